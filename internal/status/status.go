@@ -1,0 +1,81 @@
+// Package status is a job as people and scripts see it: the document behind `tfos status --json`.
+//
+// Its keys are stable: they are added to, never renamed or removed. A View is immutable once published; the application
+// master makes a new one after each change.
+package status
+
+import (
+	"time"
+
+	"tfos/internal/job"
+)
+
+// State is where a task stands.
+type State string
+
+// The states of a task, and of a job.
+const (
+	Pending   State = "pending"   // waits for a container
+	Starting  State = "starting"  // has a container; its process does not run yet
+	Running   State = "running"   // its process runs
+	Succeeded State = "succeeded" // its process exited with code 0
+	Failed    State = "failed"
+	Stopped   State = "stopped" // by tfos, because the job ended
+)
+
+// View is one job at one moment.
+type View struct {
+	ID          string         `json:"id"` // application_…
+	Name        string         `json:"name"`
+	State       State          `json:"state"`
+	Queue       string         `json:"queue"`
+	User        string         `json:"user"`
+	Generation  job.Generation `json:"generation"` // of the published cluster_spec; 0: none yet
+	Started     time.Time      `json:"started"`
+	Finished    *time.Time     `json:"finished"`
+	ExitCode    *int           `json:"exit_code"` // what tfos run ends with; null while it runs
+	Diagnostics string         `json:"diagnostics"`
+	TrackingURL string         `json:"tracking_url"`
+	Progress    float64        `json:"progress"` // 0 to 1
+	Tasks       []Task         `json:"tasks"`
+	Restarts    []Restart      `json:"restarts"`
+	Checkpoints []Checkpoint   `json:"checkpoints"`
+}
+
+// Task is one task of a View.
+type Task struct {
+	Role        string          `json:"role"`
+	Index       int             `json:"index"`
+	Incarnation job.Incarnation `json:"incarnation"`
+	State       State           `json:"state"`
+	Node        string          `json:"node"`
+	Container   string          `json:"container"`
+	PID         int             `json:"pid"`
+	Address     string          `json:"address"` // host:port in the cluster_spec
+	Agent       string          `json:"agent"`   // host:port where its agent serves logs
+	Step        int64           `json:"step"`    // the newest that the program reported or printed; 0: none known
+	Steps       int64           `json:"steps"`   // out of how many; 0: not known
+	Started     *time.Time      `json:"started"`
+	Finished    *time.Time      `json:"finished"`
+	ExitCode    *int            `json:"exit_code"`
+	Cause       string          `json:"cause"`
+}
+
+// Restart is one replacement of a task's process or container.
+type Restart struct {
+	Task         string    `json:"task"`
+	Cause        string    `json:"cause"`
+	At           time.Time `json:"at"`
+	LostSteps    int64     `json:"lost_steps"`
+	Seconds      float64   `json:"seconds"` // from the loss to the new process
+	NewContainer bool      `json:"new_container"`
+}
+
+// Checkpoint is one checkpoint that the master knows of.
+type Checkpoint struct {
+	Path    string    `json:"path"`
+	Step    int64     `json:"step"`
+	Bytes   int64     `json:"bytes"`
+	Time    time.Time `json:"time"`
+	Verdict string    `json:"verdict"` // "whole", or what is wrong with it
+}
