@@ -1,0 +1,103 @@
+// Package launch is the contract between the client that submits a job, the application master that it starts, and the
+// agents that the master starts: names of files, environment variables and secrets, and the manifest.
+//
+// It holds names and values only.
+package launch
+
+import (
+	"encoding/json"
+	"fmt"
+	"path"
+	"time"
+
+	"tfos/internal/yarn"
+)
+
+// Names of files in the directory of the master's container; the agents' containers hold the job's own files besides
+// AgentBinary.
+const (
+	MasterBinary = "tfos-am"
+	AgentBinary  = "tfos-agent"
+	JobFile      = "job.yaml"        // the job with flags and defaults applied
+	ManifestFile = "manifest.json"   // a Manifest
+	ConfFile     = "hadoop-conf.xml" // the client's Hadoop configuration, merged
+)
+
+// Names of files in a job's staging directory, beside JobFile, ManifestFile and ConfFile.
+const (
+	ClientKeyFile = "client.pem"    // the client's identity, mode 0600
+	MasterFile    = "master.json"   // a Master: where the current master listens
+	ResultFile    = "result.json"   // the last status document
+	EventsFile    = "events.ndjson" // the event log
+)
+
+// Aliases of the secrets in a container's credentials file.
+const (
+	SecretAuthority = "tfos.authority" // PEM: the job's certificate authority with its key; the master's alone
+	SecretIdentity  = "tfos.identity"  // PEM: authority's certificate, the holder's certificate and key
+)
+
+// Environment of the master and of the agents.
+const (
+	EnvApplication = "TFOS_APPLICATION" // application_…
+	EnvMaster      = "TFOS_MASTER"      // agents: host:port of the master
+	EnvTask        = "TFOS_TASK"        // agents: role/index
+	EnvIncarnation = "TFOS_INCARNATION" // agents: the task's first in this container
+	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory
+	EnvLogLevel    = "TFOS_LOG_LEVEL"
+)
+
+// ApplicationType marks our applications in the ResourceManager's lists.
+const ApplicationType = "TFOS"
+
+// Root is the directory under a user's home that tfos keeps its files in.
+const Root = ".tfos"
+
+// CacheDir holds content-addressed files, named by their SHA-256.
+func CacheDir(home string) string { return path.Join(home, Root, "cache") }
+
+// JobDir is the staging directory of one application.
+func JobDir(home string, id yarn.ApplicationID) string {
+	return path.Join(home, Root, "jobs", id.String())
+}
+
+// Manifest tells the master what the client staged.
+type Manifest struct {
+	Version string     `json:"version"` // of tfos
+	User    string     `json:"user"`    // who submitted
+	Staging string     `json:"staging"` // the job's directory, a name in the default filesystem
+	Agent   Resource   `json:"agent"`
+	Files   []Resource `json:"files"` // for every task's container
+}
+
+// Resource is a staged file that NodeManagers localize.
+type Resource struct {
+	Name    string `json:"name"` // in the container
+	URI     string `json:"uri"`
+	Size    int64  `json:"size"`     // bytes
+	ModTime int64  `json:"mod_time"` // ms since the epoch, as the filesystem tells it
+	Archive bool   `json:"archive"`  // unpacked into a directory
+}
+
+// Local is the resource as YARN wants it, shared by the applications of one user.
+func (r Resource) Local() yarn.LocalResource {
+	return yarn.LocalResource{URI: r.URI, Size: r.Size, ModTime: time.UnixMilli(r.ModTime), Archive: r.Archive, Visibility: yarn.Private}
+}
+
+// Encode is the manifest's file content.
+func (m Manifest) Encode() ([]byte, error) { return json.MarshalIndent(m, "", "  ") }
+
+// ParseManifest reads what Encode wrote.
+func ParseManifest(b []byte) (Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(b, &m); err != nil {
+		return Manifest{}, fmt.Errorf("parse manifest: %w", err)
+	}
+	return m, nil
+}
+
+// Master is where a job's current master listens.
+type Master struct {
+	Address string `json:"address"` // host:port of its gRPC server
+	Attempt int32  `json:"attempt"`
+}
