@@ -1,0 +1,69 @@
+# make help lists the targets. Everything made here goes to bin/ and build/; nothing else is written in the checkout.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X tfos/internal/version.number=$(VERSION)'
+BINARIES := tfos tfos-am tfos-agent
+VENV := $(CURDIR)/build/venv
+PYTHON := $(VENV)/bin/python
+CLUSTER := deploy/testcluster/cluster
+
+export TESTCLUSTER_HOME ?= $(CURDIR)/build/testcluster
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: need-go ## the three binaries, static, into bin/
+	@mkdir -p bin
+	@for b in $(BINARIES); do $(GO_BUILD) -o bin/$$b ./cmd/$$b || exit 1; done
+
+.PHONY: check
+check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
+	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+	go test ./...
+
+.PHONY: demo
+demo: build venv ## train the handwritten digits on the embedded YARN
+	bin/tfos run --master local --env PYTHON=$(PYTHON) examples/digits/ps.yaml
+
+.PHONY: test
+test: check build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e -p 1 ./test/e2e/...
+
+.PHONY: nightly
+nightly: test versions ## make test, long simulations, and the other Hadoop versions
+
+.PHONY: versions
+versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e,versions -p 1 -run TestVersions ./test/e2e/...
+
+.PHONY: bench
+bench: build venv jars ## times and memory on one real cluster, beside stock DistributedShell
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e,bench -p 1 -run '^$$' -bench . -benchtime 1x ./test/e2e/...
+
+.PHONY: generate
+generate: need-go ## the Go code of the .proto files
+	tools/generate
+
+.PHONY: venv
+venv: ## the Python environment of the examples and tests, in build/venv
+	@deploy/python/venv.sh $(VENV)
+
+.PHONY: jars
+jars: need-java ## Hadoop's jars, in build/testcluster
+	@$(CLUSTER) fetch
+
+.PHONY: clean
+clean: ## remove what was built, but not the Python environment and the jars
+	rm -rf bin
+
+.PHONY: need-go need-java
+need-go:
+	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
+need-java:
+	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "a JDK and Maven are missing: Debian: apt-get install openjdk-17-jdk-headless maven" >&2; exit 1; }
