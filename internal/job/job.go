@@ -4,20 +4,36 @@
 // It reads text and returns values. Whether files exist and a cluster can hold the job is the client's to find out.
 package job
 
-import "time"
+import (
+	"maps"
+	"time"
 
-// Job is a validated job file, defaults filled in.
+	"tfos/internal/yarn"
+)
+
+// Roles that TensorFlow knows by name. Any other name is as good; these have defaults of their own.
+const (
+	Chief           = "chief"     // one task; its exit decides, unless the job says otherwise
+	Worker          = "worker"    //
+	ParameterServer = "ps"        // a service unless the job says otherwise
+	Evaluator       = "evaluator" // never in the others' cluster
+)
+
+// GPU is the name under which YARN counts GPUs.
+const GPU = "yarn.io/gpu"
+
+// Job is a validated job file, defaults filled in. Empty maps and slices are nil.
 type Job struct {
-	Name        string
+	Name        string // the file's name without its extension, if the file gives none
 	Command     string // a shell command line, run by every role that has none of its own
 	Queue       string
 	Files       []File
 	Archives    []File
 	Env         map[string]string
-	Roles       []Role // in the order of the file; never empty
+	Roles       []Role // in the order of the file, then the flags'; never empty
 	Checkpoint  Checkpoint
 	Success     Success
-	Strategy    Strategy
+	Strategy    Strategy // never StrategyAuto once parsed
 	Recovery    Recovery
 	Gang        Gang
 	Stop        Stop
@@ -43,6 +59,18 @@ type Resources struct {
 	Custom    map[string]int64 // further resource types by name
 }
 
+// YARN is the same amount as YARN counts it, GPUs under their resource type. It shares nothing with r.
+func (r Resources) YARN() yarn.Resource {
+	out := yarn.Resource{MemoryMiB: r.MemoryMiB, VCores: r.VCores, Custom: maps.Clone(r.Custom)}
+	if r.GPUs > 0 {
+		if out.Custom == nil {
+			out.Custom = make(map[string]int64, 1)
+		}
+		out.Custom[GPU] = r.GPUs
+	}
+	return out
+}
+
 // Role is a set of tasks that run the same command in containers of the same shape.
 type Role struct {
 	Name      string
@@ -51,12 +79,12 @@ type Role struct {
 	Command   string            // never empty: the job's, if the role has none
 	Env       map[string]string // over the job's
 	Service   bool              // runs until it is stopped (a parameter server); its exit never makes the job succeed
-	NodeLabel string
+	NodeLabel string            // the job's, if the role does not mention one
 }
 
 // Checkpoint says where checkpoints live.
 type Checkpoint struct {
-	Dir  string // empty: the job has none
+	Dir  string // absolute, or a URI; empty: the job has none
 	Keep int    // how many; 0: all
 }
 
@@ -74,16 +102,16 @@ type Strategy string
 
 // The strategies.
 const (
-	StrategyAuto            Strategy = "" // derived from the roles
-	StrategyParameterServer Strategy = "parameter-server"
-	StrategyMirrored        Strategy = "mirrored"
-	StrategyV1              Strategy = "v1"
-	StrategyNone            Strategy = "none"
+	StrategyAuto            Strategy = ""                 // derived from the roles; the file may say "auto"
+	StrategyParameterServer Strategy = "parameter-server" // a ps and a coordinator (ParameterServerStrategy): where there is a role ps
+	StrategyMirrored        Strategy = "mirrored"         // all peers step together: where more than one task trains
+	StrategyV1              Strategy = "v1"               // compat.v1's parameter server: never derived
+	StrategyNone            Strategy = "none"             // tasks do not talk to each other: where one task trains
 )
 
 // Recovery is the budget for the program's own failures, counted over a sliding window. Infrastructure's are counted apart.
 type Recovery struct {
-	UserFailures int
+	UserFailures int // failures that are forgiven; 0: the first ends the job
 	Window       time.Duration
 }
 
@@ -95,4 +123,50 @@ type Gang struct {
 // Stop says how a process is asked to end: SIGTERM, then SIGKILL after Grace.
 type Stop struct {
 	Grace time.Duration
+}
+
+// Role is the role of that name.
+func (j Job) Role(name string) (Role, bool) {
+	for _, r := range j.Roles {
+		if r.Name == name {
+			return r, true
+		}
+	}
+	return Role{}, false
+}
+
+// Tasks are all tasks of the job, by role in the job's order, then index.
+func (j Job) Tasks() []Task {
+	var tasks []Task
+	for _, r := range j.Roles {
+		for i := range r.Instances {
+			tasks = append(tasks, Task{r.Name, i})
+		}
+	}
+	return tasks
+}
+
+// Leader is the task that leads the others: chief/0, or where there is no chief what TensorFlow takes for one, worker/0, or
+// else the first task that trains. It coordinates, has TensorBoard, and is whose log `tfos run` follows.
+func (j Job) Leader() Task {
+	for _, name := range []string{Chief, Worker} {
+		if _, ok := j.Role(name); ok {
+			return Task{name, 0}
+		}
+	}
+	for _, r := range j.Roles {
+		if !r.Service && r.Name != Evaluator {
+			return Task{r.Name, 0}
+		}
+	}
+	return Task{j.Roles[0].Name, 0}
+}
+
+// Decides reports whether the job's success waits for the clean exit of this role's tasks.
+func (j Job) Decides(role string) bool {
+	if j.Success == SuccessChief {
+		return role == Chief
+	}
+	r, ok := j.Role(role)
+	return ok && !r.Service
 }

@@ -1,0 +1,72 @@
+package job
+
+import (
+	"time"
+
+	"pgregory.net/rapid"
+)
+
+// anyJob draws a job that Parse could have returned.
+func anyJob(t *rapid.T) Job {
+	text := rapid.StringOfN(rapid.RuneFrom([]rune("ab 1'\":#{}\n\t-&*!|>%@é\u2028=~$\\")), 1, 12, -1).Filter(func(s string) bool { return checkCommand(s) == nil })
+	label := rapid.SampledFrom([]string{"", "gpu", "fast"})
+	env := rapid.MapOfN(rapid.StringMatching(`[A-SU-Z][A-Z0-9_]{0,5}`), text, 0, 3)
+	j := Job{
+		Name:        rapid.SampledFrom([]string{"digits", "1", "null", "true", "a b: c", "~"}).Draw(t, "name"),
+		Command:     text.Draw(t, "command"),
+		Queue:       rapid.SampledFrom([]string{"default", "ml", "root.a.b", "0x1"}).Draw(t, "queue"),
+		Env:         orNil(env.Draw(t, "env")),
+		Checkpoint:  Checkpoint{rapid.SampledFrom([]string{"", "/m", "hdfs:///m", "file:///m"}).Draw(t, "dir"), rapid.IntRange(0, 5).Draw(t, "keep")},
+		Strategy:    rapid.SampledFrom([]Strategy{StrategyMirrored, StrategyV1, StrategyNone}).Draw(t, "strategy"),
+		Success:     SuccessAll,
+		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window")},
+		Gang:        Gang{durations(time.Second).Draw(t, "timeout")},
+		Stop:        Stop{durations(0).Draw(t, "grace")},
+		TensorBoard: rapid.Bool().Draw(t, "tensorboard"),
+		Priority:    rapid.Int32Range(0, 9).Draw(t, "priority"),
+		Tags:        rapid.SampledFrom([][]string{nil, {"a"}, {"1", "b: c", "- d"}}).Draw(t, "tags"),
+		Lifetime:    durations(0).Draw(t, "lifetime"),
+		Master:      Resources{MemoryMiB: rapid.Int64Range(1, maxMiB).Draw(t, "master"), VCores: 1},
+		NodeLabel:   label.Draw(t, "label"),
+	}
+	for i, name := range []string{"train.py", "a b", "é#x"} {
+		if rapid.Bool().Draw(t, "file") {
+			j.Files = append(j.Files, File{"lib/" + name, string(rune('a' + i))})
+		}
+		if rapid.Bool().Draw(t, "archive") {
+			j.Archives = append(j.Archives, File{"hdfs:///" + name, string(rune('k' + i))})
+		}
+	}
+	for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{Chief, ParameterServer, Evaluator, "null", "y"}), 0, 4, rapid.ID).Draw(t, "roles") {
+		r := Role{
+			Name:      name,
+			Instances: 1,
+			Resources: Resources{MemoryMiB: rapid.Int64Range(1, 1<<20).Draw(t, "memory"), VCores: 2, GPUs: rapid.Int64Range(0, 2).Draw(t, "gpus")},
+			Command:   rapid.OneOf(rapid.Just(j.Command), text).Draw(t, "command"),
+			Env:       orNil(env.Draw(t, "env")),
+			Service:   rapid.Bool().Draw(t, "service"),
+			NodeLabel: label.Draw(t, "label"),
+		}
+		if rapid.Bool().Draw(t, "custom") {
+			r.Custom = map[string]int64{"example.com/fpga": 2}
+		}
+		j.Roles = append(j.Roles, r)
+	}
+	j.Roles = append(j.Roles, Role{Name: Worker, Instances: rapid.IntRange(1, 50).Draw(t, "workers"),
+		Resources: Resources{MemoryMiB: 2048, VCores: 1}, Command: j.Command, NodeLabel: j.NodeLabel})
+	return j
+}
+
+func durations(low time.Duration) *rapid.Generator[time.Duration] {
+	return rapid.Map(rapid.Int64Range(int64(low), int64(100*time.Hour)), func(n int64) time.Duration {
+		return time.Duration(n)
+	})
+}
+
+// orNil is how Parse leaves an empty map.
+func orNil[M ~map[K]V, K comparable, V any](m M) M {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}

@@ -1,0 +1,166 @@
+package job
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// Marshal writes a job as a job file with everything spelled out. Parse reads back an equal one, given a file name without a
+// directory, under which relative paths stay as they are.
+func Marshal(j Job) []byte {
+	var doc tree
+	doc.text("name", j.Name)
+	doc.optional("command", j.Command)
+	doc.text("queue", j.Queue)
+	doc.files("files", j.Files)
+	doc.files("archives", j.Archives)
+	doc.texts("env", j.Env)
+	var roles tree
+	for _, r := range j.Roles {
+		roles.child(r.Name, r.tree(j))
+	}
+	doc.child("roles", roles)
+	var checkpoint tree
+	checkpoint.optional("dir", j.Checkpoint.Dir)
+	checkpoint.count("keep", int64(j.Checkpoint.Keep))
+	doc.child("checkpoint", checkpoint)
+	doc.text("success", string(j.Success))
+	doc.text("strategy", string(j.Strategy))
+	var recovery tree
+	recovery.plain("user-failures", strconv.Itoa(j.Recovery.UserFailures))
+	recovery.plain("window", formatDuration(j.Recovery.Window))
+	doc.child("recovery", recovery)
+	var gang tree
+	gang.plain("timeout", formatDuration(j.Gang.Timeout))
+	doc.child("gang", gang)
+	var stop tree
+	stop.plain("grace", formatDuration(j.Stop.Grace))
+	doc.child("stop", stop)
+	if j.TensorBoard {
+		doc.plain("tensorboard", "true")
+	}
+	doc.count("priority", int64(j.Priority))
+	if len(j.Tags) > 0 {
+		doc.list("tags", j.Tags)
+	}
+	if j.Lifetime > 0 {
+		doc.plain("lifetime", formatDuration(j.Lifetime))
+	}
+	doc.optional("node-label", j.NodeLabel)
+	var master tree
+	master.plain("memory", formatMiB(j.Master.MemoryMiB))
+	master.plain("vcores", strconv.Itoa(int(j.Master.VCores)))
+	doc.child("master", master)
+
+	var out bytes.Buffer
+	enc := yaml.NewEncoder(&out)
+	enc.SetIndent(2)
+	if err := enc.Encode(&doc.Node); err != nil {
+		panic("job: a tree of plain scalars cannot be written: " + err.Error())
+	}
+	return out.Bytes()
+}
+
+func (r Role) tree(j Job) tree {
+	var t tree
+	t.plain("instances", strconv.Itoa(r.Instances))
+	t.plain("memory", formatMiB(r.MemoryMiB))
+	t.plain("vcores", strconv.Itoa(int(r.VCores)))
+	t.count("gpus", r.GPUs)
+	if len(r.Custom) > 0 {
+		var custom tree
+		for _, name := range slices.Sorted(maps.Keys(r.Custom)) {
+			custom.plain(name, strconv.FormatInt(r.Custom[name], 10))
+		}
+		t.child("resources", custom)
+	}
+	if r.Command != j.Command {
+		t.text("command", r.Command)
+	}
+	t.texts("env", r.Env)
+	if r.Service != (r.Name == ParameterServer) {
+		t.plain("service", strconv.FormatBool(r.Service))
+	}
+	if r.NodeLabel != j.NodeLabel {
+		t.text("node-label", r.NodeLabel)
+	}
+	return t
+}
+
+// tree is a YAML mapping under construction.
+type tree struct{ yaml.Node }
+
+func (t *tree) put(key string, v *yaml.Node) {
+	t.Kind = yaml.MappingNode
+	t.Content = append(t.Content, text(key), v)
+}
+
+// plain adds a number, a truth value or a unit: text that needs no quotes.
+func (t *tree) plain(key, s string) { t.put(key, &yaml.Node{Kind: yaml.ScalarNode, Value: s}) }
+
+// text adds a text, quoted where YAML would take it for something else.
+func (t *tree) text(key, s string) { t.put(key, text(s)) }
+
+// optional adds a text unless it is empty.
+func (t *tree) optional(key, s string) {
+	if s != "" {
+		t.text(key, s)
+	}
+}
+
+// count adds a number unless it is zero.
+func (t *tree) count(key string, n int64) {
+	if n != 0 {
+		t.plain(key, strconv.FormatInt(n, 10))
+	}
+}
+
+// child adds a mapping unless it is empty.
+func (t *tree) child(key string, c tree) {
+	if len(c.Content) > 0 {
+		t.put(key, &c.Node)
+	}
+}
+
+func (t *tree) texts(key string, m map[string]string) {
+	var c tree
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		c.text(k, m[k])
+	}
+	t.child(key, c)
+}
+
+func (t *tree) list(key string, items []string) {
+	seq := &yaml.Node{Kind: yaml.SequenceNode}
+	for _, s := range items {
+		seq.Content = append(seq.Content, text(s))
+	}
+	t.put(key, seq)
+}
+
+func (t *tree) files(key string, files []File) {
+	if len(files) == 0 {
+		return
+	}
+	items := make([]string, len(files))
+	for i, f := range files {
+		items[i] = f.text()
+	}
+	t.list(key, items)
+}
+
+// text is a string. One of several lines, or with control characters, is always quoted: the library's block style does not
+// read back every text that it writes (a first line that begins with a tab).
+func text(s string) *yaml.Node {
+	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		n.Style = yaml.DoubleQuotedStyle
+	}
+	return n
+}

@@ -1,0 +1,312 @@
+package job
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"path"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Defaults of what the job file leaves out.
+const (
+	DefaultQueue        = "default"
+	DefaultMemoryMiB    = 2048
+	DefaultVCores       = 1
+	DefaultUserFailures = 3
+	DefaultWindow       = time.Hour
+	DefaultGangTimeout  = 5 * time.Minute
+	DefaultGrace        = 10 * time.Second
+	DefaultMasterMiB    = 512
+)
+
+// Bounds. A job beyond maxTasks would not fit a TF_CONFIG into an environment.
+const (
+	maxTasks    = 5000
+	maxVCores   = 1 << 16
+	maxNameLen  = 200
+	maxRoleLen  = 40
+	maxTags     = 10
+	maxTagLen   = 100
+	maxPriority = math.MaxInt32
+)
+
+// Parse reads a job file, lays the flags over it, fills in defaults and checks the whole. A job may come from flags alone:
+// data is empty then, and file may be.
+//
+// The file's name is used in messages, as the default of the job's name, and as the directory that relative paths in it are
+// taken from. An error is of type Errors.
+func Parse(file string, data []byte, flags Overlay) (Job, error) {
+	r := reader{file: file}
+	root := r.read(data)
+	if root == nil {
+		return Job{}, r.errs
+	}
+	d := decoder{errs: append(r.errs, flags.lay(root)...), named: make(map[string]string)}
+	j := d.job(root, file)
+	if len(d.errs) > 0 {
+		d.errs.sort(flags)
+		return Job{}, d.errs
+	}
+	return j, nil
+}
+
+func (d *decoder) job(root *value, file string) Job {
+	j := Job{
+		Name:     defaultName(file),
+		Queue:    DefaultQueue,
+		Recovery: Recovery{UserFailures: DefaultUserFailures, Window: DefaultWindow},
+		Gang:     Gang{Timeout: DefaultGangTimeout},
+		Stop:     Stop{Grace: DefaultGrace},
+		Master:   Resources{MemoryMiB: DefaultMasterMiB, VCores: 1},
+	}
+	dir := path.Dir(file)
+	var roles *value
+	d.fields(root, "",
+		rule{"name", d.text(&j.Name, checkName)},
+		rule{"command", d.text(&j.Command, checkCommand)},
+		rule{"queue", d.text(&j.Queue, checkQueue)},
+		rule{"files", d.list(d.files(&j.Files, dir))},
+		rule{"archives", d.list(d.files(&j.Archives, dir))},
+		rule{"env", d.environment(&j.Env)},
+		rule{"roles", func(v *value, _ string) { roles = v }},
+		rule{"checkpoint", d.section(
+			rule{"dir", d.text(&j.Checkpoint.Dir, checkDir)},
+			rule{"keep", number(d, &j.Checkpoint.Keep, 0, math.MaxInt32)})},
+		rule{"success", scalarOf(d, &j.Success, parseSuccess)},
+		rule{"strategy", scalarOf(d, &j.Strategy, parseStrategy)},
+		rule{"recovery", d.section(
+			rule{"user-failures", number(d, &j.Recovery.UserFailures, 0, math.MaxInt32)},
+			rule{"window", d.duration(&j.Recovery.Window, time.Second)})},
+		rule{"gang", d.section(rule{"timeout", d.duration(&j.Gang.Timeout, time.Second)})},
+		rule{"stop", d.section(rule{"grace", d.duration(&j.Stop.Grace, 0)})},
+		rule{"tensorboard", d.bool(&j.TensorBoard)},
+		rule{"priority", number(d, &j.Priority, 0, maxPriority)},
+		rule{"tags", d.list(d.tag(&j.Tags))},
+		rule{"lifetime", d.duration(&j.Lifetime, 0)},
+		rule{"node-label", d.text(&j.NodeLabel, checkLabel)},
+		rule{"master", d.section(
+			rule{"memory", d.memory(&j.Master.MemoryMiB)},
+			rule{"vcores", number(d, &j.Master.VCores, 1, maxVCores)})},
+	)
+	if roles != nil && d.want(mapping, roles, "roles") {
+		for _, f := range roles.fields {
+			j.Roles = append(j.Roles, d.role(f, j))
+		}
+	}
+	d.whole(&j, root)
+	return j
+}
+
+// role reads one role. What it leaves out comes from the job.
+func (d *decoder) role(f field, j Job) Role {
+	key := join("roles", f.key)
+	r := Role{
+		Name:      f.key,
+		Instances: 1,
+		Resources: Resources{MemoryMiB: DefaultMemoryMiB, VCores: DefaultVCores},
+		Command:   j.Command,
+		Service:   f.key == ParameterServer,
+		NodeLabel: j.NodeLabel,
+	}
+	if err := checkRoleName(f.key); err != nil {
+		d.fail(f.at, key, "%s", err)
+	}
+	if f.value.kind == null {
+		return r
+	}
+	d.fields(f.value, key,
+		rule{"instances", number(d, &r.Instances, 1, maxTasks)},
+		rule{"memory", d.memory(&r.MemoryMiB)},
+		rule{"vcores", number(d, &r.VCores, 1, maxVCores)},
+		rule{"gpus", number(d, &r.GPUs, 0, maxVCores)},
+		rule{"resources", d.amounts(&r.Custom)},
+		rule{"command", d.text(&r.Command, checkCommand)},
+		rule{"env", d.environment(&r.Env)},
+		rule{"service", d.bool(&r.Service)},
+		rule{"node-label", d.text(&r.NodeLabel, checkLabel)},
+	)
+	return r
+}
+
+// whole checks what no key shows alone, and derives what the file leaves to tfos.
+func (d *decoder) whole(j *Job, root *value) {
+	at := func(keys ...string) place { // of the key, or of the nearest thing around it
+		p := place{file: root.at.file}
+		for v := root; len(keys) > 0; keys = keys[1:] {
+			i := indexField(v.fields, keys[0])
+			if i < 0 {
+				break
+			}
+			p, v = v.fields[i].at, v.fields[i].value
+		}
+		return p
+	}
+	if len(j.Roles) == 0 {
+		d.fail(at("roles"), "roles", "the job has no role: write roles: {worker: {instances: 2}}, or give --workers 2")
+		return
+	}
+	total, training, chiefs, ps, commandless := 0, 0, 0, false, false
+	services := true
+	for _, r := range j.Roles {
+		total += r.Instances
+		services = services && r.Service
+		ps = ps || r.Name == ParameterServer
+		commandless = commandless || r.Command == ""
+		if r.Name == Chief {
+			chiefs = r.Instances
+		}
+		if !r.Service && r.Name != Evaluator {
+			training += r.Instances
+		}
+	}
+	if v := root.field("command"); commandless && (v == nil || v.kind == null) {
+		d.fail(at("command"), "command", "the job has no command: write command: python train.py, or give it after --")
+	}
+	if total > maxTasks {
+		d.fail(at("roles"), "roles", "the job has %d tasks: at most %d", total, maxTasks)
+	}
+	if chiefs > 1 {
+		d.fail(at("roles", Chief, "instances"), "roles.chief.instances", "%d: TensorFlow knows one chief", chiefs)
+	}
+	if services {
+		d.fail(at("roles"), "roles", "every role is a service, so the job would never end: one role must not be")
+	}
+	switch chief, ok := j.Role(Chief); {
+	case j.Success == "" && ok && !chief.Service:
+		j.Success = SuccessChief
+	case j.Success == "":
+		j.Success = SuccessAll
+	case j.Success == SuccessChief && !ok:
+		d.fail(at("success"), "success", "waits for the chief, but there is no role chief: add one, or write success: all")
+	case j.Success == SuccessChief && chief.Service:
+		d.fail(at("success"), "success", "waits for the chief, but the role chief is a service, which never ends")
+	}
+	switch {
+	case j.Strategy == StrategyAuto && ps:
+		j.Strategy = StrategyParameterServer
+	case j.Strategy == StrategyAuto && training > 1:
+		j.Strategy = StrategyMirrored
+	case j.Strategy == StrategyAuto:
+		j.Strategy = StrategyNone
+	case j.Strategy == StrategyParameterServer && !ps:
+		d.fail(at("strategy"), "strategy", "is parameter-server, but there is no role ps")
+	}
+}
+
+// files adds a file for each item. Two of one name would be the same file in the container.
+func (d *decoder) files(dst *[]File, dir string) func(string, place, string) {
+	return func(text string, at place, key string) {
+		from := dir
+		if at.flag != "" {
+			from = "" // from where the user stands, not from where the job file lies
+		}
+		f, err := parseFile(text, from)
+		if err != nil {
+			d.fail(at, key, "%s", err)
+			return
+		}
+		if first, ok := d.named[f.Name]; ok {
+			d.fail(at, key, "%s and %s would both be %q in the container: give one another name, as in path#name", first, f.Source, f.Name)
+			return
+		}
+		d.named[f.Name] = f.Source
+		*dst = append(*dst, f)
+	}
+}
+
+// tag adds a tag for each item. YARN's limits: ApplicationSubmissionContext refuses more, longer and non-ASCII ones.
+func (d *decoder) tag(dst *[]string) func(string, place, string) {
+	return func(text string, at place, key string) {
+		switch {
+		case len(*dst) == maxTags:
+			d.fail(at, key, "%q is one too many: YARN takes %d", text, maxTags)
+		case text == "" || len(text) > maxTagLen || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == ',' }):
+			d.fail(at, key, "%q: want up to %d plain ASCII characters without a comma", text, maxTagLen)
+		default:
+			*dst = append(*dst, text)
+		}
+	}
+}
+
+// defaultName is the job file's name without directory and extension.
+func defaultName(file string) string {
+	name := strings.TrimSuffix(path.Base(file), path.Ext(file))
+	if checkName(name) != nil || file == "" || name == "." || name == "/" {
+		return "tfos"
+	}
+	return name
+}
+
+func checkName(s string) error {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return errors.New("is empty")
+	case len(s) > maxNameLen:
+		return fmt.Errorf("is longer than %d bytes", maxNameLen)
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
+		return fmt.Errorf("%q holds characters that cannot be printed", s)
+	}
+	return nil
+}
+
+func checkCommand(s string) error {
+	if strings.TrimSpace(s) == "" {
+		return errors.New("is empty")
+	}
+	return nil
+}
+
+func checkQueue(s string) error {
+	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return fmt.Errorf("%q is not the name of a queue", s)
+	}
+	return nil
+}
+
+func checkLabel(s string) error {
+	if strings.ContainsFunc(s, func(r rune) bool {
+		return !isWord(string(r)) && !strings.ContainsRune("-./", r)
+	}) {
+		return fmt.Errorf("%q is not a node label: want letters, digits, and any of - _ . /", s)
+	}
+	return nil
+}
+
+// checkDir wants a directory that means the same in every container.
+func checkDir(s string) error {
+	if scheme(s) == "" && !path.IsAbs(s) && !strings.Contains(s, "://") {
+		return fmt.Errorf("%q is relative, and each container has a directory of its own: want hdfs://… or an absolute path", s)
+	}
+	return checkScheme(s)
+}
+
+// checkRoleName wants what TensorFlow takes for a job's name in a device ("/job:worker/task:0").
+func checkRoleName(s string) error {
+	if len(s) > maxRoleLen || !isEnvName(s) || s[0] == '_' {
+		return fmt.Errorf("%q is not the name of a role: want up to %d letters, digits and _, a letter first", s, maxRoleLen)
+	}
+	return nil
+}
+
+func parseSuccess(s string) (Success, error) {
+	switch v := Success(s); v {
+	case SuccessChief, SuccessAll:
+		return v, nil
+	}
+	return "", fmt.Errorf("%q: want chief or all", s)
+}
+
+func parseStrategy(s string) (Strategy, error) {
+	known := []Strategy{StrategyParameterServer, StrategyMirrored, StrategyV1, StrategyNone}
+	switch {
+	case s == "auto":
+		return StrategyAuto, nil
+	case slices.Contains(known, Strategy(s)):
+		return Strategy(s), nil
+	}
+	return "", fmt.Errorf("%q: want parameter-server, mirrored, v1, none or auto", s)
+}
