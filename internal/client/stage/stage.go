@@ -1,0 +1,181 @@
+// Package stage brings files to where NodeManagers fetch them: a cache on the cluster's filesystem whose entries are named
+// by their content.
+//
+// Collect looks at the local side alone: everything that can be wrong there is found before a cluster is asked for anything.
+// Upload then copies what the cache lacks. An entry of the cache is complete or absent, never half a file.
+package stage
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tfos/internal/client/exit"
+)
+
+// Item is a file that the containers are to have.
+type Item struct {
+	Source  string // a local path, file://…, or the URI of a file on the cluster
+	Name    string // in the container's directory
+	Archive bool   // unpacked there
+}
+
+// Set is what Collect found: files with their hashes, directories packed. Close removes what it packed.
+type Set struct {
+	files []file
+	temp  string // directory of packed archives; empty: none
+}
+
+// file is one Item, looked at.
+type file struct {
+	Item
+	path   string // local; empty: it lies on the cluster already, at Source
+	suffix string // of the entry in the cache: archives keep theirs, for NodeManagers unpack by it
+	size   int64
+	sum    string // SHA-256, hexadecimal
+}
+
+// Total is the size of all local files, in bytes.
+func (s *Set) Total() int64 {
+	var n int64
+	for _, f := range s.files {
+		n += f.size
+	}
+	return n
+}
+
+// Close removes temporary files.
+func (s *Set) Close() error {
+	if s.temp == "" {
+		return nil
+	}
+	return os.RemoveAll(s.temp)
+}
+
+// Collect looks at items: each must exist, be readable, and have a name of its own. Its errors are the user's to mend.
+func Collect(items []Item) (*Set, error) {
+	s := &Set{}
+	taken := map[string]string{}
+	for _, it := range items {
+		if other, ok := taken[it.Name]; ok {
+			return nil, errors.Join(exit.Errorf(exit.Usage, "%s and %s would both be %q in the containers", other, it.Source, it.Name).
+				Try("give one of them another name: %s#name", it.Source), s.Close())
+		}
+		taken[it.Name] = it.Source
+		f, err := s.collect(it)
+		if err != nil {
+			return nil, errors.Join(err, s.Close())
+		}
+		s.files = append(s.files, f)
+	}
+	return s, nil
+}
+
+func (s *Set) collect(it Item) (file, error) {
+	f := file{Item: it}
+	if it.Archive {
+		if f.suffix = archiveSuffix(it.Source); f.suffix == "" && !isLocalDir(it.Source) {
+			return f, exit.Errorf(exit.Usage, "archive %s: YARN unpacks no such file", it.Source).
+				Try("make it one of %s", strings.Join(unpacked, ", "))
+		}
+	}
+	path, local := LocalPath(it.Source)
+	if !local {
+		return f, nil
+	}
+	f.path = path
+	info, err := os.Stat(path)
+	if err != nil {
+		return f, localError(it.Source, err)
+	}
+	switch {
+	case info.IsDir():
+		err = s.packDir(&f)
+	case info.Mode().IsRegular():
+		f.size, f.sum, err = hash(path)
+	default:
+		return f, exit.Errorf(exit.Usage, "%s is neither a file nor a directory", it.Source)
+	}
+	if err != nil {
+		return f, localError(it.Source, err)
+	}
+	return f, nil
+}
+
+// packDir replaces f's directory by an archive of it, which unpacks to a directory of f's name.
+func (s *Set) packDir(f *file) (err error) {
+	if s.temp == "" {
+		if s.temp, err = os.MkdirTemp("", "tfos-pack-"); err != nil {
+			return err
+		}
+	}
+	out, err := os.CreateTemp(s.temp, "*.tar.gz")
+	if err != nil {
+		return err
+	}
+	defer out.Close()
+	h := sha256.New()
+	n := &counter{}
+	if err := pack(f.path, io.MultiWriter(out, h, n)); err != nil {
+		return err
+	}
+	f.path, f.suffix, f.Archive = out.Name(), ".tar.gz", true
+	f.size, f.sum = n.n, hex.EncodeToString(h.Sum(nil))
+	return out.Close()
+}
+
+// counter counts the bytes written to it.
+type counter struct{ n int64 }
+
+func (c *counter) Write(p []byte) (int, error) {
+	c.n += int64(len(p))
+	return len(p), nil
+}
+
+func hash(path string) (size int64, sum string, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	size, err = io.Copy(h, f)
+	return size, hex.EncodeToString(h.Sum(nil)), err
+}
+
+// LocalPath is where a source lies on this machine; ok is false for one that lies on the cluster.
+func LocalPath(source string) (path string, ok bool) {
+	if rest, cut := strings.CutPrefix(source, "file://"); cut {
+		return rest, true
+	}
+	if strings.Contains(source, "://") {
+		return "", false
+	}
+	return source, true
+}
+
+func isLocalDir(source string) bool {
+	path, ok := LocalPath(source)
+	if !ok {
+		return false
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+func localError(source string, err error) error {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		abs, _ := filepath.Abs(source)
+		return exit.Errorf(exit.Usage, "%s does not exist: %w", source, err).
+			Try("looked for %s; paths in a job file are relative to the file's directory", abs)
+	case errors.Is(err, fs.ErrPermission):
+		return exit.Errorf(exit.Usage, "%s cannot be read: %w", source, err)
+	}
+	return exit.Errorf(exit.Usage, "read %s: %w", source, err)
+}

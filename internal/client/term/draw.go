@@ -1,0 +1,113 @@
+package term
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/charmbracelet/lipgloss"
+	"github.com/charmbracelet/x/ansi"
+
+	"tfos/internal/status"
+)
+
+var (
+	bold  = lipgloss.NewStyle().Bold(true)
+	faint = lipgloss.NewStyle().Faint(true)
+
+	// Colours of the sixteen that every terminal's theme defines.
+	colours = map[status.State]lipgloss.Style{
+		status.Pending:   faint,
+		status.Starting:  lipgloss.NewStyle().Foreground(lipgloss.Color("3")),
+		status.Running:   lipgloss.NewStyle().Foreground(lipgloss.Color("4")),
+		status.Succeeded: lipgloss.NewStyle().Foreground(lipgloss.Color("2")),
+		status.Failed:    lipgloss.NewStyle().Foreground(lipgloss.Color("1")),
+		status.Stopped:   faint,
+	}
+	marks = map[status.State]string{
+		status.Pending: "·", status.Starting: "◌", status.Running: "●", status.Succeeded: "✓", status.Failed: "✗", status.Stopped: "–",
+	}
+)
+
+// header is the job in one line.
+func (m model) header() string {
+	running := 0
+	for _, t := range m.view.Tasks {
+		if t.State == status.Running {
+			running++
+		}
+	}
+	since := m.started
+	if !m.view.Started.IsZero() {
+		since = m.view.Started
+	}
+	return fmt.Sprintf("%s %s  %s  %d/%d tasks running  %s", bold.Render(m.view.Name), faint.Render(m.view.ID), m.view.State,
+		running, len(m.view.Tasks), elapsed(m.now.Sub(since)))
+}
+
+// shown picks the tasks that the terminal has room for. Where there are too many, those that do not simply run come first.
+func (m model) shown() (tasks []status.Task, more int) {
+	tasks = m.view.Tasks
+	room := len(tasks)
+	if m.height > 0 {
+		room = max(m.height/2-2, 3) // the other half is for the log
+	}
+	if len(tasks) <= room {
+		return tasks, 0
+	}
+	tasks = slices.Clone(tasks)
+	slices.SortStableFunc(tasks, func(a, b status.Task) int { return cmp.Compare(urgency(a.State), urgency(b.State)) })
+	return tasks[:room], len(tasks) - room
+}
+
+func urgency(s status.State) int {
+	return slices.Index([]status.State{status.Failed, status.Starting, status.Pending, status.Running, status.Succeeded, status.Stopped}, s)
+}
+
+// row is a task in one line.
+func (m model) row(t status.Task) string {
+	widest, node := 0, 0
+	for _, u := range m.view.Tasks {
+		widest, node = max(widest, len(name(u))), max(node, len(u.Node))
+	}
+	colour := colours[t.State]
+	row := fmt.Sprintf("  %s %-*s %s %-*s", colour.Render(marks[t.State]), widest, name(t), colour.Render(fmt.Sprintf("%-9s", t.State)), node, t.Node)
+	if t.Incarnation > 1 {
+		row += fmt.Sprintf("  incarnation %d", t.Incarnation)
+	}
+	switch {
+	case t.Steps > 0:
+		row += fmt.Sprintf("  %s step %d of %d", bar(float64(t.Step)/float64(t.Steps), 16), t.Step, t.Steps)
+	case t.Step > 0:
+		row += fmt.Sprintf("  step %d", t.Step)
+	}
+	if t.State == status.Failed {
+		row += "  " + cause(t)
+	}
+	return strings.TrimRight(row, " ")
+}
+
+// bar draws a fraction.
+func bar(fraction float64, width int) string {
+	full := int(min(max(fraction, 0), 1) * float64(width))
+	return colours[status.Running].Render(strings.Repeat("━", full)) + faint.Render(strings.Repeat("━", width-full))
+}
+
+// elapsed is "0:42", "12:03" or "2:05:00".
+func elapsed(d time.Duration) string {
+	s := max(int(d/time.Second), 0)
+	if s < 3600 {
+		return fmt.Sprintf("%d:%02d", s/60, s%60)
+	}
+	return fmt.Sprintf("%d:%02d:%02d", s/3600, s/60%60, s%60)
+}
+
+// fit cuts a line to the terminal's width: one that wrapped would be drawn over wrongly.
+func fit(s string, width int) string {
+	if width <= 0 {
+		return s
+	}
+	return ansi.Truncate(s, width, "…")
+}

@@ -1,0 +1,87 @@
+// Package term shows people how a job fares: live on a terminal, or as plain lines in a file or pipe.
+//
+// It decides nothing: it is told of views, staging and log output, and writes them. What is a job's own output goes to one
+// writer, everything else to the other.
+package term
+
+import (
+	"fmt"
+	"strings"
+
+	"tfos/internal/status"
+)
+
+// Lines says in words what changed from one view to the next; the first view is compared with an empty one.
+func Lines(prev, next status.View) []string {
+	var lines []string
+	before := map[string]status.Task{}
+	for _, t := range prev.Tasks {
+		before[name(t)] = t
+	}
+	for _, t := range next.Tasks {
+		if line := taskLine(before[name(t)], t); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	if next.Generation > prev.Generation {
+		lines = append(lines, fmt.Sprintf("cluster_spec %d published: %s", next.Generation, roles(next)))
+	}
+	for _, r := range next.Restarts[min(len(prev.Restarts), len(next.Restarts)):] {
+		lines = append(lines, fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, r.Cause))
+	}
+	return lines
+}
+
+func name(t status.Task) string { return fmt.Sprintf("%s/%d", t.Role, t.Index) }
+
+// taskLine is what became of a task; empty: nothing that a person would want to know.
+func taskLine(was, is status.Task) string {
+	if was.State == is.State && was.Incarnation == is.Incarnation && was.Node == is.Node {
+		return ""
+	}
+	again := ""
+	if is.Incarnation > 1 {
+		again = fmt.Sprintf(", incarnation %d", is.Incarnation)
+	}
+	switch is.State {
+	case status.Starting:
+		return fmt.Sprintf("%s starting on %s%s", name(is), is.Node, again)
+	case status.Running:
+		return fmt.Sprintf("%s running on %s, pid %d%s", name(is), is.Node, is.PID, again)
+	case status.Succeeded:
+		return name(is) + " succeeded"
+	case status.Failed:
+		return fmt.Sprintf("%s failed: %s", name(is), cause(is))
+	case status.Stopped:
+		return name(is) + " stopped"
+	}
+	if was.State != "" && was.State != is.State {
+		return fmt.Sprintf("%s waits for a container%s", name(is), again)
+	}
+	return "" // every task of a new job is pending
+}
+
+func cause(t status.Task) string {
+	switch {
+	case t.Cause != "":
+		return t.Cause
+	case t.ExitCode != nil:
+		return fmt.Sprintf("exit code %d", *t.ExitCode)
+	}
+	return "cause unknown"
+}
+
+// roles counts the tasks by role, in the view's order: "1 chief, 2 worker".
+func roles(v status.View) string {
+	var order []string
+	n := map[string]int{}
+	for _, t := range v.Tasks {
+		if n[t.Role]++; n[t.Role] == 1 {
+			order = append(order, t.Role)
+		}
+	}
+	for i, r := range order {
+		order[i] = fmt.Sprintf("%d %s", n[r], r)
+	}
+	return strings.Join(order, ", ")
+}
