@@ -1,0 +1,34 @@
+#!/usr/bin/env bash
+# venv.sh DIR makes the Python environment of the examples and tests in DIR, as requirements.txt beside this script says.
+# Running it again costs nothing while that file is unchanged; a half-made or moved environment is made again.
+set -euo pipefail
+
+[ $# -eq 1 ] || { echo "usage: venv.sh DIR" >&2; exit 2; }
+here=$(cd "$(dirname "$0")" && pwd)
+mkdir -p "$1"
+venv=$(cd "$1" && pwd)
+stamp=$venv/.complete
+
+exec 9>"$venv.lock"
+flock 9 # two makes at once: the second finds the work done
+
+want="$venv $(sha256sum <"$here/requirements.txt")"
+[ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && exit 0
+rm -f "$stamp"
+
+# Debian has python3 without venv; only making one tells.
+python3.11 -c 'import venv, ensurepip' 2>/dev/null || {
+	echo "Python 3.11 with venv is missing: install python3.11 and python3.11-venv (Debian: apt-get install python3.11 python3.11-venv; else pyenv install 3.11)" >&2
+	exit 1
+}
+
+# An environment remembers its own path: one that was moved, or whose Python has gone, cannot be repaired.
+if [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" != "$venv" ]; then
+	python3.11 -m venv --clear "$venv"
+fi
+echo "installing TensorFlow into $venv (270 MB to fetch, 1.6 GB installed, once)" >&2
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt" || {
+	echo "pip could not install the packages in $here/requirements.txt: see above; 'make venv' tries again" >&2
+	exit 1
+}
+echo "$want" >"$stamp"
