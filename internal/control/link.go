@@ -1,0 +1,293 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+
+	"tfos/internal/control/controlpb"
+	"tfos/internal/job"
+)
+
+// ErrNoMaster says that an agent has been without a master for longer than it waits for one.
+var ErrNoMaster = errors.New("no master")
+
+// LinkOptions are what a Link needs. Zero durations mean the defaults.
+type LinkOptions struct {
+	Identity Identity // of PartyAgent
+	Hello    Hello    // what the first session opens with
+	Handler  AgentHandler
+	// Master tells where the current master listens. It is asked before each attempt.
+	Master   func(ctx context.Context) (string, error)
+	Dialer   Dialer // nil: TCP
+	Logger   *zap.Logger
+	Patience time.Duration // how long to be without a master before giving up; default 10 min
+	MaxPause time.Duration // the longest pause between two attempts; default 5 s
+}
+
+// firstPause is the pause after the first attempt that did not work; each further one doubles it.
+const firstPause = 200 * time.Millisecond
+
+// Link keeps an agent in touch with its master: it dials, greets, says that the agent lives, and starts over when the
+// connection breaks. It remembers where the agent stands, so that each session tells it whole: what is reported while there
+// is no session goes into the next Hello, and what was told in a Hello is not told again in its session. Safe for
+// concurrent use.
+type Link struct {
+	o LinkOptions
+
+	mu    sync.Mutex
+	hello Hello      // guarded by mu: where the agent stands now
+	open  *agentSide // guarded by mu: the session, once its Hello is made; nil: none
+}
+
+// NewLink prepares a Link. It dials from Run on.
+func NewLink(o LinkOptions) (*Link, error) {
+	if o.Identity.Subject().Party != PartyAgent {
+		return nil, fmt.Errorf("join the job: the identity is %s", o.Identity)
+	}
+	orDefault(&o.Patience, 10*time.Minute)
+	orDefault(&o.MaxPause, 5*time.Second)
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	return &Link{o: o, hello: o.Hello}, nil
+}
+
+// Started reports a process that runs.
+func (l *Link) Started(s Started) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hello.Incarnation, l.hello.Running, l.hello.Exited = s.Incarnation, &s, nil
+	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Started{Started: startedToPB(s)}})
+}
+
+// Exited reports a process that ended, or could not be started.
+func (l *Link) Exited(e Exited) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hello.Incarnation, l.hello.Running, l.hello.Exited = e.Incarnation, nil, &e
+	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Exited{Exited: exitedToPB(e)}})
+}
+
+// Progress reports a step. Without a session it is dropped: a newer one follows.
+func (l *Link) Progress(p Progress) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Progress{Progress: progressToPB(p)}})
+}
+
+// Generation notes which cluster_spec the agent has, for the next Hello.
+func (l *Link) Generation(g job.Generation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hello.Generation = g
+}
+
+// Joined reports whether there is a session now.
+func (l *Link) Joined() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open != nil && l.open.welcome
+}
+
+// Run keeps the link up until ctx ends (then it is ctx's error), the master refuses the agent (ErrRefused), or there has
+// been no master for longer than Patience (ErrNoMaster).
+func (l *Link) Run(ctx context.Context) error {
+	log := l.o.Logger
+	last, pause := time.Now(), firstPause // last: when there was a master
+	failed := 0
+	for {
+		welcomed, err := l.session(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, ErrRefused) {
+			return fmt.Errorf("join the job: %w", err)
+		}
+		if welcomed {
+			last, pause, failed = time.Now(), firstPause, 0
+			log.Info("connection to the master ended", zap.Error(err))
+		} else if failed++; failed == 1 {
+			log.Warn("no master", zap.Error(err))
+		}
+		if gone := time.Since(last); gone >= l.o.Patience {
+			log.Error("gave up on the master", zap.Duration("after", gone), zap.Int("attempts", failed), zap.Error(err))
+			return fmt.Errorf("%w for %v: %w", ErrNoMaster, gone.Round(time.Second), err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+		pause = min(2*pause, l.o.MaxPause)
+	}
+}
+
+// session is one connection, from dialling to its end. It reports whether the master welcomed the agent.
+func (l *Link) session(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	lookup, stop := context.WithTimeout(ctx, connectWait)
+	address, err := l.o.Master(lookup)
+	stop()
+	if err != nil {
+		return false, fmt.Errorf("find the master: %w", err)
+	}
+	conn, err := dial(address, l.o.Dialer, l.o.Identity, PartyMaster)
+	if err != nil {
+		return false, fmt.Errorf("connect to the master at %s: %w", address, err)
+	}
+	defer conn.Close()
+	// Until the Welcome is there a deadline holds: a master that accepts and says nothing is none.
+	deadline := time.AfterFunc(2*connectWait, cancel)
+	defer deadline.Stop()
+	stream, err := controlpb.NewMasterClient(conn).Session(ctx)
+	if err != nil {
+		return false, fmt.Errorf("connect to the master at %s: %w", address, foreign(err))
+	}
+
+	side := newAgentSide()
+	hello := l.begin(side)
+	defer l.end(side)
+	if err := stream.Send(&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: helloToPB(hello)}}); err != nil && !errors.Is(err, io.EOF) {
+		return false, fmt.Errorf("greet the master at %s: %w", address, foreign(err))
+	}
+	first, err := stream.Recv()
+	if err != nil {
+		return false, fmt.Errorf("greet the master at %s: %w", address, foreign(err))
+	}
+	if first.GetWelcome() == nil {
+		return false, fmt.Errorf("greet the master at %s: it answered with something else than a welcome", address)
+	}
+	deadline.Stop()
+	l.welcomed(side)
+	l.o.Logger.Info("joined", zap.String("master", address))
+	beat := milliseconds(first.GetWelcome().GetHeartbeatMs())
+	orDefault(&beat, time.Second)
+
+	var writing sync.WaitGroup
+	defer writing.Wait()
+	defer cancel()
+	writing.Go(func() { side.write(ctx, stream, beat) })
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return true, errors.New("the master ended the session")
+		}
+		if err != nil {
+			return true, foreign(err)
+		}
+		if err := l.dispatch(m); err != nil {
+			return true, err
+		}
+	}
+}
+
+func (l *Link) dispatch(m *controlpb.ToAgent) error {
+	switch x := m.GetMessage().(type) {
+	case *controlpb.ToAgent_Spec:
+		spec, err := specFromPB(x.Spec)
+		if err != nil {
+			return err
+		}
+		l.o.Handler.Spec(spec)
+	case *controlpb.ToAgent_Start:
+		l.o.Handler.Start(startFromPB(x.Start))
+	case *controlpb.ToAgent_Stop:
+		l.o.Handler.Stop(stopFromPB(x.Stop))
+	case *controlpb.ToAgent_Retire:
+		l.o.Handler.Retire(retireFromPB(x.Retire))
+	}
+	return nil
+}
+
+// begin opens the session and makes its Hello in one step: a report comes either before, and is in the Hello, or after, and
+// is sent.
+func (l *Link) begin(side *agentSide) Hello {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.open = side
+	return l.hello
+}
+
+func (l *Link) welcomed(side *agentSide) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	side.welcome = true
+}
+
+func (l *Link) end(side *agentSide) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == side {
+		l.open = nil
+	}
+}
+
+// agentSide is the agent's end of one session.
+type agentSide struct {
+	welcome bool          // guarded by the Link's mu
+	wake    chan struct{} // capacity 1: there is something in outbox
+
+	mu     sync.Mutex
+	outbox []*controlpb.FromAgent // guarded by mu
+}
+
+func newAgentSide() *agentSide { return &agentSide{wake: make(chan struct{}, 1)} }
+
+// queue has m sent after what waits already. A newer Progress takes the place of one that waits last, so that the outbox stays
+// short: starts and exits are few. A nil side drops it.
+func (s *agentSide) queue(m *controlpb.FromAgent) {
+	if s == nil {
+		return
+	}
+	s.mu.Lock()
+	if n := len(s.outbox); n > 0 && m.GetProgress() != nil && s.outbox[n-1].GetProgress() != nil {
+		s.outbox[n-1] = m
+	} else {
+		s.outbox = append(s.outbox, m)
+	}
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *agentSide) take() []*controlpb.FromAgent {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.outbox
+	s.outbox = nil
+	return out
+}
+
+// write sends reports as they come and heartbeats between them, until ctx ends or the connection does.
+func (s *agentSide) write(ctx context.Context, stream grpc.BidiStreamingClient[controlpb.FromAgent, controlpb.ToAgent], beat time.Duration) {
+	tick := time.NewTicker(beat)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+			for _, m := range s.take() {
+				if stream.Send(m) != nil { // the reader learns why
+					return
+				}
+			}
+		case now := <-tick.C:
+			m := &controlpb.FromAgent{Message: &controlpb.FromAgent_Heartbeat{Heartbeat: &controlpb.Heartbeat{SentUnixNano: now.UnixNano()}}}
+			if stream.Send(m) != nil {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,179 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tfos/internal/control/controlpb"
+	"tfos/internal/yarn"
+)
+
+// MasterOptions are what a Master needs. Zero durations mean the defaults.
+type MasterOptions struct {
+	Listener     net.Listener // the Master closes it
+	Identity     Identity     // of PartyMaster
+	Handler      MasterHandler
+	Logger       *zap.Logger
+	Heartbeat    time.Duration // how often agents say that they live; default 1 s
+	Silence      time.Duration // after how long without a word a session ends; default 5 s
+	ViewInterval time.Duration // the least time between two views to one client; default 250 ms
+}
+
+// closeWait bounds how long Close waits for commands and views to reach their readers.
+const closeWait = 3 * time.Second
+
+// Master is the application master's server: it keeps a session with each agent and serves clients.
+type Master struct {
+	o      MasterOptions
+	server *grpc.Server
+	views  *views
+	specs  specCache
+	done   chan struct{} // closed by Close: watches and the heartbeat watch end
+
+	mu       sync.Mutex
+	sessions map[yarn.ContainerID]*Session // guarded by mu: the newest of each container
+	closing  bool                          // guarded by mu
+
+	close sync.Once
+}
+
+// NewMaster prepares a Master. It serves from Run on.
+func NewMaster(o MasterOptions) (*Master, error) {
+	if o.Identity.Subject().Party != PartyMaster {
+		return nil, fmt.Errorf("serve as master: the identity is %s", o.Identity)
+	}
+	tls, err := o.Identity.serverTLS()
+	if err != nil {
+		return nil, fmt.Errorf("serve as master: %w", err)
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	orDefault(&o.Heartbeat, time.Second)
+	orDefault(&o.Silence, 5*time.Second)
+	orDefault(&o.ViewInterval, 250*time.Millisecond)
+	m := &Master{o: o, server: newServer(tls), views: newViews(), done: make(chan struct{}), sessions: make(map[yarn.ContainerID]*Session)}
+	controlpb.RegisterMasterServer(m.server, masterService{m: m})
+	return m, nil
+}
+
+func orDefault(d *time.Duration, value time.Duration) {
+	if *d <= 0 {
+		*d = value
+	}
+}
+
+// Addr is where the Master listens.
+func (m *Master) Addr() net.Addr { return m.o.Listener.Addr() }
+
+// Run serves until ctx ends or Close is called; then it is nil.
+func (m *Master) Run(ctx context.Context) error {
+	stop := context.AfterFunc(ctx, func() { m.Close() })
+	defer stop()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		m.watchHeartbeats()
+	}()
+	err := m.server.Serve(m.o.Listener)
+	m.Close()
+	<-watched
+	if err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve as master: %w", err)
+	}
+	return nil
+}
+
+// Publish makes view, a status document, the current one. It must not be changed afterwards.
+func (m *Master) Publish(view []byte) { m.views.publish(view) }
+
+// Close gives waiting commands and the last view to their readers, for three seconds at most, and stops serving.
+// It is safe to call more than once.
+func (m *Master) Close() error {
+	m.close.Do(func() {
+		m.mu.Lock()
+		m.closing = true
+		for _, s := range m.sessions {
+			s.finish()
+		}
+		m.mu.Unlock()
+		close(m.done)
+		hurry := time.AfterFunc(closeWait, m.server.Stop)
+		defer hurry.Stop()
+		m.server.GracefulStop()
+		m.o.Listener.Close() // for one that was never served
+	})
+	return nil
+}
+
+// watchHeartbeats ends sessions whose agents have been silent for too long.
+func (m *Master) watchHeartbeats() {
+	period := m.o.Silence / 5
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	last := time.Now()
+	for {
+		select {
+		case <-m.done:
+			return
+		case <-tick.C:
+		}
+		now := time.Now()
+		// A tick that comes late means that this process did not run (paused, swapped out): heartbeats may be waiting to be
+		// read, and silence proves nothing.
+		late := now.Sub(last) > 2*period
+		last = now
+		for _, s := range m.current() {
+			switch {
+			case late:
+				s.beat()
+			case now.Sub(s.Heard()) > m.o.Silence:
+				s.end(Silent)
+			}
+		}
+	}
+}
+
+func (m *Master) current() []*Session {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*Session, 0, len(m.sessions))
+	for _, s := range m.sessions {
+		all = append(all, s)
+	}
+	return all
+}
+
+// enter makes s its container's session, and returns once the one before it has left.
+func (m *Master) enter(s *Session) error {
+	m.mu.Lock()
+	if m.closing {
+		m.mu.Unlock()
+		return status.Error(codes.Unavailable, "the master is ending")
+	}
+	old := m.sessions[s.Container()]
+	m.sessions[s.Container()] = s
+	m.mu.Unlock()
+	if old != nil {
+		old.end(Replaced)
+		<-old.left
+	}
+	return nil
+}
+
+func (m *Master) leave(s *Session) {
+	m.mu.Lock()
+	if m.sessions[s.Container()] == s {
+		delete(m.sessions, s.Container())
+	}
+	m.mu.Unlock()
+}

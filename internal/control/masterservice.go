@@ -1,0 +1,126 @@
+package control
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"tfos/internal/control/controlpb"
+)
+
+// masterService is the wire's side of a Master.
+type masterService struct {
+	controlpb.UnimplementedMasterServer
+	m *Master
+}
+
+type agentStream = grpc.BidiStreamingServer[controlpb.FromAgent, controlpb.ToAgent]
+
+// Session serves one agent. It reads and writes in goroutines of their own, which end with the stream's context: gRPC ends
+// that as this function returns, and not before, so it cannot wait for them.
+func (ms masterService) Session(stream agentStream) error {
+	m := ms.m
+	subject, err := admit(stream.Context(), PartyAgent)
+	if err != nil {
+		m.o.Logger.Warn("caller turned away", zap.Error(err))
+		return err
+	}
+	s := newSession(subject, &m.specs)
+	defer close(s.left)
+	incoming := make(chan *controlpb.FromAgent) // unbuffered: the handler sets the pace
+	go s.read(stream, incoming)
+
+	hello, err := m.greet(s, incoming)
+	if err != nil {
+		m.o.Logger.Warn("agent turned away", zap.Stringer("container", subject.Container), zap.Stringer("task", subject.Task), zap.Error(err))
+		return err
+	}
+	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Welcome{Welcome: &controlpb.Welcome{HeartbeatMs: m.o.Heartbeat.Milliseconds()}}})
+	if err := m.enter(s); err != nil {
+		return err
+	}
+	defer m.leave(s)
+	go s.write(stream)
+	m.o.Handler.Joined(s, hello)
+	for {
+		select {
+		case <-s.over:
+			why := s.why()
+			m.o.Handler.Left(s, why)
+			return departed(why)
+		case message := <-incoming:
+			deliver(m.o.Handler, s, message)
+		}
+	}
+}
+
+// greet waits for the Hello, and for one that says no other than the certificate.
+func (m *Master) greet(s *Session, incoming <-chan *controlpb.FromAgent) (Hello, error) {
+	patience := time.NewTimer(m.o.Silence)
+	defer patience.Stop()
+	select {
+	case <-s.over:
+		return Hello{}, status.Error(codes.Unavailable, "the connection ended before the hello")
+	case <-patience.C:
+		return Hello{}, status.Error(codes.DeadlineExceeded, "no hello")
+	case message := <-incoming:
+		hello, err := helloFromPB(message.GetHello())
+		if err != nil {
+			return Hello{}, status.Error(codes.InvalidArgument, err.Error())
+		}
+		if hello.Container != s.Container() || hello.Task != s.Task() {
+			return Hello{}, status.Error(codes.PermissionDenied, "the hello names "+hello.Task.String()+" in "+hello.Container.String()+", the certificate another")
+		}
+		return hello, nil
+	}
+}
+
+func deliver(h MasterHandler, s *Session, message *controlpb.FromAgent) {
+	switch x := message.GetMessage().(type) {
+	case *controlpb.FromAgent_Started:
+		h.Started(s, startedFromPB(x.Started))
+	case *controlpb.FromAgent_Exited:
+		h.Exited(s, exitedFromPB(x.Exited))
+	case *controlpb.FromAgent_Progress:
+		h.Progress(s, progressFromPB(x.Progress))
+	}
+}
+
+// departed is what the agent is told.
+func departed(why Departure) error {
+	switch why {
+	case Silent:
+		return status.Error(codes.Unavailable, "no heartbeat for too long")
+	case Replaced:
+		return status.Error(codes.Aborted, "a newer session of this container")
+	case Overrun:
+		return status.Error(codes.ResourceExhausted, "commands were not taken")
+	default:
+		return nil
+	}
+}
+
+// Watch sends the job's status document at once and after each change.
+func (ms masterService) Watch(_ *controlpb.WatchRequest, stream grpc.ServerStreamingServer[controlpb.View]) error {
+	if _, err := admit(stream.Context(), PartyClient); err != nil {
+		ms.m.o.Logger.Warn("caller turned away", zap.Error(err))
+		return err
+	}
+	return ms.m.views.watch(stream.Context(), ms.m.done, ms.m.o.ViewInterval, func(view []byte) error {
+		return stream.Send(&controlpb.View{Json: view})
+	})
+}
+
+// Stop passes a client's wish on.
+func (ms masterService) Stop(ctx context.Context, r *controlpb.StopRequest) (*controlpb.StopResponse, error) {
+	if _, err := admit(ctx, PartyClient); err != nil {
+		ms.m.o.Logger.Warn("caller turned away", zap.Error(err))
+		return nil, err
+	}
+	ms.m.o.Handler.StopJob(r.GetReason())
+	return &controlpb.StopResponse{}, nil
+}

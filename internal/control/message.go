@@ -1,0 +1,136 @@
+package control
+
+import (
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// Hello opens a session: who the agent is, and where it stands.
+type Hello struct {
+	Container   yarn.ContainerID
+	Task        job.Task
+	Incarnation job.Incarnation // current
+	Agent       string          // host:port of the agent's own server
+	Address     string          // host:port kept for the task
+	Running     *Started        // its process, if one runs
+	Exited      *Exited         // the end of its newest process, if that ended; told again in every Hello until the next start
+	Generation  job.Generation  // of the newest cluster_spec that it has; 0: none
+}
+
+// Started is a process that runs.
+type Started struct {
+	Incarnation job.Incarnation
+	PID         int
+	TensorBoard string // host:port kept for a TensorBoard, if Start wanted one
+}
+
+// Exited is a process that ended, or could not be started.
+type Exited struct {
+	Incarnation job.Incarnation
+	Code        int      // exit code; 128+signal when a signal ended it
+	Signal      string   // "SIGKILL"; empty: it exited by itself
+	OOM         bool     // the kernel killed it for want of memory
+	Reason      string   // why it could not be started; empty: it ran
+	Stderr      []string // its last lines
+}
+
+// Progress is the newest step that a program reported or printed.
+type Progress struct {
+	Incarnation job.Incarnation
+	Step        int64
+	Steps       int64 // out of how many; 0: not known
+}
+
+// Start has an agent start its task's process. A second one for the same incarnation changes nothing.
+type Start struct {
+	Incarnation job.Incarnation
+	Generation  job.Generation    // of the cluster_spec it starts with
+	Command     string            // a shell command line
+	Env         map[string]string // beyond what the container has
+	Grace       time.Duration     // between SIGTERM and SIGKILL when the agent ends without having been told how
+	TensorBoard bool              // keep a port for a TensorBoard
+}
+
+// Stop has an agent end the process of one incarnation: SIGTERM, then SIGKILL after Grace.
+type Stop struct {
+	Incarnation job.Incarnation
+	Grace       time.Duration
+}
+
+// Retire ends an agent, and its process if one is left.
+type Retire struct {
+	Reason string
+	Grace  time.Duration
+}
+
+// MasterHandler is what a Master needs of its user. The calls of one session come one after the other: Joined first, Left
+// last, each exactly once. Calls of different sessions come at the same time. A call that blocks holds up its session.
+type MasterHandler interface {
+	// Joined is a new session. A session of the same container before it has Left already.
+	Joined(s *Session, h Hello)
+	Started(s *Session, e Started)
+	Exited(s *Session, e Exited)
+	Progress(s *Session, p Progress)
+	// Left is the end of a session. The agent may live and come back with a new one.
+	Left(s *Session, why Departure)
+	// StopJob is a client's wish that the job end.
+	StopJob(reason string)
+}
+
+// Departure is why a session ended.
+type Departure int
+
+// The ways a session ends.
+const (
+	Closed   Departure = iota + 1 // the connection ended
+	Silent                        // no heartbeat for too long: the agent, its node or the network is gone
+	Replaced                      // the same container opened a new session
+	Overrun                       // it took no commands for so long that too many were waiting
+)
+
+// String says it in a word, for logs.
+func (d Departure) String() string {
+	switch d {
+	case Closed:
+		return "closed"
+	case Silent:
+		return "silent"
+	case Replaced:
+		return "replaced"
+	case Overrun:
+		return "overrun"
+	}
+	return "unknown"
+}
+
+// AgentHandler is what a Link needs of its user: the master's commands, one after the other, in the order they were given.
+// They may come again, and late. A call that blocks holds up the session.
+type AgentHandler interface {
+	Spec(s membership.Spec)
+	Start(s Start)
+	Stop(s Stop)
+	Retire(r Retire)
+}
+
+// LogsRequest selects a part of a task's output.
+type LogsRequest struct {
+	Stream string // Stdout, Stderr or AgentLog
+	Offset int64  // bytes; negative: that many from the end
+	Follow bool   // go on until the agent ends
+}
+
+// The streams of a LogsRequest, which are also the names of the files in the container's log directory.
+const (
+	Stdout   = "stdout"
+	Stderr   = "stderr"
+	AgentLog = "agent.log"
+)
+
+// LogChunk is bytes of a log and where they stand in it.
+type LogChunk struct {
+	Data   []byte
+	Offset int64
+}

@@ -1,0 +1,68 @@
+package control
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"slices"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/grpc/status"
+)
+
+func (i Identity) config() (*tls.Config, *x509.CertPool, error) {
+	if i.key == nil {
+		return nil, nil, errors.New("the identity is empty")
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(i.authority)
+	return &tls.Config{
+		MinVersion:             tls.VersionTLS13,
+		Certificates:           []tls.Certificate{i.certificate()},
+		SessionTicketsDisabled: true, // sessions last; a resumed one would skip the certificates
+	}, pool, nil
+}
+
+// serverTLS lets in whoever the authority knows. Which calls a caller may make is up to admit.
+func (i Identity) serverTLS() (credentials.TransportCredentials, error) {
+	c, pool, err := i.config()
+	if err != nil {
+		return nil, err
+	}
+	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, pool
+	return credentials.NewTLS(c), nil
+}
+
+// clientTLS talks to a server of the given party of the same job, and to no other.
+func (i Identity) clientTLS(want Party) (credentials.TransportCredentials, error) {
+	c, pool, err := i.config()
+	if err != nil {
+		return nil, err
+	}
+	c.RootCAs, c.ServerName = pool, want.serverName()
+	return credentials.NewTLS(c), nil
+}
+
+// admit tells who is calling, and refuses all but the given parties.
+func admit(ctx context.Context, parties ...Party) (Subject, error) {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return Subject{}, status.Error(codes.Unauthenticated, "no peer")
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.VerifiedChains) == 0 {
+		return Subject{}, status.Error(codes.Unauthenticated, "no verified certificate")
+	}
+	s, err := subjectOf(info.State.VerifiedChains[0][0])
+	if err != nil {
+		return Subject{}, status.Error(codes.Unauthenticated, err.Error())
+	}
+	if !slices.Contains(parties, s.Party) {
+		return Subject{}, status.Error(codes.PermissionDenied, fmt.Sprintf("a %s may not call this", s.Party))
+	}
+	return s, nil
+}

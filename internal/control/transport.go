@@ -1,0 +1,100 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/status"
+)
+
+// ErrRefused says that the other side is of this job and does not let the caller do this: there is no use in trying again.
+var ErrRefused = errors.New("refused")
+
+// ErrUnreachable says that the other side cannot be reached, or the connection to it broke.
+var ErrUnreachable = errors.New("unreachable")
+
+// Dialer opens a connection to host:port.
+type Dialer func(ctx context.Context, address string) (net.Conn, error)
+
+// A master holds a connection for each of thousands of agents, and messages are small but for a cluster_spec: small buffers,
+// written to in turns.
+const (
+	bufferBytes     = 4 << 10
+	maxMessageBytes = 16 << 20 // a cluster_spec of 100,000 tasks
+)
+
+// Keepalives find a peer that went away without a word. The master has the heartbeats for that; agents and clients have
+// these. Ten seconds is the least that gRPC takes from a client.
+const (
+	pingEvery   = 10 * time.Second
+	pingTimeout = 10 * time.Second
+	connectWait = 10 * time.Second // for one attempt to connect, handshakes included
+)
+
+func newServer(tls credentials.TransportCredentials) *grpc.Server {
+	return grpc.NewServer(
+		grpc.Creds(tls),
+		grpc.ReadBufferSize(bufferBytes),
+		grpc.WriteBufferSize(bufferBytes),
+		grpc.SharedWriteBuffer(true),
+		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.ConnectionTimeout(connectWait),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery / 2, PermitWithoutStream: true}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: pingTimeout}),
+	)
+}
+
+// dial prepares a connection to a server of the given party. It connects when first used.
+func dial(address string, d Dialer, id Identity, want Party) (*grpc.ClientConn, error) {
+	tls, err := id.clientTLS(want)
+	if err != nil {
+		return nil, err
+	}
+	if d == nil {
+		var n net.Dialer
+		d = func(ctx context.Context, address string) (net.Conn, error) { return n.DialContext(ctx, "tcp", address) }
+	}
+	return grpc.NewClient("passthrough:///"+address,
+		grpc.WithTransportCredentials(tls),
+		grpc.WithContextDialer(d),
+		grpc.WithReadBufferSize(bufferBytes),
+		grpc.WithWriteBufferSize(bufferBytes),
+		grpc.WithSharedWriteBuffer(true),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingEvery, Timeout: pingTimeout}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.3, MaxDelay: 5 * time.Second},
+			MinConnectTimeout: connectWait,
+		}),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithDisableHealthCheck(),
+	)
+}
+
+// foreign makes gRPC's error ours. A context's end stays what it is.
+func foreign(err error) error {
+	s, ok := status.FromError(err)
+	if err == nil || !ok {
+		return err
+	}
+	switch s.Code() {
+	case codes.Canceled:
+		return context.Canceled
+	case codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case codes.PermissionDenied, codes.Unauthenticated:
+		return fmt.Errorf("%w: %s", ErrRefused, s.Message())
+	case codes.Unavailable:
+		return fmt.Errorf("%w: %s", ErrUnreachable, s.Message())
+	default:
+		return errors.New(s.Message())
+	}
+}
