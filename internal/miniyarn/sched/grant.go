@@ -1,0 +1,161 @@
+package sched
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"tfos/internal/yarn"
+)
+
+// ask is what an attempt still wants of one kind.
+type ask struct {
+	priority int32
+	id       int64
+	resource yarn.Resource
+	count    int // at least 1
+}
+
+// want replaces what the attempt wanted under the same priority and id: asks are absolute.
+func (t *attempt) want(w ask) {
+	i, found := slices.BinarySearchFunc(t.asks, w, func(x, y ask) int {
+		return cmp.Or(cmp.Compare(x.priority, y.priority), cmp.Compare(x.id, y.id))
+	})
+	switch {
+	case found && w.count == 0:
+		t.asks = slices.Delete(t.asks, i, i+1)
+	case found:
+		t.asks[i] = w
+	case w.count > 0:
+		t.asks = slices.Insert(t.asks, i, w)
+	}
+}
+
+// wantAgain adds one to what the attempt wants of a granted container's kind.
+func (t *attempt) wantAgain(c yarn.Container) {
+	w := ask{priority: c.Priority, id: c.AskID, resource: c.Resource, count: 1}
+	for _, x := range t.asks {
+		if x.priority == w.priority && x.id == w.id {
+			w.resource, w.count = x.resource, x.count+1
+		}
+	}
+	t.want(w)
+}
+
+// grant gives out what fits on the nodes, oldest application first; within one the master first, then its asks by priority.
+func (s *Scheduler) grant(now time.Time, nodes []*node) {
+	for _, a := range s.apps {
+		if a.state.Terminal() {
+			continue
+		}
+		t := a.attempt
+		if t.stage == waiting {
+			s.grantMaster(now, a, nodes)
+			continue
+		}
+		if t.stage != registered {
+			continue
+		}
+		for i := range t.asks {
+			for w := &t.asks[i]; w.count > 0; w.count-- {
+				n := roomiest(nodes, w.resource, t.blacklist)
+				if n == nil {
+					break
+				}
+				t.fresh = append(t.fresh, s.place(now, a, n, w.resource, w.priority, w.id))
+			}
+		}
+		t.asks = slices.DeleteFunc(t.asks, func(w ask) bool { return w.count == 0 })
+	}
+}
+
+func (s *Scheduler) grantMaster(now time.Time, a *app, nodes []*node) {
+	n := roomiest(nodes, a.resource, nil)
+	if n == nil {
+		return
+	}
+	t := a.attempt
+	c := s.place(now, a, n, a.resource, 0, -1)
+	c.master = true
+	t.stage, t.state, t.master, t.lastHeard = launching, yarn.AttemptLaunched, c, now
+	if a.launched.IsZero() {
+		a.launched = now
+	}
+	s.do(StartMaster{Attempt: t.id, User: a.user, Submitted: a.submitted, Container: c.grant, Launch: a.sub.Launch})
+}
+
+// roomiest is the node with the most free memory on which r fits: containers spread. It is nil if there is none.
+func roomiest(nodes []*node, r yarn.Resource, blacklist []string) *node {
+	var best *node
+	for _, n := range nodes {
+		if !n.state.Usable() || slices.Contains(blacklist, n.id.Host) || !r.Fits(n.free()) {
+			continue
+		}
+		if best == nil || n.free().MemoryMiB > best.free().MemoryMiB {
+			best = n
+		}
+	}
+	return best
+}
+
+// ContainerStarted notes that a container's node runs it, so that it will not be taken back for want of use.
+func (s *Scheduler) ContainerStarted(id yarn.ContainerID) {
+	if c := s.container(id); c != nil {
+		c.started = true
+	}
+}
+
+// ContainerCompleted takes a node's word that a container ended. One that is not in the books any more, or not on that
+// node, is ignored: the ResourceManager had decided its end before.
+func (s *Scheduler) ContainerCompleted(now time.Time, on yarn.NodeID, st yarn.ContainerStatus) []Action {
+	if c := s.container(st.ID); c != nil && c.node.id == on {
+		s.complete(now, c, st.ExitStatus, st.Diagnostics)
+	}
+	return s.settle(now)
+}
+
+// complete takes a container out of the books and lets its application know.
+func (s *Scheduler) complete(now time.Time, c *container, exit yarn.ExitStatus, diagnostics string) {
+	if !s.unplace(c) {
+		return
+	}
+	a := c.app
+	t := a.attempt
+	st := yarn.ContainerStatus{ID: c.grant.ID, State: yarn.ContainerComplete, ExitStatus: exit, Diagnostics: diagnostics}
+	if !c.master {
+		if i := slices.Index(t.fresh, c); i >= 0 {
+			// The master never knew of it: it is wanted again, as if it had not been granted.
+			t.fresh = slices.Delete(t.fresh, i, i+1)
+			t.wantAgain(c.grant)
+		} else if t.stage != ended {
+			t.completed = append(t.completed, st)
+		}
+		return
+	}
+	if c != t.master || t.stage == ended {
+		return
+	}
+	c.noteEnd(now, exit, diagnostics)
+	if t.stage == unregistered {
+		s.end(a, now, a.state, a.final, a.diagnostics)
+		return
+	}
+	// These are not the application's fault (RMAppAttemptImpl.shouldCountTowardsMaxAttemptRetry).
+	blameless := []yarn.ExitStatus{yarn.ExitPreempted, yarn.ExitAborted, yarn.ExitDisksFailed, yarn.ExitKilledByRM}
+	s.failAttempt(a, now, fmt.Sprintf("AM Container for %s exited with  exitCode: %d\nFailing this attempt.Diagnostics: %s", t.id, exit, diagnostics),
+		!slices.Contains(blameless, exit))
+}
+
+func (s *Scheduler) container(id yarn.ContainerID) *container {
+	a := s.byID[id.Attempt.Application]
+	if a == nil {
+		return nil
+	}
+	for _, c := range a.containers {
+		if c.grant.ID == id {
+			return c
+		}
+	}
+	return nil
+}
