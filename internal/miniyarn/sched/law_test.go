@@ -20,6 +20,12 @@ func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		h := &history{t: t, s: New(Config{MaxAttempts: 2, MasterExpiry: time.Minute, GrantExpiry: 5 * time.Minute}), now: t0,
 			told: map[yarn.ContainerID]bool{}, over: map[yarn.ContainerID]bool{}, response: map[yarn.AttemptID]int32{}}
+		for range 3 { // so that the histories are about something
+			for _, step := range []func(*rapid.T){h.addNode, h.submit, h.register, h.heartbeat} {
+				step(t)
+				h.check(t)
+			}
+		}
 		t.Repeat(map[string]func(*rapid.T){
 			"":           h.check,
 			"add node":   h.addNode,
