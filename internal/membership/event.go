@@ -13,70 +13,84 @@ type Event interface{ event() }
 // Began starts the machine: it asks for the gang.
 type Began struct{}
 
+// Unfit says that the cluster can never hold the gang, so that waiting for it is useless.
+type Unfit struct {
+	Reason string `json:"reason"` // with the numbers
+}
+
 // Granted is a container that YARN gave for a role.
 type Granted struct {
-	Role      string
-	Container yarn.ContainerID
-	Node      yarn.NodeID
+	Role      string           `json:"role"`
+	Container yarn.ContainerID `json:"container,omitzero"`
+	Node      yarn.NodeID      `json:"node,omitzero"`
 }
 
 // Completed is a container's end, as YARN tells it.
 type Completed struct {
-	Container   yarn.ContainerID
-	Exit        yarn.ExitStatus
-	Diagnostics string
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Exit        yarn.ExitStatus  `json:"exit"`
+	Diagnostics string           `json:"diagnostics,omitempty"`
 }
 
 // LaunchFailed says that the NodeManager did not start a container's agent.
 type LaunchFailed struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Container   yarn.ContainerID
-	Reason      string
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Reason      string           `json:"reason"`
 }
 
-// Joined is an agent that registered: it holds a port for its task and waits for a cluster_spec.
+// Joined is an agent that registered: it holds a port for its task and waits for a cluster_spec. One whose connection had
+// ended joins again; what its process did meanwhile follows as Started or Exited.
 type Joined struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Container   yarn.ContainerID
-	Agent       string // host:port of the agent's own server
-	Address     string // host:port for the cluster_spec
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Agent       string           `json:"agent"`   // host:port of the agent's own server
+	Address     string           `json:"address"` // host:port for the cluster_spec
 }
 
 // Left is an agent whose connection ended, or that said no heartbeat for too long.
 type Left struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Container   yarn.ContainerID
-	Silent      bool // no heartbeat, rather than a closed connection
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Silent      bool             `json:"silent,omitempty"` // no heartbeat, rather than a closed connection
 }
 
 // Started is a process that runs.
 type Started struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	PID         int
+	Task        job.Task        `json:"task"`
+	Incarnation job.Incarnation `json:"incarnation"`
+	PID         int             `json:"pid"`
 }
 
 // Exited is a process that ended, or could not be started.
 type Exited struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Code        int      // exit code; 128+signal when a signal ended it
-	Signal      string   // "SIGKILL"; empty: it exited by itself
-	OOM         bool     // the kernel killed it for want of memory
-	Reason      string   // why it could not be started; empty: it ran
-	Stderr      []string // its last lines
+	Task        job.Task        `json:"task"`
+	Incarnation job.Incarnation `json:"incarnation"`
+	Code        int             `json:"code"`             // exit code; 128+signal when a signal ended it
+	Signal      string          `json:"signal,omitempty"` // "SIGKILL"; empty: it exited by itself
+	OOM         bool            `json:"oom,omitempty"`    // the kernel killed it for want of memory
+	Reason      string          `json:"reason,omitempty"` // why it could not be started; empty: it ran
+	Stderr      []string        `json:"stderr,omitempty"` // its last lines
 }
 
 // StopRequested ends the job from outside.
-type StopRequested struct{ Reason string }
+type StopRequested struct {
+	Reason string `json:"reason,omitempty"` // "by ann, with tfos kill"
+}
+
+// MasterFailed ends the job because the application master cannot do its work any more.
+type MasterFailed struct {
+	Reason string `json:"reason"`
+}
 
 // Tick lets time pass.
 type Tick struct{}
 
 func (Began) event()         {}
+func (Unfit) event()         {}
 func (Granted) event()       {}
 func (Completed) event()     {}
 func (LaunchFailed) event()  {}
@@ -85,54 +99,64 @@ func (Left) event()          {}
 func (Started) event()       {}
 func (Exited) event()        {}
 func (StopRequested) event() {}
+func (MasterFailed) event()  {}
 func (Tick) event()          {}
 
 // Action is something to be done. Actions are repeatable: doing one twice is doing it once.
 type Action interface{ action() }
 
-// Ask sets how many containers a role still wants: absolute, not a delta.
+// Ask sets how many containers a role still wants: absolute, not a delta. Each container granted after it counts it down by
+// one, without another Ask.
 type Ask struct {
-	Role  string
-	Count int
+	Role  string `json:"role"`
+	Count int    `json:"count"`
 }
 
-// Release gives a container back, started or not.
-type Release struct{ Container yarn.ContainerID }
+// Release gives a container back, started or not. Nothing more is expected of it.
+type Release struct {
+	Container yarn.ContainerID `json:"container,omitzero"`
+}
 
 // Launch starts a task's agent in its container.
 type Launch struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Container   yarn.ContainerID
-	Node        yarn.NodeID
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Node        yarn.NodeID      `json:"node,omitzero"`
 }
 
-// Publish makes a cluster_spec the current one and hands it to every agent that joined.
-type Publish struct{ Spec Spec }
+// Publish makes a cluster_spec the current one and hands it to every agent that joined. One that joins again is handed the
+// current one by the doer, without another Publish.
+type Publish struct {
+	Spec Spec `json:"spec"`
+}
 
 // StartProcess has a task's agent start its process, with the published cluster_spec.
 type StartProcess struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Generation  job.Generation
+	Task        job.Task        `json:"task"`
+	Incarnation job.Incarnation `json:"incarnation"`
+	Generation  job.Generation  `json:"generation"`
 }
 
 // StopProcess has a task's agent stop its process: SIGTERM, then SIGKILL after the grace period.
 type StopProcess struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Grace       time.Duration
+	Task        job.Task        `json:"task"`
+	Incarnation job.Incarnation `json:"incarnation"`
+	Grace       time.Duration   `json:"grace"` // ns
 }
 
-// Retire tells a task's agent to end; its container ends with it.
+// Retire tells the agent in a container to end, with its process if one is left; its container ends with it. An agent that
+// registers late is told so as well: then the incarnation is the one it claims, not the task's current one.
 type Retire struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Container   yarn.ContainerID
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
 }
 
 // Finish ends the application. It is the last action.
-type Finish struct{ Result Result }
+type Finish struct {
+	Result Result `json:"result"`
+}
 
 func (Ask) action()          {}
 func (Release) action()      {}
@@ -145,19 +169,28 @@ func (Finish) action()       {}
 
 // Spec is a cluster_spec: where each task listens, in one generation.
 type Spec struct {
-	Generation job.Generation
-	Members    []Member // ordered by the job's roles, then index
+	Generation job.Generation `json:"generation"`
+	Members    []Member       `json:"members"` // ordered by the job's roles, then index
 }
 
 // Member is one task of a Spec.
 type Member struct {
-	Task        job.Task
-	Incarnation job.Incarnation
-	Address     string // host:port
+	Task        job.Task        `json:"task"`
+	Incarnation job.Incarnation `json:"incarnation"`
+	Address     string          `json:"address"` // host:port
 }
 
 // Result is how a job ended.
 type Result struct {
-	ExitCode    int // the client's: 0 succeeded, 1 the program failed, 3 cannot fit, 4 infrastructure, 5 killed
-	Diagnostics string
+	ExitCode    int    `json:"exit_code"` // the client's: one of the codes below
+	Diagnostics string `json:"diagnostics,omitempty"`
 }
+
+// The exit codes of a job.
+const (
+	ExitSucceeded      = 0
+	ExitProgram        = 1 // the user's program failed
+	ExitUnfit          = 3 // the cluster can never hold it
+	ExitInfrastructure = 4
+	ExitKilled         = 5 // from outside
+)
