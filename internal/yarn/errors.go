@@ -13,6 +13,8 @@ var (
 	ErrOutOfStep = errors.New("the request is out of step with the ResourceManager")
 	// ErrUnknownApplication: the ResourceManager never had the application, or forgot it.
 	ErrUnknownApplication = errors.New("no such application")
+	// ErrUnknownQueue: the scheduler has no queue of that name.
+	ErrUnknownQueue = errors.New("no such queue")
 	// ErrUnknownContainer: the service never had the container, or forgot it.
 	ErrUnknownContainer = errors.New("no such container")
 	// ErrInvalidResource: the asked resource or node label can never be granted.
