@@ -2,8 +2,11 @@
 //
 // Names are absolute slash-separated paths within one filesystem ("/user/ann/.tfos"); URI gives the form that another
 // process, a NodeManager say, opens them by. Every error that a caller may branch on is one of fs.ErrNotExist,
-// fs.ErrExist, fs.ErrPermission or the errors below, under errors.Is. The contract in dfstest says the rest, and every
-// implementation passes it.
+// fs.ErrExist, fs.ErrPermission, fs.ErrInvalid or the errors below, under errors.Is. The contract in dfstest says the rest,
+// and every implementation passes it.
+//
+// A file that is being created lies beside its place under a temporary name, which no listing shows, and moves there when it
+// is closed. One whose writer died stays behind until its directory is removed recursively.
 package dfs
 
 import (
@@ -25,6 +28,7 @@ var (
 	ErrEncrypted    = errors.New("file lies in an encryption zone, which tfos cannot read or write") //
 	ErrErasureCoded = errors.New("file is erasure coded, which tfos cannot read")                    //
 	ErrUnreachable  = errors.New("filesystem cannot be reached")                                     // no NameNode answered
+	ErrUnsupported  = errors.New("not supported by tfos")                                            // a scheme, or a way of protecting data
 )
 
 // FS is a filesystem. It is safe for concurrent use.
@@ -35,15 +39,18 @@ type FS interface {
 	List(ctx context.Context, dir string) ([]Info, error)
 	// Open opens a file for reading.
 	Open(ctx context.Context, name string) (File, error)
-	// Create opens a file for writing. Nothing is promised to be visible under name before Close returned nil, and a
-	// writer that is aborted, or whose process dies, leaves no complete file there.
+	// Create opens a file for writing. Its directory exists. Nothing is visible under name before Close returned nil, and
+	// a writer that is aborted, or whose process dies, leaves nothing there; an old file stays until then, and goes when the
+	// new one takes its place in one step.
 	Create(ctx context.Context, name string, o CreateOptions) (Writer, error)
-	// Append opens an existing file for writing at its end.
+	// Append opens an existing file for writing at its end, in place: a journal is a file that was created, closed and
+	// opened by Append. Aborting it leaves what was written.
 	Append(ctx context.Context, name string) (Writer, error)
-	// Mkdir makes a directory and those above it. One that exists is no error and keeps its mode.
+	// Mkdir makes a directory and those above it, which its owner can write to in any case. One that exists is no error
+	// and keeps its mode.
 	Mkdir(ctx context.Context, dir string, mode fs.FileMode) error
-	// Rename moves a file or directory. Where new exists it fails with fs.ErrExist, unless overwrite is set and new is a
-	// file; then the replacement is atomic.
+	// Rename moves a file or directory. Where new exists it fails with fs.ErrExist, unless overwrite is set and both are
+	// files; then the replacement is atomic.
 	Rename(ctx context.Context, old, new string, overwrite bool) error
 	// Remove removes a file or a directory; one with entries only if recursive is set, else ErrNotEmpty.
 	Remove(ctx context.Context, name string, recursive bool) error
@@ -68,7 +75,8 @@ type File interface {
 // Writer is a file open for writing.
 type Writer interface {
 	io.Writer
-	// Sync makes what was written so far readable by others and safe against the loss of this process.
+	// Sync makes what was written so far readable by others and safe against the loss of this process. It is not cheap:
+	// a few calls on HDFS.
 	Sync() error
 	// Close completes the file. Only a nil error says that it is whole.
 	Close() error

@@ -1,0 +1,80 @@
+package dfs
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"path"
+	"strings"
+)
+
+// temporaryMark is in the name of every file that is being created, and of no other.
+const temporaryMark = ".tfos-writing-"
+
+// temporaryName is where a file is written before it is whole: beside its place, so that a rename moves it there.
+func temporaryName(name string) string {
+	var random [8]byte
+	rand.Read(random[:]) // never fails: see crypto/rand
+	dir, base := path.Split(name)
+	return dir + "." + base + temporaryMark + hex.EncodeToString(random[:])
+}
+
+// isTemporary reports whether a file of this base name is still being created, or was left behind by a writer that died.
+func isTemporary(base string) bool {
+	return strings.HasPrefix(base, ".") && strings.Contains(base, temporaryMark)
+}
+
+// cleanName checks a name at the door of every operation: it is absolute, and no NUL ends it early.
+func cleanName(op, name string) (string, error) {
+	if !strings.HasPrefix(name, "/") || strings.Contains(name, "\x00") {
+		return "", &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("%w: a name starts with / and has no NUL", fs.ErrInvalid)}
+	}
+	return path.Clean(name), nil
+}
+
+// checkRename refuses what no filesystem can do. Both names are clean.
+func checkRename(old, new string) error {
+	if old == new {
+		return &fs.PathError{Op: "rename", Path: old, Err: fs.ErrExist}
+	}
+	if old == "/" || strings.HasPrefix(new, old+"/") {
+		return &fs.PathError{Op: "rename", Path: old, Err: fmt.Errorf("%w: a directory cannot move into itself", fs.ErrInvalid)}
+	}
+	return nil
+}
+
+// The bits that a filesystem keeps, and the sticky bit as HDFS and POSIX write it.
+const (
+	permissionBits = fs.ModePerm | fs.ModeSticky
+	stickyBit      = 0o1000
+)
+
+// posixBits is a mode as a number: permissions and the sticky bit.
+func posixBits(mode fs.FileMode) uint32 {
+	bits := uint32(mode.Perm())
+	if mode&fs.ModeSticky != 0 {
+		bits |= stickyBit
+	}
+	return bits
+}
+
+// modeOf is the inverse of posixBits; other bits are dropped.
+func modeOf(bits uint32, dir bool) fs.FileMode {
+	mode := fs.FileMode(bits).Perm()
+	if bits&stickyBit != 0 {
+		mode |= fs.ModeSticky
+	}
+	if dir {
+		mode |= fs.ModeDir
+	}
+	return mode
+}
+
+// fileMode is the mode of a new file.
+func fileMode(o CreateOptions) fs.FileMode {
+	if o.Mode == 0 {
+		return 0o644
+	}
+	return o.Mode & permissionBits
+}
