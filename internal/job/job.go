@@ -16,7 +16,7 @@ const (
 	Chief           = "chief"     // one task; its exit decides, unless the job says otherwise
 	Worker          = "worker"    //
 	ParameterServer = "ps"        // a service unless the job says otherwise
-	Evaluator       = "evaluator" // never in the others' cluster
+	Evaluator       = "evaluator" // at most one task, never in the others' cluster
 )
 
 // GPU is the name under which YARN counts GPUs.

@@ -149,16 +149,13 @@ func (d *decoder) whole(j *Job, root *value) {
 		d.fail(at("roles"), "roles", "the job has no role: write roles: {worker: {instances: 2}}, or give --workers 2")
 		return
 	}
-	total, training, chiefs, ps, commandless := 0, 0, 0, false, false
+	total, training, ps, commandless := 0, 0, false, false
 	services := true
 	for _, r := range j.Roles {
 		total += r.Instances
 		services = services && r.Service
 		ps = ps || r.Name == ParameterServer
 		commandless = commandless || r.Command == ""
-		if r.Name == Chief {
-			chiefs = r.Instances
-		}
 		if !r.Service && r.Name != Evaluator {
 			training += r.Instances
 		}
@@ -169,8 +166,10 @@ func (d *decoder) whole(j *Job, root *value) {
 	if total > maxTasks {
 		d.fail(at("roles"), "roles", "the job has %d tasks: at most %d", total, maxTasks)
 	}
-	if chiefs > 1 {
-		d.fail(at("roles", Chief, "instances"), "roles.chief.instances", "%d: TensorFlow knows one chief", chiefs)
+	for _, r := range j.Roles {
+		if (r.Name == Chief || r.Name == Evaluator) && r.Instances > 1 {
+			d.fail(at("roles", r.Name, "instances"), join("roles."+r.Name, "instances"), "%d: TensorFlow knows one %s", r.Instances, r.Name)
+		}
 	}
 	if services {
 		d.fail(at("roles"), "roles", "every role is a service, so the job would never end: one role must not be")

@@ -182,15 +182,6 @@ type Member struct {
 
 // Result is how a job ended.
 type Result struct {
-	ExitCode    int    `json:"exit_code"` // the client's: one of the codes below
+	ExitCode    int    `json:"exit_code"` // the client's: one of package job's
 	Diagnostics string `json:"diagnostics,omitempty"`
 }
-
-// The exit codes of a job.
-const (
-	ExitSucceeded      = 0
-	ExitProgram        = 1 // the user's program failed
-	ExitUnfit          = 3 // the cluster can never hold it
-	ExitInfrastructure = 4
-	ExitKilled         = 5 // from outside
-)

@@ -1,0 +1,127 @@
+// Package clusterspec writes what a task's process reads about its peers and itself: TF_CONFIG and the other environment
+// variables.
+//
+// It turns a published spec into text, the same text for the same spec. It knows nothing of ports, agents and processes.
+package clusterspec
+
+import (
+	"encoding/json"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+)
+
+// Env is the environment of one task's process: the job's variables, the role's over them, and over both what tfos sets.
+// Of the names that programs written for other launchers read (RANK, MASTER_ADDR and the like) the user's win.
+//
+// The agent adds what only it knows: TFOS_AGENT and the TensorBoard port.
+func Env(j job.Job, spec membership.Spec, t job.Task, inc job.Incarnation) map[string]string {
+	env := conventions(j, spec, t)
+	maps.Copy(env, j.Env)
+	if r, ok := j.Role(t.Role); ok {
+		maps.Copy(env, r.Env)
+	}
+	maps.Copy(env, map[string]string{
+		"TF_CONFIG": TFConfig(j, spec, t),
+		// The agent keeps the task's port reserved with a socket of its own, which TensorFlow must be willing to share.
+		"TF_GRPC_REUSE_PORT": "true",
+		"TFOS_JOB":           j.Name,
+		"TFOS_ROLE":          t.Role,
+		"TFOS_INDEX":         strconv.Itoa(t.Index),
+		"TFOS_INCARNATION":   strconv.Itoa(int(inc)),
+		"TFOS_GENERATION":    strconv.Itoa(int(spec.Generation)),
+	})
+	if j.Checkpoint.Dir != "" {
+		env["TFOS_CHECKPOINT_DIR"] = j.Checkpoint.Dir
+	}
+	return env
+}
+
+// TFConfig is TF_CONFIG: {"cluster":{"ps":["a:1"],"worker":["b:1","c:1"]},"task":{"index":0,"type":"worker"}}, keys sorted.
+//
+// An evaluator is in nobody's cluster: the others would wait for it, and it for them. Its own TF_CONFIG has a cluster of
+// itself alone.
+func TFConfig(j job.Job, spec membership.Spec, t job.Task) string {
+	type task struct {
+		Type  string `json:"type"`
+		Index int    `json:"index"`
+	}
+	return text(struct {
+		Cluster map[string][]string `json:"cluster"`
+		Task    task                `json:"task"`
+	}{cluster(spec, t.Role == job.Evaluator), task{t.Role, t.Index}})
+}
+
+// cluster lists the addresses of each role by index: the evaluator's alone, or all others'.
+func cluster(spec membership.Spec, evaluator bool) map[string][]string {
+	c := make(map[string][]string)
+	for _, m := range spec.Members { // ordered by index within a role
+		if (m.Task.Role == job.Evaluator) == evaluator {
+			c[m.Task.Role] = append(c[m.Task.Role], m.Address)
+		}
+	}
+	return c
+}
+
+// conventions are the variables that programs written for other launchers read.
+//
+// Ranks count the tasks that train: the leader is 0, then come the others in the order of the spec. Services (parameter
+// servers) and evaluators have none, and are not in WORLD_SIZE. Each task is alone in its container, so LOCAL_RANK is 0.
+// MASTER_ADDR and MASTER_PORT are the leader's.
+func conventions(j job.Job, spec membership.Spec, t job.Task) map[string]string {
+	leader := j.Leader()
+	peers := 0
+	for _, m := range spec.Members {
+		if m.Task.Role == t.Role {
+			peers++
+		}
+	}
+	env := map[string]string{
+		"CLUSTER_SPEC": text(cluster(spec, false)),
+		"JOB_NAME":     t.Role,
+		"TASK_INDEX":   strconv.Itoa(t.Index),
+		"TASK_NUM":     strconv.Itoa(peers),
+		"IS_CHIEF":     strconv.FormatBool(t == leader),
+	}
+	if a, ok := spec.Address(leader); ok {
+		if host, port, err := net.SplitHostPort(a); err == nil {
+			env["MASTER_ADDR"], env["MASTER_PORT"] = host, port
+		}
+	}
+	ranks := ranks(j, spec, leader)
+	if rank := slices.Index(ranks, t); rank >= 0 {
+		env["RANK"] = strconv.Itoa(rank)
+		env["WORLD_SIZE"] = strconv.Itoa(len(ranks))
+		env["LOCAL_RANK"] = "0"
+	}
+	return env
+}
+
+// ranks are the tasks that train, each at its rank.
+func ranks(j job.Job, spec membership.Spec, leader job.Task) []job.Task {
+	var first, rest []job.Task
+	for _, m := range spec.Members {
+		r, _ := j.Role(m.Task.Role)
+		switch {
+		case r.Service || m.Task.Role == job.Evaluator:
+		case m.Task == leader:
+			first = append(first, m.Task)
+		default:
+			rest = append(rest, m.Task)
+		}
+	}
+	return append(first, rest...)
+}
+
+// text is v as JSON, map keys sorted.
+func text(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("clusterspec: strings and numbers cannot be written: " + err.Error())
+	}
+	return string(b)
+}

@@ -1,0 +1,146 @@
+package membership
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// Cause is why a task ended.
+type Cause string
+
+// The causes.
+const (
+	CauseNone         Cause = ""
+	CauseProgram      Cause = "program"       // exited with an error, was ended by a signal, or could not be started
+	CauseOutOfMemory  Cause = "out of memory" // its own: it used more than its container has
+	CausePreempted    Cause = "preempted"     // YARN took the container for another application
+	CauseNodeLost     Cause = "node lost"
+	CauseDisk         Cause = "disk" // the node's
+	CauseLocalization Cause = "localization"
+	CauseLaunch       Cause = "launch" // the NodeManager did not start the agent, or the agent did not come up
+	CauseAgent        Cause = "agent"  // the agent ended, and its process with it
+	CauseSilent       Cause = "silent" // nothing was heard from the agent
+	CauseAftershock   Cause = "aftershock"
+	CauseStopped      Cause = "stopped" // by us, because the job ended
+)
+
+// Infrastructure reports whether the program is not to blame.
+func (c Cause) Infrastructure() bool { return c != CauseProgram && c != CauseOutOfMemory }
+
+// exitCode is what the job ends with if this ended it.
+func (c Cause) exitCode() int {
+	if c.Infrastructure() {
+		return job.ExitInfrastructure
+	}
+	return job.ExitFailed
+}
+
+// causeOfExit tells why a process ended, and says it.
+func causeOfExit(ev Exited, role string) (Cause, string) {
+	switch {
+	case ev.Reason != "":
+		return CauseProgram, "its command could not be started: " + ev.Reason
+	case ev.OOM:
+		return CauseOutOfMemory, "killed by the kernel for want of memory: give the role more (roles." + role + ".memory)"
+	case ev.Signal != "":
+		return CauseProgram, "killed by " + ev.Signal
+	case ev.Code == 126:
+		return CauseProgram, "exit code 126 (command cannot be executed)"
+	case ev.Code == 127:
+		return CauseProgram, "exit code 127 (command not found)"
+	}
+	return CauseProgram, yarn.ExitStatus(ev.Code).String()
+}
+
+// causeOfCompletion tells why a container ended without having been told to, and says it.
+func causeOfCompletion(ev Completed, t *task, before run) (Cause, string) {
+	on := " on " + t.Node.Host
+	switch ev.Exit {
+	case yarn.ExitAborted:
+		return CauseNodeLost, "its node " + t.Node.Host + " was lost"
+	case yarn.ExitDisksFailed:
+		return CauseDisk, "the disks of its node " + t.Node.Host + " failed"
+	case yarn.ExitPreempted:
+		return CausePreempted, "its container" + on + " was preempted: YARN needed the room for another application"
+	case yarn.ExitVMemExceeded, yarn.ExitPMemExceeded:
+		return CauseOutOfMemory, explain("its container"+on+" used more memory than it was granted, give the role more (roles."+t.Task.Role+".memory)", ev.Diagnostics)
+	case yarn.ExitKilledExcessLogs:
+		return CauseProgram, explain("it wrote more logs than YARN allows", ev.Diagnostics)
+	case yarn.ExitKilledByRM, yarn.ExitKilledByNM, yarn.ExitKilledByAM, yarn.ExitKilledAfterApp:
+		return CausePreempted, explain("its container"+on+" was "+ev.Exit.String(), ev.Diagnostics)
+	case yarn.ExitInvalid, yarn.ExitLaunchFailed:
+		if before != launched {
+			return CauseAgent, explain("its container"+on+" ended with its exit status unknown", ev.Diagnostics)
+		}
+		if ev.Exit == yarn.ExitLaunchFailed {
+			return CauseLaunch, explain("its container could not be started"+on, ev.Diagnostics)
+		}
+		return CauseLocalization, explain("its files could not be brought into its container"+on, ev.Diagnostics)
+	}
+	if before == launched {
+		return CauseLaunch, explain(fmt.Sprintf("its agent%s ended before it registered, %s", on, ev.Exit), ev.Diagnostics)
+	}
+	return CauseAgent, explain(fmt.Sprintf("its agent%s ended while its process was needed, %s", on, ev.Exit), ev.Diagnostics)
+}
+
+// Bounds of what a sentence quotes. YARN keeps 64 KiB of an application's diagnostics, a person reads less.
+const (
+	maxLines      = 10
+	maxLineBytes  = 400
+	maxDiagnostic = 1000
+)
+
+// explain adds what YARN said, in one line.
+func explain(what, diagnostics string) string {
+	said := strings.Join(strings.Fields(diagnostics), " ")
+	if said == "" {
+		return what
+	}
+	return what + ": " + cut(said, maxDiagnostic)
+}
+
+// sentenceOfFailure is what a person is told: the task, the cause, and its last words.
+func sentenceOfFailure(t job.Task, what string, stderr []string) string {
+	s := fmt.Sprintf("%s failed: %s", t, strings.TrimRight(what, ". "))
+	lines := lastLines(stderr)
+	switch len(lines) {
+	case 0:
+		return s + "."
+	case 1:
+		return s + ". Its last line: " + lines[0]
+	}
+	return s + ". Its last lines:\n  " + strings.Join(lines, "\n  ")
+}
+
+func sentenceOfStop(reason string) string {
+	if reason == "" {
+		return "killed"
+	}
+	return "killed: " + reason
+}
+
+// lastLines are the last lines that say something.
+func lastLines(stderr []string) []string {
+	var lines []string
+	for _, line := range stderr {
+		if line = strings.TrimRight(line, " \t\r\n"); line != "" {
+			lines = append(lines, cut(line, maxLineBytes))
+		}
+	}
+	return lines[max(0, len(lines)-maxLines):]
+}
+
+// cut shortens a text to at most n bytes, between characters.
+func cut(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n] + "…"
+}

@@ -1,0 +1,133 @@
+package membership
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+)
+
+// begin asks for all containers at once. Nothing runs before all are there: half a gang would hold what another job needs
+// to be whole.
+func (m *Machine) begin() {
+	if m.s.Phase != idle {
+		return
+	}
+	m.s.Phase, m.s.Began = forming, m.now
+	m.ask(func(n int) int { return n })
+}
+
+// ask sets each role's ask, given how many of its tasks wait.
+func (m *Machine) ask(count func(waiting int) int) {
+	for _, r := range m.job.Roles {
+		if n := m.waiting(r.Name); n > 0 {
+			m.do(Ask{r.Name, count(n)})
+		}
+	}
+}
+
+// waiting counts the tasks of a role that have no container.
+func (m *Machine) waiting(role string) int {
+	n := 0
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.Task.Role == role && t.Run == waiting {
+			n++
+		}
+	}
+	return n
+}
+
+// asking reports whether containers are wanted now.
+func (m *Machine) asking() bool { return m.s.Phase == forming && m.s.AskAgain.IsZero() }
+
+// granted gives a container to the first task of its role that waits. One that nobody waits for goes back.
+func (m *Machine) granted(ev Granted) {
+	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task.Role == ev.Role && t.Run == waiting })
+	switch {
+	case m.holder(ev.Container) != nil: // told twice
+		return
+	case !m.asking() || i < 0:
+		m.do(Release{ev.Container})
+		return
+	}
+	m.assign(&m.s.Tasks[i], ev)
+	switch {
+	case m.all((*task).held):
+		m.s.GangUntil = time.Time{}
+	case m.s.GangUntil.IsZero():
+		m.s.GangUntil = m.now.Add(m.job.Gang.Timeout) // waiting in the queue hurts nobody; holding a part of a gang does
+	}
+}
+
+// giveUpGang gives back what an incomplete gang holds, so that another job's gang can become whole, and pauses.
+func (m *Machine) giveUpGang() {
+	m.ask(func(int) int { return 0 })
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.held() {
+			m.release(t, waiting)
+		}
+	}
+	m.s.GangUntil = time.Time{}
+	m.s.AskAgain = m.now.Add(m.backoff())
+	m.s.Attempts++
+}
+
+func (m *Machine) askAgain() {
+	m.s.AskAgain = time.Time{}
+	m.ask(func(n int) int { return n })
+}
+
+// backoff is the pause before the next gang: doubling, and spread over half as much to either side, so that two jobs in each
+// other's way do not return in step. It depends on the seed and the attempt alone, so that a restored machine pauses alike.
+func (m *Machine) backoff() time.Duration {
+	d := m.opts.BackoffMin
+	for range m.s.Attempts {
+		if d *= 2; d >= m.opts.BackoffMax {
+			d = m.opts.BackoffMax
+			break
+		}
+	}
+	random := rand.New(rand.NewPCG(m.seed, uint64(m.s.Attempts)))
+	return d/2 + time.Duration(random.Int64N(int64(d)))
+}
+
+// publishWhole publishes the first cluster_spec once every task's agent has registered, and starts the processes.
+func (m *Machine) publishWhole() {
+	if m.s.Phase != forming || !m.all(func(t *task) bool { return t.Run == joined }) {
+		return
+	}
+	m.s.Phase = training
+	m.publish()
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		t.Run = starting
+		m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
+	}
+}
+
+// publish makes a cluster_spec of where the tasks are now.
+func (m *Machine) publish() {
+	m.s.Generation++
+	spec := Spec{Generation: m.s.Generation, Members: make([]Member, 0, len(m.s.Tasks))}
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address})
+	}
+	m.s.Spec = spec
+	m.do(Publish{spec.clone()})
+}
+
+func (s Spec) clone() Spec {
+	s.Members = slices.Clone(s.Members)
+	return s
+}
+
+// Address is where a task listens; false: it is not in the spec.
+func (s Spec) Address(t job.Task) (string, bool) {
+	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Task == t })
+	if i < 0 {
+		return "", false
+	}
+	return s.Members[i].Address, true
+}

@@ -1,0 +1,263 @@
+// Package membership decides what becomes of a job's tasks: which containers to ask for, when the gang is whole, which
+// cluster_spec holds, which processes start and stop, and how the job ends.
+//
+// It is a state machine: an event goes in, the actions to carry out come back, in order. It reads no clock, starts nothing
+// and talks to no one. The caller's duties:
+//   - Give it every event with the time it was noticed, times never going back, from one goroutine.
+//   - Carry out each action, however often it comes, and report what came of it as an event.
+//   - Give it a Tick when Wake says so, at the latest.
+//   - Give it each container that YARN granted once. The events of one agent may come late and twice; that is told apart here.
+//   - After Finish, give it nothing more. Nothing would come back.
+package membership
+
+import (
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// Options are the machine's own patience. A zero field means its default.
+type Options struct {
+	LaunchTimeout time.Duration `json:"launch_timeout"` // ns; from a launch until its agent registers: localization is in it
+	RejoinTimeout time.Duration `json:"rejoin_timeout"` // ns; that an agent whose connection ended has to come back
+	StopMargin    time.Duration `json:"stop_margin"`    // ns; beyond the grace period, until what still runs is given up
+	BackoffMin    time.Duration `json:"backoff_min"`    // ns; pause after the first gang that was given up; doubles with each
+	BackoffMax    time.Duration `json:"backoff_max"`    // ns
+}
+
+func (o Options) withDefaults() Options {
+	set := func(d *time.Duration, value time.Duration) {
+		if *d == 0 {
+			*d = value
+		}
+	}
+	set(&o.LaunchTimeout, 15*time.Minute)
+	set(&o.RejoinTimeout, 10*time.Second)
+	set(&o.StopMargin, 10*time.Second)
+	set(&o.BackoffMin, 5*time.Second)
+	set(&o.BackoffMax, 2*time.Minute)
+	return o
+}
+
+// Machine is one job's membership. It is not safe for concurrent use.
+type Machine struct {
+	job  job.Job
+	seed uint64
+	opts Options
+	s    state
+
+	now time.Time // of the step under way
+	out []Action  // of the step under way
+}
+
+// state is all that a machine remembers. It is a value of JSON, so that a snapshot is complete by construction.
+type state struct {
+	Phase      phase          `json:"phase"`
+	Generation job.Generation `json:"generation"`
+	Spec       Spec           `json:"spec"`
+	Tasks      []task         `json:"tasks"`    // in the order of job.Tasks
+	Attempts   int            `json:"attempts"` // gangs that were given up so far
+	GangUntil  time.Time      `json:"gang_until,omitzero"`
+	AskAgain   time.Time      `json:"ask_again,omitzero"`
+	StopUntil  time.Time      `json:"stop_until,omitzero"`
+	Began      time.Time      `json:"began,omitzero"`
+	Ended      time.Time      `json:"ended,omitzero"`
+	Result     *Result        `json:"result,omitempty"` // decided; the job may still be winding down
+}
+
+// phase is where the job stands.
+type phase string
+
+const (
+	idle     phase = "idle"     // nothing was asked for yet
+	forming  phase = "forming"  // the gang's containers are awaited, and their agents
+	training phase = "training" // a cluster_spec is published; processes run
+	stopping phase = "stopping" // the result is known; what still runs is being stopped
+	finished phase = "finished"
+)
+
+// New makes the machine of a job. The seed decides the random part of its pauses.
+func New(j job.Job, seed uint64, opts Options) *Machine {
+	m := &Machine{job: j, seed: seed, opts: opts.withDefaults(), s: state{Phase: idle}}
+	for _, t := range j.Tasks() {
+		m.s.Tasks = append(m.s.Tasks, task{Task: t, Run: waiting})
+	}
+	return m
+}
+
+// Job is the job that the machine was made for.
+func (m *Machine) Job() job.Job { return m.job }
+
+// Spec is the cluster_spec that was published last; its generation is 0 before the first.
+func (m *Machine) Spec() Spec { return m.s.Spec }
+
+// Result is how the job ends, once that is decided.
+func (m *Machine) Result() (Result, bool) {
+	if m.s.Result == nil {
+		return Result{}, false
+	}
+	return *m.s.Result, true
+}
+
+// Finished reports whether Finish was given out.
+func (m *Machine) Finished() bool { return m.s.Phase == finished }
+
+// Step applies one event and returns what to do, in order. Late events are dropped without error: the network may deliver
+// them at any time.
+func (m *Machine) Step(now time.Time, ev Event) []Action {
+	if m.s.Phase == finished {
+		return nil
+	}
+	m.now, m.out = now.UTC().Round(0), nil
+	m.apply(ev)
+	m.expire()
+	m.settle()
+	return m.out
+}
+
+func (m *Machine) do(a Action) { m.out = append(m.out, a) }
+
+func (m *Machine) apply(ev Event) {
+	switch ev := ev.(type) {
+	case Began:
+		m.begin()
+	case Unfit:
+		m.end(Result{job.ExitRefused, ev.Reason})
+	case MasterFailed:
+		m.end(Result{job.ExitInfrastructure, "the application master cannot go on: " + ev.Reason})
+	case StopRequested:
+		m.end(Result{job.ExitKilled, sentenceOfStop(ev.Reason)})
+	case Granted:
+		m.granted(ev)
+	case Completed:
+		if t := m.holder(ev.Container); t != nil {
+			m.completed(t, ev)
+		}
+	case LaunchFailed:
+		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
+			m.launchFailed(t, ev)
+		}
+	case Joined:
+		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
+			m.joined(t, ev)
+		} else { // an agent that nobody waits for must not hold its container
+			m.do(Retire{ev.Task, ev.Incarnation, ev.Container})
+		}
+	case Left:
+		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
+			m.left(t, ev.Silent)
+		}
+	case Started:
+		if t := m.current(ev.Task, ev.Incarnation, yarn.ContainerID{}); t != nil {
+			m.started(t, ev)
+		}
+	case Exited:
+		if t := m.current(ev.Task, ev.Incarnation, yarn.ContainerID{}); t != nil {
+			m.exited(t, ev)
+		}
+	case Tick:
+	}
+}
+
+// current finds the task that an event speaks of. It is nil if the event comes late: from an incarnation that was replaced,
+// from a container that was given back, or about a task that the job does not have. This is the one place that tells.
+func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
+	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task == name })
+	if i < 0 {
+		return nil
+	}
+	t := &m.s.Tasks[i]
+	if !t.held() || t.Incarnation != inc || !c.IsZero() && t.Container != c {
+		return nil
+	}
+	return t
+}
+
+// holder finds the task that has a container now; nil: none has.
+func (m *Machine) holder(c yarn.ContainerID) *task {
+	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.held() && t.Container == c })
+	if i < 0 {
+		return nil
+	}
+	return &m.s.Tasks[i]
+}
+
+// Incarnation is that of the task which has this container now; 0: none has.
+func (m *Machine) Incarnation(c yarn.ContainerID) job.Incarnation {
+	if t := m.holder(c); t != nil {
+		return t.Incarnation
+	}
+	return 0
+}
+
+// Current is a task's current incarnation; 0: it has had none yet, or there is no such task.
+func (m *Machine) Current(name job.Task) job.Incarnation {
+	for i := range m.s.Tasks {
+		if m.s.Tasks[i].Task == name {
+			return m.s.Tasks[i].Incarnation
+		}
+	}
+	return 0
+}
+
+// all reports whether every task satisfies is.
+func (m *Machine) all(is func(*task) bool) bool {
+	for i := range m.s.Tasks {
+		if !is(&m.s.Tasks[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// Wake is when the machine wants a Tick at the latest; zero: only events matter to it.
+func (m *Machine) Wake() time.Time {
+	var wake time.Time
+	for _, d := range m.deadlines() {
+		if !d.IsZero() && (wake.IsZero() || d.Before(wake)) {
+			wake = d
+		}
+	}
+	return wake
+}
+
+func (m *Machine) deadlines() []time.Time {
+	switch m.s.Phase {
+	case idle, finished:
+		return nil
+	case stopping:
+		return []time.Time{m.s.StopUntil}
+	}
+	ds := []time.Time{m.s.GangUntil, m.s.AskAgain}
+	for i := range m.s.Tasks {
+		ds = append(ds, m.s.Tasks[i].Until)
+	}
+	return ds
+}
+
+// expire acts on the deadlines that have passed.
+func (m *Machine) expire() {
+	switch m.s.Phase {
+	case forming:
+		if m.due(m.s.AskAgain) {
+			m.askAgain()
+		}
+		if m.due(m.s.GangUntil) {
+			m.giveUpGang()
+		}
+	case stopping:
+		if m.due(m.s.StopUntil) {
+			m.abandon()
+		}
+		return
+	}
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; m.due(t.Until) {
+			m.overdue(t)
+		}
+	}
+}
+
+func (m *Machine) due(deadline time.Time) bool { return !deadline.IsZero() && !m.now.Before(deadline) }

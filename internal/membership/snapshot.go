@@ -1,0 +1,51 @@
+package membership
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"tfos/internal/job"
+)
+
+// snapshotVersion changes when a snapshot of before cannot be read any more.
+const snapshotVersion = 1
+
+// snapshot is a machine at rest, between two steps.
+type snapshot struct {
+	Version int     `json:"version"`
+	Job     string  `json:"job"` // the job file
+	Seed    uint64  `json:"seed"`
+	Options Options `json:"options"`
+	State   state   `json:"state"`
+}
+
+// Snapshot is the whole machine as JSON. Restore makes of it one that acts the same from here on.
+func (m *Machine) Snapshot() ([]byte, error) {
+	return json.Marshal(snapshot{snapshotVersion, string(job.Marshal(m.job)), m.seed, m.opts, m.s})
+}
+
+// Restore makes a machine of a snapshot.
+func Restore(b []byte) (*Machine, error) {
+	var s snapshot
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("restore membership: %w", err)
+	}
+	if s.Version != snapshotVersion {
+		return nil, fmt.Errorf("restore membership: the snapshot is of version %d, this program reads %d", s.Version, snapshotVersion)
+	}
+	j, err := job.Parse("job.yaml", []byte(s.Job), nil)
+	if err != nil {
+		return nil, fmt.Errorf("restore membership: %w", err)
+	}
+	if !slices.EqualFunc(j.Tasks(), s.State.Tasks, func(name job.Task, t task) bool { return name == t.Task }) {
+		return nil, errors.New("restore membership: the tasks are not those of the job")
+	}
+	if s.State.Phase == finished && s.State.Result == nil {
+		return nil, errors.New("restore membership: the job is finished, but has no result")
+	}
+	m := New(j, s.Seed, s.Options)
+	m.s = s.State
+	return m, nil
+}

@@ -1,0 +1,192 @@
+package membership
+
+import (
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// task is what the machine knows of one task: which incarnation is its current one, in which container, and how far it is.
+type task struct {
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"` // current; only grows
+	Run         run              `json:"run"`
+	Container   yarn.ContainerID `json:"container,omitzero"` // of the current incarnation, the last one if it is gone
+	Node        yarn.NodeID      `json:"node,omitzero"`
+	Agent       string           `json:"agent,omitempty"`   // host:port
+	Address     string           `json:"address,omitempty"` // host:port
+	PID         int              `json:"pid,omitempty"`
+	Started     time.Time        `json:"started,omitzero"`
+	Ended       time.Time        `json:"ended,omitzero"`
+	ExitCode    *int             `json:"exit_code,omitempty"`
+	Outcome     outcome          `json:"outcome,omitempty"`
+	Cause       Cause            `json:"cause,omitempty"`
+	// Until is when its agent is given up: it must have registered by then, or be back. Zero: it is there, or not awaited.
+	Until time.Time `json:"until,omitzero"`
+}
+
+// run is how far the current incarnation is. It goes down this list, never back but by a new incarnation.
+type run string
+
+const (
+	waiting  run = "waiting"  // for a container
+	launched run = "launched" // has a container; its agent has not registered
+	joined   run = "joined"   // its agent waits for a cluster_spec
+	starting run = "starting" // its process was told to start
+	running  run = "running"  //
+	ending   run = "ending"   // its process was told to stop
+	retiring run = "retiring" // it has no process any more; its agent was told to end
+	gone     run = "gone"     // its container has ended, or was given back
+)
+
+// outcome is how its process ended.
+type outcome string
+
+const (
+	open      outcome = ""
+	succeeded outcome = "succeeded"
+	failed    outcome = "failed"
+	stopped   outcome = "stopped" // by us
+)
+
+// held reports whether the task has a container.
+func (t *task) held() bool { return t.Run != waiting && t.Run != gone }
+
+// away reports whether the task holds nothing.
+func (t *task) away() bool { return !t.held() }
+
+// close notes how the process ended; what was noted first stays.
+func (t *task) close(now time.Time, o outcome, c Cause) {
+	if t.Outcome == open {
+		t.Outcome, t.Cause, t.Ended = o, c, now
+	}
+}
+
+// assign gives the task a container, and with it its next incarnation.
+func (m *Machine) assign(t *task, g Granted) {
+	*t = task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: launched, Container: g.Container, Node: g.Node,
+		Until: m.now.Add(m.opts.LaunchTimeout)}
+	m.do(Launch{t.Task, t.Incarnation, t.Container, t.Node})
+}
+
+// release gives the task's container back, whatever goes on in it.
+func (m *Machine) release(t *task, then run) {
+	m.do(Release{t.Container})
+	t.Run, t.Until = then, time.Time{}
+}
+
+// retire has the task's agent end.
+func (m *Machine) retire(t *task) {
+	m.do(Retire{t.Task, t.Incarnation, t.Container})
+	t.Run, t.Until = retiring, time.Time{}
+}
+
+func (m *Machine) joined(t *task, ev Joined) {
+	t.Until = time.Time{}
+	switch t.Run {
+	case launched, joined:
+		t.Run, t.Agent, t.Address = joined, ev.Agent, ev.Address
+		m.publishWhole()
+	case starting: // it may not have heard
+		m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
+	case ending, retiring: // it may not have heard; with the agent ends its process, if it has one
+		t.close(m.now, stopped, CauseStopped)
+		m.retire(t)
+	}
+}
+
+func (m *Machine) started(t *task, ev Started) {
+	if t.Run != starting && t.Run != ending {
+		return
+	}
+	if t.Run == starting {
+		t.Run = running
+	}
+	t.PID, t.Started = ev.PID, m.now
+}
+
+func (m *Machine) exited(t *task, ev Exited) {
+	if t.Run != starting && t.Run != running && t.Run != ending {
+		return // told again
+	}
+	byUs := t.Run == ending
+	if ev.Reason == "" {
+		t.ExitCode = &ev.Code
+	}
+	switch {
+	case ev.Reason == "" && ev.Code == 0:
+		t.close(m.now, succeeded, CauseNone)
+		m.retire(t)
+		m.succeed()
+	case byUs:
+		t.close(m.now, stopped, CauseStopped)
+		m.retire(t)
+	default:
+		cause, what := causeOfExit(ev, t.Task.Role)
+		t.close(m.now, failed, cause)
+		m.retire(t)
+		m.fail(t, cause, what, ev.Stderr)
+	}
+}
+
+func (m *Machine) launchFailed(t *task, ev LaunchFailed) {
+	if t.Run != launched {
+		return // the answer was lost, the launch was not: the agent is there
+	}
+	m.release(t, gone)
+	t.close(m.now, failed, CauseLaunch)
+	m.fail(t, CauseLaunch, "its container could not be started on "+t.Node.Host+": "+ev.Reason, nil)
+}
+
+// completed is the end of a task's container.
+func (m *Machine) completed(t *task, ev Completed) {
+	before := t.Run
+	t.Run, t.Until = gone, time.Time{}
+	switch {
+	case before == retiring:
+	case m.s.Phase == stopping:
+		t.close(m.now, stopped, CauseStopped)
+	default:
+		cause, what := causeOfCompletion(ev, t, before)
+		t.close(m.now, failed, cause)
+		m.fail(t, cause, what, nil)
+	}
+}
+
+// left is the end of an agent's connection. A closed one may come back: an agent that died is soon told by YARN, with its
+// cause. Silence was waited for already.
+func (m *Machine) left(t *task, silent bool) {
+	switch {
+	case t.Run == launched: // not there yet
+	case t.Run == retiring:
+		t.Run = gone
+	case silent:
+		m.lost(t, "nothing was heard from its agent on "+t.Node.Host+": the node, the network or the agent is gone")
+	case m.s.Phase != stopping:
+		t.Until = m.now.Add(m.opts.RejoinTimeout)
+	}
+}
+
+// overdue is an agent that did not come, or not come back, in time.
+func (m *Machine) overdue(t *task) {
+	if t.Run == launched {
+		m.release(t, gone)
+		t.close(m.now, failed, CauseLaunch)
+		m.fail(t, CauseLaunch, "its agent on "+t.Node.Host+" did not register within "+m.opts.LaunchTimeout.String()+
+			" of its container's start", nil)
+		return
+	}
+	m.lost(t, "the connection to its agent on "+t.Node.Host+" ended, and it did not come back within "+m.opts.RejoinTimeout.String())
+}
+
+// lost gives up a task whose agent cannot be reached.
+func (m *Machine) lost(t *task, what string) {
+	m.release(t, gone)
+	if m.s.Phase == stopping {
+		t.close(m.now, stopped, CauseStopped)
+		return
+	}
+	t.close(m.now, failed, CauseSilent)
+	m.fail(t, CauseSilent, what, nil)
+}

@@ -1,0 +1,117 @@
+package membership
+
+import (
+	"fmt"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/status"
+)
+
+// View is the job as the machine sees it. What others know is left to them: id, user, tracking URL, progress, steps and
+// checkpoints.
+func (m *Machine) View() status.View {
+	v := status.View{
+		Name: m.job.Name, Queue: m.job.Queue, State: m.jobState(), Generation: m.s.Generation,
+		Started: m.s.Began, Finished: optional(m.s.Ended), Diagnostics: m.situation(),
+		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: []status.Checkpoint{},
+	}
+	if m.s.Phase == finished {
+		code := m.s.Result.ExitCode
+		v.ExitCode = &code
+	}
+	for i := range m.s.Tasks {
+		v.Tasks = append(v.Tasks, m.s.Tasks[i].view())
+	}
+	return v
+}
+
+func (t *task) view() status.Task {
+	v := status.Task{
+		Role: t.Task.Role, Index: t.Task.Index, Incarnation: t.Incarnation, State: t.state(),
+		PID: t.PID, Address: t.Address, Agent: t.Agent, Started: optional(t.Started), Finished: optional(t.Ended), Cause: string(t.Cause),
+	}
+	if !t.Container.IsZero() {
+		v.Container, v.Node = t.Container.String(), t.Node.Host
+	}
+	if t.ExitCode != nil {
+		code := *t.ExitCode
+		v.ExitCode = &code
+	}
+	return v
+}
+
+func (t *task) state() status.State {
+	switch t.Outcome {
+	case succeeded:
+		return status.Succeeded
+	case failed:
+		return status.Failed
+	case stopped:
+		return status.Stopped
+	}
+	switch t.Run {
+	case waiting:
+		return status.Pending
+	case launched, joined, starting:
+		return status.Starting
+	}
+	return status.Running
+}
+
+func (m *Machine) jobState() status.State {
+	switch m.s.Phase {
+	case training, stopping:
+		return status.Running
+	case finished:
+		switch m.s.Result.ExitCode {
+		case job.ExitSucceeded:
+			return status.Succeeded
+		case job.ExitKilled:
+			return status.Stopped
+		}
+		return status.Failed
+	}
+	for i := range m.s.Tasks {
+		if m.s.Tasks[i].held() {
+			return status.Starting
+		}
+	}
+	return status.Pending
+}
+
+// situation is one sentence on what the job waits for, or how it ended.
+func (m *Machine) situation() string {
+	if m.s.Result != nil {
+		return m.s.Result.Diagnostics
+	}
+	if m.s.Phase != forming {
+		return ""
+	}
+	holds, came := 0, 0
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.held() {
+			holds++
+			if t.Run == joined {
+				came++
+			}
+		}
+	}
+	total := len(m.s.Tasks)
+	switch {
+	case !m.s.AskAgain.IsZero():
+		return fmt.Sprintf("could not get all %d containers within %s and gave back what it had; asks again at %s",
+			total, m.job.Gang.Timeout, m.s.AskAgain.Format(time.TimeOnly+" MST"))
+	case holds < total:
+		return fmt.Sprintf("waits for containers: has %d of %d", holds, total)
+	}
+	return fmt.Sprintf("waits for agents to start: has %d of %d", came, total)
+}
+
+// optional is nil for a time that has not come.
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
