@@ -37,8 +37,8 @@ class Folder:
         if not webhdfs:
             raise SystemExit(f"{url} is on HDFS: say where the NameNode's HTTP server is, with --webhdfs http://HOST:PORT")
         self._hdfs, self._remote = WebHDFS(webhdfs), parts.path.rstrip("/")
-        self._temporary = tempfile.TemporaryDirectory(prefix="digits-")  # removed when the process ends
-        self.path = self._temporary.name
+        self._temporary = aside()
+        self.path = os.path.abspath(self._temporary.name)
         self._same = {}  # what is equal on both sides: name → (size, modification time) of the local file
 
     def pull(self):
@@ -66,6 +66,11 @@ class Folder:
         for name in set(self._same) - set(here):
             self._hdfs.delete(f"{self._remote}/{name}")
             del self._same[name]
+
+
+def aside():
+    """A temporary directory. It goes when its object does, or else with the container, in whose directory it is."""
+    return tempfile.TemporaryDirectory(prefix="digits-", dir=".")
 
 
 def stamp(path):
@@ -119,12 +124,19 @@ class WebHDFS:
                     raise
                 return send(method, e.headers["Location"], data)
         except urllib.error.HTTPError as e:
-            reason = e.read().decode(errors="replace")
             if e.code == 404:
-                raise FileNotFoundError(path) from e
-            raise OSError(f"{op} {path} on HDFS: {e.code} {reason}") from e
+                raise FileNotFoundError(f"{path} on HDFS") from e
+            raise OSError(f"{op} {path} on HDFS: {reason(e)}") from e
         except urllib.error.URLError as e:
             raise OSError(f"{op} {path} on HDFS at {self._base}: {e.reason}") from e
+
+
+def reason(error):
+    """What the NameNode says is wrong: the first line of a Java exception, in JSON."""
+    try:
+        return json.load(error)["RemoteException"]["message"].splitlines()[0]
+    except (ValueError, LookupError):
+        return str(error)  # not from HDFS: something in between
 
 
 def send(method, url, data=None):

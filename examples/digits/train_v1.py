@@ -14,6 +14,7 @@ import tensorflow.compat.v1 as tf
 
 tf.logging.set_verbosity(tf.logging.ERROR)
 tf.disable_v2_behavior()
+tf.enable_resource_variables()  # the kind that TensorFlow 2 can load from the exported model
 
 
 class Pusher(tf.train.CheckpointSaverListener):

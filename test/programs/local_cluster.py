@@ -4,7 +4,7 @@
     local_cluster.py --chief --workers 2 --ps 1 -- python examples/digits/train_ps.py --checkpoint-dir /tmp/ck
 
 Each task gets a directory of its own. Exit code 0 when the chief, or without a chief every worker, ended with 0; the rest is
-stopped then. With --kill worker/0@100 that task gets SIGKILL once it says it is at step 100 or later.
+stopped then. With --kill worker/0@100 that task gets SIGKILL once any task says it is at step 100 or later.
 """
 import argparse
 import json
@@ -57,8 +57,8 @@ def main():
             sys.stdout.write(f"{time.monotonic() - started:6.1f} [{task}] {line}")
             sys.stdout.flush()
             step = STEP.search(line)
-            if task == victim and step and int(step[1]) >= int(at):
-                processes[task].kill()
+            if victim and step and int(step[1]) >= int(at):
+                processes[victim].kill()
 
     with tempfile.TemporaryDirectory(prefix="local-cluster-") as scratch:
         try:
