@@ -81,10 +81,14 @@ func causeOfCompletion(ev Completed, t *task, before run) (Cause, string) {
 		}
 		return CauseLocalization, explain("its files could not be brought into its container"+on, ev.Diagnostics)
 	}
-	if before == launched {
-		return CauseLaunch, explain(fmt.Sprintf("its agent%s ended before it registered, %s", on, ev.Exit), ev.Diagnostics)
+	how := ev.Exit.String()
+	if ev.Exit == yarn.ExitSuccess {
+		how = "exit code 0"
 	}
-	return CauseAgent, explain(fmt.Sprintf("its agent%s ended while its process was needed, %s", on, ev.Exit), ev.Diagnostics)
+	if before == launched {
+		return CauseLaunch, explain("its agent"+on+" ended before it registered, "+how, ev.Diagnostics)
+	}
+	return CauseAgent, explain("its agent"+on+" ended while its process was needed, "+how, ev.Diagnostics)
 }
 
 // Bounds of what a sentence quotes. YARN keeps 64 KiB of an application's diagnostics, a person reads less.

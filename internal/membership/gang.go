@@ -65,7 +65,8 @@ func (m *Machine) giveUpGang() {
 	m.ask(func(int) int { return 0 })
 	for i := range m.s.Tasks {
 		if t := &m.s.Tasks[i]; t.held() {
-			m.release(t, waiting)
+			m.release(t, gone)
+			*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: waiting}
 		}
 	}
 	m.s.GangUntil = time.Time{}

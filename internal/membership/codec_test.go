@@ -1,0 +1,205 @@
+package membership
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// Every kind of event and action as the event log has it. `tfos replay` reads logs of years ago: a line here changes only
+// together with logVersion.
+var (
+	worker1 = job.Task{Role: "worker", Index: 1}
+	node1   = yarn.NodeID{Host: "n1", Port: 8041}
+
+	loggedEvents = []struct {
+		event Event
+		line  string
+	}{
+		{Began{}, `{"kind":"began"}`},
+		{Unfit{"too large"}, `{"kind":"unfit","reason":"too large"}`},
+		{Granted{"worker", container(3), node1}, `{"kind":"granted","role":"worker","container":"container_1_0001_01_000003","node":"n1:8041"}`},
+		{Completed{container(3), -102, "taken"}, `{"kind":"completed","container":"container_1_0001_01_000003","exit":-102,"diagnostics":"taken"}`},
+		{LaunchFailed{worker1, 2, container(3), "refused"}, `{"kind":"launch-failed","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","reason":"refused"}`},
+		{Joined{worker1, 2, container(3), "n1:1", "n1:2"}, `{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2"}`},
+		{Left{worker1, 2, container(3), true}, `{"kind":"left","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","silent":true}`},
+		{Started{worker1, 2, 77}, `{"kind":"started","task":"worker/1","incarnation":2,"pid":77}`},
+		{Exited{Task: worker1, Incarnation: 2, Code: 137, Signal: "SIGKILL", OOM: true, Stderr: []string{"a", "b"}},
+			`{"kind":"exited","task":"worker/1","incarnation":2,"code":137,"signal":"SIGKILL","oom":true,"stderr":["a","b"]}`},
+		{Exited{Task: worker1, Incarnation: 2, Reason: "no shell"}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":0,"reason":"no shell"}`},
+		{StopRequested{"by ann"}, `{"kind":"stop-requested","reason":"by ann"}`},
+		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},
+		{Tick{}, `{"kind":"tick"}`},
+	}
+	loggedActions = []struct {
+		action Action
+		line   string
+	}{
+		{Ask{"worker", 2}, `{"kind":"ask","role":"worker","count":2}`},
+		{Release{container(3)}, `{"kind":"release","container":"container_1_0001_01_000003"}`},
+		{Launch{worker1, 2, container(3), node1}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
+		{Publish{Spec{4, []Member{{worker1, 2, "n1:2"}}}}, `{"kind":"publish","spec":{"generation":4,"members":[{"task":"worker/1","incarnation":2,"address":"n1:2"}]}}`},
+		{StartProcess{worker1, 2, 4}, `{"kind":"start-process","task":"worker/1","incarnation":2,"generation":4}`},
+		{StopProcess{worker1, 2, time.Second}, `{"kind":"stop-process","task":"worker/1","incarnation":2,"grace":1000000000}`},
+		{Retire{worker1, 2, container(3)}, `{"kind":"retire","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003"}`},
+		{Finish{Result{1, "worker/1 failed"}}, `{"kind":"finish","result":{"exit_code":1,"diagnostics":"worker/1 failed"}}`},
+	}
+)
+
+func TestLogLines(t *testing.T) {
+	kinds := make(map[string]bool)
+	check := func(kind string, b []byte, err error, line string) {
+		t.Helper()
+		kinds[kind] = true
+		if err != nil || string(b) != line {
+			t.Errorf("encoded:\n%s (%v)\nwant:\n%s", b, err, line)
+		}
+	}
+	for _, tt := range loggedEvents {
+		b, err := EncodeEvent(tt.event)
+		check(EventKind(tt.event), b, err, tt.line)
+		if back, err := DecodeEvent([]byte(tt.line)); err != nil || !cmp.Equal(back, tt.event) {
+			t.Errorf("%s reads back as %#v (%v)", tt.line, back, err)
+		}
+	}
+	for _, tt := range loggedActions {
+		b, err := EncodeAction(tt.action)
+		check(ActionKind(tt.action), b, err, tt.line)
+		if back, err := DecodeAction([]byte(tt.line)); err != nil || !cmp.Equal(back, tt.action) {
+			t.Errorf("%s reads back as %#v (%v)", tt.line, back, err)
+		}
+	}
+	for kind := range eventKinds {
+		if !kinds[kind] {
+			t.Errorf("no line for event %s", kind)
+		}
+	}
+	for kind := range actionKinds {
+		if !kinds[kind] {
+			t.Errorf("no line for action %s", kind)
+		}
+	}
+}
+
+func TestLogReadsBack(t *testing.T) {
+	j, err := job.Parse("job.yaml", []byte("command: x\nroles: {worker: {}}"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(j, 7, Options{StopMargin: time.Second})
+	head, err := json.Marshal(m.Header())
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := string(head) + "\n"
+	now := time.Date(2026, 3, 1, 12, 0, 0, 123, time.UTC)
+	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}} {
+		line, err := json.Marshal(Turn{now, ev, m.Step(now, ev)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		log += string(line) + "\n"
+	}
+	// The master died while it wrote the last line.
+	header, turns, err := ReadLog([]byte(log + `{"time":"2026-03-01T12:00`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := header.Machine()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(turns) != 2 {
+		t.Fatalf("%d turns, want 2", len(turns))
+	}
+	for _, turn := range turns {
+		if diff := cmp.Diff(turn.Actions, again.Step(turn.Time, turn.Event)); diff != "" {
+			t.Errorf("%s: replayed different (-logged +replayed):\n%s", EventKind(turn.Event), diff)
+		}
+	}
+}
+
+func TestLogsThatAreNone(t *testing.T) {
+	for name, log := range map[string]string{
+		"empty":        "",
+		"no header":    "x\n",
+		"unknown kind": `{"tfos_events":1}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
+		"no task":      `{"tfos_events":1}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
+	} {
+		if _, _, err := ReadLog([]byte(log)); err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := (Header{Version: 99}).Machine(); err == nil {
+		t.Error("a log of a later version was accepted")
+	}
+	if _, err := (Header{Version: logVersion}).Machine(); err == nil {
+		t.Error("a log without a job was accepted")
+	}
+}
+
+func TestSnapshotsThatAreNone(t *testing.T) {
+	for _, s := range []string{"", "{}", `{"version":1,"job":"command: x\nroles: {worker: {}}","state":{"tasks":[]}}`, `{"version":1,"job":"roles: 3"}`} {
+		if _, err := Restore([]byte(s)); err == nil {
+			t.Errorf("%q was accepted", s)
+		}
+	}
+}
+
+func FuzzReadLog(f *testing.F) {
+	lines := []string{`{"tfos_events":1,"job":"command: x\nroles: {worker: {}}"}`}
+	for _, e := range loggedEvents {
+		lines = append(lines, `{"time":"2026-03-01T12:00:00Z","event":`+e.line+`}`)
+	}
+	for _, a := range loggedActions {
+		lines = append(lines, `{"time":"2026-03-01T12:00:00Z","event":{"kind":"tick"},"actions":[`+a.line+`]}`)
+	}
+	f.Add([]byte(strings.Join(lines, "\n") + "\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		header, turns, err := ReadLog(data)
+		if err != nil {
+			return
+		}
+		m, err := header.Machine()
+		if err != nil {
+			return
+		}
+		for _, turn := range turns {
+			m.Step(turn.Time, turn.Event)
+			if b, err := json.Marshal(turn); err != nil {
+				t.Fatalf("what was read cannot be written: %v\n%s", err, b)
+			}
+		}
+	})
+}
+
+func FuzzRestore(f *testing.F) {
+	j, err := job.Parse("job.yaml", []byte("command: x\nroles: {worker: {}}"), nil)
+	if err != nil {
+		f.Fatal(err)
+	}
+	m := New(j, 7, Options{})
+	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}, Joined{job.Task{Role: "worker"}, 1, container(1), "n1:1", "n1:2"}, StopRequested{}} {
+		m.Step(time.Unix(1, 0), ev)
+		b, err := m.Snapshot()
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, err := Restore(data)
+		if err != nil {
+			return
+		}
+		m.Step(time.Unix(2, 0), Tick{})
+		m.Step(time.Unix(3, 0), StopRequested{})
+		m.View()
+	})
+}
