@@ -1,0 +1,51 @@
+package guard
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Kind is what an Event tells.
+type Kind string
+
+// The kinds of events, in the order they come: Started or Failed, and after Started Exited.
+const (
+	Started Kind = "started" // PID
+	Failed  Kind = "failed"  // Text: the program could not be started
+	Exited  Kind = "exited"  // Code, Signal, Left
+)
+
+// Event is what a guard tells its agent, a line each.
+type Event struct {
+	Kind   Kind
+	PID    int
+	Code   int    // exit code, if Signal is 0
+	Signal int    // that ended the program
+	Left   int    // processes that would not die
+	Text   string // why it failed
+}
+
+func (e Event) encode() string {
+	b := []byte(e.Kind)
+	for _, n := range []int{e.PID, e.Code, e.Signal, e.Left} {
+		b = strconv.AppendInt(append(b, ' '), int64(n), 10)
+	}
+	return string(b) + " " + strings.ReplaceAll(e.Text, "\n", " ") + "\n"
+}
+
+// ParseEvent reads a line, without its end.
+func ParseEvent(line string) (Event, error) {
+	f := strings.SplitN(line, " ", 6)
+	if len(f) != 6 {
+		return Event{}, fmt.Errorf("guard said %q", line)
+	}
+	e := Event{Kind: Kind(f[0]), Text: f[5]}
+	for i, n := range []*int{&e.PID, &e.Code, &e.Signal, &e.Left} {
+		var err error
+		if *n, err = strconv.Atoi(f[i+1]); err != nil {
+			return Event{}, fmt.Errorf("guard said %q: %w", line, err)
+		}
+	}
+	return e, nil
+}

@@ -1,0 +1,243 @@
+// Package supervise runs one program at a time with everything it starts: it begins, stops and ends it, and tells how it ended.
+//
+// The program is a shell command line. It runs below a guard (package guard), another process of the same binary, which sees to
+// it that nothing the program started survives it, and that the program does not survive us. The package knows processes,
+// files and exit codes, and nothing of jobs and tasks.
+package supervise
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tfos/internal/supervise/guard"
+)
+
+// shell runs the command line. It replaces itself by a simple command, so that exit code and signals are the program's own.
+const shell = "/bin/bash"
+
+// shellName is $0 of the command line, and what the shell's own messages begin with.
+const shellName = "tfos"
+
+// startWait bounds how long a guard may take to start the program: both are on a local disk, though perhaps a busy one.
+const startWait = time.Minute
+
+// Spec is what to run.
+type Spec struct {
+	Command string   // a shell command line
+	Dir     string   // where; empty: here
+	Env     []string // all of it, as os.Environ has it
+	Stdout  string   // file that its output is appended to
+	Stderr  string
+	Adopt   bool     // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
+	Guard   []string // command that calls guard.Run with the arguments after it; nil: this binary, with guard.Command
+}
+
+// Exit is how a program ended.
+type Exit struct {
+	Code    int      // exit code; 128+signal when a signal ended it
+	Signal  string   // "SIGKILL"; empty: it exited by itself
+	OOM     bool     // the kernel killed for want of memory in its memory cgroup, and it ended by SIGKILL
+	Reason  string   // why it could not be started: the command was not found; empty: it ran
+	Stopped bool     // Stop was called before its end
+	Stderr  []string // the last lines of what it wrote
+	Left    int      // processes that SIGKILL did not end: hung in the kernel, or another user's
+}
+
+// Process is a program that was started. Safe for concurrent use.
+type Process struct {
+	pid     int
+	cmd     *exec.Cmd // the guard
+	control *os.File
+	done    chan struct{} // closed when exit is set
+	exit    Exit          // immutable once done is closed
+
+	adopt       bool
+	stderr      string
+	stderrStart int64 // where in the file its output begins
+	oomKills    int64 // of the cgroup, before
+
+	mu      sync.Mutex
+	stopped bool        // guarded by mu: Stop was called
+	kill    *time.Timer // guarded by mu: sends Kill; nil: not stopped
+	killAt  time.Time   // guarded by mu: when it does
+}
+
+// Start runs a program and returns once it runs. A command that the shell does not find is an Exit with a Reason, not an error.
+func Start(s Spec) (*Process, error) {
+	fail := func(err error) (*Process, error) { return nil, fmt.Errorf("start the program: %w", err) }
+	stdout, err := openLog(s.Stdout)
+	if err != nil {
+		return fail(err)
+	}
+	defer stdout.Close()
+	stderr, err := openLog(s.Stderr)
+	if err != nil {
+		return fail(err)
+	}
+	defer stderr.Close()
+	begin, err := stderr.Seek(0, 2)
+	if err != nil {
+		return fail(err)
+	}
+	if s.Adopt {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fail(os.NewSyscallError("prctl", err))
+		}
+	}
+	ours, theirs, err := socketPair()
+	if err != nil {
+		return fail(err)
+	}
+	defer theirs.Close()
+
+	g := s.Guard
+	if len(g) == 0 {
+		g = []string{"/proc/self/exe", guard.Command}
+	}
+	cmd := &exec.Cmd{
+		Path:        g[0],
+		Args:        append(append([]string{filepath.Base(os.Args[0])}, g[1:]...), shell, "-c", s.Command, shellName),
+		Dir:         s.Dir,
+		Env:         append([]string{}, s.Env...), // not nil, which would mean ours
+		Stdout:      stdout,
+		Stderr:      stderr,
+		ExtraFiles:  []*os.File{theirs},
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	p := &Process{cmd: cmd, control: ours, done: make(chan struct{}), adopt: s.Adopt, stderr: s.Stderr, stderrStart: begin, oomKills: oomKills()}
+	if err := cmd.Start(); err != nil {
+		ours.Close()
+		return fail(err)
+	}
+	theirs.Close() // else its end would never be seen
+	events := bufio.NewReader(ours)
+	first, err := p.await(events)
+	if err == nil && first.Kind == guard.Failed {
+		err = errors.New(first.Text)
+	}
+	if err != nil {
+		cmd.Process.Kill()
+		ours.Close()
+		cmd.Wait()
+		return fail(err)
+	}
+	p.pid = first.PID
+	go p.wait(events)
+	return p, nil
+}
+
+// await reads the guard's first event.
+func (p *Process) await(events *bufio.Reader) (guard.Event, error) {
+	if err := p.control.SetReadDeadline(time.Now().Add(startWait)); err != nil {
+		return guard.Event{}, err
+	}
+	e, err := next(events)
+	if err != nil {
+		return guard.Event{}, fmt.Errorf("its guard did not start it: %w", err)
+	}
+	return e, p.control.SetReadDeadline(time.Time{})
+}
+
+func next(events *bufio.Reader) (guard.Event, error) {
+	line, err := events.ReadString('\n')
+	if err != nil {
+		return guard.Event{}, err
+	}
+	return guard.ParseEvent(strings.TrimSuffix(line, "\n"))
+}
+
+// wait waits for the program's end, and for the guard's.
+func (p *Process) wait(events *bufio.Reader) {
+	e, err := next(events)
+	if err != nil { // the guard was killed, and with it, by the parent death signal, the program
+		e = guard.Event{Code: 0, Signal: int(unix.SIGKILL)}
+	}
+	p.cmd.Wait()
+	if err != nil && p.adopt {
+		e.Left = endAdopted()
+	}
+	p.mu.Lock()
+	if p.kill != nil {
+		p.kill.Stop()
+	}
+	p.control.Close()
+	stopped := p.stopped
+	p.mu.Unlock()
+
+	x := Exit{Code: e.Code, Stopped: stopped, Left: e.Left, Stderr: lastLines(p.stderr, p.stderrStart)}
+	if e.Signal != 0 {
+		x.Code, x.Signal = 128+e.Signal, unix.SignalName(syscall.Signal(e.Signal))
+	} else {
+		x.Reason = notStarted(e.Code, x.Stderr)
+	}
+	x.OOM = x.Code == 128+int(unix.SIGKILL) && oomKills() > p.oomKills
+	p.exit = x
+	close(p.done)
+}
+
+// PID is the program's process id.
+func (p *Process) PID() int { return p.pid }
+
+// Done is closed when the program has ended and nothing of it is left.
+func (p *Process) Done() <-chan struct{} { return p.done }
+
+// Exit is how it ended, once Done is closed.
+func (p *Process) Exit() Exit {
+	<-p.done
+	return p.exit
+}
+
+// Stop sends SIGTERM to the program's process group, and after grace SIGKILL to everything it started. It does not wait.
+// A further Stop sends SIGTERM again and can bring SIGKILL forward, never put it off.
+func (p *Process) Stop(grace time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-p.done:
+		return
+	default:
+	}
+	at := time.Now().Add(grace)
+	p.stopped = true
+	if p.kill == nil {
+		p.kill, p.killAt = time.AfterFunc(grace, p.sendKill), at
+	} else if at.Before(p.killAt) && p.kill.Stop() {
+		p.killAt = at
+		p.kill.Reset(grace)
+	}
+	p.control.Write([]byte{guard.Terminate}) // an error means that the guard is gone: wait sees it
+}
+
+func (p *Process) sendKill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.control.Write([]byte{guard.Kill})
+}
+
+func openLog(name string) (*os.File, error) {
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+}
+
+// socketPair makes our end, which Go's poller watches, and the guard's. Neither leaks into other programs.
+func socketPair() (ours, theirs *os.File, err error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		unix.Close(fds[1])
+		return nil, nil, fmt.Errorf("socketpair: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "guard"), os.NewFile(uintptr(fds[1]), "control"), nil
+}

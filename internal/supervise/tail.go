@@ -1,0 +1,59 @@
+package supervise
+
+import (
+	"io"
+	"os"
+	"strings"
+)
+
+// How much of a program's stderr tells why it ended: enough for a Python traceback's end, little enough for a screen.
+const (
+	tailLines     = 20
+	tailLineBytes = 500
+	tailBytes     = 64 << 10
+)
+
+// lastLines reads the last lines of a file from start on. What cannot be read is not there.
+func lastLines(name string, start int64) []string {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	end, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil
+	}
+	from := max(start, end-tailBytes)
+	b := make([]byte, max(end-from, 0))
+	n, err := f.ReadAt(b, from)
+	if err != nil && err != io.EOF {
+		return nil
+	}
+	return splitTail(string(b[:n]), from > start)
+}
+
+// splitTail gives the last lines of text that say something, without terminal rewrites: of a progress bar that returned to the
+// line's start the newest state counts. If text begins amid a line, that line is left out.
+func splitTail(text string, amid bool) []string {
+	lines := strings.Split(text, "\n")
+	if amid && len(lines) > 1 {
+		lines = lines[1:]
+	}
+	var out []string
+	for _, l := range lines {
+		l = strings.TrimRight(l, "\r\t ")
+		l = l[strings.LastIndexByte(l, '\r')+1:]
+		if l == "" {
+			continue
+		}
+		if len(l) > tailLineBytes {
+			l = strings.ToValidUTF8(l[:tailLineBytes], "") + "…"
+		}
+		out = append(out, l)
+	}
+	if len(out) > tailLines {
+		out = out[len(out)-tailLines:]
+	}
+	return out
+}
