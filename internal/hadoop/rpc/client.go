@@ -238,14 +238,15 @@ func (c *Client) once(ctx context.Context, call *call) ([]byte, error) {
 		return nil, err
 	}
 	l, err := c.connect(ctx)
-	if err == nil && l.add(call.id, w) != nil { // it died since its last call, which says nothing of the service
-		l, err = c.connect(ctx)
-		if err == nil {
-			err = l.add(call.id, w)
-		}
-	}
-	if l == nil {
+	if err != nil {
 		return nil, err
+	}
+	err = l.add(call.id, w)
+	if _, refused := errors.AsType[*RemoteError](err); err != nil && !refused { // it died since its last call, which says nothing of the service
+		if l, err = c.connect(ctx); err != nil {
+			return nil, err
+		}
+		err = l.add(call.id, w)
 	}
 	var body []byte
 	if err == nil {
