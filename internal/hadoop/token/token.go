@@ -3,6 +3,8 @@
 // It reads and writes bytes and looks into no token: an identifier is meaningful to the service that issued it alone.
 package token
 
+import "errors"
+
 // The kinds that tfos meets, as the services that issue them name them.
 const (
 	KindAMRM    = "YARN_AM_RM_TOKEN"
@@ -36,3 +38,6 @@ func (Secret) GoString() string { return "[secret]" }
 
 // MarshalText hides the secret from JSON and its kin.
 func (Secret) MarshalText() ([]byte, error) { return []byte("[secret]"), nil }
+
+// UnmarshalText refuses: what MarshalText wrote is no secret.
+func (*Secret) UnmarshalText([]byte) error { return errors.New("a secret does not travel as text") }
