@@ -34,7 +34,7 @@ def options(description):
     p = argparse.ArgumentParser(description=description)
     p.add_argument("--steps", type=int, default=400, help="stop when the model has taken this many (default %(default)s)")
     p.add_argument("--batch", type=int, default=64, help="images per step (default %(default)s)")
-    p.add_argument("--learning-rate", type=float, default=0.3)
+    p.add_argument("--learning-rate", type=float, default=0.3, help="of the first step; falls to 0 (default %(default)s)")
     p.add_argument("--checkpoint-every", type=int, default=100, metavar="STEPS")
     p.add_argument("--checkpoint-dir", default=given or "checkpoints", help="local path or hdfs:// (default %(default)s)")
     p.add_argument("--model-dir", help="local path or hdfs:// (default: model, inside the checkpoint directory)")
@@ -87,6 +87,11 @@ def scores(variables, images):
 def loss(variables, images, labels):
     """How wrong the model is, averaged over the batch."""
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels=labels, logits=scores(variables, images)))
+
+
+def learning_rate(args, step):
+    """Falls to zero with the last step, so that the result does not depend on which batch happened to come last."""
+    return args.learning_rate * tf.maximum(0.0, 1 - tf.cast(step, tf.float32) / args.steps)
 
 
 def accuracy(image_scores, labels):

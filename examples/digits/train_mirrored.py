@@ -47,8 +47,9 @@ def train(strategy, resolver, args):
             gradients = tf.distribute.get_replica_context().all_reduce(
                 tf.distribute.ReduceOp.MEAN, tape.gradient(loss, variables)
             )
+            rate = digits.learning_rate(args, step)
             for variable, gradient in zip(variables, gradients):
-                variable.assign_sub(args.learning_rate * gradient)
+                variable.assign_sub(rate * gradient)
             step.assign_add(1)
             return loss
 

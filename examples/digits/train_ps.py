@@ -57,8 +57,9 @@ def train(resolver, args):
         def one(images, labels):
             with tf.GradientTape() as tape:
                 loss = digits.loss(variables, images, labels)
+            rate = digits.learning_rate(args, step)
             for variable, gradient in zip(variables, tape.gradient(loss, variables)):
-                variable.assign_sub(args.learning_rate * gradient)
+                variable.assign_sub(rate * gradient)
             step.assign_add(1)
             return loss
 

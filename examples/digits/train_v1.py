@@ -39,7 +39,8 @@ def train(server, cluster, role, index, is_chief, config, args):
         labels = tf.placeholder(tf.int64, [None])
         loss = digits.loss(variables(), images, labels)
         step = tf.train.get_or_create_global_step()
-        optimize = tf.train.GradientDescentOptimizer(args.learning_rate).minimize(loss, global_step=step)
+        optimizer = tf.train.GradientDescentOptimizer(digits.learning_rate(args, step))
+        optimize = optimizer.minimize(loss, global_step=step)
         # Sharded, as MonitoredTrainingSession would have it, each parameter server would write to its own disk.
         saver = tf.train.Saver(sharded=False, max_to_keep=3, save_relative_paths=True)
 
