@@ -77,7 +77,8 @@ def start(lay, daemon):
         command[1:1] = [f"-Ddn.dir={lay.dir}/{daemon}"] + \
             [f"-Ddn.{what}.port={lay.dn_port(i, what)}" for what in ("data", "http", "https", "ipc")]
     elif kind == "rm" and lay.ha:
-        command[1:1] = [f"-Dyarn.resourcemanager.ha.id={daemon}"]
+        # ZooKeeper's SASL stays off: nothing here uses it, and the client of Hadoop 2.10 fails at it on a newer JDK
+        command[1:1] = [f"-Dyarn.resourcemanager.ha.id={daemon}", "-Dzookeeper.sasl.client=false"]
         args = ["-D", f"yarn.resourcemanager.ha.id={daemon}"]
     elif kind == "zk":
         args = [f"{lay.conf}/zoo.cfg"]
@@ -104,11 +105,22 @@ def pid(lay, daemon):
         with open(f"/proc/{number}/stat", encoding="utf-8") as f:
             if f.read().rsplit(")", 1)[1].split()[0] == "Z":
                 return None
-        with open(f"/proc/{number}/cmdline", "rb") as f:
-            marked = f"-Dcluster={lay.dir}\0".encode() in f.read()
+        command = _command_line(number)
+        marked = f"-Dcluster={lay.dir}\0".encode() in command
         return number if marked or (daemon == "kdc" and os.readlink(f"/proc/{number}/cwd") == lay.dir) else None
     except (OSError, ValueError):
         return None
+
+
+def _command_line(number):
+    """Empty for a moment while a process replaces itself, as java does if LD_LIBRARY_PATH is set: looks again then."""
+    for _ in range(20):
+        with open(f"/proc/{number}/cmdline", "rb") as f:
+            command = f.read()
+        if command:
+            break
+        time.sleep(0.01)
+    return command
 
 
 def send(lay, daemon, sig):

@@ -51,6 +51,9 @@ def secure(lay, core, hdfs, yarn):
     for daemon in ("resourcemanager", "nodemanager"):
         yarn[f"yarn.{daemon}.principal"] = f"yarn/_HOST@{REALM}"
         yarn[f"yarn.{daemon}.keytab"] = f"{lay.krb5}/yarn.keytab"
+    # a JVM in a container, DistributedShell's say, needs to know the realm
+    yarn["yarn.nodemanager.admin-env"] = \
+        f"MALLOC_ARENA_MAX=$MALLOC_ARENA_MAX,JDK_JAVA_OPTIONS=-Djava.security.krb5.conf={lay.krb5}/krb5.conf"
     if lay.version.startswith("3.5"):  # libhadoop.so 3.3.5 does not fit it, and then aggregation kills the NodeManager
         yarn["yarn.log-aggregation-enable"] = "false"
     keystore = f"{lay.krb5}/keystore.jks"

@@ -148,7 +148,7 @@ def _two_resource_managers(lay, core, yarn):
         yarn["yarn.resourcemanager.zk-timeout-ms"] = zk["hadoop.zk.timeout-ms"]
     with open(f"{lay.conf}/zoo.cfg", "w", encoding="utf-8") as f:
         f.write(f"tickTime=500\ndataDir={lay.dir}/zk\nclientPort={lay.zk_port()}\nclientPortAddress=127.0.0.1\n"
-                "admin.enableServer=false\nmaxClientCnxns=0\nminSessionTimeout=1000\n")
+                "admin.enableServer=false\nmaxClientCnxns=0\nminSessionTimeout=1000\nmaxSessionTimeout=20000\n")
 
 
 def _gpus(lay, yarn):
@@ -167,9 +167,10 @@ def _plain_files(lay):
                 "log4j.appender.console.layout=org.apache.log4j.PatternLayout\n"
                 "log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n\n"
                 "log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR\n")
-    # With this the JVMs ask no name server, and take the NodeManagers' addresses as their names.
+    # With this the JVMs ask no name server, and take the NodeManagers' addresses as their names. The last name is what
+    # the ZooKeeper client of Hadoop 2.10 makes of localhost: it cuts a host out of a text that newer JDKs write otherwise.
     with open(f"{lay.conf}/hosts", "w", encoding="utf-8") as f:
-        f.write(f"127.0.0.1 localhost {socket.gethostname()}\n")
+        f.write(f"127.0.0.1 localhost {socket.gethostname()} localhost/<unresolved>\n")
 
 
 def _dshell(lay, yarn):
