@@ -1,0 +1,18 @@
+package yarn
+
+import "testing"
+
+func TestBrief(t *testing.T) {
+	for diagnostics, want := range map[string]string{
+		"": "",
+		"[2026-11-22 18:46:27.744]File file:/x does not exist\njava.io.FileNotFoundException: File file:/x does not exist\n\tat a.b(C.java:1)\n":                                                                                                                                                                   "File file:/x does not exist",
+		"[2026-11-22 18:46:17.391]Container killed by the ApplicationMaster.\n[2026-11-22 18:46:17.402]Container killed on request. Exit code is 143\n":                                                                                                                                                            "Container killed by the ApplicationMaster.",
+		"[2026-11-22 18:46:28.655]\njava.lang.reflect.UndeclaredThrowableException\n\tat a.b(C.java:1)\nCaused by: a.YarnException: Download and unpack failed\n\t... 10 more\nCaused by: java.io.IOException: tar: exit code 2.\n\tat a.b(C.java:1)\nCaused by: Download and unpack failed\na.YarnException: x\n": "tar: exit code 2.",
+		"java.lang.NullPointerException\n\tat a.b(C.java:1)": "java.lang.NullPointerException",
+		"Container released by application":                  "Container released by application",
+	} {
+		if got := Brief(diagnostics); got != want {
+			t.Errorf("of %q: %q, want %q", diagnostics, got, want)
+		}
+	}
+}
