@@ -15,9 +15,6 @@ import (
 	"tfos/internal/yarn"
 )
 
-// GPU is the name by which YARN counts GPUs.
-const GPU = "yarn.io/gpu"
-
 // Facts are what the ResourceManager says of its cluster.
 type Facts struct {
 	Max   yarn.Resource       // the largest container it would grant
@@ -70,27 +67,12 @@ type shape struct {
 }
 
 func shapesOf(j *job.Job) []shape {
-	shapes := []shape{{what: "the application master", flags: "the job file's master section", res: Resource(j.Master), count: 1, label: j.NodeLabel}}
+	shapes := []shape{{what: "the application master", flags: "the job file's master section", res: j.Master.YARN(), count: 1, label: j.NodeLabel}}
 	for _, r := range j.Roles {
-		shapes = append(shapes, shape{what: "role " + r.Name, flags: "roles." + r.Name + " in the job file, or --" + r.Name + "-memory", res: Resource(r.Resources),
+		shapes = append(shapes, shape{what: "role " + r.Name, flags: "roles." + r.Name + " in the job file, or --" + r.Name + "-memory", res: r.YARN(),
 			count: r.Instances, label: r.NodeLabel})
 	}
 	return shapes
-}
-
-// Resource is what a role asks YARN for.
-func Resource(r job.Resources) yarn.Resource {
-	out := yarn.Resource{MemoryMiB: r.MemoryMiB, VCores: r.VCores}
-	if r.GPUs > 0 || len(r.Custom) > 0 {
-		out.Custom = maps.Clone(r.Custom)
-		if out.Custom == nil {
-			out.Custom = map[string]int64{}
-		}
-		if r.GPUs > 0 {
-			out.Custom[GPU] = r.GPUs
-		}
-	}
-	return out
 }
 
 func (s shape) check(f Facts, nodes []yarn.NodeReport) error {

@@ -12,7 +12,7 @@ import (
 func node(mib int64, gpus int64, labels ...string) yarn.NodeReport {
 	n := yarn.NodeReport{State: yarn.NodeRunning, Capability: yarn.Resource{MemoryMiB: mib, VCores: 4}, Labels: labels}
 	if gpus > 0 {
-		n.Capability.Custom = map[string]int64{GPU: gpus}
+		n.Capability.Custom = map[string]int64{job.GPU: gpus}
 	}
 	return n
 }
@@ -21,8 +21,8 @@ func facts() Facts {
 	lost := node(1<<20, 0, "huge")
 	lost.State = yarn.NodeLost
 	return Facts{
-		Max:   yarn.Resource{MemoryMiB: 16384, VCores: 8, Custom: map[string]int64{GPU: 4}},
-		Types: []yarn.ResourceType{{Name: "memory-mb", Units: "Mi"}, {Name: "vcores"}, {Name: GPU}},
+		Max:   yarn.Resource{MemoryMiB: 16384, VCores: 8, Custom: map[string]int64{job.GPU: 4}},
+		Types: []yarn.ResourceType{{Name: "memory-mb", Units: "Mi"}, {Name: "vcores"}, {Name: job.GPU}},
 		Queue: yarn.Queue{Name: "ml", Path: "root.ml", Running: true, MaxCapacity: 0.75, Labels: []string{"*"}},
 		Nodes: []yarn.NodeReport{node(8192, 0), node(8192, 0), node(12288, 2, "gpu"), lost},
 	}

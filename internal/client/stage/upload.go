@@ -189,3 +189,32 @@ func Explain(d dfs.FS, doing, name string, err error) error {
 	}
 	return exit.Errorf(exit.Infrastructure, "cannot %s %s: %w", doing, uri, err)
 }
+
+// maxSmall bounds what ReadSmall takes into memory, in bytes.
+const maxSmall = 64 << 20
+
+// ReadSmall reads a file of d whole.
+func ReadSmall(ctx context.Context, d dfs.FS, name string) ([]byte, error) {
+	f, err := d.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if f.Size() > maxSmall {
+		return nil, exit.Errorf(exit.Infrastructure, "%s is implausibly large: %d bytes", d.URI(name), f.Size())
+	}
+	return io.ReadAll(f)
+}
+
+// WriteSmall writes a file of d whole, in place of one that is there.
+func WriteSmall(ctx context.Context, d dfs.FS, name string, data []byte, mode fs.FileMode) error {
+	w, err := d.Create(ctx, name, dfs.CreateOptions{Mode: mode, Overwrite: true})
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(data); err != nil {
+		w.Abort()
+		return err
+	}
+	return w.Close()
+}

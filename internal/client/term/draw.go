@@ -44,7 +44,7 @@ func (m model) header() string {
 		since = m.view.Started
 	}
 	return fmt.Sprintf("%s %s  %s  %d/%d tasks running  %s", bold.Render(m.view.Name), faint.Render(m.view.ID), m.view.State,
-		running, len(m.view.Tasks), elapsed(m.now.Sub(since)))
+		running, len(m.view.Tasks), Elapsed(m.now.Sub(since)))
 }
 
 // shown picks the tasks that the terminal has room for. Where there are too many, those that do not simply run come first.
@@ -95,8 +95,8 @@ func bar(fraction float64, width int) string {
 	return colours[status.Running].Render(strings.Repeat("━", full)) + faint.Render(strings.Repeat("━", width-full))
 }
 
-// elapsed is "0:42", "12:03" or "2:05:00".
-func elapsed(d time.Duration) string {
+// Elapsed is "0:42", "12:03" or "2:05:00".
+func Elapsed(d time.Duration) string {
 	s := max(int(d/time.Second), 0)
 	if s < 3600 {
 		return fmt.Sprintf("%d:%02d", s/60, s%60)

@@ -1,0 +1,192 @@
+// Package client is the product behind the tfos command: it submits jobs, follows them, and speaks for the person at the
+// keyboard.
+//
+// It keeps nothing of its own: what it must know later lies in a job's staging directory, in the ResourceManager and in the
+// job's master. Each operation is a function of a Cluster; the command makes the Cluster from flags and environment, and
+// turns an error into an exit code.
+package client
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"path"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
+	"tfos/internal/control"
+	"tfos/internal/dfs"
+	"tfos/internal/hadoop/token"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// ResourceManager is what the client asks of YARN.
+type ResourceManager interface {
+	NewApplication(ctx context.Context) (yarn.NewApplication, error)
+	Submit(ctx context.Context, s yarn.Submission) error
+	Report(ctx context.Context, id yarn.ApplicationID) (yarn.Report, error)
+	Attempts(ctx context.Context, id yarn.ApplicationID) ([]yarn.AttemptReport, error)
+	Applications(ctx context.Context, q yarn.ApplicationsQuery) ([]yarn.Report, error)
+	Kill(ctx context.Context, id yarn.ApplicationID, diagnostics string) error
+	Nodes(ctx context.Context) ([]yarn.NodeReport, error)
+	Queue(ctx context.Context, name string) (yarn.Queue, error)
+	Queues(ctx context.Context) (yarn.Queue, error) // the tree, from the root down
+	ResourceTypes(ctx context.Context) ([]yarn.ResourceType, error)
+}
+
+// Master is a job's application master.
+type Master interface {
+	Watch(ctx context.Context, view func(json []byte) error) error
+	Stop(ctx context.Context, reason string) error
+	Close() error
+}
+
+// Agent is a task's agent.
+type Agent interface {
+	Logs(ctx context.Context, r control.LogsRequest, chunk func(control.LogChunk) error) error
+	Close() error
+}
+
+// Peers opens connections to a job's processes.
+type Peers interface {
+	Master(address string, key control.Identity) (Master, error)
+	Agent(address string, key control.Identity) (Agent, error)
+}
+
+// UI shows a person how a job fares. It is safe for concurrent use.
+type UI interface {
+	Note(line string)          // something worth a line
+	Staging(done, total int64) // bytes
+	Status(v status.View)      // the job now
+	Log(data []byte)           // the job's own output, whole lines
+	Close()                    // everything said so far is written
+}
+
+// ContainerLogs reads what containers wrote, after they ended.
+type ContainerLogs interface {
+	// Read calls chunk with the stream of one container, from offset on. fs.ErrNotExist means that it is not to be had, or
+	// not yet.
+	Read(ctx context.Context, r LogFile, offset int64, chunk func([]byte) error) error
+}
+
+// LogFile names a log file of one container.
+type LogFile struct {
+	Application yarn.ApplicationID
+	User        string // who ran it
+	Container   string // container_…
+	Stream      string // control.Stdout, …
+}
+
+// Cluster is one Hadoop cluster, or the embedded one. Its functions are safe for concurrent use.
+type Cluster struct {
+	RM    ResourceManager
+	FS    dfs.FS
+	Peers Peers
+	Logs  ContainerLogs
+	Log   *zap.Logger
+
+	User string
+	Home string // the directory on FS under which tfos keeps its files
+	Conf []byte // the Hadoop configuration, merged: what the master is given
+
+	// Token is what the job's processes show to FS to act in the user's name; zero: FS wants none. Nil: the same.
+	Token func(ctx context.Context) (token.Token, error)
+	// Local says that the cluster lives in a process of this machine.
+	Local bool
+
+	close []func() error
+}
+
+// Close ends the connections.
+func (c *Cluster) Close() error {
+	var errs []error
+	for _, f := range c.close {
+		errs = append(errs, f())
+	}
+	return errors.Join(errs...)
+}
+
+// jobDir is the staging directory of an application of this user.
+func (c *Cluster) jobDir(id yarn.ApplicationID) string { return launch.JobDir(c.Home, id) }
+
+// callTimeout bounds one question to the ResourceManager, or one small file.
+const callTimeout = 30 * time.Second
+
+// report asks for one application, and says what a person needs when it is not there.
+func (c *Cluster) report(ctx context.Context, id yarn.ApplicationID) (yarn.Report, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	r, err := c.RM.Report(ctx, id)
+	switch {
+	case errors.Is(err, yarn.ErrUnknownApplication):
+		return r, exit.Errorf(exit.Usage, "%s: the cluster knows no such application: %w", id, err).
+			Try("%s shows the jobs it knows", c.command("list"))
+	case err != nil:
+		return r, unreachable("ask for "+id.String(), err)
+	case r.Type != launch.ApplicationType:
+		return r, exit.Errorf(exit.Usage, "%s (%s) is an application of type %s, not a tfos job", id, r.Name, r.Type)
+	}
+	return r, nil
+}
+
+// command is how a person types a tfos command for this cluster.
+func (c *Cluster) command(rest string) string {
+	if c.Local {
+		return "tfos " + rest + " --master local"
+	}
+	return "tfos " + rest
+}
+
+// unreachable is an error of the ResourceManager's, whatever it was about.
+func unreachable(doing string, err error) error {
+	var known *exit.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, yarn.ErrUnauthorized) {
+		return exit.Errorf(exit.Refused, "%s: the ResourceManager lets you not: %w", doing, err)
+	}
+	return exit.Errorf(exit.Infrastructure, "%s: %w", doing, err).
+		Try("is the ResourceManager running, and yarn.resourcemanager.address in yarn-site.xml right?")
+}
+
+// readFile reads a small file of FS whole.
+func (c *Cluster) readFile(ctx context.Context, name string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	return stage.ReadSmall(ctx, c.FS, name)
+}
+
+// key reads the identity that opens a job's processes to this user.
+func (c *Cluster) key(ctx context.Context, id yarn.ApplicationID) (control.Identity, error) {
+	name := path.Join(c.jobDir(id), launch.ClientKeyFile)
+	b, err := c.readFile(ctx, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		return control.Identity{}, exit.Errorf(exit.Refused, "%s is not yours to look into: no key at %s: %w", id, c.FS.URI(name), err).
+			Try("only who submitted a job can reach its processes; the ResourceManager's pages show what others may see")
+	case err != nil:
+		return control.Identity{}, stage.Explain(c.FS, "read", name, err)
+	}
+	return control.ParseIdentity(b)
+}
+
+// masterAddress finds where a job's master listens now: in the staging directory, else where it registered.
+func (c *Cluster) masterAddress(ctx context.Context, r yarn.Report) (string, error) {
+	b, err := c.readFile(ctx, path.Join(c.jobDir(r.ID), launch.MasterFile))
+	if err == nil {
+		var m launch.Master
+		if m, err = parseMaster(b); err == nil && m.Address != "" {
+			return m.Address, nil
+		}
+	}
+	if address := registeredAddress(r); address != "" {
+		return address, nil
+	}
+	return "", err
+}

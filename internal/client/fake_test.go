@@ -1,0 +1,405 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/stage"
+	"tfos/internal/control"
+	"tfos/internal/dfs"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// world is a cluster whose every answer a test decides. Its job advances by the functions of script, one after the other,
+// each a second after the one before.
+type world struct {
+	t  *testing.T
+	fs *dfs.Memory
+
+	mu       sync.Mutex
+	max      yarn.Resource
+	nodes    []yarn.NodeReport
+	queues   []string
+	types    []yarn.ResourceType
+	down     error // every call to the ResourceManager fails with it
+	apps     map[yarn.ApplicationID]yarn.Report
+	sent     []yarn.Submission
+	verdict  func(*yarn.Report) // on a submission
+	killed   []string
+	stopped  []string
+	stubborn bool // the master does not end when it is asked to
+	lonely   error
+	views    []status.View
+	changed  chan struct{} // closed at each change of views
+	over     bool          // the master is gone
+	logs     map[string]*growing
+	kept     map[string]string // container/stream → content
+}
+
+// growing is a log on its way.
+type growing struct {
+	data    []byte
+	ended   bool
+	changed chan struct{}
+	breaks  []int64 // offsets at which a stream breaks once
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t,
+		max:     yarn.Resource{MemoryMiB: 8192, VCores: 4},
+		nodes:   []yarn.NodeReport{{State: yarn.NodeRunning, Capability: yarn.Resource{MemoryMiB: 8192, VCores: 8}}, {State: yarn.NodeRunning, Capability: yarn.Resource{MemoryMiB: 8192, VCores: 8}}},
+		queues:  []string{"default", "ml"},
+		types:   []yarn.ResourceType{{Name: yarn.MemoryName}, {Name: yarn.VCoresName}},
+		apps:    map[yarn.ApplicationID]yarn.Report{},
+		changed: make(chan struct{}),
+		logs:    map[string]*growing{},
+		kept:    map[string]string{},
+	}
+	w.fs = dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	if err := w.fs.Mkdir(t.Context(), "/user/ann", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
+
+func (w *world) cluster() *Cluster {
+	return &Cluster{RM: w, FS: w.fs, Peers: w, Logs: w, Log: zap.NewNop(), User: "ann", Home: "/user/ann", Conf: []byte("<configuration/>")}
+}
+
+var anID = yarn.ApplicationID{ClusterTimestamp: 1700000000000, Sequence: 7}
+
+func (w *world) lock() func() { w.mu.Lock(); return w.mu.Unlock }
+
+func (w *world) NewApplication(context.Context) (yarn.NewApplication, error) {
+	defer w.lock()()
+	return yarn.NewApplication{ID: anID, Max: w.max}, w.down
+}
+
+func (w *world) Submit(_ context.Context, s yarn.Submission) error {
+	defer w.lock()()
+	if w.down != nil {
+		return w.down
+	}
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	w.sent = append(w.sent, s)
+	r := yarn.Report{ID: s.ID, Name: s.Name, User: "ann", Queue: s.Queue, Type: s.Type, State: yarn.StateAccepted, Started: time.Now()}
+	r.Attempt = yarn.AttemptID{Application: s.ID, Attempt: 1}
+	if w.verdict != nil {
+		w.verdict(&r)
+	}
+	w.apps[s.ID] = r
+	return nil
+}
+
+func (w *world) Report(_ context.Context, id yarn.ApplicationID) (yarn.Report, error) {
+	defer w.lock()()
+	if w.down != nil {
+		return yarn.Report{}, w.down
+	}
+	r, ok := w.apps[id]
+	if !ok {
+		return r, fmt.Errorf("%s: %w", id, yarn.ErrUnknownApplication)
+	}
+	return r, nil
+}
+
+func (w *world) Attempts(_ context.Context, id yarn.ApplicationID) ([]yarn.AttemptReport, error) {
+	a := yarn.AttemptID{Application: id, Attempt: 1}
+	return []yarn.AttemptReport{{ID: a, Container: yarn.ContainerID{Attempt: a, ID: 1}}}, nil
+}
+
+func (w *world) Applications(_ context.Context, q yarn.ApplicationsQuery) ([]yarn.Report, error) {
+	defer w.lock()()
+	var rs []yarn.Report
+	for _, r := range w.apps {
+		if slices.Contains(q.Types, r.Type) && (len(q.Users) == 0 || slices.Contains(q.Users, r.User)) {
+			rs = append(rs, r)
+		}
+	}
+	return rs, w.down
+}
+
+func (w *world) Kill(_ context.Context, id yarn.ApplicationID, why string) error {
+	defer w.lock()()
+	w.killed = append(w.killed, why)
+	w.end(id, yarn.StateKilled, yarn.FinalKilled, why)
+	return w.down
+}
+
+func (w *world) Nodes(context.Context) ([]yarn.NodeReport, error) { return w.nodes, w.down }
+
+func (w *world) Queue(_ context.Context, name string) (yarn.Queue, error) {
+	if w.down == nil && !slices.Contains(w.queues, name) {
+		return yarn.Queue{}, fmt.Errorf("queue %q: %w", name, yarn.ErrUnknownQueue)
+	}
+	return yarn.Queue{Name: name, Path: "root." + name, Running: true, MaxCapacity: 1}, w.down
+}
+
+func (w *world) Queues(context.Context) (yarn.Queue, error) {
+	root := yarn.Queue{Name: "root"}
+	for _, q := range w.queues {
+		root.Children = append(root.Children, yarn.Queue{Name: q})
+	}
+	return root, w.down
+}
+
+func (w *world) ResourceTypes(context.Context) ([]yarn.ResourceType, error) { return w.types, w.down }
+
+// end ends the application, and its master with it. The caller holds mu.
+func (w *world) end(id yarn.ApplicationID, s yarn.ApplicationState, f yarn.FinalStatus, diagnostics string) {
+	r := w.apps[id]
+	if r.State.Terminal() {
+		return
+	}
+	r.State, r.Final, r.Diagnostics, r.Finished = s, f, diagnostics, time.Now()
+	w.apps[id] = r
+	w.over = true
+	w.wake()
+}
+
+func (w *world) wake() {
+	close(w.changed)
+	w.changed = make(chan struct{})
+}
+
+// running has the master up.
+func (w *world) running() {
+	defer w.lock()()
+	r := w.apps[anID]
+	r.State, r.Host, r.Port = yarn.StateRunning, "nm1", 4711
+	w.apps[anID] = r
+	w.write(launch.MasterFile, launch.Master{Address: "nm1:4711", Attempt: 1})
+}
+
+// publish shows a view.
+func (w *world) publish(v status.View) {
+	defer w.lock()()
+	w.views = append(w.views, v)
+	w.wake()
+}
+
+// finish ends the job as its master would: result first, then YARN.
+func (w *world) finish(v status.View, s yarn.ApplicationState, f yarn.FinalStatus) {
+	defer w.lock()()
+	w.write(launch.ResultFile, v)
+	w.views = append(w.views, v)
+	w.end(anID, s, f, v.Diagnostics)
+}
+
+func (w *world) write(name string, v any) {
+	b, err := json.Marshal(v)
+	if err == nil {
+		err = stage.WriteSmall(context.Background(), w.fs, path.Join(launch.JobDir("/user/ann", anID), name), b, 0o600)
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+}
+
+func (w *world) Master(address string, _ control.Identity) (Master, error) {
+	if address != "nm1:4711" {
+		return nil, fmt.Errorf("%s: %w", address, control.ErrUnreachable)
+	}
+	return fakeMaster{w}, nil
+}
+
+type fakeMaster struct{ w *world }
+
+func (m fakeMaster) Watch(ctx context.Context, view func([]byte) error) error {
+	for shown := 0; ; {
+		m.w.mu.Lock()
+		views, changed, over, err := m.w.views, m.w.changed, m.w.over, m.w.lonely
+		m.w.mu.Unlock()
+		if err != nil {
+			return err
+		}
+		for ; shown < len(views); shown++ {
+			b, err := json.Marshal(views[shown])
+			if err != nil {
+				return err
+			}
+			if err := view(b); err != nil {
+				return err
+			}
+		}
+		if over {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (m fakeMaster) Stop(_ context.Context, reason string) error {
+	defer m.w.lock()()
+	if m.w.lonely != nil {
+		return m.w.lonely
+	}
+	m.w.stopped = append(m.w.stopped, reason)
+	if !m.w.stubborn {
+		m.w.end(anID, yarn.StateFinished, yarn.FinalKilled, reason)
+	}
+	return nil
+}
+
+func (fakeMaster) Close() error { return nil }
+
+func (w *world) Agent(address string, _ control.Identity) (Agent, error) {
+	return fakeAgent{w, address}, nil
+}
+
+type fakeAgent struct {
+	w       *world
+	address string
+}
+
+// log is a stream of the agent at address. The caller holds mu.
+func (w *world) log(address, stream string) *growing {
+	key := address + " " + stream
+	if w.logs[key] == nil {
+		w.logs[key] = &growing{changed: make(chan struct{})}
+	}
+	return w.logs[key]
+}
+
+// print adds to a log.
+func (w *world) print(address, stream, text string) {
+	defer w.lock()()
+	g := w.log(address, stream)
+	g.data = append(g.data, text...)
+	close(g.changed)
+	g.changed = make(chan struct{})
+}
+
+// leave ends an agent: its streams end once they have sent all.
+func (w *world) leave(address string) {
+	defer w.lock()()
+	for _, stream := range []string{control.Stdout, control.Stderr} {
+		g := w.log(address, stream)
+		g.ended = true
+		close(g.changed)
+		g.changed = make(chan struct{})
+	}
+}
+
+func (a fakeAgent) Logs(ctx context.Context, r control.LogsRequest, chunk func(control.LogChunk) error) error {
+	for at := r.Offset; ; {
+		a.w.mu.Lock()
+		g := a.w.log(a.address, r.Stream)
+		data, ended, changed := g.data, g.ended, g.changed
+		breaks := false
+		if len(g.breaks) > 0 && int64(len(data)) > g.breaks[0] {
+			data, breaks, g.breaks = data[:g.breaks[0]], true, g.breaks[1:]
+		}
+		a.w.mu.Unlock()
+		if at < int64(len(data)) {
+			if err := chunk(control.LogChunk{Data: data[at:], Offset: at}); err != nil {
+				return err
+			}
+			at = int64(len(data))
+		}
+		switch {
+		case breaks:
+			return fmt.Errorf("agent: %w", control.ErrUnreachable)
+		case ended || !r.Follow:
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (fakeAgent) Close() error { return nil }
+
+func (w *world) Read(_ context.Context, f LogFile, offset int64, chunk func([]byte) error) error {
+	defer w.lock()()
+	s, ok := w.kept[f.Container+"/"+f.Stream]
+	if !ok {
+		return fs.ErrNotExist
+	}
+	return chunk([]byte(s[offset:]))
+}
+
+// script does things a second apart.
+func (w *world) script(steps ...func()) {
+	go func() {
+		for _, step := range steps {
+			time.Sleep(time.Second)
+			step()
+		}
+	}()
+}
+
+// left lists what lies under a directory of the filesystem.
+func (w *world) left(dir string) []string {
+	var names []string
+	list, err := w.fs.List(context.Background(), dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		w.t.Error(err)
+	}
+	for _, i := range list {
+		if i.IsDir() {
+			names = append(names, w.left(i.Name)...)
+		} else {
+			names = append(names, i.Name)
+		}
+	}
+	return names
+}
+
+// leftOfJob is what is left beside the cache.
+func (w *world) leftOfJob() []string {
+	return slices.DeleteFunc(w.left("/user/ann"), func(n string) bool { return strings.HasPrefix(n, "/user/ann/.tfos/cache/") })
+}
+
+// aJob is a job with a chief and a worker.
+func aJob() job.Job {
+	small := job.Resources{MemoryMiB: 1024, VCores: 1}
+	return job.Job{Name: "digits", Command: "python train.py", Queue: "ml", Success: job.SuccessChief, Strategy: job.StrategyMirrored, Master: job.Resources{MemoryMiB: 512, VCores: 1},
+		Recovery: job.Recovery{Window: time.Hour}, Gang: job.Gang{Timeout: time.Minute}, Stop: job.Stop{Grace: time.Second},
+		Roles: []job.Role{
+			{Name: "chief", Instances: 1, Resources: small, Command: "python train.py"},
+			{Name: "worker", Instances: 1, Resources: small, Command: "python train.py"},
+		}}
+}
+
+// prepare has the binaries be small files.
+func prepare(t *testing.T, j job.Job) *Prepared {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{launch.MasterBinary, launch.AgentBinary} {
+		writeFile(t, path.Join(dir, name), "the program "+name)
+	}
+	b, err := FindBinaries(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Prepare(j, b, "1.2.3", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.Close() })
+	return p
+}

@@ -1,0 +1,299 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// How often the ResourceManager is asked for a job: often at first, for a person waits, and when the end is near.
+const (
+	firstPoll = 100 * time.Millisecond
+	lastPoll  = time.Second
+	eager     = 10 * time.Second // how long the first
+)
+
+// patience is how long the ResourceManager may be gone while a job is followed. The job runs on meanwhile.
+const patience = 5 * time.Minute
+
+// Outcome is how a job ended.
+type Outcome struct {
+	View status.View
+	Code exit.Code
+}
+
+// ErrInterrupted is the cause to cancel Follow with when the person at the keyboard has had enough.
+var ErrInterrupted = errors.New("interrupted")
+
+// Follow shows a job until it has ended: its tasks, and the output of the task whose log people want to see. When ctx ends
+// first, it returns the cause; the job goes on.
+func (c *Cluster) Follow(ctx context.Context, s *Submitted, ui UI) (Outcome, error) {
+	f := &follower{c: c, s: s, ui: ui, hurry: make(chan struct{})}
+	return f.follow(ctx)
+}
+
+// follower follows one job. The fields below hurry belong to the goroutine of follow.
+type follower struct {
+	c     *Cluster
+	s     *Submitted
+	ui    UI
+	hurry chan struct{} // closed when the master said that the job is over
+
+	state     yarn.ApplicationState
+	view      status.View
+	watching  bool
+	hurried   bool
+	lostSince time.Time // when the ResourceManager stopped answering; zero: it answers
+}
+
+// answer is what the ResourceManager said, or that it did not.
+type answer struct {
+	report yarn.Report
+	err    error
+}
+
+func (f *follower) follow(ctx context.Context) (Outcome, error) {
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	answers, views := make(chan answer), make(chan status.View)
+	workers.Go(func() { f.poll(within, answers) })
+	tail := newTail(f.c, f.s.ID, f.s.key, leader(f.s.Job), f.ui.Log)
+	workers.Go(func() { tail.run(within) })
+
+	for {
+		select {
+		case <-ctx.Done():
+			return Outcome{View: f.view}, context.Cause(ctx)
+		case v := <-views:
+			f.show(v)
+			tail.update(v)
+		case a := <-answers:
+			if err := f.heard(a); err != nil {
+				return Outcome{View: f.view}, err
+			}
+			if a.err != nil {
+				continue
+			}
+			if a.report.State == yarn.StateRunning && !f.watching {
+				f.watching = true
+				workers.Go(func() { f.watch(within, a.report, views) })
+			}
+			if a.report.State.Terminal() {
+				o := f.c.outcome(ctx, a.report, f.view)
+				f.show(o.View)
+				tail.finish(ctx, o.View)
+				return o, nil
+			}
+		}
+	}
+}
+
+// poll asks the ResourceManager again and again, and hands on its answers.
+func (f *follower) poll(ctx context.Context, answers chan<- answer) {
+	began, hurry := time.Now(), f.hurry
+	for {
+		call, cancel := context.WithTimeout(ctx, callTimeout)
+		r, err := f.c.RM.Report(call, f.s.ID)
+		cancel()
+		select {
+		case answers <- answer{r, err}:
+		case <-ctx.Done():
+			return
+		}
+		pause := lastPoll
+		if hurry == nil || time.Since(began) < eager {
+			pause = firstPoll
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-hurry:
+			hurry = nil // and from now on quick
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// watch hands on what the master shows.
+func (f *follower) watch(ctx context.Context, r yarn.Report, views chan<- status.View) {
+	err := f.c.watch(ctx, r, f.s.key, func(v status.View) error {
+		select {
+		case views <- v:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}, func(err error) {
+		f.ui.Note(fmt.Sprintf("the job's master cannot be reached from here; the job goes on, and its end will be seen: %v", err))
+	})
+	if err != nil && ctx.Err() == nil {
+		f.c.Log.Debug("watch ended", zap.Error(err))
+	}
+}
+
+// heard takes note of an answer, and is an error when there is no use in waiting for the next.
+func (f *follower) heard(a answer) error {
+	if errors.Is(a.err, yarn.ErrUnknownApplication) {
+		return exit.Errorf(exit.Infrastructure, "%s: the ResourceManager has forgotten it: %w", f.s.ID, a.err).
+			Try("a ResourceManager that restarts without recovery (yarn.resourcemanager.recovery.enabled) loses its jobs: submit it again")
+	}
+	if a.err != nil {
+		now := time.Now()
+		if f.lostSince.IsZero() {
+			f.lostSince = now
+			f.ui.Note(fmt.Sprintf("the ResourceManager does not answer, trying again for %v: %v", patience, a.err))
+		}
+		if now.Sub(f.lostSince) >= patience {
+			return exit.Errorf(exit.Infrastructure, "%s: no answer from the ResourceManager for %v: %w", f.s.ID, patience, a.err).
+				Try("the job may go on: %s shows it when the ResourceManager is back", f.c.command("status "+f.s.ID.String()))
+		}
+		return nil
+	}
+	if !f.lostSince.IsZero() {
+		f.lostSince = time.Time{}
+		f.ui.Note("the ResourceManager answers again")
+	}
+	if a.report.State != f.state {
+		f.state = a.report.State
+		switch f.state {
+		case yarn.StateAccepted:
+			f.ui.Note(fmt.Sprintf("accepted in queue %s, waiting for the master's container", cmp.Or(a.report.Queue, f.s.Queue)))
+		case yarn.StateRunning:
+			f.ui.Note("master running on " + a.report.Host)
+		}
+	}
+	return nil
+}
+
+func (f *follower) show(v status.View) {
+	f.view = v
+	f.ui.Status(v)
+	if v.ExitCode != nil && !f.hurried {
+		f.hurried = true
+		close(f.hurry)
+	}
+}
+
+// leader is the task whose output a follower shows: the chief, else the first worker, else the first task that trains.
+func leader(j job.Job) job.Task {
+	first := ""
+	for _, r := range j.Roles {
+		switch {
+		case r.Name == job.Chief:
+			return job.Task{Role: job.Chief}
+		case r.Name == job.Worker:
+			first = job.Worker
+		case first == "" && !r.Service:
+			first = r.Name
+		}
+	}
+	return job.Task{Role: first}
+}
+
+// outcome is how a job ended, by the document that its master left, else by what YARN says.
+func (c *Cluster) outcome(ctx context.Context, r yarn.Report, last status.View) Outcome {
+	v, err := c.result(ctx, r.ID)
+	if err != nil {
+		c.Log.Debug("no result", zap.Stringer("application", r.ID), zap.Error(err))
+		v = last
+	}
+	if v.ExitCode != nil {
+		return Outcome{View: v, Code: exit.Code(*v.ExitCode)}
+	}
+	v = merge(v, r)
+	return Outcome{View: v, Code: exit.Code(*v.ExitCode)}
+}
+
+// result reads the document that a job's master left at its end.
+func (c *Cluster) result(ctx context.Context, id yarn.ApplicationID) (status.View, error) {
+	var v status.View
+	b, err := c.readFile(ctx, path.Join(c.jobDir(id), launch.ResultFile))
+	if err != nil {
+		return v, err
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("read the result of %s: %w", id, err)
+	}
+	return v, nil
+}
+
+// missing reports whether there is nothing to be read for this user.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
+}
+
+// merge puts what YARN says over what the master said last. A job that YARN ended has no word of its own.
+func merge(v status.View, r yarn.Report) status.View {
+	v.ID, v.Name, v.Queue, v.User = r.ID.String(), r.Name, r.Queue, r.User
+	v.TrackingURL = r.TrackingURL
+	if v.Started.IsZero() {
+		v.Started = r.Started
+	}
+	if v.Progress == 0 {
+		v.Progress = float64(r.Progress)
+	}
+	v.State = stateOf(r)
+	if !r.State.Terminal() {
+		return v
+	}
+	finished, code := r.Finished, int(codeOf(r))
+	v.Finished, v.ExitCode = &finished, &code
+	if r.Diagnostics != "" {
+		v.Diagnostics = r.Diagnostics
+	}
+	v.Tasks = append([]status.Task(nil), v.Tasks...)
+	for i := range v.Tasks {
+		if s := v.Tasks[i].State; s == status.Pending || s == status.Starting || s == status.Running {
+			v.Tasks[i].State = status.Stopped
+		}
+	}
+	return v
+}
+
+// stateOf says in our words where YARN sees an application.
+func stateOf(r yarn.Report) status.State {
+	switch {
+	case r.State < yarn.StateRunning:
+		return status.Pending
+	case r.State == yarn.StateRunning:
+		return status.Running
+	case r.State == yarn.StateKilled, r.Final == yarn.FinalKilled:
+		return status.Stopped
+	case r.State == yarn.StateFinished && r.Final == yarn.FinalSucceeded:
+		return status.Succeeded
+	}
+	return status.Failed
+}
+
+// codeOf is the exit code of a job whose master left no word.
+func codeOf(r yarn.Report) exit.Code {
+	switch {
+	case r.State == yarn.StateKilled, r.Final == yarn.FinalKilled:
+		return exit.Killed
+	case rejected(r):
+		return exit.Refused
+	case r.State == yarn.StateFailed: // every attempt of the master did
+		return exit.Infrastructure
+	case r.Final == yarn.FinalSucceeded:
+		return exit.OK
+	}
+	return exit.JobFailed
+}

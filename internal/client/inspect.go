@@ -1,0 +1,164 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// masterPatience is how long a running job's master may take to show itself to someone who asks once.
+const masterPatience = 5 * time.Second
+
+// Status is one job now: as its master sees it while it runs, as its master left it afterwards, and otherwise as YARN knows
+// it, without tasks.
+func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.View, error) {
+	r, err := c.report(ctx, id)
+	if err != nil {
+		return status.View{}, err
+	}
+	if r.State.Terminal() {
+		return c.outcome(ctx, r, status.View{}).View, nil
+	}
+	if r.State == yarn.StateRunning {
+		if v, err := c.look(ctx, r); err == nil {
+			return v, nil
+		} else if ctx.Err() == nil {
+			c.Log.Debug("the master cannot be asked", zap.Error(err))
+		}
+	}
+	return merge(status.View{}, r), context.Cause(ctx)
+}
+
+// errSeen ends a watch that has seen enough.
+var errSeen = errors.New("seen")
+
+// look gets one view from a job's master.
+func (c *Cluster) look(ctx context.Context, r yarn.Report) (status.View, error) {
+	ctx, cancel := context.WithTimeout(ctx, masterPatience)
+	defer cancel()
+	key, err := c.key(ctx, r.ID)
+	if err != nil {
+		return status.View{}, err
+	}
+	var seen status.View
+	err = c.watch(ctx, r, key, func(v status.View) error {
+		seen = v
+		return errSeen
+	}, func(error) {})
+	if errors.Is(err, errSeen) {
+		return seen, nil
+	}
+	return status.View{}, cmp.Or(err, errors.New("the master shows nothing"))
+}
+
+// Watch shows a job until it has ended, or show fails.
+func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(status.View) error) error {
+	for {
+		r, err := c.report(ctx, id)
+		if err != nil {
+			return err
+		}
+		if r.State.Terminal() {
+			return show(c.outcome(ctx, r, status.View{}).View)
+		}
+		if r.State == yarn.StateRunning {
+			if key, err := c.key(ctx, id); err == nil {
+				if err := c.watchUntilEnd(ctx, r, func(end context.Context) error {
+					return c.watch(end, r, key, show, func(error) {})
+				}); err != nil {
+					return err
+				}
+				continue
+			}
+		}
+		if err := show(merge(status.View{}, r)); err != nil {
+			return err
+		}
+		if err := wait(ctx, lastPoll); err != nil {
+			return err
+		}
+	}
+}
+
+// watchUntilEnd ends a watch once YARN says that the job has ended: a master that died shows nothing any more.
+func (c *Cluster) watchUntilEnd(ctx context.Context, r yarn.Report, watch func(context.Context) error) error {
+	within, cancel := context.WithCancelCause(ctx)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	defer cancel(nil)
+	asking.Go(func() {
+		for wait(within, lastPoll) == nil {
+			if r, err := c.RM.Report(within, r.ID); err == nil && r.State.Terminal() || errors.Is(err, yarn.ErrUnknownApplication) {
+				cancel(errSeen)
+				return
+			}
+		}
+	})
+	if err := watch(within); err != nil && !errors.Is(err, errSeen) {
+		return err
+	}
+	_, _ = c.awaitEnd(ctx, r.ID, killPatience)
+	return context.Cause(ctx)
+}
+
+// Summary is one job in a list. Its JSON keys are stable.
+type Summary struct {
+	ID          string       `json:"id"`
+	Name        string       `json:"name"`
+	User        string       `json:"user"`
+	Queue       string       `json:"queue"`
+	State       status.State `json:"state"`
+	Progress    float64      `json:"progress"` // 0 to 1
+	Started     time.Time    `json:"started"`
+	Finished    *time.Time   `json:"finished"`
+	TrackingURL string       `json:"tracking_url"`
+}
+
+// List is the jobs that the ResourceManager remembers, the newest first: this user's, or everyone's.
+func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	q := yarn.ApplicationsQuery{Types: []string{launch.ApplicationType}}
+	if !everyone {
+		q.Users = []string{c.User}
+	}
+	reports, err := c.RM.Applications(ctx, q)
+	if err != nil {
+		return nil, unreachable("ask for the list of jobs", err)
+	}
+	slices.SortFunc(reports, func(a, b yarn.Report) int {
+		return -cmp.Or(cmp.Compare(a.ID.ClusterTimestamp, b.ID.ClusterTimestamp), cmp.Compare(a.ID.Sequence, b.ID.Sequence))
+	})
+	list := make([]Summary, 0, len(reports))
+	for _, r := range reports {
+		s := Summary{ID: r.ID.String(), Name: r.Name, User: r.User, Queue: r.Queue, State: stateOf(r), Progress: float64(r.Progress),
+			Started: r.Started, TrackingURL: r.TrackingURL}
+		if r.State.Terminal() {
+			finished := r.Finished
+			s.Finished = &finished
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// ParseApplication reads an application id that a person typed.
+func ParseApplication(s string) (yarn.ApplicationID, error) {
+	id, err := yarn.ParseApplicationID(s)
+	if err != nil {
+		return id, exit.Errorf(exit.Usage, "%w", fmt.Errorf("%q is no application id: want application_<number>_<number>", s)).
+			Try("tfos list shows them")
+	}
+	return id, nil
+}

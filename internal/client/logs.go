@@ -1,0 +1,252 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// Master, in place of a task, stands for the application master in LogsOptions.
+const masterName = "master"
+
+// LogsOptions selects what CopyLogs copies.
+type LogsOptions struct {
+	Task    job.Task // zero: every task
+	Master  bool     // the application master's log, and no task's
+	Streams []string // control.Stdout, …; empty: stdout and stderr
+	Follow  bool     // go on until the job ends
+}
+
+// ParseLogs reads which log a person wants: "worker/0", or "master". Empty means every task.
+func ParseLogs(which, stream string, follow bool) (LogsOptions, error) {
+	o := LogsOptions{Follow: follow}
+	switch stream {
+	case "":
+		o.Streams = []string{control.Stdout, control.Stderr}
+	case control.Stdout, control.Stderr, control.AgentLog:
+		o.Streams = []string{stream}
+	default:
+		return o, exit.Errorf(exit.Usage, "--stream %s: want %s, %s or %s", stream, control.Stdout, control.Stderr, control.AgentLog)
+	}
+	switch which {
+	case "":
+	case masterName:
+		if o.Master = true; follow {
+			return o, exit.Errorf(exit.Usage, "the master's log can be had after the job's end only, not followed")
+		}
+	default:
+		task, err := job.ParseTask(which)
+		if err != nil {
+			return o, exit.Errorf(exit.Usage, "%w", err).Try("or %q for the application master's own log", masterName)
+		}
+		o.Task = task
+	}
+	return o, nil
+}
+
+func (o LogsOptions) wants(t status.Task) bool {
+	return o.Task == (job.Task{}) || o.Task == job.Task{Role: t.Role, Index: t.Index}
+}
+
+// CopyLogs writes what the tasks of a job wrote: from their agents while the job runs, afterwards from where the cluster keeps
+// logs. Several logs are told apart by a heading each, or by a prefix of every line when they are followed.
+func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOptions, out io.Writer) error {
+	r, err := c.report(ctx, id)
+	if err != nil {
+		return err
+	}
+	if o.Master {
+		return c.copyMaster(ctx, r, o, out)
+	}
+	if r.State.Terminal() {
+		return c.copyAllKept(ctx, r, o, out)
+	}
+	if r.State != yarn.StateRunning {
+		return exit.Errorf(exit.Usage, "%s has not started yet: there is no log", id).Try("%s shows where it stands", c.command("status "+id.String()))
+	}
+	v, err := c.look(ctx, r)
+	if err != nil {
+		return exit.Errorf(exit.Infrastructure, "ask the master of %s where its tasks are: %w", id, err).Try("try again: it may be restarting")
+	}
+	key, err := c.key(ctx, id)
+	if err != nil {
+		return err
+	}
+	if o.Follow {
+		return c.followLogs(ctx, r, key, v, o, out)
+	}
+	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
+		if t.Agent == "" {
+			return fs.ErrNotExist
+		}
+		a, err := c.Peers.Agent(t.Agent, key)
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		err = a.Logs(ctx, control.LogsRequest{Stream: stream}, func(ch control.LogChunk) error { return write(ch.Data) })
+		if errors.Is(err, control.ErrUnreachable) { // its container may have just ended
+			return c.keptLog(ctx, r, t.Container, stream, write)
+		}
+		return err
+	})
+}
+
+// eachLog calls read for each selected log, under a heading if there are several.
+func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func(t status.Task, stream string, write func([]byte) error) error) error {
+	found, empty := 0, 0
+	var errs []error
+	single := o.Task != (job.Task{}) && len(o.Streams) == 1
+	for _, t := range v.Tasks {
+		if !o.wants(t) {
+			continue
+		}
+		found++
+		for _, stream := range o.Streams {
+			head := []byte(fmt.Sprintf("==> %s/%d %s <==\n", t.Role, t.Index, stream))
+			if single {
+				head = nil
+			}
+			err := read(t, stream, func(data []byte) error {
+				if head != nil {
+					if _, err := out.Write(head); err != nil {
+						return err
+					}
+					head = nil
+				}
+				_, err := out.Write(data)
+				return err
+			})
+			switch {
+			case errors.Is(err, fs.ErrNotExist):
+				empty++
+			case err != nil:
+				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
+			}
+		}
+	}
+	switch {
+	case found == 0 && o.Task != (job.Task{}):
+		return exit.Errorf(exit.Usage, "%s has no task %s", v.ID, o.Task).Try("%s lists them", c.command("status "+v.ID))
+	case found == 0:
+		return exit.Errorf(exit.Refused, "%s left no list of its tasks", v.ID).
+			Try("%s shows its master's log, if the cluster keeps logs", c.command("logs "+v.ID+" "+masterName))
+	case len(errs) > 0:
+		return exit.Errorf(exit.Infrastructure, "read logs of %s: %w", v.ID, errors.Join(errs...))
+	case empty == found*len(o.Streams):
+		return exit.Errorf(exit.Refused, "there is no log of %s to be had (any more)", v.ID).
+			Try("has it started? does the cluster keep logs (yarn.log-aggregation-enable), and for how long?")
+	}
+	return nil
+}
+
+// copyAllKept copies the logs of a job that has ended.
+func (c *Cluster) copyAllKept(ctx context.Context, r yarn.Report, o LogsOptions, out io.Writer) error {
+	v := c.outcome(ctx, r, status.View{}).View
+	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
+		return c.keptLog(ctx, r, t.Container, stream, write)
+	})
+}
+
+// keptLog reads a log of a container that has ended. Shortly after that a cluster may still be collecting it.
+func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, container, stream string, write func([]byte) error) error {
+	if container == "" {
+		return fs.ErrNotExist
+	}
+	for {
+		err := c.Logs.Read(ctx, LogFile{Application: r.ID, User: r.User, Container: container, Stream: stream}, 0, write)
+		collecting := !c.Local && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || !collecting {
+			return err
+		}
+		if err := wait(ctx, lastPoll); err != nil {
+			return err
+		}
+		if r.Finished.IsZero() {
+			r.Finished = time.Now() // one patience from now
+		}
+	}
+}
+
+// copyMaster copies the application master's logs of every attempt.
+func (c *Cluster) copyMaster(ctx context.Context, r yarn.Report, o LogsOptions, out io.Writer) error {
+	attempts, err := c.RM.Attempts(ctx, r.ID)
+	if err != nil {
+		return unreachable("ask for the attempts of "+r.ID.String(), err)
+	}
+	v := status.View{ID: r.ID.String()}
+	for _, a := range attempts {
+		v.Tasks = append(v.Tasks, status.Task{Role: masterName, Index: int(a.ID.Attempt), Container: a.Container.String()})
+	}
+	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
+		return c.keptLog(ctx, r, t.Container, stream, write)
+	})
+}
+
+// followLogs copies the selected logs as they grow, until the job ends.
+func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Identity, v status.View, o LogsOptions, out io.Writer) error {
+	var mu sync.Mutex // guards out
+	var tails []*tail
+	var workers sync.WaitGroup
+	defer workers.Wait()
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for _, t := range v.Tasks {
+		if !o.wants(t) {
+			continue
+		}
+		prefix := ""
+		if o.Task == (job.Task{}) {
+			prefix = fmt.Sprintf("%s/%d | ", t.Role, t.Index)
+		}
+		tl := newTail(c, r.ID, key, job.Task{Role: t.Role, Index: t.Index}, func(lines []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			writeLines(out, prefix, lines)
+		})
+		tl.names = o.Streams
+		tails = append(tails, tl)
+		workers.Go(func() { tl.run(within) })
+	}
+	if len(tails) == 0 {
+		return exit.Errorf(exit.Usage, "%s has no task %s", r.ID, o.Task).Try("%s lists them", c.command("status "+r.ID.String()))
+	}
+	var last status.View
+	if err := c.Watch(ctx, r.ID, func(v status.View) error {
+		last = v
+		for _, t := range tails {
+			t.update(v)
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	for _, t := range tails {
+		t.finish(ctx, last)
+	}
+	c.Log.Debug("job ended", zap.Stringer("application", r.ID))
+	return nil
+}
+
+func writeLines(out io.Writer, prefix string, lines []byte) {
+	if prefix == "" {
+		out.Write(lines)
+		return
+	}
+	for line := range bytes.Lines(lines) {
+		fmt.Fprintf(out, "%s%s\n", prefix, bytes.TrimRight(line, "\r\n"))
+	}
+}

@@ -1,0 +1,118 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/control"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// dialPeers reaches a job's processes over TCP.
+type dialPeers struct{}
+
+func (dialPeers) Master(address string, key control.Identity) (Master, error) {
+	return control.DialMaster(address, key, nil)
+}
+
+func (dialPeers) Agent(address string, key control.Identity) (Agent, error) {
+	return control.DialAgent(address, key, nil)
+}
+
+func parseMaster(b []byte) (launch.Master, error) {
+	var m launch.Master
+	if err := json.Unmarshal(b, &m); err != nil {
+		return m, fmt.Errorf("read the master's address: %w", err)
+	}
+	return m, nil
+}
+
+// registeredAddress is what the master told YARN of itself; empty: nothing yet.
+func registeredAddress(r yarn.Report) string {
+	if r.Host == "" || r.Host == "N/A" || r.Port <= 0 {
+		return ""
+	}
+	return net.JoinHostPort(r.Host, strconv.Itoa(int(r.Port)))
+}
+
+// Pauses between attempts to reach a master, which may be moving to another node.
+const (
+	firstPause = 200 * time.Millisecond
+	lastPause  = 3 * time.Second
+)
+
+// watch hands every view of a running job to show, finding the master again as often as it takes, until the master says
+// that a view was the last, show fails, or ctx ends. trouble is called once for each time the master cannot be reached.
+func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error, trouble func(error)) error {
+	pause, troubled := firstPause, false
+	for {
+		err := c.watchOnce(ctx, r, key, func(v status.View) error {
+			pause, troubled = firstPause, false
+			return show(v)
+		})
+		var stop stopWatching
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case errors.As(err, &stop):
+			return stop.error
+		}
+		c.Log.Debug("the master cannot be watched", zap.Error(err))
+		if pause == lastPause && !troubled { // several attempts failed
+			troubled = true
+			trouble(err)
+		}
+		if err := wait(ctx, pause); err != nil {
+			return err
+		}
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// stopWatching is an error of whoever is shown the views, not of the connection.
+type stopWatching struct{ error }
+
+func (c *Cluster) watchOnce(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error) error {
+	address, err := c.masterAddress(ctx, r)
+	if err != nil {
+		return err
+	}
+	m, err := c.Peers.Master(address, key)
+	if err != nil {
+		return err
+	}
+	defer m.Close()
+	return m.Watch(ctx, func(b []byte) error {
+		var v status.View
+		if err := json.Unmarshal(b, &v); err != nil {
+			return fmt.Errorf("read the master's view: %w", err)
+		}
+		if err := show(v); err != nil {
+			return stopWatching{err}
+		}
+		return nil
+	})
+}
+
+// wait lets time pass.
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

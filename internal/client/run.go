@@ -1,0 +1,102 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/status"
+)
+
+// RunOptions says what becomes of a job whose follower leaves.
+type RunOptions struct {
+	KillOnExit bool   // an interruption stops the job, in order
+	LogsAt     string // where its logs lie once it is over; empty: tfos logs shows them
+}
+
+// Run submits a job, follows it, and returns how it ended: nil when it succeeded, else an error with the job's exit code.
+// Cancelling ctx with ErrInterrupted leaves the job to itself, or stops it first.
+func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) error {
+	began := time.Now()
+	s, err := c.Submit(ctx, p, ui)
+	if err != nil {
+		return beforeSubmit(ctx, err)
+	}
+	ui.Note(fmt.Sprintf("%s submitted: %s", s.ID, s.Job.Name))
+	outcome, err := c.Follow(ctx, s, ui)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return c.leave(ctx, s, ui, o)
+	case err != nil:
+		return err
+	}
+	took := duration(outcome.View, time.Since(began))
+	if outcome.Code == exit.OK {
+		ui.Note(fmt.Sprintf("%s (%s) succeeded in %s", s.Job.Name, s.ID, took))
+		return nil
+	}
+	return c.failure(s, outcome, took, o)
+}
+
+// beforeSubmit tells an interruption from what it made fail.
+func beforeSubmit(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), ErrInterrupted) {
+		return exit.Errorf(exit.Interrupted, "interrupted before the job was submitted; nothing of it is left: %w", ErrInterrupted)
+	}
+	return err
+}
+
+// SubmitOnly submits a job.
+func (c *Cluster) SubmitOnly(ctx context.Context, p *Prepared, ui UI) (*Submitted, error) {
+	s, err := c.Submit(ctx, p, ui)
+	if err != nil {
+		return nil, beforeSubmit(ctx, err)
+	}
+	return s, nil
+}
+
+// leave ends the following of a job that still runs.
+func (c *Cluster) leave(ctx context.Context, s *Submitted, ui UI, o RunOptions) error {
+	if !o.KillOnExit {
+		return exit.Errorf(exit.Interrupted, "%w: %s goes on without you", ErrInterrupted, s.ID).
+			Try("%-50s  follows it\n%-50s  ends it", c.command("logs -f "+s.ID.String()), c.command("kill "+s.ID.String()))
+	}
+	ui.Note("interrupted: stopping the job; once more returns at once")
+	if err := c.Kill(context.WithoutCancel(ctx), s.ID, "interrupted by "+c.User, ui.Note); err != nil {
+		return exit.Errorf(exit.Interrupted, "%w, and %s could not be stopped: %w", ErrInterrupted, s.ID, err)
+	}
+	return exit.Errorf(exit.Interrupted, "%w: %s was stopped", ErrInterrupted, s.ID)
+}
+
+func (c *Cluster) failure(s *Submitted, o Outcome, took string, opts RunOptions) error {
+	verb := "failed"
+	switch o.Code {
+	case exit.Killed:
+		verb = "was killed"
+	case exit.Refused:
+		verb = "was refused"
+	}
+	e := exit.Errorf(o.Code, "%s (%s) %s after %s: %s", s.Job.Name, s.ID, verb, took, cmp.Or(o.View.Diagnostics, "no reason is known"))
+	if opts.LogsAt != "" {
+		return e.Try("its logs are in %s", opts.LogsAt)
+	}
+	which := ""
+	if len(o.View.Tasks) == 0 {
+		which = " " + masterName // no task ever was, so it is the master that knows
+	}
+	return e.Try("%s shows every task's output", c.command("logs "+s.ID.String()+which))
+}
+
+// duration is how long a job took, by its own clock if it had one.
+func duration(v status.View, otherwise time.Duration) string {
+	if !v.Started.IsZero() && v.Finished != nil && v.Finished.After(v.Started) {
+		otherwise = v.Finished.Sub(v.Started)
+	}
+	if otherwise < time.Minute {
+		return fmt.Sprintf("%.1f s", otherwise.Seconds())
+	}
+	return otherwise.Round(time.Second).String()
+}

@@ -1,0 +1,496 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/client/term"
+	"tfos/internal/control"
+	"tfos/internal/dfs"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+func writeFile(t *testing.T, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(name, []byte(content), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// view is the job with its two tasks in one state.
+func view(s status.State, code ...int) status.View {
+	v := status.View{ID: anID.String(), Name: "digits", State: s, User: "ann", Queue: "ml", Generation: 1, Started: time.Now(),
+		Tasks: []status.Task{
+			{Role: "chief", Incarnation: 1, State: s, Node: "nm1", Container: "c1", PID: 11, Agent: "nm1:1"},
+			{Role: "worker", Incarnation: 1, State: s, Node: "nm2", Container: "c2", PID: 12, Agent: "nm2:1"},
+		}}
+	if len(code) > 0 {
+		now := time.Now()
+		v.ExitCode, v.Finished = &code[0], &now
+	}
+	return v
+}
+
+// shown is what Run wrote.
+type shown struct{ out, err bytes.Buffer }
+
+func (s *shown) ui() UI {
+	return term.NewPlain(&s.out, &s.err, func() time.Time { return time.Now().UTC() })
+}
+
+func TestRunFollowsAJobToItsEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.logs["nm1:1 stdout"] = &growing{changed: make(chan struct{}), breaks: []int64{10}}
+		w.script(
+			w.running,
+			func() { w.publish(view(status.Starting)) },
+			func() { w.publish(view(status.Running)) },
+			func() { w.print("nm1:1", control.Stdout, "epoch 1\nepo") },
+			func() { w.print("nm1:1", control.Stdout, "ch 2\n") },
+			func() { w.print("nm1:1", control.Stderr, "a warning\n") },
+			func() {
+				w.print("nm1:1", control.Stdout, "accuracy 0.97") // without an end
+				w.leave("nm1:1")
+				w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
+			})
+		var s shown
+		if err := w.cluster().Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := s.out.String(), "epoch 1\nepoch 2\na warning\naccuracy 0.97\n"; got != want {
+			t.Errorf("stdout %q, want %q", got, want)
+		}
+		want := `
+00:00:00 uploaded 41 B of 41 B to memory:///user/ann/.tfos/cache in 0.0 s
+00:00:00 application_1700000000000_0007 submitted: digits
+00:00:00 accepted in queue ml, waiting for the master's container
+00:00:01 master running on nm1
+00:00:02 chief/0 starting on nm1
+00:00:02 worker/0 starting on nm2
+00:00:02 cluster_spec 1 published: 1 chief, 1 worker
+00:00:03 chief/0 running on nm1, pid 11
+00:00:03 worker/0 running on nm2, pid 12
+00:00:07 chief/0 succeeded
+00:00:07 worker/0 succeeded
+00:00:07 digits (application_1700000000000_0007) succeeded in 7.0 s
+`
+		if got := "\n" + s.err.String(); got != want {
+			t.Errorf("stderr %s\nwant %s", got, want)
+		}
+	})
+}
+
+func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
+	w := newWorld(t)
+	j := aJob()
+	dir := t.TempDir()
+	writeFile(t, path.Join(dir, "train.py"), "print()")
+	j.Files = []job.File{{Source: path.Join(dir, "train.py"), Name: "train.py"}}
+	p := prepare(t, j)
+	var s shown
+	if _, err := w.cluster().Submit(t.Context(), p, s.ui()); err != nil {
+		t.Fatal(err)
+	}
+	sub := w.sent[0]
+	if got := strings.Join(sub.Launch.Command, " "); got != "./tfos-am 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr" {
+		t.Errorf("command %q", got)
+	}
+	if sub.Type != "TFOS" || !sub.KeepContainers || sub.MaxAttempts != 2 || sub.Queue != "ml" || sub.Resource.MemoryMiB != 512 {
+		t.Errorf("submission %+v", sub)
+	}
+	staging := launch.JobDir("/user/ann", anID)
+	if got := sub.Launch.Env[launch.EnvStaging]; got != w.fs.URI(staging) || sub.Launch.Env[launch.EnvApplication] != anID.String() {
+		t.Errorf("environment %v", sub.Launch.Env)
+	}
+	for _, name := range []string{launch.MasterBinary, launch.JobFile, launch.ManifestFile, launch.ConfFile} {
+		f, ok := sub.Launch.Files[name]
+		if !ok {
+			t.Errorf("the master is not given %s", name)
+			continue
+		}
+		info, err := w.fs.Stat(t.Context(), strings.TrimPrefix(f.URI, "memory://"))
+		if err != nil || info.Size != f.Size || !info.ModTime.Equal(f.ModTime) {
+			t.Errorf("%s: told %d bytes of %v, is %+v, %v", name, f.Size, f.ModTime, info, err)
+		}
+	}
+	if _, ok := sub.Launch.Files[launch.ClientKeyFile]; ok {
+		t.Error("the client's key went to the cluster's disks")
+	}
+	for name, mode := range map[string]string{staging: "drwx------", path.Join(staging, launch.ClientKeyFile): "-rw-------"} {
+		if info, err := w.fs.Stat(t.Context(), name); err != nil || info.Mode.String() != mode {
+			t.Errorf("%s has mode %v, want %s (%v)", name, info.Mode, mode, err)
+		}
+	}
+	b, err := w.cluster().readFile(t.Context(), path.Join(staging, launch.ManifestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := launch.ParseManifest(b)
+	if err != nil || m.User != "ann" || m.Staging != staging || m.Agent.Name != launch.AgentBinary || len(m.Files) != 1 || m.Files[0].Name != "train.py" {
+		t.Errorf("manifest %+v, %v", m, err)
+	}
+	if b, err = w.cluster().readFile(t.Context(), path.Join(staging, launch.JobFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := job.Parse(launch.JobFile, b, nil); err != nil {
+		t.Errorf("the master could not read the job: %v", err)
+	}
+}
+
+// TestRefusals are jobs that end before they begin: the code, the words, and nothing left.
+func TestRefusals(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		job    func(*job.Job)
+		world  func(*world)
+		refuse func(op, name string) error
+		code   exit.Code
+		says   string
+	}{
+		{name: "unknown queue", job: func(j *job.Job) { j.Queue = "nope" }, code: exit.Refused, says: "the cluster has no queue \"nope\": queue \"nope\": no such queue\n  the cluster has default, ml;"},
+		{name: "more memory than any node has", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 },
+			world: func(w *world) { w.max.MemoryMiB = 1 << 20 }, code: exit.Refused, says: "role worker asks for 9 GiB of memory, more than any node has: the largest of 2 running nodes has 8 GiB"},
+		{name: "more memory than is granted", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 }, code: exit.Refused, says: "more than any container may have here: 8 GiB"},
+		{name: "unknown GPU", job: func(j *job.Job) { j.Roles[1].GPUs = 1 }, code: exit.Refused, says: `does not count "yarn.io/gpu"`},
+		{name: "more than the cluster has", job: func(j *job.Job) { j.Roles[1].Instances = 40 }, code: exit.Refused, says: "holds only 16"},
+		{name: "unknown label", job: func(j *job.Job) { j.Roles[1].NodeLabel = "gpu" }, code: exit.Refused, says: `no running node has the label "gpu"`},
+		{name: "ResourceManager gone", world: func(w *world) { w.down = errors.New("rm:8032: connection refused") }, code: exit.Infrastructure, says: "rm:8032: connection refused\n  is the ResourceManager running"},
+		{name: "not ours to use", world: func(w *world) { w.down = fmt.Errorf("x: %w", yarn.ErrUnauthorized) }, code: exit.Refused, says: "lets you not"},
+		{name: "rejected after all", world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "queue is full of applications\n\tat java…"
+			}
+		}, code: exit.Refused, says: "the cluster refused digits in queue \"ml\": queue is full of applications\n  "},
+		{name: "no permission", refuse: func(op, name string) error { return deny(op == "mkdir", fs.ErrPermission) }, code: exit.Refused, says: "no permission"},
+		{name: "safe mode", refuse: func(op, _ string) error { return deny(op == "create", dfs.ErrSafeMode) }, code: exit.Refused, says: "safe mode"},
+		{name: "full", refuse: func(op, _ string) error { return deny(op == "close", dfs.ErrNoSpace) }, code: exit.Refused, says: "full"},
+		{name: "full for the job's own files", refuse: func(op, name string) error {
+			return deny(op == "close" && strings.HasSuffix(name, launch.ManifestFile), dfs.ErrNoSpace)
+		}, code: exit.Refused, says: "cannot write memory:///user/ann/.tfos/jobs/application_1700000000000_0007/manifest.json: the filesystem is full"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			if c.refuse != nil {
+				w.fs = dfs.NewMemory(dfs.MemoryOptions{User: "ann", Refuse: func(op, name string) error {
+					if !strings.Contains(name, launch.Root) {
+						return nil
+					}
+					return c.refuse(op, name)
+				}})
+				if err := w.fs.Mkdir(t.Context(), "/user/ann", 0o755); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if c.world != nil {
+				c.world(w)
+			}
+			j := aJob()
+			if c.job != nil {
+				c.job(&j)
+			}
+			var s shown
+			err := w.cluster().Run(t.Context(), prepare(t, j), s.ui(), RunOptions{})
+			if err == nil || exit.Of(err) != c.code || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("code %d: %v\nwant code %d and %q", exit.Of(err), err, c.code, c.says)
+			}
+			if left := w.leftOfJob(); len(left) > 0 {
+				t.Errorf("left behind: %q", left)
+			}
+			if c.refuse == nil && c.name != "rejected after all" && len(w.left("/user/ann")) > 0 {
+				t.Errorf("uploaded before the cluster was asked: %q", w.left("/user/ann"))
+			}
+			if strings.Contains(s.out.String(), "application_") {
+				t.Errorf("stdout %q", s.out.String())
+			}
+		})
+	}
+}
+
+func deny(when bool, err error) error {
+	if when {
+		return err
+	}
+	return nil
+}
+
+func TestRunEndsWithTheJobsResult(t *testing.T) {
+	failed := func(code int, why string) status.View {
+		v := view(status.Failed, code)
+		v.Diagnostics = why
+		return v
+	}
+	for _, c := range []struct {
+		name string
+		end  func(w *world)
+		code exit.Code
+		says string
+	}{
+		{"the program failed", func(w *world) {
+			w.finish(failed(1, "worker/0 exited with code 3"), yarn.StateFinished, yarn.FinalFailed)
+		}, exit.JobFailed, "digits (application_1700000000000_0007) failed after 2.0 s: worker/0 exited with code 3\n  tfos logs application_1700000000000_0007 shows every task's output"},
+		{"infrastructure failed", func(w *world) {
+			w.finish(failed(4, "no containers"), yarn.StateFinished, yarn.FinalFailed)
+		}, exit.Infrastructure, "no containers"},
+		{"the master died", func(w *world) {
+			defer w.lock()()
+			w.end(anID, yarn.StateFailed, yarn.FinalFailed, "AM Container exited with exitCode: 137")
+		}, exit.Infrastructure, "AM Container exited with exitCode: 137"},
+		{"killed by an administrator", func(w *world) {
+			defer w.lock()()
+			w.end(anID, yarn.StateKilled, yarn.FinalKilled, "killed by root")
+		}, exit.Killed, "was killed after 1.0 s: killed by root"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				w.script(func() { w.running(); w.publish(view(status.Running)); w.leave("nm1:1") }, func() { c.end(w) })
+				var s shown
+				err := w.cluster().Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
+				if err == nil || exit.Of(err) != c.code || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("code %d: %v\nwant code %d and %q", exit.Of(err), err, c.code, c.says)
+				}
+			})
+		})
+	}
+}
+
+func TestInterruptLeavesTheJobOrStopsIt(t *testing.T) {
+	for _, stop := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			w.script(func() { w.running(); w.publish(view(status.Running)) }, func() { cancel(ErrInterrupted) })
+			var s shown
+			err := w.cluster().Run(ctx, prepare(t, aJob()), s.ui(), RunOptions{KillOnExit: stop})
+			if exit.Of(err) != exit.Interrupted || !errors.Is(err, ErrInterrupted) {
+				t.Errorf("kill-on-exit %v: code %d, %v", stop, exit.Of(err), err)
+			}
+			r, _ := w.Report(ctx, anID)
+			if r.State.Terminal() != stop || len(w.stopped) > 0 != stop || len(w.killed) > 0 {
+				t.Errorf("kill-on-exit %v: state %v, stopped %q, killed %q", stop, r.State, w.stopped, w.killed)
+			}
+			if !stop && !strings.Contains(err.Error(), "tfos kill "+anID.String()) {
+				t.Errorf("no word on how to end the job: %v", err)
+			}
+			w.mu.Lock()
+			w.over = true
+			w.wake()
+			w.mu.Unlock()
+		})
+	}
+}
+
+func TestInterruptBeforeSubmissionLeavesNothing(t *testing.T) {
+	w := newWorld(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ErrInterrupted)
+	var s shown
+	err := w.cluster().Run(ctx, prepare(t, aJob()), s.ui(), RunOptions{})
+	if exit.Of(err) != exit.Interrupted || len(w.sent) > 0 || len(w.leftOfJob()) > 0 {
+		t.Errorf("code %d, %v; submitted %d, left %q", exit.Of(err), err, len(w.sent), w.leftOfJob())
+	}
+}
+
+func TestALostResourceManagerIsWaitedForAWhile(t *testing.T) {
+	for _, c := range []struct {
+		away time.Duration
+		code exit.Code
+	}{{time.Minute, exit.OK}, {6 * time.Minute, exit.Infrastructure}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			w.script(w.running, func() {
+				w.mu.Lock()
+				w.down = errors.New("connection refused")
+				w.mu.Unlock()
+				time.Sleep(c.away)
+				w.mu.Lock()
+				w.down = nil
+				w.mu.Unlock()
+			}, func() { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) })
+			var s shown
+			err := w.cluster().Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
+			if exit.Of(err) != c.code {
+				t.Errorf("away for %v: code %d, %v", c.away, exit.Of(err), err)
+			}
+			time.Sleep(c.away) // the script ends
+		})
+	}
+}
+
+func TestLogOfAJobThatWasOverAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.script(func() { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) }, func() {
+			defer w.lock()() // logs are collected a while later
+			w.kept["c1/stdout"], w.kept["c1/stderr"] = "hello\n", ""
+		})
+		var s shown
+		if err := w.cluster().Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if got := s.out.String(); got != "hello\n" {
+			t.Errorf("stdout %q", got)
+		}
+	})
+}
+
+func TestLeaderIsWhoseLogPeopleWant(t *testing.T) {
+	for _, c := range []struct {
+		roles string
+		want  string
+	}{{"worker chief ps", "chief/0"}, {"ps worker", "worker/0"}, {"ps trainer", "trainer/0"}} {
+		var j job.Job
+		for _, r := range strings.Fields(c.roles) {
+			j.Roles = append(j.Roles, job.Role{Name: r, Service: r == "ps"})
+		}
+		if got := leader(j).String(); got != c.want {
+			t.Errorf("of %s: %s, want %s", c.roles, got, c.want)
+		}
+	}
+}
+
+func TestKill(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		set     func(w *world)
+		says    []string
+		stopped int
+		killed  int
+	}{
+		{"in order", func(w *world) {}, []string{"the master stops its tasks", "ended: stopped"}, 1, 0},
+		{"stubborn", func(w *world) { w.stubborn = true }, []string{"the master stops its tasks", "did not end within 45s", "killed"}, 1, 1},
+		{"unreachable", func(w *world) { w.lonely = control.ErrUnreachable }, []string{"killed"}, 0, 1},
+		{"over", func(w *world) { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) }, []string{"has ended already: succeeded"}, 0, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var s shown
+				if _, err := w.cluster().Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+					t.Fatal(err)
+				}
+				w.running()
+				c.set(w)
+				var said []string
+				err := w.cluster().Kill(t.Context(), anID, "enough", func(line string) { said = append(said, line) })
+				if err != nil || len(w.stopped) != c.stopped || len(w.killed) != c.killed || len(said) != len(c.says) {
+					t.Fatalf("%v; stopped %q, killed %q, said %q", err, w.stopped, w.killed, said)
+				}
+				for i, want := range c.says {
+					if !strings.Contains(said[i], want) {
+						t.Errorf("said %q, want %q", said[i], want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestStatus(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.cluster()
+		if _, err := c.Status(t.Context(), anID); exit.Of(err) != exit.Usage {
+			t.Errorf("of nothing: %v", err)
+		}
+		var s shown
+		if _, err := c.Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+			t.Fatal(err)
+		}
+		look := func(want status.State, tasks int) {
+			t.Helper()
+			v, err := c.Status(t.Context(), anID)
+			if err != nil || v.State != want || len(v.Tasks) != tasks || v.ID != anID.String() {
+				t.Errorf("%+v, %v; want %s, %d tasks", v, err, want, tasks)
+			}
+		}
+		look(status.Pending, 0)
+		w.running()
+		look(status.Running, 0) // the master shows nothing yet
+		w.publish(view(status.Running))
+		look(status.Running, 2)
+		w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
+		look(status.Succeeded, 2)
+
+		jobs, err := c.List(t.Context(), false)
+		if err != nil || len(jobs) != 1 || jobs[0].State != status.Succeeded || jobs[0].Finished == nil {
+			t.Errorf("list %+v, %v", jobs, err)
+		}
+		var seen []status.State
+		if err := c.Watch(t.Context(), anID, func(v status.View) error { seen = append(seen, v.State); return nil }); err != nil || !slices.Equal(seen, []status.State{status.Succeeded}) {
+			t.Errorf("watched %v, %v", seen, err)
+		}
+	})
+}
+
+func TestLogs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.cluster()
+		var s shown
+		if _, err := c.Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+			t.Fatal(err)
+		}
+		logs := func(which, stream string, follow bool) (string, error) {
+			t.Helper()
+			o, err := ParseLogs(which, stream, follow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			err = c.CopyLogs(t.Context(), anID, o, &out)
+			return out.String(), err
+		}
+		if _, err := logs("", "", false); exit.Of(err) != exit.Usage {
+			t.Errorf("before it started: %v", err)
+		}
+		w.running()
+		w.publish(view(status.Running))
+		w.print("nm1:1", control.Stdout, "one\n")
+		w.print("nm2:1", control.Stdout, "two\n")
+		w.print("nm2:1", control.Stderr, "oops\n")
+		if got, err := logs("", "", false); err != nil || got != "==> chief/0 stdout <==\none\n==> worker/0 stdout <==\ntwo\n==> worker/0 stderr <==\noops\n" {
+			t.Errorf("all while it runs: %q, %v", got, err)
+		}
+		if got, err := logs("worker/0", control.Stderr, false); err != nil || got != "oops\n" {
+			t.Errorf("one while it runs: %q, %v", got, err)
+		}
+		if _, err := logs("worker/7", "", false); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no task worker/7") {
+			t.Errorf("of nobody: %v", err)
+		}
+		w.script(func() { w.print("nm1:1", control.Stdout, "more\n") }, func() {
+			w.leave("nm1:1")
+			w.leave("nm2:1")
+			w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
+		})
+		got, err := logs("", control.Stdout, true)
+		lines := strings.Split(got, "\n")
+		slices.Sort(lines)
+		if err != nil || !slices.Equal(lines, []string{"", "chief/0 | more", "chief/0 | one", "worker/0 | two"}) {
+			t.Errorf("followed: %q, %v", got, err)
+		}
+		w.kept["c1/stdout"] = "one\nmore\n"
+		if got, err := logs("chief/0", control.Stdout, false); err != nil || got != "one\nmore\n" {
+			t.Errorf("afterwards: %q, %v", got, err)
+		}
+		w.kept["container_1700000000000_0007_01_000001/stderr"] = "am\n"
+		if got, err := logs("master", control.Stderr, false); err != nil || !strings.HasSuffix(got, "am\n") {
+			t.Errorf("the master's: %q, %v", got, err)
+		}
+	})
+}

@@ -1,0 +1,247 @@
+package stage
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/dfs"
+)
+
+// write makes files below a new directory; names that end in "/" are directories.
+func write(t *testing.T, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		full := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "/") {
+			if err := os.MkdirAll(full, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func collect(t *testing.T, items ...Item) *Set {
+	t.Helper()
+	s, err := Collect(items)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+func TestASecondUploadSendsNothing(t *testing.T) {
+	dir := write(t, map[string]string{"train.py": "print(1)", "env.tar.gz": "not looked into", "src/a.py": "a", "src/b/c.py": "c"})
+	items := []Item{
+		{Source: filepath.Join(dir, "train.py"), Name: "train.py"},
+		{Source: filepath.Join(dir, "env.tar.gz"), Name: "env", Archive: true},
+		{Source: filepath.Join(dir, "src"), Name: "src"},
+	}
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	mkHome(t, d)
+	first, err := collect(t, items...).Upload(t.Context(), d, "/user/ann/.tfos/cache", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if first.Uploaded != first.Total || first.Total == 0 {
+		t.Errorf("first upload: %d of %d bytes", first.Uploaded, first.Total)
+	}
+	// A touched file is the same file, and so is a directory whose files were copied in another order.
+	if err := os.Chtimes(filepath.Join(dir, "src/a.py"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	second, err := collect(t, items...).Upload(t.Context(), d, "/user/ann/.tfos/cache", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second.Uploaded != 0 || second.Total != first.Total {
+		t.Errorf("second upload: %d of %d bytes, want 0 of %d", second.Uploaded, second.Total, first.Total)
+	}
+	for i, r := range second.Resources {
+		if r != first.Resources[i] {
+			t.Errorf("second upload made %+v of what was %+v", r, first.Resources[i])
+		}
+	}
+	if r := first.Resources[1]; !r.Archive || !strings.HasSuffix(r.URI, ".tar.gz") {
+		t.Errorf("archive %+v: NodeManagers unpack by the suffix", r)
+	}
+	if r := first.Resources[2]; !r.Archive || !strings.HasSuffix(r.URI, ".tar.gz") || r.Name != "src" {
+		t.Errorf("directory %+v: want an archive named src", r)
+	}
+	if r := first.Resources[0]; r.Archive || r.Size != 8 || r.ModTime == 0 {
+		t.Errorf("file %+v", r)
+	}
+}
+
+func mkHome(t *testing.T, d dfs.FS) {
+	t.Helper()
+	if err := d.Mkdir(t.Context(), d.Home(), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADamagedEntryIsReplaced(t *testing.T) {
+	dir := write(t, map[string]string{"a": "content"})
+	d := dfs.NewMemory(dfs.MemoryOptions{})
+	mkHome(t, d)
+	s := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"})
+	if err := WriteSmall(t.Context(), d, "/cache/"+s.files[0].sum, []byte("cont"), 0o600); err != nil {
+		if err := d.Mkdir(t.Context(), "/cache", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteSmall(t.Context(), d, "/cache/"+s.files[0].sum, []byte("cont"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := s.Upload(t.Context(), d, "/cache", nil); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := ReadSmall(t.Context(), d, "/cache/"+s.files[0].sum); err != nil || string(b) != "content" {
+		t.Errorf("the entry holds %q, %v", b, err)
+	}
+}
+
+// TestFailedUploadLeavesNoEntry fails each operation on the filesystem in turn: whatever fails, an entry is whole or absent.
+func TestFailedUploadLeavesNoEntry(t *testing.T) {
+	dir := write(t, map[string]string{"a": "content"})
+	for _, op := range []string{"mkdir", "create", "write", "close", "rename"} {
+		for _, c := range []struct {
+			err  error
+			code exit.Code
+			says string
+		}{
+			{fs.ErrPermission, exit.Refused, "no permission"},
+			{dfs.ErrNoSpace, exit.Refused, "is full"},
+			{dfs.ErrSafeMode, exit.Refused, "safe mode"},
+			{dfs.ErrQuota, exit.Refused, "quota"},
+			{dfs.ErrUnreachable, exit.Infrastructure, "no answer"},
+		} {
+			broken := false
+			d := dfs.NewMemory(dfs.MemoryOptions{User: "ann", Refuse: func(o, name string) error {
+				if broken && o == op {
+					return fmt.Errorf("%s %s: %w", o, name, c.err)
+				}
+				return nil
+			}})
+			mkHome(t, d)
+			broken = true
+			_, err := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"}).Upload(t.Context(), d, "/user/ann/cache", nil)
+			if exit.Of(err) != c.code || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "/user/ann") {
+				t.Errorf("%s fails with %v: code %d, %v", op, c.err, exit.Of(err), err)
+			}
+			broken = false
+			if list, err := d.List(t.Context(), "/user/ann/cache"); err == nil && len(list) > 0 {
+				t.Errorf("%s fails with %v: left %v", op, c.err, list)
+			}
+		}
+	}
+}
+
+func TestCollectRefuses(t *testing.T) {
+	dir := write(t, map[string]string{"a.py": "a", "env.tar.zst": "x", "d/x": "x"})
+	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "d", "out")); err != nil {
+		t.Fatal(err)
+	}
+	at := func(name string) string { return filepath.Join(dir, name) }
+	for _, c := range []struct {
+		items []Item
+		says  string
+	}{
+		{[]Item{{Source: at("missing.py"), Name: "missing.py"}}, "missing.py does not exist"},
+		{[]Item{{Source: at("a.py"), Name: "x"}, {Source: at("d/x"), Name: "x"}}, `would both be "x"`},
+		{[]Item{{Source: at("env.tar.zst"), Name: "env", Archive: true}}, "YARN unpacks no such file"},
+		{[]Item{{Source: at("d"), Name: "d"}}, "points outside"},
+		{[]Item{{Source: "/dev/null", Name: "null"}}, "neither a file nor a directory"},
+	} {
+		s, err := Collect(c.items)
+		if err == nil {
+			s.Close()
+		}
+		if exit.Of(err) != exit.Usage || err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%v: code %d, %v; want code 2 and %q", c.items, exit.Of(err), err, c.says)
+		}
+	}
+}
+
+func TestFilesOnTheClusterStayThere(t *testing.T) {
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	mkHome(t, d)
+	if err := WriteSmall(t.Context(), d, "/user/ann/data.csv", []byte("1,2"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	uri := d.URI("/user/ann/data.csv")
+	st, err := collect(t, Item{Source: uri, Name: "data.csv"}).Upload(t.Context(), d, "/user/ann/cache", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := st.Resources[0]; r.URI != uri || r.Size != 3 || st.Uploaded != 0 {
+		t.Errorf("staged %+v, %d bytes uploaded", r, st.Uploaded)
+	}
+	for _, source := range []string{d.URI("/user/ann/none"), d.URI("/user/ann"), "hdfs://elsewhere:8020/x"} {
+		if _, err := collect(t, Item{Source: source, Name: "x"}).Upload(t.Context(), d, "/user/ann/cache", nil); exit.Of(err) != exit.Usage {
+			t.Errorf("%s: %v, want wrong usage", source, err)
+		}
+	}
+}
+
+func TestPackIsReproducible(t *testing.T) {
+	a := write(t, map[string]string{"b.py": "b", "a/x": "x", "empty/": ""})
+	b := write(t, map[string]string{"empty/": "", "a/x": "x", "b.py": "b"})
+	for _, dir := range []string{a, b} {
+		if err := os.Symlink("a/x", filepath.Join(dir, "link")); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(filepath.Join(dir, "b.py"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chtimes(filepath.Join(a, "b.py"), time.Unix(9, 9), time.Unix(9, 9)); err != nil {
+		t.Fatal(err)
+	}
+	var pa, pb bytes.Buffer
+	if err := errors.Join(pack(a, &pa), pack(b, &pb)); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(pa.Bytes(), pb.Bytes()) {
+		t.Error("the same content was packed to different bytes")
+	}
+	gz, err := gzip.NewReader(&pa)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for tr := tar.NewReader(gz); ; {
+		h, err := tr.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, fmt.Sprintf("%s %o", h.Name, h.Mode))
+	}
+	if want := []string{"a/ 755", "a/x 644", "b.py 755", "empty/ 755", "link 777"}; !slices.Equal(got, want) {
+		t.Errorf("packed %q, want %q", got, want)
+	}
+}

@@ -1,0 +1,302 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/client/preflight"
+	"tfos/internal/client/stage"
+	"tfos/internal/client/term"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/yarn"
+)
+
+// masterAttempts is how often YARN starts a job's master before it gives the job up.
+const masterAttempts = 2
+
+// acceptTimeout is how long the ResourceManager may take to accept a submission or refuse it.
+const acceptTimeout = time.Minute
+
+// Binaries are the programs that tfos ships to the cluster.
+type Binaries struct{ Master, Agent string }
+
+// FindBinaries looks for the programs in the directories dirs, in turn.
+func FindBinaries(dirs ...string) (Binaries, error) {
+	for _, dir := range dirs {
+		b := Binaries{Master: filepath.Join(dir, launch.MasterBinary), Agent: filepath.Join(dir, launch.AgentBinary)}
+		if isFile(b.Master) && isFile(b.Agent) {
+			return b, nil
+		}
+	}
+	return Binaries{}, exit.Errorf(exit.Usage, "%s and %s, which tfos ships to the cluster, are not in %s", launch.MasterBinary, launch.AgentBinary,
+		strings.Join(dirs, " or ")).Try("keep the three binaries together (make build puts them into bin/), or set TFOS_HOME to their directory")
+}
+
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Prepared is a job whose local side is in order: its files are there and packed.
+type Prepared struct {
+	Job     job.Job
+	Version string // of tfos
+	Level   string // of the master's and the agents' log
+	set     *stage.Set
+}
+
+// Prepare looks at everything that can be wrong with a job on this machine. Close the result.
+func Prepare(j job.Job, b Binaries, version, level string) (*Prepared, error) {
+	items := []stage.Item{{Source: b.Master, Name: launch.MasterBinary}, {Source: b.Agent, Name: launch.AgentBinary}}
+	for _, f := range j.Files {
+		items = append(items, stage.Item{Source: f.Source, Name: f.Name})
+	}
+	for _, f := range j.Archives {
+		items = append(items, stage.Item{Source: f.Source, Name: f.Name, Archive: true})
+	}
+	set, err := stage.Collect(items)
+	if err != nil {
+		return nil, err
+	}
+	return &Prepared{Job: j, Version: version, Level: level, set: set}, nil
+}
+
+// Close removes temporary files.
+func (p *Prepared) Close() error { return p.set.Close() }
+
+// Submitted is a job that YARN accepted.
+type Submitted struct {
+	ID    yarn.ApplicationID
+	Job   job.Job
+	Queue string
+	key   control.Identity
+}
+
+// Submit checks a job against the cluster, brings its files there, and hands it to the ResourceManager. It returns once that
+// has accepted it. Nothing of a job that it refuses is left on the cluster, save for complete files in the cache.
+func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted, err error) {
+	id, err := c.check(ctx, p.Job)
+	if err != nil {
+		return nil, err
+	}
+	began := time.Now()
+	staged, err := p.set.Upload(ctx, c.FS, launch.CacheDir(c.Home), ui.Staging)
+	if err != nil {
+		return nil, err
+	}
+	ui.Note(fmt.Sprintf("uploaded %s of %s to %s in %.1f s", term.Bytes(staged.Uploaded), term.Bytes(staged.Total),
+		c.FS.URI(launch.CacheDir(c.Home)), time.Since(began).Seconds()))
+
+	defer func() {
+		if err != nil {
+			c.removeJobDir(ctx, id)
+		}
+	}()
+	s := &Submitted{ID: id, Job: p.Job, Queue: p.Job.Queue}
+	submission, key, err := c.stageJob(ctx, id, p, staged)
+	if err != nil {
+		return nil, err
+	}
+	s.key = key
+	if err := c.hand(ctx, submission); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// check asks the cluster everything that speaks against the job, and last for an application id.
+func (c *Cluster) check(ctx context.Context, j job.Job) (id yarn.ApplicationID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	app, err := c.RM.NewApplication(ctx)
+	if err != nil {
+		return id, unreachable("ask the ResourceManager for an application", err)
+	}
+	facts := preflight.Facts{Max: app.Max}
+	if facts.Queue, err = c.RM.Queue(ctx, j.Queue); err != nil {
+		return id, c.queueError(ctx, j.Queue, err)
+	}
+	if facts.Nodes, err = c.RM.Nodes(ctx); err != nil {
+		return id, unreachable("ask the ResourceManager for its nodes", err)
+	}
+	if facts.Types, err = c.RM.ResourceTypes(ctx); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
+		return id, unreachable("ask the ResourceManager what it counts", err)
+	}
+	return app.ID, preflight.Check(&j, facts)
+}
+
+func (c *Cluster) queueError(ctx context.Context, queue string, err error) error {
+	if !errors.Is(err, yarn.ErrUnknownQueue) {
+		return unreachable(fmt.Sprintf("ask for queue %q", queue), err)
+	}
+	have := "yarn queue -list all shows the queues"
+	if root, err := c.RM.Queues(ctx); err == nil {
+		have = "the cluster has " + strings.Join(leaves(root), ", ")
+	}
+	return exit.Errorf(exit.Refused, "the cluster has no queue %q: %w", queue, err).
+		Try("%s; choose with --queue, or queue: in the job file", have)
+}
+
+// leaves names the queues that take applications.
+func leaves(q yarn.Queue) []string {
+	if len(q.Children) == 0 {
+		return []string{q.Name}
+	}
+	var names []string
+	for _, c := range q.Children {
+		names = append(names, leaves(c)...)
+	}
+	return names
+}
+
+// stageJob writes what is this job's alone, and describes the job to YARN.
+func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepared, staged stage.Staged) (yarn.Submission, control.Identity, error) {
+	var none yarn.Submission
+	authority, err := control.NewAuthority()
+	if err != nil {
+		return none, control.Identity{}, err
+	}
+	key, err := authority.Issue(control.Subject{Party: control.PartyClient})
+	if err != nil {
+		return none, control.Identity{}, err
+	}
+	pem, err := key.PEM()
+	if err != nil {
+		return none, control.Identity{}, err
+	}
+	dir := c.jobDir(id)
+	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:]}.Encode()
+	if err != nil {
+		return none, control.Identity{}, err
+	}
+	if err := c.FS.Mkdir(ctx, dir, 0o700); err != nil {
+		return none, control.Identity{}, stage.Explain(c.FS, "make the job's directory", dir, err)
+	}
+	files := map[string]yarn.LocalResource{launch.MasterBinary: staged.Resources[0].Local()}
+	for _, f := range []struct {
+		name  string
+		data  []byte
+		local bool // to be had by the master
+	}{
+		{launch.JobFile, job.Marshal(p.Job), true},
+		{launch.ManifestFile, manifest, true},
+		{launch.ConfFile, c.Conf, true},
+		{launch.ClientKeyFile, pem, false},
+	} {
+		name := path.Join(dir, f.name)
+		if err := stage.WriteSmall(ctx, c.FS, name, f.data, 0o600); err != nil {
+			return none, control.Identity{}, stage.Explain(c.FS, "write", name, err)
+		}
+		if !f.local {
+			continue
+		}
+		info, err := c.FS.Stat(ctx, name)
+		if err != nil {
+			return none, control.Identity{}, stage.Explain(c.FS, "look at", name, err)
+		}
+		files[f.name] = yarn.LocalResource{URI: c.FS.URI(name), Size: info.Size, ModTime: info.ModTime, Visibility: yarn.Application}
+	}
+	tokens, err := c.credentials(ctx, authority)
+	if err != nil {
+		return none, control.Identity{}, err
+	}
+	return c.submission(id, p, dir, files, tokens), key, nil
+}
+
+func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, files map[string]yarn.LocalResource, tokens []byte) yarn.Submission {
+	j := p.Job
+	return yarn.Submission{
+		ID:             id,
+		Name:           j.Name,
+		Queue:          j.Queue,
+		Type:           launch.ApplicationType,
+		Priority:       j.Priority,
+		Tags:           slices.Clone(j.Tags),
+		MaxAttempts:    masterAttempts,
+		KeepContainers: true,
+		Resource:       j.Master.YARN(),
+		NodeLabel:      j.NodeLabel,
+		Lifetime:       j.Lifetime,
+		Launch: yarn.LaunchContext{
+			Files: files,
+			Env: map[string]string{
+				launch.EnvApplication: id.String(),
+				launch.EnvStaging:     c.FS.URI(dir),
+				launch.EnvLogLevel:    p.Level,
+			},
+			Command: []string{"./" + launch.MasterBinary, "1><LOG_DIR>/" + control.Stdout, "2><LOG_DIR>/" + control.Stderr},
+			Tokens:  tokens,
+		},
+	}
+}
+
+// hand gives the job to the ResourceManager, which takes it before it has looked at it, and waits for the verdict.
+func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
+	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
+	defer cancel()
+	if err := c.RM.Submit(ctx, s); err != nil {
+		if errors.Is(err, yarn.ErrRefused) || errors.Is(err, yarn.ErrInvalidResource) {
+			return refused(s, err)
+		}
+		return unreachable("submit "+s.ID.String(), err)
+	}
+	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+		r, err := c.RM.Report(ctx, s.ID)
+		switch {
+		case err == nil && rejected(r):
+			return refused(s, errors.New(firstLine(r.Diagnostics)))
+		case err == nil && r.State >= yarn.StateAccepted:
+			return nil
+		case err != nil && ctx.Err() == nil && !errors.Is(err, yarn.ErrUnknownApplication):
+			return c.giveBack(ctx, s.ID, unreachable("ask for "+s.ID.String(), err))
+		}
+		if wait(ctx, pause) != nil {
+			return c.giveBack(ctx, s.ID, exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx)))
+		}
+	}
+}
+
+// giveBack takes back a submission whose fate is not known: its staging directory is about to go.
+func (c *Cluster) giveBack(ctx context.Context, id yarn.ApplicationID, err error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if killErr := c.RM.Kill(ctx, id, "tfos gave up submitting"); killErr != nil {
+		return errors.Join(err, fmt.Errorf("take it back: %w", killErr))
+	}
+	return err
+}
+
+// rejected reports whether the ResourceManager refused the application after it had taken it: it failed without an attempt.
+func rejected(r yarn.Report) bool {
+	return r.State == yarn.StateFailed && r.Attempt.Attempt <= 0
+}
+
+func refused(s yarn.Submission, err error) error {
+	return exit.Errorf(exit.Refused, "the cluster refused %s in queue %q: %w", s.Name, s.Queue, err).
+		Try("another queue, or less for the master, may do; the message above is the ResourceManager's")
+}
+
+// removeJobDir is best effort: the error that led here is the one to tell.
+func (c *Cluster) removeJobDir(ctx context.Context, id yarn.ApplicationID) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	if err := c.FS.Remove(ctx, c.jobDir(id), true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.Log.Sugar().Debugf("remove %s: %v", c.jobDir(id), err)
+	}
+}
+
+func firstLine(s string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(s), "\n")
+	return line
+}

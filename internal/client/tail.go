@@ -1,0 +1,221 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/term"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// How long the end of a log is waited for once a job has ended: first from the agent, which ends when it has sent all, then
+// from where logs are kept.
+const (
+	agentPatience = 2 * time.Second
+	logPatience   = 15 * time.Second
+)
+
+// tail copies one task's output as it grows, from one container after the other.
+type tail struct {
+	c     *Cluster
+	id    yarn.ApplicationID
+	key   control.Identity
+	task  job.Task
+	write func(lines []byte)
+	names []string // of the streams
+
+	targets chan status.Task // capacity 1: only the newest matters
+	last    chan status.View // the job has ended
+	done    chan struct{}    // closed when everything is written
+}
+
+func newTail(c *Cluster, id yarn.ApplicationID, key control.Identity, task job.Task, write func([]byte)) *tail {
+	return &tail{c: c, id: id, key: key, task: task, write: write, names: []string{control.Stdout, control.Stderr},
+		targets: make(chan status.Task, 1), last: make(chan status.View), done: make(chan struct{})}
+}
+
+// update tells where the task is now. It never waits.
+func (t *tail) update(v status.View) {
+	task, ok := find(v, t.task)
+	if !ok || task.Agent == "" || task.Container == "" {
+		return
+	}
+	select {
+	case <-t.targets: // not taken yet, and out of date
+	default:
+	}
+	t.targets <- task // only one goroutine sends, so there is room
+}
+
+// finish returns when everything that the task wrote is copied, or cannot be had.
+func (t *tail) finish(ctx context.Context, v status.View) {
+	select {
+	case t.last <- v:
+		<-t.done
+	case <-t.done:
+	case <-ctx.Done():
+	}
+}
+
+// stream is one log of one container on its way here. It belongs to the goroutine that copies it.
+type stream struct {
+	container string
+	name      string
+	offset    int64 // of the next byte
+	whole     bool  // everything was copied
+	lines     term.LineBuffer
+}
+
+// run copies until finish was called or ctx ends.
+func (t *tail) run(ctx context.Context) {
+	defer close(t.done)
+	var streams []*stream
+	live := &copying{}
+	for {
+		select {
+		case <-ctx.Done():
+			live.stop(0)
+			return
+		case task := <-t.targets:
+			if len(streams) > 0 && streams[0].container == task.Container {
+				continue
+			}
+			live.stop(0) // the container before is gone, and its agent with it
+			flush(streams)
+			streams = t.streams(task.Container)
+			live = t.follow(ctx, streams, task.Agent)
+		case v := <-t.last:
+			live.stop(agentPatience)
+			t.drain(ctx, v, streams)
+			return
+		}
+	}
+}
+
+func (t *tail) streams(container string) []*stream {
+	var ss []*stream
+	for _, name := range t.names {
+		ss = append(ss, &stream{container: container, name: name, lines: term.LineBuffer{Write: t.write}})
+	}
+	return ss
+}
+
+// copying is goroutines that copy from an agent.
+type copying struct {
+	cancel context.CancelFunc
+	ended  chan struct{}
+}
+
+// stop ends the copying, after up to patience if it does not end by itself.
+func (c *copying) stop(patience time.Duration) {
+	if c.cancel == nil {
+		return
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-c.ended:
+	case <-t.C:
+	}
+	c.cancel()
+	<-c.ended
+}
+
+// follow starts copying streams from an agent.
+func (t *tail) follow(ctx context.Context, streams []*stream, address string) *copying {
+	ctx, cancel := context.WithCancel(ctx)
+	c := &copying{cancel: cancel, ended: make(chan struct{})}
+	var workers sync.WaitGroup
+	for _, s := range streams {
+		workers.Go(func() { t.copyLive(ctx, s, address) })
+	}
+	go func() {
+		defer close(c.ended)
+		workers.Wait()
+	}()
+	return c
+}
+
+func (t *tail) copyLive(ctx context.Context, s *stream, address string) {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		err := t.copyOnce(ctx, s, address)
+		if err == nil {
+			s.whole = true
+			return
+		}
+		if wait(ctx, pause) != nil {
+			return
+		}
+		t.c.Log.Debug("log stream broke", zap.String("stream", s.name), zap.Stringer("task", t.task), zap.Error(err))
+	}
+}
+
+func (t *tail) copyOnce(ctx context.Context, s *stream, address string) error {
+	a, err := t.c.Peers.Agent(address, t.key)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return a.Logs(ctx, control.LogsRequest{Stream: s.name, Offset: s.offset, Follow: true}, func(c control.LogChunk) error {
+		s.offset = c.Offset + int64(len(c.Data))
+		s.lines.Add(c.Data)
+		return nil
+	})
+}
+
+// drain copies what is left when the job has ended.
+func (t *tail) drain(ctx context.Context, v status.View, streams []*stream) {
+	task, _ := find(v, t.task)
+	if task.Container != "" && (len(streams) == 0 || streams[0].container != task.Container) {
+		flush(streams)
+		streams = t.streams(task.Container) // the job was over before we saw its task run there
+	}
+	for _, s := range streams {
+		if !s.whole {
+			t.copyKept(ctx, s, v.User)
+		}
+	}
+	flush(streams)
+}
+
+func flush(streams []*stream) {
+	for _, s := range streams {
+		s.lines.Flush()
+	}
+}
+
+// copyKept copies the rest of a log from where it is kept after its container ended.
+func (t *tail) copyKept(ctx context.Context, s *stream, user string) {
+	ctx, cancel := context.WithTimeout(ctx, logPatience)
+	defer cancel()
+	for {
+		err := t.c.Logs.Read(ctx, LogFile{Application: t.id, User: user, Container: s.container, Stream: s.name}, s.offset, func(data []byte) error {
+			s.offset += int64(len(data))
+			s.lines.Add(data)
+			return nil
+		})
+		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		if wait(ctx, lastPoll) != nil {
+			return
+		}
+	}
+}
+
+func find(v status.View, task job.Task) (status.Task, bool) {
+	for _, t := range v.Tasks {
+		if t.Role == task.Role && t.Index == task.Index {
+			return t, true
+		}
+	}
+	return status.Task{}, false
+}

@@ -1,0 +1,73 @@
+package term
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"tfos/internal/status"
+)
+
+// Table writes a job for someone who asks once.
+func Table(w io.Writer, v status.View, now time.Time) error {
+	end := now
+	if v.Finished != nil {
+		end = *v.Finished
+	}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	line := func(cells ...string) { fmt.Fprintln(t, strings.TrimRight(strings.Join(cells, "\t"), "\t")) }
+	line(v.ID, v.Name)
+	state := string(v.State)
+	if v.ExitCode != nil {
+		state += fmt.Sprintf(", exit code %d", *v.ExitCode)
+	}
+	line("state", state)
+	line("queue", v.Queue)
+	line("user", v.User)
+	if !v.Started.IsZero() {
+		line("started", fmt.Sprintf("%s, %s", v.Started.Local().Format(time.DateTime), Elapsed(end.Sub(v.Started))))
+	}
+	if v.TrackingURL != "" && v.TrackingURL != "N/A" {
+		line("page", v.TrackingURL)
+	}
+	if v.Diagnostics != "" {
+		line("said", strings.ReplaceAll(strings.TrimSpace(v.Diagnostics), "\n", "\n\t"))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	tasks(t, v)
+	for _, r := range v.Restarts {
+		fmt.Fprintf(t, "\n%s\t%s restarted after %.1f s: %s", r.At.Local().Format(time.TimeOnly), r.Task, r.Seconds, r.Cause)
+	}
+	if len(v.Restarts) > 0 {
+		fmt.Fprintln(t)
+	}
+	for _, c := range v.Checkpoints {
+		fmt.Fprintf(t, "\ncheckpoint\tstep %d\t%s\t%s\t%s", c.Step, Bytes(c.Bytes), c.Verdict, c.Path)
+	}
+	if len(v.Checkpoints) > 0 {
+		fmt.Fprintln(t)
+	}
+	return t.Flush()
+}
+
+func tasks(w io.Writer, v status.View) {
+	if len(v.Tasks) == 0 {
+		return
+	}
+	fmt.Fprintln(w, "\nTASK\tSTATE\tINCARNATION\tNODE\tCONTAINER\tSTEP\tCAUSE")
+	for _, t := range v.Tasks {
+		step := ""
+		switch {
+		case t.Steps > 0:
+			step = fmt.Sprintf("%d/%d", t.Step, t.Steps)
+		case t.Step > 0:
+			step = fmt.Sprint(t.Step)
+		}
+		why, _, _ := strings.Cut(t.Cause, "\n")
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", name(t), t.State, t.Incarnation, t.Node, t.Container, step, why)
+	}
+}

@@ -1,0 +1,180 @@
+package term
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/x/ansi"
+
+	"tfos/internal/status"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func task(role string, index int, s status.State) status.Task {
+	return status.Task{Role: role, Index: index, State: s, Incarnation: 1, Node: "nm1", PID: 42}
+}
+
+func aView(tasks ...status.Task) status.View {
+	return status.View{ID: "application_1_0001", Name: "digits", State: status.Running, Started: noon, Tasks: tasks}
+}
+
+func TestLines(t *testing.T) {
+	three := 3
+	again := task("worker", 0, status.Running)
+	again.Incarnation, again.Node = 2, "nm2"
+	failed := task("worker", 0, status.Failed)
+	failed.ExitCode = &three
+	oom := task("worker", 0, status.Failed)
+	oom.Cause = "out of memory"
+	for _, c := range []struct {
+		name     string
+		was, now status.View
+		want     string
+	}{
+		{"new job", status.View{}, aView(task("worker", 0, status.Pending)), ""},
+		{"start", aView(task("worker", 0, status.Pending)), aView(task("worker", 0, status.Starting)), "worker/0 starting on nm1"},
+		{"run", aView(task("worker", 0, status.Starting)), aView(task("worker", 0, status.Running)), "worker/0 running on nm1, pid 42"},
+		{"nothing new", aView(task("worker", 0, status.Running)), aView(task("worker", 0, status.Running)), ""},
+		{"moved", aView(task("worker", 0, status.Running)), aView(again), "worker/0 running on nm2, pid 42, incarnation 2"},
+		{"waits again", aView(task("worker", 0, status.Running)), aView(task("worker", 0, status.Pending)), "worker/0 waits for a container"},
+		{"exit code", aView(task("worker", 0, status.Running)), aView(failed), "worker/0 failed: exit code 3"},
+		{"cause", aView(task("worker", 0, status.Running)), aView(oom), "worker/0 failed: out of memory"},
+		{"spec", aView(), status.View{Generation: 2, Tasks: []status.Task{task("chief", 0, ""), task("worker", 0, ""), task("worker", 1, "")}}, "cluster_spec 2 published: 1 chief, 2 worker"},
+		{"restart", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 4.25}}}, "ps/0 restarted after 4.2 s: node lost"},
+	} {
+		if got := strings.Join(Lines(c.was, c.now), "\n"); got != c.want {
+			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func TestPlain(t *testing.T) {
+	var out, err bytes.Buffer
+	p := NewPlain(&out, &err, func() time.Time { return noon })
+	for done := int64(0); done <= 100<<20; done += 10 << 20 {
+		p.Staging(done, 100<<20)
+	}
+	p.Status(aView(task("worker", 0, status.Running)))
+	p.Status(aView(task("worker", 0, status.Running)))
+	p.Log([]byte("loss 0.3\n"))
+	p.Note("two\nlines")
+	p.Close()
+	want := "12:00:00 staging: 25 % of 100.0 MiB\n12:00:00 staging: 50 % of 100.0 MiB\n12:00:00 staging: 75 % of 100.0 MiB\n12:00:00 staging: 100 % of 100.0 MiB\n" +
+		"12:00:00 worker/0 running on nm1, pid 42\n12:00:00 two\n12:00:00 lines\n"
+	if err.String() != want || out.String() != "loss 0.3\n" {
+		t.Errorf("stderr %q\nwant   %q\nstdout %q", err.String(), want, out.String())
+	}
+}
+
+func TestLineBufferHandsOnWholeLines(t *testing.T) {
+	var got []string
+	b := LineBuffer{Write: func(p []byte) { got = append(got, string(p)) }}
+	for _, piece := range []string{"a", "b\nc", "\nd\ne", "50%\r", "99%"} {
+		b.Add([]byte(piece))
+	}
+	b.Flush()
+	b.Flush()
+	if want := `["ab\n" "c\nd\n" "e50%\r" "99%\n"]`; fmt.Sprintf("%q", got) != want {
+		t.Errorf("%q, want %s", got, want)
+	}
+	got = nil
+	b.Add(bytes.Repeat([]byte("x"), maxLine+1))
+	if len(got) != 1 {
+		t.Error("a line without end is kept for ever")
+	}
+}
+
+// step applies messages to a model, as bubbletea would, and gives what is then on the screen.
+func step(m model, msgs ...tea.Msg) (model, string) {
+	for _, msg := range msgs {
+		next, _ := m.Update(msg)
+		m = next.(model)
+	}
+	return m, ansi.Strip(m.View())
+}
+
+func TestLiveDrawing(t *testing.T) {
+	m := newModel(noon)
+	m, got := step(m, tea.WindowSizeMsg{Width: 60, Height: 40}, stagingMsg{6 << 20, 24 << 20})
+	if want := "staging " + strings.Repeat("━", 30) + " 6.0 MiB of 24.0 MiB\n"; got != want {
+		t.Errorf("staging: %q, want %q", got, want)
+	}
+	worker := task("worker", 10, status.Running)
+	worker.Step, worker.Steps, worker.Incarnation = 30, 120, 2
+	ps := task("ps", 0, status.Failed)
+	ps.Cause = "the node was lost, and everything on it, which is a very long sentence"
+	chief := task("chief", 0, status.Starting)
+	m, got = step(m, viewMsg{aView(chief, worker, ps)}, clockMsg(noon.Add(62*time.Second)))
+	want := `digits application_1_0001  running  1/3 tasks running  1:02
+  ◌ chief/0   starting  nm1
+  ● worker/10 running   nm1  incarnation 2  ━━━━━━━━━━━━━━━…
+  ✗ ps/0      failed    nm1  the node was lost, and everyth…
+`
+	if got != want {
+		t.Errorf("drew\n%swant\n%s", got, want)
+	}
+	if _, got = step(m, endMsg{}); got != "" {
+		t.Errorf("left on the screen: %q", got)
+	}
+}
+
+func TestLiveDrawingLeavesRoomForTheLog(t *testing.T) {
+	var tasks []status.Task
+	for i := range 100 {
+		tasks = append(tasks, task("worker", i, status.Running))
+	}
+	tasks[77].State = status.Starting
+	_, got := step(newModel(noon), tea.WindowSizeMsg{Width: 80, Height: 20}, viewMsg{aView(tasks...)})
+	lines := strings.Split(strings.TrimRight(got, "\n"), "\n")
+	if len(lines) != 10 || !strings.Contains(lines[1], "worker/77 starting") || lines[9] != "  … and 92 more" {
+		t.Errorf("drew %d lines:\n%s", len(lines), got)
+	}
+}
+
+// TestLiveProgram runs the real program on a file in place of a terminal: what is written must all be there when Close returns.
+func TestLiveProgram(t *testing.T) {
+	var screen, out syncBuffer
+	l := NewLive(&screen, &out)
+	l.Staging(1, 2)
+	l.Status(aView(task("worker", 0, status.Running)))
+	l.Note("a note")
+	l.Log([]byte("loss 0.3\n"))
+	l.Close()
+	l.Close()
+	if out.String() != "loss 0.3\n" || !strings.Contains(screen.String(), "a note") {
+		t.Errorf("stdout %q, screen %q", out.String(), screen.String())
+	}
+}
+
+func TestTable(t *testing.T) {
+	zero := 0
+	v := aView(task("chief", 0, status.Succeeded), task("worker", 0, status.Failed))
+	v.Tasks[0].Step, v.Tasks[0].Steps = 5, 10
+	v.Tasks[1].Cause = "out of memory\nand more"
+	v.ExitCode, v.Queue, v.User, v.Diagnostics = &zero, "ml", "ann", "all is well"
+	end := noon.Add(90 * time.Second)
+	v.Finished = &end
+	v.Restarts = []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 4, At: noon}}
+	var b bytes.Buffer
+	if err := Table(&b, v, noon); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"state", "exit code 0", "1:30", "said", "all is well", "chief/0", "5/10", "out of memory\n", "ps/0 restarted after 4.0 s: node lost"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestBytes(t *testing.T) {
+	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 24 << 20: "24.0 MiB", 3 << 40: "3.0 TiB"} {
+		if got := Bytes(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}
