@@ -1,0 +1,202 @@
+// Package am is the application master: it turns what YARN and the agents say into membership's events, and membership's
+// actions into calls.
+//
+// One goroutine, the owner, holds the machine, the ledger and the sessions; every other goroutine of this package carries
+// one call or one connection and talks to the owner through its mailbox. The owner decides nothing about the job itself:
+// that is membership's. A turn is: take an event, step the machine, log event and actions, carry the actions out, publish
+// a new status document.
+package am
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/control"
+	"tfos/internal/dfs"
+	"tfos/internal/hadoop/token"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// ResourceManager is what the master needs of YARN's scheduler.
+type ResourceManager interface {
+	Register(ctx context.Context, r yarn.Registration) (yarn.Registered, error)
+	Allocate(ctx context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error)
+	// Finish unregisters; it returns once the ResourceManager has stored that.
+	Finish(ctx context.Context, final yarn.FinalStatus, diagnostics, trackingURL string) error
+}
+
+// NodeManagers is what the master needs of the nodes.
+type NodeManagers interface {
+	// SetTokens adds the tokens that open nodes.
+	SetTokens(tokens ...yarn.NMToken)
+	// Start starts a container; nil says that the node accepted it.
+	Start(ctx context.Context, c yarn.Container, l yarn.LaunchContext) error
+}
+
+// Options are what a master is made of.
+type Options struct {
+	Container yarn.ContainerID // the master's own
+	Job       job.Job
+	Manifest  launch.Manifest
+	Host      string // of this node, as others reach it
+	Listener  net.Listener
+	RM        ResourceManager
+	Nodes     NodeManagers
+	FS        dfs.FS // holds the staging directory
+	Authority *control.Authority
+	Tokens    TokenFile
+	Submitted time.Time
+	Seed      uint64 // of the machine's random pauses
+	Log       *zap.Logger
+}
+
+// TokenFile encodes the credentials file of a task's container: the user's tokens, and the agent's identity as a secret.
+type TokenFile func(identity token.Secret) ([]byte, error)
+
+// Master is one attempt of an application master.
+type Master struct {
+	o    Options
+	log  *zap.Logger
+	mail chan any      // for the owner; capacity mailbox
+	done chan struct{} // closed when the owner has ended: mail goes nowhere
+}
+
+// mailbox is how many messages may wait for the owner, which never does more than compute. Senders block beyond it.
+const mailbox = 256
+
+// New makes a master. It starts nothing.
+func New(o Options) *Master {
+	return &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
+}
+
+// Run is the attempt's life: it registers, runs the job and unregisters. It returns nil once the job's result, whatever it
+// is, has been told to YARN; yarn.ErrAttemptGone when the ResourceManager has given up on this attempt; ctx's error when it
+// was told to end. In the latter two cases the job's tasks are left as they are: another attempt may own them.
+func (m *Master) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	identity, err := m.o.Authority.Issue(control.Subject{Party: control.PartyMaster})
+	if err != nil {
+		cancel()
+		return err
+	}
+	server, err := control.NewMaster(control.MasterOptions{
+		Listener: m.o.Listener, Identity: identity, Handler: (*handler)(m), Logger: m.log.Named("control"),
+	})
+	if err != nil {
+		cancel()
+		return err
+	}
+	address, err := m.address()
+	if err != nil {
+		cancel()
+		return err
+	}
+
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	defer server.Close() // gives the last status document to its watchers
+	defer close(m.done)
+	wg.Go(func() {
+		if err := server.Run(ctx); err != nil {
+			m.post(broken{err})
+		}
+	})
+	// Two things of the start take a round trip each and do not need each other.
+	announced := make(chan error, 1)
+	wg.Go(func() { announced <- m.announce(ctx, address) })
+	registered, err := m.register(ctx, address)
+	if err != nil {
+		return err
+	}
+	if err := <-announced; err != nil {
+		return err
+	}
+
+	own := newOwner(m, server)
+	wg.Go(func() { own.heart.run(ctx) })
+	result, err := own.run(ctx, &wg, registered)
+	if err != nil {
+		return err
+	}
+	return m.finish(ctx, own, result)
+}
+
+// address is where agents and clients reach this master.
+func (m *Master) address() (string, error) {
+	_, port, err := net.SplitHostPort(m.o.Listener.Addr().String())
+	if err != nil {
+		return "", fmt.Errorf("find the master's own address: %w", err)
+	}
+	return net.JoinHostPort(m.o.Host, port), nil
+}
+
+// registerTimeout bounds the registration. The ResourceManager is there, it has just started us.
+const registerTimeout = 2 * time.Minute
+
+func (m *Master) register(ctx context.Context, address string) (yarn.Registered, error) {
+	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
+	defer cancel()
+	host, text, err := net.SplitHostPort(address)
+	if err != nil {
+		return yarn.Registered{}, err
+	}
+	port, err := strconv.ParseInt(text, 10, 32)
+	if err != nil {
+		return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: port of %s: %w", address, err)
+	}
+	r, err := m.o.RM.Register(ctx, yarn.Registration{Host: host, Port: int32(port)})
+	if err != nil {
+		return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: %w", err)
+	}
+	m.o.Nodes.SetTokens(r.NMTokens...)
+	m.log.Info("registered", zap.String("queue", r.Queue), zap.Stringer("largest_container", r.Max), zap.String("address", address))
+	return r, nil
+}
+
+// post hands a message to the owner, or nobody once the owner has ended.
+func (m *Master) post(msg any) {
+	select {
+	case m.mail <- msg:
+	case <-m.done:
+	}
+}
+
+// finish stages how the job ended and tells YARN. What cannot be staged is logged: that the result is told counts more.
+func (m *Master) finish(ctx context.Context, own *owner, r membership.Result) error {
+	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
+	defer cancel()
+	if err := m.stage(ctx, launch.ResultFile, own.document); err != nil {
+		m.log.Warn("result not staged", zap.Error(err))
+	}
+	if err := m.stage(ctx, launch.EventsFile, own.events.buf.Bytes()); err != nil {
+		m.log.Warn("event log not staged", zap.Error(err))
+	}
+	if err := m.o.RM.Finish(ctx, finalStatus(r), r.Diagnostics, ""); err != nil {
+		return fmt.Errorf("tell the ResourceManager how the job ended: %w", err)
+	}
+	m.log.Info("finished", zap.Int("exit_code", r.ExitCode), zap.String("diagnostics", r.Diagnostics))
+	return nil
+}
+
+// finishTimeout bounds what is done after the job's end: staging the result and unregistering.
+const finishTimeout = time.Minute
+
+func finalStatus(r membership.Result) yarn.FinalStatus {
+	switch r.ExitCode {
+	case job.ExitSucceeded:
+		return yarn.FinalSucceeded
+	case job.ExitKilled:
+		return yarn.FinalKilled
+	}
+	return yarn.FinalFailed
+}

@@ -1,0 +1,183 @@
+package am
+
+import (
+	"errors"
+	"io"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+const digits = `
+name: digits
+command: python train.py
+roles:
+  chief: {instances: 1}
+  worker: {instances: 2}
+  ps: {instances: 1}
+`
+
+func TestJobSucceedsByItsChief(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chief := func(_ job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
+			time.Sleep(time.Minute) // of the bubble's time: it trains
+			return control.Exited{Incarnation: inc}
+		}
+		w := newWorld(t, map[string]program{"chief": chief, "worker": serves, "ps": serves})
+		if err := w.train(digits); err != nil {
+			t.Fatal(err)
+		}
+		if w.final != yarn.FinalSucceeded {
+			t.Errorf("final status %v: %s", w.final, w.diag)
+		}
+		v := w.result()
+		if v.State != status.Succeeded || *v.ExitCode != 0 || v.Generation != 1 || v.Progress != 1 || len(v.Tasks) != 4 {
+			t.Errorf("result %+v", v)
+		}
+		for _, task := range v.Tasks {
+			want := status.Stopped
+			if task.Role == "chief" {
+				want = status.Succeeded
+			}
+			if task.State != want {
+				t.Errorf("%s/%d is %s, want %s", task.Role, task.Index, task.State, want)
+			}
+		}
+		if len(w.starts) != 4 || !strings.Contains(w.starts[job.Task{Role: "worker", Index: 1}].Env["TF_CONFIG"], `"index":1`) {
+			t.Errorf("starts %+v", w.starts)
+		}
+	})
+}
+
+func TestFailureNamesTheTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		worker := func(task job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited {
+			if task.Index == 1 {
+				return exits(3, "ValueError: shapes differ")(task, inc, stop)
+			}
+			return serves(task, inc, stop)
+		}
+		w := newWorld(t, map[string]program{"chief": serves, "worker": worker, "ps": serves})
+		if err := w.train(digits); err != nil {
+			t.Fatal(err)
+		}
+		if w.final != yarn.FinalFailed {
+			t.Errorf("final status %v", w.final)
+		}
+		for _, want := range []string{"worker/1", "exit code 3", "ValueError: shapes differ"} {
+			if !strings.Contains(w.diag, want) {
+				t.Errorf("diagnostics do not say %q: %s", want, w.diag)
+			}
+		}
+	})
+}
+
+func TestContainersThatCannotBeStarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		w.failStart = errors.New("no space left on the node")
+		if err := w.train(digits); err != nil {
+			t.Fatal(err)
+		}
+		if v := w.result(); *v.ExitCode != job.ExitInfrastructure || !strings.Contains(v.Diagnostics, "no space left on the node") {
+			t.Errorf("exit code %d: %s", *v.ExitCode, v.Diagnostics)
+		}
+	})
+}
+
+// TestResourceManagerRestarts: the master registers again and asks for everything again; calls that are lost meanwhile are
+// repeated.
+func TestResourceManagerRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]program{"chief": exits(0), "worker": serves, "ps": serves})
+		w.silent, w.refuse = 5, yarn.ErrNotRegistered
+		if err := w.train(digits); err != nil {
+			t.Fatal(err)
+		}
+		if w.registered != 2 || w.final != yarn.FinalSucceeded {
+			t.Errorf("registered %d times, final status %v: %s", w.registered, w.final, w.diag)
+		}
+	})
+}
+
+// TestAttemptGone: a master that YARN has given up on stops nothing and reports nothing. Another one may own the job.
+func TestAttemptGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]program{"chief": serves, "worker": serves, "ps": serves})
+		time.AfterFunc(time.Minute, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.refuse = yarn.ErrAttemptGone
+			for _, task := range []job.Task{{Role: "chief"}, {Role: "ps"}, {Role: "worker"}, {Role: "worker", Index: 1}} {
+				if _, ok := w.starts[task]; !ok {
+					t.Errorf("%s was not started", task)
+				}
+			}
+		})
+		err := w.train(digits)
+		if !errors.Is(err, yarn.ErrAttemptGone) {
+			t.Errorf("run ended with %v", err)
+		}
+		if w.final != yarn.FinalUndefined {
+			t.Errorf("it reported %v", w.final)
+		}
+	})
+}
+
+// TestTooLargeForTheQueue: what the ResourceManager will never grant ends the job at once, not after a wait.
+func TestTooLargeForTheQueue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		if err := w.train("command: x\nroles:\n  worker: {instances: 1, memory: 100GiB}\n"); err != nil {
+			t.Fatal(err)
+		}
+		if v := w.result(); *v.ExitCode != job.ExitRefused || !strings.Contains(v.Diagnostics, "100 GiB") || !strings.Contains(v.Diagnostics, "8 GiB") {
+			t.Errorf("exit code %d: %s", *v.ExitCode, v.Diagnostics)
+		}
+	})
+}
+
+// TestEventLogReplays re-steps the staged event log in a fresh machine: it decides the same.
+func TestEventLogReplays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]program{"chief": exits(0), "worker": serves, "ps": serves})
+		if err := w.train(digits); err != nil {
+			t.Fatal(err)
+		}
+		f, err := w.fs.Open(t.Context(), "/job/"+launch.EventsFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		b, err := io.ReadAll(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header, turns, err := membership.ReadLog(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		machine, err := header.Machine()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, turn := range turns {
+			got := machine.Step(turn.Time, turn.Event)
+			if len(got)+len(turn.Actions) > 0 && !reflect.DeepEqual(got, turn.Actions) {
+				t.Fatalf("turn %d, %T: decided %v, the log says %v", i, turn.Event, got, turn.Actions)
+			}
+		}
+		if !machine.Finished() {
+			t.Errorf("after %d turns the machine has not finished", len(turns))
+		}
+	})
+}

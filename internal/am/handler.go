@@ -1,0 +1,66 @@
+package am
+
+import (
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/membership"
+)
+
+// What the mailbox carries besides membership's events.
+type (
+	// joined is a new session with an agent.
+	joined struct {
+		session *control.Session
+		hello   control.Hello
+	}
+	// left is a session's end.
+	left struct {
+		session *control.Session
+		why     control.Departure
+	}
+	// progressed is a step that a program reported.
+	progressed struct {
+		task     job.Task
+		progress control.Progress
+	}
+	// broken is an error that ends this attempt.
+	broken struct{ err error }
+)
+
+// handler turns what agents and clients say into mail.
+type handler Master
+
+func (h *handler) Joined(s *control.Session, hello control.Hello) {
+	(*Master)(h).post(joined{s, hello})
+}
+
+func (h *handler) Left(s *control.Session, why control.Departure) {
+	(*Master)(h).post(left{s, why})
+}
+
+func (h *handler) Started(s *control.Session, e control.Started) {
+	(*Master)(h).post(started(s.Task(), e))
+}
+
+func (h *handler) Exited(s *control.Session, e control.Exited) {
+	(*Master)(h).post(exited(s.Task(), e))
+}
+
+func (h *handler) Progress(s *control.Session, p control.Progress) {
+	(*Master)(h).post(progressed{s.Task(), p})
+}
+
+func (h *handler) StopJob(reason string) {
+	(*Master)(h).post(membership.StopRequested{Reason: reason})
+}
+
+func started(t job.Task, e control.Started) membership.Started {
+	return membership.Started{Task: t, Incarnation: e.Incarnation, PID: e.PID}
+}
+
+func exited(t job.Task, e control.Exited) membership.Exited {
+	return membership.Exited{
+		Task: t, Incarnation: e.Incarnation,
+		Code: e.Code, Signal: e.Signal, OOM: e.OOM, Reason: e.Reason, Stderr: e.Stderr,
+	}
+}

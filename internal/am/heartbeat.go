@@ -1,0 +1,58 @@
+package am
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"tfos/internal/yarn"
+)
+
+// How often the ResourceManager hears from us: often while containers are awaited, since a grant is handed out only in
+// answer to a heartbeat.
+const (
+	beatSoon = 10 * time.Millisecond
+	beatBusy = 100 * time.Millisecond
+	beatIdle = time.Second
+	// beatTimeout bounds one call. The ResourceManager waits ten minutes or more for a master, so one lost call is nothing.
+	beatTimeout = 30 * time.Second
+)
+
+// beat is what came of one heartbeat.
+type beat struct {
+	response yarn.AllocateResponse
+	err      error
+}
+
+// heart carries the owner's requests to the ResourceManager, one at a time, and decides nothing.
+type heart struct {
+	rm    ResourceManager
+	next  chan yarn.AllocateRequest // capacity 1: the owner sends one when the one before was answered
+	beats chan beat                 // capacity 1
+}
+
+func newHeart(rm ResourceManager) *heart {
+	return &heart{rm: rm, next: make(chan yarn.AllocateRequest, 1), beats: make(chan beat, 1)}
+}
+
+// run calls until ctx ends. A call that failed is reported, not repeated: the owner's ledger makes the same request again.
+func (h *heart) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case req := <-h.next:
+			call, cancel := context.WithTimeout(ctx, beatTimeout)
+			resp, err := h.rm.Allocate(call, req)
+			cancel()
+			h.beats <- beat{resp, err}
+		}
+	}
+}
+
+// pause is how long to wait before the next call after failures in a row: doubling from a tenth of a second to five
+// seconds, less up to half, so that a thousand masters do not return in step.
+func pause(failures int) time.Duration {
+	d := min(beatBusy<<min(failures, 10), 5*time.Second)
+	return d - rand.N(d/2)
+}

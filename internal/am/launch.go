@@ -1,0 +1,107 @@
+package am
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/clusterspec"
+	"tfos/internal/control"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// launchTimeout bounds how long a NodeManager may take to accept a container.
+const launchTimeout = 30 * time.Second
+
+// ask is a role's wish as YARN takes it. Each role has its own id and priority, so that no scheduler mixes two roles up.
+func (o *owner) ask(a membership.Ask) yarn.Ask {
+	i := o.roles[a.Role]
+	role := o.m.o.Job.Roles[i]
+	label := role.NodeLabel
+	if label == "" {
+		label = o.m.o.Job.NodeLabel
+	}
+	return yarn.Ask{ID: int64(i) + 1, Priority: int32(i) + 1, Resource: role.YARN(), Count: a.Count, NodeLabel: label}
+}
+
+// roleOf is the role whose ask a container answers: by the ask's id, or by its priority where the scheduler knows no ids.
+func (o *owner) roleOf(c yarn.Container) string {
+	i := int(c.AskID) - 1
+	if c.AskID <= 0 {
+		i = int(c.Priority) - 1
+	}
+	if i < 0 || i >= len(o.m.o.Job.Roles) {
+		return ""
+	}
+	return o.m.o.Job.Roles[i].Name
+}
+
+// launch starts a task's agent in its container, and tells the owner if the node did not take it.
+func (m *Master) launch(ctx context.Context, a membership.Launch, c yarn.Container) {
+	ctx, cancel := context.WithTimeout(ctx, launchTimeout)
+	defer cancel()
+	l, err := m.launchContext(a)
+	if err == nil {
+		err = m.o.Nodes.Start(ctx, c, l)
+	}
+	if err == nil || ctx.Err() == context.Canceled {
+		return
+	}
+	m.log.Warn("container not started", zap.Stringer("task", a.Task), zap.Stringer("container", a.Container), zap.Stringer("node", a.Node), zap.Error(err))
+	m.post(membership.LaunchFailed{Task: a.Task, Incarnation: a.Incarnation, Container: a.Container, Reason: err.Error()})
+}
+
+// launchContext is what runs in a task's container: the agent, with the job's files beside it. The program's own command
+// and environment travel over the control connection, where no shell reads them.
+func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) {
+	identity, err := m.o.Authority.Issue(control.Subject{Party: control.PartyAgent, Container: a.Container, Task: a.Task})
+	if err != nil {
+		return yarn.LaunchContext{}, err
+	}
+	pem, err := identity.PEM()
+	if err != nil {
+		return yarn.LaunchContext{}, fmt.Errorf("encode the agent's identity: %w", err)
+	}
+	tokens, err := m.o.Tokens(pem)
+	if err != nil {
+		return yarn.LaunchContext{}, fmt.Errorf("encode the container's credentials: %w", err)
+	}
+	address, err := m.address()
+	if err != nil {
+		return yarn.LaunchContext{}, err
+	}
+	files := make(map[string]yarn.LocalResource, len(m.o.Manifest.Files)+1)
+	files[launch.AgentBinary] = m.o.Manifest.Agent.Local()
+	for _, f := range m.o.Manifest.Files {
+		files[f.Name] = f.Local()
+	}
+	return yarn.LaunchContext{
+		Files: files,
+		Env: map[string]string{
+			launch.EnvApplication: m.o.Container.Attempt.Application.String(),
+			launch.EnvMaster:      address,
+			launch.EnvTask:        a.Task.String(),
+			launch.EnvIncarnation: strconv.Itoa(int(a.Incarnation)),
+		},
+		Command: []string{"exec", "./" + launch.AgentBinary, "1><LOG_DIR>/agent.stdout", "2><LOG_DIR>/agent.stderr"},
+		Tokens:  tokens,
+	}, nil
+}
+
+// start is the order to start a task's process with the published cluster_spec.
+func (o *owner) start(a membership.StartProcess) control.Start {
+	j := o.m.o.Job
+	role := j.Roles[o.roles[a.Task.Role]]
+	return control.Start{
+		Incarnation: a.Incarnation,
+		Generation:  a.Generation,
+		Command:     role.Command,
+		Env:         clusterspec.Env(j, o.spec, a.Task, a.Incarnation),
+		Grace:       j.Stop.Grace,
+	}
+}

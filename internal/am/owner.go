@@ -1,0 +1,295 @@
+package am
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+	"tfos/internal/yarn/ledger"
+)
+
+// owner is the state of one attempt. Only the goroutine in run touches it.
+type owner struct {
+	m       *Master
+	log     *zap.Logger
+	server  *control.Master
+	heart   *heart
+	machine *membership.Machine
+	ledger  *ledger.Ledger
+	events  eventLog
+
+	roles      map[string]int                      // a role's place in the job, from which its ask id and priority come
+	containers map[yarn.ContainerID]yarn.Container // granted and not completed
+	current    map[job.Task]yarn.ContainerID       // where each task lives: the container that it was launched in last
+	agents     map[yarn.ContainerID]agent          // those connected
+	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
+	spec       membership.Spec                     // the published one
+	document   []byte                              // the newest status document
+	dirty      bool                                // there is news for the next one
+
+	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
+	beating  bool                                    // a heartbeat is under way
+	failures int                                     // heartbeats that failed in a row
+	result   *membership.Result
+}
+
+// agent is a connected agent, and the incarnation of its task that it runs or will run.
+type agent struct {
+	session     *control.Session
+	incarnation job.Incarnation
+}
+
+func newOwner(m *Master, server *control.Master) *owner {
+	o := &owner{
+		m: m, log: m.log, server: server,
+		heart:      newHeart(m.o.RM),
+		machine:    membership.New(m.o.Job, m.o.Seed, membership.Options{}),
+		ledger:     ledger.New(),
+		roles:      make(map[string]int),
+		containers: make(map[yarn.ContainerID]yarn.Container),
+		current:    make(map[job.Task]yarn.ContainerID),
+		agents:     make(map[yarn.ContainerID]agent),
+		progress:   make(map[job.Task]control.Progress),
+	}
+	for i, role := range m.o.Job.Roles {
+		o.roles[role.Name] = i
+	}
+	return o
+}
+
+// run steps the machine until the job has ended. Launches run in wg. An error means that this attempt is over and the job is
+// not: nothing was stopped.
+func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) (membership.Result, error) {
+	wake := time.NewTimer(0) // when the machine wants a tick
+	defer wake.Stop()
+	beat := time.NewTimer(0) // when the next heartbeat is due
+	defer beat.Stop()
+
+	o.launch = func(a membership.Launch, c yarn.Container) { wg.Go(func() { o.m.launch(ctx, a, c) }) }
+	if err := o.events.begin(o.machine.Header()); err != nil {
+		return membership.Result{}, err
+	}
+	o.turn(membership.Began{})
+	if err := o.fits(r); err != nil {
+		o.turn(membership.Unfit{Reason: err.Error()})
+	}
+	for o.result == nil {
+		asked := o.ledger.Wanted()
+		if at := o.machine.Wake(); !at.IsZero() {
+			wake.Reset(time.Until(at))
+		} else {
+			wake.Stop()
+		}
+		select {
+		case <-ctx.Done():
+			return membership.Result{}, ctx.Err()
+		case msg := <-o.m.mail:
+			if err := o.receive(msg); err != nil {
+				return membership.Result{}, err
+			}
+		case <-wake.C:
+			o.turn(membership.Tick{})
+		case <-beat.C:
+			o.beating = true
+			o.heart.next <- o.ledger.Next(float32(o.fraction()))
+		case answer := <-o.heart.beats:
+			o.beating = false
+			if err := o.answered(ctx, answer); err != nil {
+				return membership.Result{}, err
+			}
+			beat.Reset(o.interval())
+		}
+		if o.dirty && len(o.m.mail) == 0 {
+			o.publish() // once for all that came together: a document for each event of a thousand tasks is too much
+		}
+		if !o.beating && o.failures == 0 && o.ledger.Wanted() > asked {
+			beat.Reset(beatSoon) // a new wish need not wait for an idle heartbeat
+		}
+	}
+	o.publish()
+	return *o.result, nil
+}
+
+// interval is how long to wait before the next heartbeat.
+func (o *owner) interval() time.Duration {
+	switch {
+	case o.failures > 0:
+		return pause(o.failures)
+	case o.ledger.Wanted() > 0:
+		return beatBusy
+	}
+	return beatIdle
+}
+
+// receive handles one message of the mailbox.
+func (o *owner) receive(msg any) error {
+	switch msg := msg.(type) {
+	case membership.Event:
+		o.turn(msg)
+	case joined:
+		o.joined(msg)
+	case left:
+		o.left(msg)
+	case progressed:
+		if a, ok := o.agent(msg.task); ok && msg.progress.Incarnation == a.incarnation {
+			o.progress[msg.task] = msg.progress
+			o.dirty = true
+		}
+	case broken:
+		return msg.err
+	}
+	return nil
+}
+
+// joined takes a session in. What the agent says of its process comes after that it joined, as it happened.
+func (o *owner) joined(j joined) {
+	h := j.hello
+	o.log.Info("agent joined", zap.Stringer("task", h.Task), zap.Int("incarnation", int(h.Incarnation)), zap.Stringer("container", h.Container), zap.String("address", h.Address))
+	o.agents[h.Container] = agent{j.session, h.Incarnation}
+	if o.spec.Generation > h.Generation {
+		j.session.Spec(o.spec)
+	}
+	o.turn(membership.Joined{Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address})
+	if h.Running != nil {
+		o.turn(started(h.Task, *h.Running))
+	}
+	if h.Exited != nil {
+		o.turn(exited(h.Task, *h.Exited))
+	}
+}
+
+// left takes a session out. One that was replaced by a newer session of the same container left before that one joined.
+func (o *owner) left(l left) {
+	task, container := l.session.Task(), l.session.Container()
+	a, ok := o.agents[container]
+	if !ok || a.session != l.session {
+		return
+	}
+	delete(o.agents, container)
+	o.log.Info("agent left", zap.Stringer("task", task), zap.Stringer("container", container), zap.Stringer("why", l.why))
+	o.turn(membership.Left{Task: task, Incarnation: a.incarnation, Container: container, Silent: l.why == control.Silent})
+}
+
+// answered books what a heartbeat brought. An error ends the attempt.
+func (o *owner) answered(ctx context.Context, b beat) error {
+	switch {
+	case b.err == nil:
+	case errors.Is(b.err, yarn.ErrAttemptGone):
+		return b.err
+	case errors.Is(b.err, yarn.ErrNotRegistered):
+		// The ResourceManager restarted and remembers nothing that was asked.
+		o.log.Info("resync with the ResourceManager", zap.Error(b.err))
+		address, err := o.m.address()
+		if err != nil {
+			return err
+		}
+		if _, err := o.m.register(ctx, address); err != nil {
+			return err
+		}
+		o.ledger.Resync()
+		o.failures = 0
+		return nil
+	case errors.Is(b.err, yarn.ErrInvalidResource), errors.Is(b.err, yarn.ErrUnknownResource):
+		o.ledger.Refused() // and would be again, for as long as we ask
+		o.turn(membership.Unfit{Reason: fmt.Sprintf("the ResourceManager refused what the job asks for: %v", b.err)})
+		return nil
+	case errors.Is(b.err, yarn.ErrUnauthorized):
+		return b.err // without the ResourceManager there is nothing that this attempt can do
+	default:
+		o.failures++
+		if o.failures == 1 || o.failures%60 == 0 {
+			o.log.Warn("heartbeat failed", zap.Error(b.err), zap.Int("in_a_row", o.failures))
+		}
+		return nil
+	}
+	if o.failures > 0 {
+		o.log.Info("heartbeats go on", zap.Int("failed", o.failures))
+		o.failures = 0
+	}
+	o.m.o.Nodes.SetTokens(b.response.NMTokens...)
+	out, err := o.ledger.Answered(b.response)
+	if err != nil {
+		return err
+	}
+	for _, c := range out.Unfit {
+		o.log.Warn("container smaller than asked for", zap.Stringer("container", c.ID), zap.Stringer("resource", c.Resource))
+	}
+	for _, c := range out.Granted {
+		o.containers[c.ID] = c
+		o.log.Info("container granted", zap.Stringer("container", c.ID), zap.Stringer("node", c.Node))
+		o.turn(membership.Granted{Role: o.roleOf(c), Container: c.ID, Node: c.Node})
+	}
+	for _, s := range out.Completed {
+		delete(o.containers, s.ID)
+		o.log.Info("container completed", zap.Stringer("container", s.ID), zap.Stringer("exit", s.ExitStatus))
+		o.turn(membership.Completed{Container: s.ID, Exit: s.ExitStatus, Diagnostics: s.Diagnostics})
+	}
+	return nil
+}
+
+// turn steps the machine by one event and carries out what it decides.
+func (o *owner) turn(ev membership.Event) {
+	now := time.Now()
+	actions := o.machine.Step(now, ev)
+	if _, tick := ev.(membership.Tick); tick && len(actions) == 0 {
+		return
+	}
+	if err := o.events.append(membership.Turn{Time: now, Event: ev, Actions: actions}); err != nil {
+		o.log.Warn("event not logged", zap.Error(err))
+	}
+	for _, a := range actions {
+		o.perform(a)
+	}
+	o.dirty = true
+}
+
+// perform carries out one action. None of them waits.
+func (o *owner) perform(a membership.Action) {
+	switch a := a.(type) {
+	case membership.Ask:
+		o.ledger.SetAsk(o.ask(a))
+	case membership.Release:
+		o.ledger.Release(a.Container)
+	case membership.Launch:
+		o.current[a.Task] = a.Container
+		delete(o.progress, a.Task)
+		o.launch(a, o.containers[a.Container])
+	case membership.Publish:
+		o.spec = a.Spec
+		for _, g := range o.agents {
+			g.session.Spec(a.Spec)
+		}
+		o.log.Info("cluster_spec published", zap.Int("generation", int(a.Spec.Generation)), zap.Int("tasks", len(a.Spec.Members)))
+	case membership.StartProcess:
+		if g, ok := o.agent(a.Task); ok {
+			g.session.Start(o.start(a))
+			o.agents[g.session.Container()] = agent{g.session, a.Incarnation}
+			delete(o.progress, a.Task)
+		}
+	case membership.StopProcess:
+		if g, ok := o.agent(a.Task); ok {
+			g.session.Stop(control.Stop{Incarnation: a.Incarnation, Grace: a.Grace})
+		}
+	case membership.Retire:
+		if g, ok := o.agents[a.Container]; ok {
+			g.session.Retire(control.Retire{Reason: "the job has no more use for this container", Grace: o.m.o.Job.Stop.Grace})
+		}
+	case membership.Finish:
+		o.result = &a.Result
+	}
+}
+
+// agent is a task's own agent, if it is connected. What is to be told to one that is not is told when it joins again: the
+// machine sees to that.
+func (o *owner) agent(t job.Task) (agent, bool) {
+	a, ok := o.agents[o.current[t]]
+	return a, ok
+}

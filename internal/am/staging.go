@@ -1,0 +1,43 @@
+package am
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path"
+	"time"
+
+	"tfos/internal/dfs"
+	"tfos/internal/launch"
+)
+
+// stageTimeout bounds the writing of one small file.
+const stageTimeout = 20 * time.Second
+
+// stage writes one of the job's files into its staging directory, replacing the one before.
+func (m *Master) stage(ctx context.Context, name string, content []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	name = path.Join(m.o.Manifest.Staging, name)
+	w, err := m.o.FS.Create(ctx, name, dfs.CreateOptions{Overwrite: true, Mode: 0o600})
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if _, err := w.Write(content); err != nil {
+		w.Abort()
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	if err := w.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}
+
+// announce writes where this master listens, for clients and for agents that an attempt before started.
+func (m *Master) announce(ctx context.Context, address string) error {
+	b, err := json.Marshal(launch.Master{Address: address, Attempt: m.o.Container.Attempt.Attempt})
+	if err != nil {
+		return err
+	}
+	return m.stage(ctx, launch.MasterFile, b)
+}

@@ -1,0 +1,101 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// cluster is a real Hadoop on loopback, as deploy/testcluster starts it.
+type cluster struct {
+	name string
+	conf string   // HADOOP_CONF_DIR
+	env  []string // for tfos
+}
+
+// portBase keeps the tests' clusters off those that a developer runs by hand.
+const portBase = 41000
+
+// shared is the cluster that most tests use: three nodes of the newest 3.4, two GPUs each in name.
+var shared = sync.OnceValues(func() (*cluster, error) {
+	return startCluster("e2e", portBase, "--nms", "3")
+})
+
+// hadoop is the shared cluster, started by the first test that asks for it.
+func hadoop(t testing.TB) *cluster {
+	t.Helper()
+	c, err := shared()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// started are the clusters to take down at the end.
+var started []*cluster
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, c := range started {
+		if err := c.script("down"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+func startCluster(name string, base int, args ...string) (*cluster, error) {
+	c := &cluster{name: name}
+	started = append(started, c)
+	if err := c.script("down"); err != nil { // a run before this one may have been cut off
+		return nil, err
+	}
+	if err := c.script(append([]string{"up", "--port-base", fmt.Sprint(base)}, args...)...); err != nil {
+		return nil, err
+	}
+	home := os.Getenv("TESTCLUSTER_HOME")
+	if home == "" {
+		home = filepath.Join(root, "build", "testcluster")
+	}
+	c.conf = filepath.Join(home, "run", name, "conf")
+	c.env = []string{"HADOOP_CONF_DIR=" + c.conf, "HADOOP_USER_NAME=root"}
+	return c, nil
+}
+
+// script runs deploy/testcluster/cluster for this cluster.
+func (c *cluster) script(args ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "deploy/testcluster/cluster"), append([]string{"--name", c.name}, args...)...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("cluster %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}
+
+// shell runs a line with the functions hdfs, yarn and dshell of `cluster env`, and returns its output.
+func (c *cluster) shell(t testing.TB, line string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	text := fmt.Sprintf("eval \"$(%s --name %s env)\"; %s", filepath.Join(root, "deploy/testcluster/cluster"), c.name, line)
+	r := command(ctx, t, nil, "bash", "-c", text)
+	if r.code != 0 {
+		t.Fatalf("%s: exit code %d\n%s\n%s", line, r.code, r.stdout, r.stderr)
+	}
+	return r.stdout
+}
+
+// webhdfs is the NameNode's HTTP address.
+func (c *cluster) webhdfs(t testing.TB) string {
+	return "http://" + strings.TrimSpace(strings.TrimPrefix(c.shell(t, "echo $NN_WEB"), "http://"))
+}

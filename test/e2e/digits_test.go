@@ -1,0 +1,110 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"tfos/internal/status"
+)
+
+// strategies are the job files of examples/digits, one for each way that TensorFlow distributes.
+var strategies = []string{"ps", "mirrored", "v1"}
+
+// wantAccuracy is what every digits program must reach on the fifth of the images that it never saw.
+const wantAccuracy = 0.95
+
+var accuracyRE = regexp.MustCompile(`accuracy (\d\.\d+)`)
+
+// accuracy is the last one that a program reported.
+func accuracy(t testing.TB, output string) float64 {
+	t.Helper()
+	all := accuracyRE.FindAllStringSubmatch(output, -1)
+	if len(all) == 0 {
+		t.Fatalf("no accuracy in\n%s", output)
+	}
+	a, err := strconv.ParseFloat(all[len(all)-1][1], 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func digitsJob(strategy string) string {
+	return filepath.Join(root, "examples", "digits", strategy+".yaml")
+}
+
+// verifyModel loads an exported model in a fresh process and measures it again.
+func verifyModel(t testing.TB, env []string, dir string) {
+	t.Helper()
+	r := command(t.Context(), t, env, python(t), filepath.Join(root, "examples", "digits", "verify_model.py"), dir).want(t, 0)
+	if a := accuracy(t, r.stdout); a < wantAccuracy {
+		t.Errorf("the exported model's accuracy is %.4f, want at least %.2f", a, wantAccuracy)
+	}
+}
+
+func TestDigitsOnTheEmbeddedYARN(t *testing.T) {
+	for _, strategy := range strategies {
+		t.Run(strategy, func(t *testing.T) {
+			dir := t.TempDir()
+			r := tfos(t, nil, "run", "--master", "local", "--env", "PYTHON="+python(t), "--checkpoint-dir", dir, digitsJob(strategy)).want(t, 0)
+			if a := accuracy(t, r.stdout); a < wantAccuracy {
+				t.Errorf("accuracy %.4f, want at least %.2f", a, wantAccuracy)
+			}
+			verifyModel(t, nil, filepath.Join(dir, "model"))
+			if left := leftovers(t, r.application(t)); len(left) > 0 {
+				t.Errorf("still running:\n%s", strings.Join(left, "\n"))
+			}
+		})
+	}
+}
+
+// TestDigitsOnHadoop trains on the real cluster, with checkpoints and model on HDFS, and then asks YARN's own tools what
+// they saw.
+func TestDigitsOnHadoop(t *testing.T) {
+	c := hadoop(t)
+	for _, strategy := range strategies {
+		t.Run(strategy, func(t *testing.T) {
+			dir := "hdfs:///models/" + strategy
+			web := c.webhdfs(t)
+			r := tfos(t, c.env, "run", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+web, "--checkpoint-dir", dir, digitsJob(strategy)).want(t, 0)
+			if a := accuracy(t, r.stdout); a < wantAccuracy {
+				t.Errorf("accuracy %.4f, want at least %.2f", a, wantAccuracy)
+			}
+			verifyModel(t, []string{"DIGITS_WEBHDFS=" + web}, dir+"/model")
+			if files := c.shell(t, "hdfs dfs -ls "+strings.TrimPrefix(dir, "hdfs://")); !strings.Contains(files, "checkpoint") {
+				t.Errorf("no checkpoint on HDFS:\n%s", files)
+			}
+
+			id := r.application(t)
+			v := jobStatus(t, c.env, id)
+			if v.State != status.Succeeded || v.ExitCode == nil || *v.ExitCode != 0 || v.Progress != 1 {
+				t.Errorf("status after the end: state %s, exit code %v, progress %v", v.State, v.ExitCode, v.Progress)
+			}
+			seen := c.shell(t, "yarn application -status "+id)
+			for _, want := range []string{"State : FINISHED", "Final-State : SUCCEEDED", "Progress : 100%"} {
+				if !strings.Contains(seen, want) {
+					t.Errorf("yarn application -status does not say %q:\n%s", want, seen)
+				}
+			}
+			aggregated := c.shell(t, "yarn logs -applicationId "+id)
+			ours := tfos(t, c.env, "logs", id).want(t, 0)
+			for _, task := range v.Tasks {
+				name := task.Role + "/" + strconv.Itoa(task.Index)
+				if !strings.Contains(aggregated, task.Container) {
+					t.Errorf("the aggregated logs hold nothing of %s (%s)", name, task.Container)
+				}
+				if !strings.Contains(ours.stdout+ours.stderr, name) {
+					t.Errorf("tfos logs holds nothing of %s", name)
+				}
+			}
+			if left := leftovers(t, id); len(left) > 0 {
+				t.Errorf("still running:\n%s", strings.Join(left, "\n"))
+			}
+		})
+	}
+}
