@@ -46,6 +46,7 @@ type Exit struct {
 type Stop struct {
 	Status      yarn.ExitStatus
 	Diagnostics string
+	AtOnce      bool // by SIGKILL, without a SIGTERM before
 }
 
 // Error makes a Stop fit for context.CancelCauseFunc.
@@ -146,7 +147,7 @@ func stopped(ctx context.Context) *Stop {
 	if errors.As(context.Cause(ctx), &stop) {
 		return stop
 	}
-	return &Stop{yarn.ExitAborted, "the node is shutting down"}
+	return &Stop{Status: yarn.ExitAborted, Diagnostics: "the node is shutting down"}
 }
 
 // EndApplication removes what an application kept on a node, its logs aside. No container of it may run any more.

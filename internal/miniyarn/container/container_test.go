@@ -180,7 +180,7 @@ func TestStop(t *testing.T) {
 			pid := filepath.Join(t.TempDir(), "pid")
 			end := b.background(ctx, b.launch("echo \\$\\$ >"+pid+"; "+fmt.Sprintf(command, says)))
 			read()
-			cancel(&Stop{yarn.ExitKilledByAM, "Container killed by the ApplicationMaster."})
+			cancel(&Stop{Status: yarn.ExitKilledByAM, Diagnostics: "Container killed by the ApplicationMaster."})
 			exit := <-end
 			if exit.Status != yarn.ExitKilledByAM || !strings.Contains(exit.Diagnostics, "Container killed by the ApplicationMaster.") {
 				t.Errorf("%+v", exit)
@@ -263,7 +263,7 @@ func TestStopWhileLocalizing(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	end := b.background(ctx, l)
 	<-asked
-	cancel(&Stop{yarn.ExitKilledByRM, "Container killed by the ResourceManager."})
+	cancel(&Stop{Status: yarn.ExitKilledByRM, Diagnostics: "Container killed by the ResourceManager."})
 	if exit := <-end; exit.Status != yarn.ExitKilledByRM || !strings.Contains(exit.Diagnostics, "killed before being launched") {
 		t.Errorf("%+v", exit)
 	}

@@ -66,6 +66,11 @@ func (r *Runner) attend(ctx context.Context, l Launch, group int, exited <-chan 
 		}
 		break
 	}
+	if stop.AtOnce {
+		signal(group, syscall.SIGKILL)
+		<-exited
+		return stop
+	}
 	signal(group, syscall.SIGTERM)
 	t := time.NewTimer(r.opts.KillDelay)
 	defer t.Stop()

@@ -246,7 +246,7 @@ func TestWhoGivesUpDoesNotSpoilItForOthers(t *testing.T) {
 	end1 := b.background(ctx, l1)
 	<-first
 	end2 := b.background(t.Context(), l2)
-	cancel(&Stop{yarn.ExitKilledByAM, "stopped"})
+	cancel(&Stop{Status: yarn.ExitKilledByAM, Diagnostics: "stopped"})
 	if exit := <-end1; exit.Status != yarn.ExitKilledByAM {
 		t.Errorf("%+v", exit)
 	}

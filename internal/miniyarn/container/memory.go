@@ -105,7 +105,7 @@ func overLimit(l Launch, session int, ps []process, used, limit int64) *Stop {
 	for _, p := range ps {
 		fmt.Fprintf(&b, "\t|- %d %d %d %s %s\n", p.pid, p.parent, session, mib(p.rss), p.commandLine())
 	}
-	return &Stop{yarn.ExitPMemExceeded, b.String()}
+	return &Stop{Status: yarn.ExitPMemExceeded, Diagnostics: b.String()}
 }
 
 func mib(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/(1<<20)) }

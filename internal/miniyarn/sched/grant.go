@@ -159,3 +159,9 @@ func (s *Scheduler) container(id yarn.ContainerID) *container {
 	}
 	return nil
 }
+
+// Granted reports whether a container is granted on a node and not complete.
+func (s *Scheduler) Granted(id yarn.ContainerID, on yarn.NodeID) bool {
+	c := s.container(id)
+	return c != nil && c.node.id == on
+}

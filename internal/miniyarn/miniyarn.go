@@ -1,0 +1,356 @@
+// Package miniyarn is a YARN cluster in one process: a ResourceManager and NodeManagers that speak the real protocols on
+// loopback, start real processes, and answer, refuse, count and kill as Hadoop's own do. Local mode runs on it, and tests.
+//
+// It is as small as that allows: one queue, first come first served, nothing that survives the process. It serves its own
+// user, who could do everything that it does anyway; within that, tokens are as hard to forge as a real cluster's. Nothing
+// that it starts outlives it.
+package miniyarn
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"tfos/internal/hadoop/rpc"
+	"tfos/internal/miniyarn/container"
+	"tfos/internal/miniyarn/sched"
+	"tfos/internal/yarn"
+	"tfos/internal/yarn/yarnrpc"
+)
+
+// Options configures a Cluster. Only Dir must be set.
+type Options struct {
+	Dir    string        // everything is kept under it; made if need be
+	LogDir string        // of containers, which stay when the cluster ends; empty: Dir/logs
+	Nodes  []NodeOptions // none: one node with what the machine has
+
+	MinMemoryMiB    int64               // memory is granted in multiples of it; 0: 128
+	Max             yarn.Resource       // of one container; zero fields: as large as the largest node
+	CustomResources []yarn.ResourceType // counted besides memory and vcores
+	MaxAttempts     int32               // of a master; 0: 2
+	MasterExpiry    time.Duration       // of silence until a master counts as failed; 0: 60 s
+	GrantExpiry     time.Duration       // until a container that nobody started is taken back; 0: 10 min
+	NodeHeartbeat   time.Duration       // containers are granted at this interval; 0: at once
+
+	Fetch        container.Fetch // opens files to localize that are no local ones; nil: none can be
+	IgnoreMemory bool            // let containers use more memory than granted
+	KillDelay    time.Duration   // from SIGTERM to SIGKILL; 0: 250 ms
+	MemoryPoll   time.Duration   // between looks at containers' memory; 0: 1 s
+	Executor     Executor        // instead of real processes; then the five above are its own business
+	Listen       Listen          // instead of TCP
+	Logger       *zap.Logger     // nil: none
+}
+
+// NodeOptions describes a NodeManager.
+type NodeOptions struct {
+	Host     string        // address to listen on and to be known by; empty: 127.0.0.1
+	Capacity yarn.Resource // zero: what the machine has
+}
+
+// Listen opens a port for listening; port 0 is any.
+type Listen func(host string, port int) (net.Listener, error)
+
+const (
+	loopback     = "127.0.0.1"
+	tickInterval = time.Second // of expiries; none of them needs to be more exact
+	maxAttempts  = 2
+)
+
+// Cluster is an embedded YARN.
+type Cluster struct {
+	log         *zap.Logger
+	at          directories
+	listen      Listen
+	exec        Executor
+	keys        *secrets
+	rm          *resourceManager
+	client      *rpc.Server
+	scheduler   *rpc.Server
+	heartbeat   time.Duration
+	maxAttempts int32
+	wg          sync.WaitGroup // whatever Run starts
+
+	mu     sync.Mutex
+	slots  []*slot            // guarded by mu
+	cancel context.CancelFunc // ends Run; nil before it; guarded by mu
+	closed bool               // guarded by mu
+	ended  chan struct{}      // closed when Run has returned
+}
+
+// slot is a node's place, whether the node is up or not.
+type slot struct {
+	id       yarn.NodeID
+	capacity yarn.Resource
+	listener net.Listener // until Run takes it
+	node     *node        // nil while it is down
+}
+
+// directories is where things are kept.
+type directories struct{ root, logs string }
+
+func (d directories) node(id yarn.NodeID) string {
+	return filepath.Join(d.root, "nodes", strings.ReplaceAll(id.String(), ":", "_"))
+}
+
+// New makes a cluster and opens its ports, so that its addresses are known. It serves once Run runs.
+func New(o Options) (_ *Cluster, err error) {
+	if o.Dir == "" {
+		return nil, errors.New("embedded YARN: no directory")
+	}
+	c := &Cluster{
+		log: cmp.Or(o.Logger, zap.NewNop()), listen: o.Listen, exec: o.Executor, heartbeat: o.NodeHeartbeat,
+		maxAttempts: cmp.Or(o.MaxAttempts, maxAttempts), ended: make(chan struct{}),
+	}
+	if c.at.root, err = filepath.Abs(o.Dir); err != nil {
+		return nil, fmt.Errorf("embedded YARN: %w", err)
+	}
+	if c.at.logs, err = filepath.Abs(cmp.Or(o.LogDir, filepath.Join(o.Dir, "logs"))); err != nil {
+		return nil, fmt.Errorf("embedded YARN: %w", err)
+	}
+	if c.listen == nil {
+		c.listen = func(host string, port int) (net.Listener, error) {
+			return net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+		}
+	}
+	if c.exec == nil {
+		c.exec = container.New(container.Options{Fetch: o.Fetch, KillDelay: o.KillDelay, MemoryPoll: o.MemoryPoll, IgnoreUsage: o.IgnoreMemory, Logger: c.log})
+	}
+	started := time.Now()
+	c.keys = newSecrets(started)
+	c.rm = newResourceManager(sched.Config{
+		ClusterTimestamp: started.UnixMilli(), MinMemoryMiB: o.MinMemoryMiB, Max: o.Max, CustomResources: o.CustomResources, MaxAttempts: c.maxAttempts,
+		MasterExpiry: o.MasterExpiry, GrantExpiry: o.GrantExpiry, OnHeartbeat: o.NodeHeartbeat > 0,
+	}, c.keys, c.log)
+	c.rm.node, c.rm.all = c.up, c.allUp
+
+	var open []net.Listener
+	defer func() {
+		if err != nil {
+			for _, l := range open {
+				err = errors.Join(err, l.Close())
+			}
+		}
+	}()
+	listen := func(host string) (net.Listener, error) {
+		l, err := c.listen(host, 0)
+		if err != nil {
+			return nil, fmt.Errorf("embedded YARN: %w", err)
+		}
+		open = append(open, l)
+		return l, nil
+	}
+	clientPort, err := listen(loopback)
+	if err != nil {
+		return nil, err
+	}
+	schedulerPort, err := listen(loopback)
+	if err != nil {
+		return nil, err
+	}
+	c.client = rpc.NewServer(rpc.ServerOptions{Listener: clientPort, Log: c.log})
+	yarnrpc.ServeClient(c.client, clients{c.rm})
+	c.scheduler = rpc.NewServer(rpc.ServerOptions{Listener: schedulerPort, Auth: []rpc.AuthMethod{rpc.Token}, Secrets: masters{c.rm}.password, Log: c.log})
+	yarnrpc.ServeMaster(c.scheduler, masters{c.rm})
+	if len(o.Nodes) == 0 {
+		o.Nodes = []NodeOptions{{}}
+	}
+	for _, n := range o.Nodes {
+		l, err := listen(cmp.Or(n.Host, loopback))
+		if err != nil {
+			return nil, err
+		}
+		id, err := yarn.ParseNodeID(l.Addr().String())
+		if err != nil {
+			return nil, fmt.Errorf("embedded YARN: %w", err)
+		}
+		if n.Capacity.IsZero() {
+			if n.Capacity, err = machine(); err != nil {
+				return nil, fmt.Errorf("embedded YARN: %w", err)
+			}
+		}
+		c.slots = append(c.slots, &slot{id: id, capacity: n.Capacity, listener: l})
+	}
+	return c, nil
+}
+
+// machine is what this machine has. Vcores are only counted, so there are plenty: tasks on one's own machine share its
+// processors anyway.
+func machine() (yarn.Resource, error) {
+	var info unix.Sysinfo_t
+	if err := unix.Sysinfo(&info); err != nil {
+		return yarn.Resource{}, fmt.Errorf("ask for the machine's memory: %w", err)
+	}
+	return yarn.Resource{MemoryMiB: int64(uint64(info.Totalram) * uint64(info.Unit) >> 20), VCores: int32(max(8, 4*runtime.NumCPU()))}, nil
+}
+
+// Addr is where clients find the ResourceManager, as host:port.
+func (c *Cluster) Addr() string { return c.client.Addr().String() }
+
+// SchedulerAddr is where masters find the ResourceManager, as host:port.
+func (c *Cluster) SchedulerAddr() string { return c.scheduler.Addr().String() }
+
+// Nodes are the names of the NodeManagers, up or not.
+func (c *Cluster) Nodes() []yarn.NodeID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ids := make([]yarn.NodeID, len(c.slots))
+	for i, s := range c.slots {
+		ids[i] = s.id
+	}
+	return ids
+}
+
+// LogDir is where a container's logs lie, while it runs and afterwards.
+func (c *Cluster) LogDir(id yarn.ContainerID) string { return container.LogDir(c.at.logs, id) }
+
+// Run serves until ctx ends or Close is called, which is no error. When it returns no container runs any more, and nothing but
+// logs is left of them.
+func (c *Cluster) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := c.begin(cancel); err != nil {
+		return err
+	}
+	defer close(c.ended)
+
+	failed := make(chan error, 2)
+	for _, s := range []*rpc.Server{c.client, c.scheduler} {
+		c.wg.Go(func() { failed <- s.Serve(ctx) })
+	}
+	c.wg.Go(func() { c.rm.act(ctx) })
+	c.wg.Go(func() { c.rm.tick(ctx, cmp.Or(c.heartbeat, tickInterval), c.heartbeat > 0) })
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed: // a server that ends before ctx does has failed
+		if err != nil {
+			err = fmt.Errorf("embedded YARN: %w", err)
+		}
+	}
+	cancel()
+	return errors.Join(err, c.end())
+}
+
+// begin brings the nodes up.
+func (c *Cluster) begin(cancel context.CancelFunc) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.closed:
+		return errors.New("embedded YARN: closed")
+	case c.cancel != nil:
+		return errors.New("embedded YARN: Run was called before")
+	}
+	for _, dir := range []string{c.at.root, c.at.logs} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("embedded YARN: %w", err)
+		}
+	}
+	c.cancel = cancel
+	for _, s := range c.slots {
+		c.start(s, s.listener)
+		s.listener = nil
+	}
+	return nil
+}
+
+// start brings a node up on a listener. The caller holds mu.
+func (c *Cluster) start(s *slot, l net.Listener) {
+	n := newNode(l, s.id, c.at, c.exec, c.keys, c.rm, c.log)
+	s.node = n
+	c.wg.Go(func() {
+		if err := n.server.Serve(context.Background()); err != nil { // until the node is halted
+			c.log.Error("a node's port failed", zap.Stringer("node", n.id), zap.Error(err))
+		}
+	})
+	c.rm.addNode(s.id, s.capacity)
+}
+
+// end stops everything that Run started.
+func (c *Cluster) end() error {
+	c.mu.Lock()
+	c.closed = true
+	nodes := make([]*node, 0, len(c.slots))
+	for _, s := range c.slots {
+		if s.node != nil {
+			nodes = append(nodes, s.node)
+			s.node = nil
+		}
+	}
+	c.mu.Unlock()
+	errs := make([]error, len(nodes))
+	var halts sync.WaitGroup
+	for i, n := range nodes {
+		halts.Go(func() {
+			errs[i] = n.halt(&container.Stop{Status: yarn.ExitAborted, Diagnostics: "the embedded YARN ends"})
+		})
+	}
+	halts.Wait()
+	c.wg.Wait()
+	return errors.Join(errors.Join(errs...), c.exec.Close(), os.RemoveAll(filepath.Join(c.at.root, "nodes")))
+}
+
+// Close ends Run and waits for it. It may be called more than once, and without Run.
+func (c *Cluster) Close() error {
+	c.mu.Lock()
+	cancel, again := c.cancel, c.closed
+	c.closed = true
+	var errs []error
+	if cancel == nil && !again {
+		errs = append(errs, c.client.Close(), c.scheduler.Close())
+		for _, s := range c.slots {
+			errs = append(errs, s.listener.Close())
+		}
+	}
+	c.mu.Unlock()
+	if cancel != nil {
+		cancel()
+		<-c.ended
+	}
+	return errors.Join(errs...)
+}
+
+// up is a node that is up, or nil.
+func (c *Cluster) up(id yarn.NodeID) *node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s := c.slot(id); s != nil {
+		return s.node
+	}
+	return nil
+}
+
+func (c *Cluster) allUp() []*node {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var nodes []*node
+	for _, s := range c.slots {
+		if s.node != nil {
+			nodes = append(nodes, s.node)
+		}
+	}
+	return nodes
+}
+
+// slot finds a node's place. The caller holds mu.
+func (c *Cluster) slot(id yarn.NodeID) *slot {
+	for _, s := range c.slots {
+		if s.id == id {
+			return s
+		}
+	}
+	return nil
+}
