@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"time"
 
@@ -85,7 +86,7 @@ func (a agentService) Logs(r *controlpb.LogsRequest, stream grpc.ServerStreaming
 		return stream.Send(&controlpb.LogChunk{Data: c.Data, Offset: c.Offset})
 	})
 	if errors.Is(err, ErrNoLog) {
-		return status.Error(codes.NotFound, err.Error())
+		return status.Error(codes.NotFound, strconv.Quote(request.Stream))
 	}
 	return err
 }

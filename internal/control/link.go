@@ -97,7 +97,8 @@ func (l *Link) Joined() bool {
 	return l.open != nil && l.open.welcome
 }
 
-// Run keeps the link up until ctx ends (then it is ctx's error), the master refuses the agent (ErrRefused), or there has
+// Run keeps the link up until ctx ends (then it is ctx's error, and what was reported before is with the master if that
+// answers within a second), the master refuses the agent (ErrRefused), or there has
 // been no master for longer than Patience (ErrNoMaster).
 func (l *Link) Run(ctx context.Context) error {
 	log := l.o.Logger
@@ -130,10 +131,27 @@ func (l *Link) Run(ctx context.Context) error {
 	}
 }
 
+// partWait bounds how long a session that ends waits for its last reports to arrive.
+const partWait = time.Second
+
+// errMute is the end of a session with a master that accepts and says nothing.
+var errMute = errors.New("the master does not answer")
+
 // session is one connection, from dialling to its end. It reports whether the master welcomed the agent.
-func (l *Link) session(ctx context.Context) (bool, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (l *Link) session(outer context.Context) (bool, error) {
+	// The stream outlives outer by as long as the last reports take.
+	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
+	defer cancel(nil)
+	side := newAgentSide()
+	parting := context.AfterFunc(outer, func() {
+		if l.part(side) {
+			time.AfterFunc(partWait, func() { cancel(outer.Err()) })
+		} else {
+			cancel(outer.Err())
+		}
+	})
+	defer parting()
+
 	lookup, stop := context.WithTimeout(ctx, connectWait)
 	address, err := l.o.Master(lookup)
 	stop()
@@ -145,36 +163,22 @@ func (l *Link) session(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("connect to the master at %s: %w", address, err)
 	}
 	defer conn.Close()
-	// Until the Welcome is there a deadline holds: a master that accepts and says nothing is none.
-	deadline := time.AfterFunc(2*connectWait, cancel)
-	defer deadline.Stop()
-	stream, err := controlpb.NewMasterClient(conn).Session(ctx)
-	if err != nil {
-		return false, fmt.Errorf("connect to the master at %s: %w", address, foreign(err))
-	}
-
-	side := newAgentSide()
-	hello := l.begin(side)
+	mute := time.AfterFunc(2*connectWait, func() { cancel(errMute) })
+	defer mute.Stop()
+	stream, beat, err := l.greet(ctx, conn, side)
 	defer l.end(side)
-	if err := stream.Send(&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: helloToPB(hello)}}); err != nil && !errors.Is(err, io.EOF) {
-		return false, fmt.Errorf("greet the master at %s: %w", address, foreign(err))
-	}
-	first, err := stream.Recv()
 	if err != nil {
-		return false, fmt.Errorf("greet the master at %s: %w", address, foreign(err))
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return false, fmt.Errorf("join the master at %s: %w", address, err)
 	}
-	if first.GetWelcome() == nil {
-		return false, fmt.Errorf("greet the master at %s: it answered with something else than a welcome", address)
-	}
-	deadline.Stop()
-	l.welcomed(side)
+	mute.Stop()
 	l.o.Logger.Info("joined", zap.String("master", address))
-	beat := milliseconds(first.GetWelcome().GetHeartbeatMs())
-	orDefault(&beat, time.Second)
 
 	var writing sync.WaitGroup
 	defer writing.Wait()
-	defer cancel()
+	defer cancel(nil)
 	writing.Go(func() { side.write(ctx, stream, beat) })
 	for {
 		m, err := stream.Recv()
@@ -188,6 +192,31 @@ func (l *Link) session(ctx context.Context) (bool, error) {
 			return true, err
 		}
 	}
+}
+
+type masterStream = grpc.BidiStreamingClient[controlpb.FromAgent, controlpb.ToAgent]
+
+// greet says Hello and waits for the Welcome, which tells how often to say that the agent lives.
+func (l *Link) greet(ctx context.Context, conn *grpc.ClientConn, side *agentSide) (masterStream, time.Duration, error) {
+	stream, err := controlpb.NewMasterClient(conn).Session(ctx)
+	if err != nil {
+		return nil, 0, foreign(err)
+	}
+	hello := l.begin(side)
+	if err := stream.Send(&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: helloToPB(hello)}}); err != nil && !errors.Is(err, io.EOF) {
+		return nil, 0, foreign(err)
+	}
+	first, err := stream.Recv() // which tells why, if Send was told EOF
+	if err != nil {
+		return nil, 0, foreign(err)
+	}
+	if first.GetWelcome() == nil {
+		return nil, 0, errors.New("it answered with something else than a welcome")
+	}
+	l.welcomed(side)
+	beat := milliseconds(first.GetWelcome().GetHeartbeatMs())
+	orDefault(&beat, time.Second)
+	return stream, beat, nil
 }
 
 func (l *Link) dispatch(m *controlpb.ToAgent) error {
@@ -223,6 +252,16 @@ func (l *Link) welcomed(side *agentSide) {
 	side.welcome = true
 }
 
+// part has a session end once its reports are out. It is false for one that the master has not welcomed.
+func (l *Link) part(side *agentSide) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if side.welcome {
+		close(side.parting)
+	}
+	return side.welcome
+}
+
 func (l *Link) end(side *agentSide) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -235,12 +274,15 @@ func (l *Link) end(side *agentSide) {
 type agentSide struct {
 	welcome bool          // guarded by the Link's mu
 	wake    chan struct{} // capacity 1: there is something in outbox
+	parting chan struct{} // closed when the outbox is the last to be sent
 
 	mu     sync.Mutex
 	outbox []*controlpb.FromAgent // guarded by mu
 }
 
-func newAgentSide() *agentSide { return &agentSide{wake: make(chan struct{}, 1)} }
+func newAgentSide() *agentSide {
+	return &agentSide{wake: make(chan struct{}, 1), parting: make(chan struct{})}
+}
 
 // queue has m sent after what waits already. A newer Progress takes the place of one that waits last, so that the outbox stays
 // short: starts and exits are few. A nil side drops it.
@@ -269,8 +311,8 @@ func (s *agentSide) take() []*controlpb.FromAgent {
 	return out
 }
 
-// write sends reports as they come and heartbeats between them, until ctx ends or the connection does.
-func (s *agentSide) write(ctx context.Context, stream grpc.BidiStreamingClient[controlpb.FromAgent, controlpb.ToAgent], beat time.Duration) {
+// write sends reports as they come and heartbeats between them, until ctx ends, the connection does, or the session parts.
+func (s *agentSide) write(ctx context.Context, stream masterStream, beat time.Duration) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()
 	for {
@@ -278,11 +320,14 @@ func (s *agentSide) write(ctx context.Context, stream grpc.BidiStreamingClient[c
 		case <-ctx.Done():
 			return
 		case <-s.wake:
-			for _, m := range s.take() {
-				if stream.Send(m) != nil { // the reader learns why
-					return
-				}
+			if !s.flush(stream) {
+				return
 			}
+		case <-s.parting:
+			if s.flush(stream) {
+				stream.CloseSend() // which the master answers with the end of the session
+			}
+			return
 		case now := <-tick.C:
 			m := &controlpb.FromAgent{Message: &controlpb.FromAgent_Heartbeat{Heartbeat: &controlpb.Heartbeat{SentUnixNano: now.UnixNano()}}}
 			if stream.Send(m) != nil {
@@ -290,4 +335,14 @@ func (s *agentSide) write(ctx context.Context, stream grpc.BidiStreamingClient[c
 			}
 		}
 	}
+}
+
+// flush sends what waits. It is false when the connection is gone, of which the reader learns why.
+func (s *agentSide) flush(stream masterStream) bool {
+	for _, m := range s.take() {
+		if stream.Send(m) != nil {
+			return false
+		}
+	}
+	return true
 }

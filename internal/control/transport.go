@@ -92,6 +92,8 @@ func foreign(err error) error {
 		return context.DeadlineExceeded
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return fmt.Errorf("%w: %s", ErrRefused, s.Message())
+	case codes.NotFound:
+		return fmt.Errorf("%w: %s", ErrNoLog, s.Message())
 	case codes.Unavailable:
 		return fmt.Errorf("%w: %s", ErrUnreachable, s.Message())
 	default:

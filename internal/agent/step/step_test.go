@@ -1,0 +1,80 @@
+package step
+
+import "testing"
+
+func TestLine(t *testing.T) {
+	none := Progress{}
+	for line, want := range map[string]Progress{
+		"step 120/1000":                  {120, 1000},
+		"Step: 120":                      {120, 0},
+		"global_step = 120":              {120, 0},
+		"global step 120 of 500, fine":   {120, 500},
+		"worker 0: step=7 loss=0.25":     {7, 0},
+		"training step #42":              {42, 0},
+		"Saving checkpoint at step 100.": {100, 0},
+		"INFO:tensorflow:loss = 0.5, step = 300 (0.512 sec)":                       {300, 0},
+		"I1122 10:00:00 train.py:81] step 9: loss 1.5":                             {9, 0},
+		"120/1000 [==>...........................] - ETA: 3s - loss: 0.5":          {120, 1000},
+		"1000/1000 - 2s - loss: 0.31 - 2s/epoch - 2ms/step":                        {1000, 1000},
+		"\x1b[1m17/45\x1b[0m \x1b[32m━━━━━━\x1b[0m\x1b[37m━━━━\x1b[0m 0s 3ms/step": {17, 45},
+		"Epoch 3/10":                         {3, 10},
+		"epoch [3/10] loss: 0.1":             {3, 10},
+		"Epoch 3/10, step 20/50, loss 0.1":   {120, 500},
+		"":                                   none,
+		"no number":                          none,
+		"global_step/sec: 120.5":             none,
+		"steps_per_epoch=100":                none,
+		"steps: 1000":                        none,
+		"took 12ms/step - loss: 3":           none,
+		"step 0.5":                           none,
+		"step 12ms":                          none,
+		"time step: 99999999999999999999999": none,
+		"timestep 5":                         none,
+		"step 30/20":                         none,
+		"downloaded 3/10 files":              none,
+		"2026/11/22 [main] hello":            none,
+		"epoch 3":                            none,
+	} {
+		got, ok := new(Tracker).Line(line)
+		if got != want && ok || ok != (want != none) {
+			t.Errorf("%q: %v, %v; want %v", line, got, ok, want)
+		}
+	}
+}
+
+func TestTrackerCountsOverEpochs(t *testing.T) {
+	var tr Tracker
+	for _, c := range []struct {
+		line string
+		want Progress
+		ok   bool
+	}{
+		{"Epoch 1/2", Progress{1, 2}, true},
+		{"1/50 [>....]", Progress{1, 100}, true},
+		{"50/50 [====]", Progress{50, 100}, true},
+		{"Epoch 2/2", Progress{}, false}, // the bars say it better
+		{"7/50 [=>...]", Progress{57, 100}, true},
+		{"step 60", Progress{60, 0}, true},
+		{"8/50 [=>...]", Progress{}, false}, // and steps better still
+	} {
+		got, ok := tr.Line(c.line)
+		if ok != c.ok || ok && got != c.want {
+			t.Errorf("%q: %v, %v; want %v, %v", c.line, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func FuzzLine(f *testing.F) {
+	for _, s := range []string{"step 120/1000", "120/1000 [==", "Epoch 3/10", "\x1b[1m1/2\x1b[0m ━", "step \xff 3", "global_step = 9999999999"} {
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, a, b string) {
+		var tr Tracker
+		for _, line := range []string{a, b} {
+			p, ok := tr.Line(line)
+			if ok && (p.Step < 0 || p.Steps < 0 || p.Steps > 0 && p.Step > p.Steps && tr.epoch <= tr.epochs) {
+				t.Errorf("%q: %+v", line, p)
+			}
+		}
+	})
+}
