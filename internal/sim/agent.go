@@ -1,0 +1,311 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// agent is the model of an agent in its container, with the program it runs.
+type agent struct {
+	w           *world
+	m           *master
+	task        job.Task
+	incarnation job.Incarnation
+	container   yarn.ContainerID
+	node        yarn.NodeID
+	alive       bool
+	session     *session // nil: not connected
+	apartUntil  time.Time
+	started     bool // a process was started, once
+	running     bool
+	retiring    bool
+	exited      *membership.Exited // what every Hello tells from then on
+}
+
+// launch is a NodeManager that is asked to start an agent.
+func (w *world) launch(m *master, l membership.Launch) {
+	if m.done {
+		return
+	}
+	failed := func(reason string) {
+		m.audit.clusterFailed = true
+		w.after(w.latency(), func() {
+			m.repeatable(membership.LaunchFailed{Task: l.Task, Incarnation: l.Incarnation, Container: l.Container, Reason: reason})
+		})
+	}
+	if w.lost[l.Node] {
+		failed("no route to host")
+		return
+	}
+	if w.sc.refusing > 0 && w.chance(w.sc.refusing) {
+		if w.chance(2) {
+			failed("no space left on device")
+			return
+		}
+		failed("timeout") // but it started
+	}
+	w.rm.ContainerStarted(l.Container)
+	a := &agent{w: w, m: m, task: l.Task, incarnation: l.Incarnation, container: l.Container, node: l.Node, alive: true}
+	w.agents = append(w.agents, a)
+	localization := w.upTo(20 * time.Second)
+	if w.sc.slow > 0 && w.chance(w.sc.slow) {
+		m.audit.clusterFailed = true
+		localization = w.upTo(30 * time.Minute)
+	}
+	w.after(localization, a.connect)
+}
+
+// connect opens a session, and tells where the agent stands.
+func (a *agent) connect() {
+	if !a.alive || a.session != nil || a.m.done {
+		return
+	}
+	if a.w.clock.now.Before(a.apartUntil) {
+		a.w.clock.at(a.apartUntil, a.connect)
+		return
+	}
+	s := &session{agent: a, open: true}
+	a.session = s
+	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address()}
+	running, exited := a.running, a.exited
+	s.toMaster(func() {
+		a.m.sessions[a.task] = s
+		a.m.turn(hello)
+		if running {
+			a.m.turn(a.startedEvent())
+		}
+		if exited != nil {
+			a.m.turn(*exited)
+		}
+	})
+}
+
+func (a *agent) address() string {
+	return fmt.Sprintf("%s:%d", a.node.Host, 20000+a.container.Attempt.Application.Sequence*1000+int32(a.container.ID))
+}
+
+func (a *agent) startedEvent() membership.Started {
+	return membership.Started{Task: a.task, Incarnation: a.incarnation, PID: int(a.container.ID)}
+}
+
+func (a *agent) key() string {
+	return fmt.Sprintf("job %d %s incarnation %d", a.m.audit.number, a.task, a.incarnation)
+}
+
+// startProcess obeys an order, once.
+func (a *agent) startProcess(inc job.Incarnation) {
+	if !a.alive || inc != a.incarnation || a.retiring || a.started && !a.w.opts.ForgetfulAgents {
+		return
+	}
+	a.started, a.running = true, true
+	if a.w.running[a.key()]++; a.w.running[a.key()] > 1 {
+		a.w.violated("process: two processes of %s run at once", a.key())
+	}
+	a.report(a.startedEvent())
+	role, _ := a.m.job.Role(a.task.Role)
+	bad := a.w.sc.failing > 0 && a.w.chance(a.w.sc.failing)
+	switch {
+	case bad:
+		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(a.badEnd()) })
+	case role.Service || a.task.Role == job.Evaluator && a.m.job.Success == job.SuccessChief:
+		// until it is stopped
+	default:
+		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(membership.Exited{}) })
+	}
+}
+
+// badEnd is one of the ways in which programs fail.
+func (a *agent) badEnd() membership.Exited {
+	switch a.w.rng.IntN(4) {
+	case 0:
+		return membership.Exited{Code: 139, Signal: "SIGSEGV"}
+	case 1:
+		return membership.Exited{Code: 137, Signal: "SIGKILL", OOM: true}
+	case 2:
+		return membership.Exited{Reason: "no such file or directory"}
+	}
+	return membership.Exited{Code: 1 + a.w.rng.IntN(100), Stderr: []string{"Traceback", "ValueError: bad"}}
+}
+
+// exit is the end of the process by itself.
+func (a *agent) exit(e membership.Exited) {
+	if !a.running {
+		return
+	}
+	if e.Code != 0 || e.Reason != "" {
+		a.m.audit.programFailed = true
+	} else {
+		a.m.audit.endedWell[a.task] = true
+	}
+	a.ended(e)
+}
+
+// ended notes the process's end, and reports it.
+func (a *agent) ended(e membership.Exited) {
+	if !a.running {
+		return
+	}
+	a.running = false
+	a.w.running[a.key()]--
+	e.Task, e.Incarnation = a.task, a.incarnation
+	a.exited = &e
+	a.report(e)
+}
+
+// report tells the master, if it can be reached. What it misses now it hears with the next Hello.
+func (a *agent) report(ev membership.Event) {
+	if a.session != nil {
+		a.session.toMaster(func() { a.m.repeatable(ev) })
+	}
+}
+
+// stopProcess obeys an order: programs end when told to, end well, or hold out until they are killed.
+func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
+	if !a.alive || inc != a.incarnation {
+		return
+	}
+	switch a.w.rng.IntN(4) {
+	case 0:
+		a.w.after(grace, func() { a.ended(membership.Exited{Code: 137, Signal: "SIGKILL"}) })
+	case 1:
+		a.w.after(a.w.upTo(grace), func() { a.ended(membership.Exited{}) })
+	default:
+		a.w.after(a.w.upTo(time.Second), func() { a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) })
+	}
+}
+
+// retire ends the process, if there is one, then the agent.
+func (a *agent) retire() {
+	if !a.alive || a.retiring {
+		return
+	}
+	a.retiring = true
+	a.w.after(a.w.upTo(time.Second), func() { a.end(yarn.ExitSuccess) })
+}
+
+// end is the end of the agent and its container, which the NodeManager notices.
+func (a *agent) end(exit yarn.ExitStatus) {
+	if !a.alive {
+		return
+	}
+	a.die()
+	a.w.after(a.w.upTo(time.Second), func() {
+		a.w.do(a.w.rm.ContainerCompleted(a.w.clock.now, a.node, yarn.ContainerStatus{ID: a.container, State: yarn.ContainerComplete, ExitStatus: exit}))
+	})
+}
+
+// die is the end of the agent and its process. Its connection ends with it.
+func (a *agent) die() {
+	if !a.alive {
+		return
+	}
+	a.kill()
+	if a.session != nil {
+		a.session.close(false)
+	}
+}
+
+// vanish is the end of the agent with its node: nobody is told.
+func (a *agent) vanish() {
+	a.kill()
+	if a.session != nil {
+		a.session.silence()
+	}
+}
+
+func (a *agent) kill() {
+	a.alive = false
+	if a.running {
+		a.running = false
+		a.w.running[a.key()]--
+	}
+}
+
+// session is a connection between an agent and its master. What is sent arrives in order, or not at all once it has ended.
+type session struct {
+	agent            *agent
+	open             bool
+	quiet            bool      // nothing arrives any more, and nobody knows
+	lastDown, lastUp time.Time // when the newest message arrives
+	left             bool      // the master was told
+}
+
+func (s *session) toMaster(f func()) {
+	s.lastUp = s.send(s.lastUp, func() {
+		if !s.left {
+			f()
+		}
+	})
+}
+
+func (s *session) toAgent(f func()) {
+	s.lastDown = s.send(s.lastDown, func() {
+		if s.open && !s.quiet && s.agent.alive {
+			f()
+		}
+	})
+}
+
+// send plans a message's arrival after the one before it.
+func (s *session) send(last time.Time, f func()) time.Time {
+	if s.quiet || !s.open {
+		return last
+	}
+	w := s.agent.w
+	at := w.clock.now.Add(w.latency())
+	if at.Before(last) {
+		at = last
+	}
+	w.clock.at(at, f)
+	return at
+}
+
+// close ends the connection: what the agent sent before still arrives, then the master knows that it left.
+func (s *session) close(silent bool) {
+	if !s.open {
+		return
+	}
+	a := s.agent
+	s.lastUp = s.send(s.lastUp, func() { s.depart(silent) })
+	s.open, a.session = false, nil
+	if a.alive {
+		a.w.after(time.Millisecond+a.w.upTo(15*time.Second), a.connect)
+	}
+}
+
+// silenceLimit is after how long without a heartbeat both ends give a connection up.
+const silenceLimit = 5 * time.Second
+
+// silence stops all traffic without a word.
+func (s *session) silence() {
+	if s.quiet || !s.open {
+		return
+	}
+	s.quiet = true
+	a := s.agent
+	a.w.after(silenceLimit, func() {
+		s.open = false
+		s.depart(true)
+		if a.session == s {
+			a.session = nil
+		}
+		a.w.after(a.w.upTo(time.Second), a.connect)
+	})
+}
+
+// depart is the end of the session as the master sees it.
+func (s *session) depart(silent bool) {
+	if s.left {
+		return
+	}
+	s.left = true
+	a := s.agent
+	if a.m.sessions[a.task] == s {
+		delete(a.m.sessions, a.task)
+	}
+	a.m.turn(membership.Left{Task: a.task, Incarnation: a.incarnation, Container: a.container, Silent: silent})
+}

@@ -1,0 +1,255 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// auditor watches one job: the events that go into its machine, the actions that come out. It knows nothing of how the
+// machine decides, only what must hold. The invariants are listed in the package comment.
+type auditor struct {
+	number int // of the job, in its world
+	job    job.Job
+	broken []string
+
+	asked      map[string]int // by role: wanted, as the last Ask said, less what was granted since
+	launched   map[job.Task]membership.Launch
+	state      map[yarn.ContainerID]custody
+	address    map[yarn.ContainerID]string // as its agent said when it joined
+	generation job.Generation
+	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
+	finished   bool
+	result     membership.Result
+
+	// What happened in the world, told by the models.
+	programFailed bool
+	clusterFailed bool
+	killed        bool
+	endedWell     map[job.Task]bool
+}
+
+// custody is what became of a container that was granted.
+type custody int
+
+const (
+	held     custody = iota + 1 // launched
+	retired                     // its agent was told to end
+	released                    // given back
+	ended                       // YARN said so
+)
+
+func newAuditor(number int, j job.Job) *auditor {
+	return &auditor{number: number, job: j, asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
+		state: make(map[yarn.ContainerID]custody), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool)}
+}
+
+func (a *auditor) violate(invariant, format string, args ...any) {
+	a.broken = append(a.broken, fmt.Sprintf("%s: job %d: %s", invariant, a.number, fmt.Sprintf(format, args...)))
+}
+
+// turn checks one step.
+func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.Action) {
+	var granted yarn.ContainerID
+	switch ev := ev.(type) {
+	case membership.Granted:
+		granted = ev.Container
+	case membership.Completed:
+		if a.state[ev.Container] != 0 {
+			a.state[ev.Container] = ended
+		}
+	case membership.Joined:
+		if a.current(ev.Task, ev.Incarnation) == ev.Container {
+			a.address[ev.Container] = ev.Address
+		}
+	}
+	for _, action := range actions {
+		if a.finished {
+			a.violate("finish", "%s comes after Finish", tell(action))
+		}
+		a.action(now, action)
+	}
+	if !granted.IsZero() && a.state[granted] == 0 {
+		a.violate("grants", "%s was granted, and neither launched nor released", granted)
+	}
+	a.gang(now)
+}
+
+func (a *auditor) action(now time.Time, action membership.Action) {
+	switch action := action.(type) {
+	case membership.Ask:
+		a.asked[action.Role] = action.Count
+	case membership.Release:
+		a.state[action.Container] = released
+	case membership.Launch:
+		a.launch(action)
+	case membership.Publish:
+		a.publish(action.Spec)
+	case membership.StartProcess:
+		switch c := a.current(action.Task, action.Incarnation); {
+		case c.IsZero():
+			a.violate("incarnation", "%s: the newest incarnation is %d", tell(action), a.launched[action.Task].Incarnation)
+		case a.state[c] != held:
+			a.violate("incarnation", "%s: its container is no longer held", tell(action))
+		case action.Generation != a.generation:
+			a.violate("generation", "%s: the newest generation is %d", tell(action), a.generation)
+		}
+	case membership.Retire:
+		if a.state[action.Container] == held {
+			a.state[action.Container] = retired
+		}
+	case membership.Finish:
+		a.finish(action.Result)
+	}
+}
+
+// current is the container of a task's incarnation if that is the newest; zero: it is not.
+func (a *auditor) current(t job.Task, inc job.Incarnation) yarn.ContainerID {
+	if l := a.launched[t]; l.Incarnation == inc {
+		return l.Container
+	}
+	return yarn.ContainerID{}
+}
+
+func (a *auditor) launch(l membership.Launch) {
+	before := a.launched[l.Task]
+	if l.Incarnation <= before.Incarnation {
+		a.violate("incarnation", "%s, but incarnation %d was launched before", tell(l), before.Incarnation)
+	}
+	if a.state[before.Container] == held {
+		a.violate("incarnation", "%s, but %s is still held for incarnation %d", tell(l), before.Container, before.Incarnation)
+	}
+	if a.state[l.Container] != 0 {
+		a.violate("incarnation", "%s, in a container that was used before", tell(l))
+	}
+	a.launched[l.Task], a.state[l.Container] = l, held
+	a.asked[l.Task.Role]--
+}
+
+func (a *auditor) publish(s membership.Spec) {
+	if s.Generation <= a.generation {
+		a.violate("generation", "generation %d is published after %d", s.Generation, a.generation)
+	}
+	a.generation = s.Generation
+	seen := make(map[job.Task]bool)
+	owner := make(map[string]job.Task)
+	for _, m := range s.Members {
+		c := a.current(m.Task, m.Incarnation)
+		switch other, taken := owner[m.Address]; {
+		case seen[m.Task]:
+			a.violate("spec", "%s is in generation %d twice", m.Task, s.Generation)
+		case taken:
+			a.violate("spec", "%s and %s have the same address %s", other, m.Task, m.Address)
+		case c.IsZero():
+			a.violate("spec", "generation %d has %s in incarnation %d, the newest is %d", s.Generation, m.Task, m.Incarnation, a.launched[m.Task].Incarnation)
+		case a.state[c] != held || a.address[c] != m.Address:
+			a.violate("spec", "generation %d has %s at %q, which is not where its agent is (%q)", s.Generation, m.Task, m.Address, a.address[c])
+		}
+		seen[m.Task], owner[m.Address] = true, m.Task
+	}
+	for _, t := range a.job.Tasks() {
+		if c := a.launched[t].Container; !seen[t] && a.state[c] == held {
+			a.violate("spec", "generation %d lacks %s", s.Generation, t)
+		}
+	}
+}
+
+// gang notes since when a part of a gang is held.
+func (a *auditor) gang(now time.Time) {
+	n := 0
+	for _, c := range a.state {
+		if c == held {
+			n++
+		}
+	}
+	switch {
+	case n == 0 || n == len(a.job.Tasks()) || a.generation > 0 || a.finished:
+		a.incomplete = time.Time{}
+	case a.incomplete.IsZero():
+		a.incomplete = now
+	}
+}
+
+// pass lets time pass: what must not last is checked against it.
+func (a *auditor) pass(now time.Time) {
+	limit := a.job.Gang.Timeout + tickLag
+	if !a.incomplete.IsZero() && now.Sub(a.incomplete) > limit {
+		a.violate("gang", "a part of it is held since %s, for longer than %s", a.incomplete.Sub(epoch), a.job.Gang.Timeout)
+		a.incomplete = time.Time{}
+	}
+}
+
+func (a *auditor) finish(r membership.Result) {
+	if a.finished {
+		a.violate("finish", "it came before")
+	}
+	a.finished, a.result = true, r
+	for _, t := range a.job.Tasks() {
+		if c := a.launched[t].Container; a.state[c] == held {
+			a.violate("grants", "%s still holds %s at the end", t, c)
+		}
+	}
+	for _, role := range a.job.Roles {
+		if a.asked[role.Name] > 0 {
+			a.violate("grants", "%d containers are still asked for role %s at the end", a.asked[role.Name], role.Name)
+		}
+	}
+	a.judge(r)
+}
+
+// judge compares the result with what happened.
+func (a *auditor) judge(r membership.Result) {
+	reason := map[int]bool{job.ExitFailed: a.programFailed, job.ExitInfrastructure: a.clusterFailed, job.ExitKilled: a.killed}
+	switch happened, known := reason[r.ExitCode]; {
+	case r.ExitCode == job.ExitSucceeded:
+		for _, t := range a.job.Tasks() {
+			if a.job.Decides(t.Role) && !a.endedWell[t] {
+				a.violate("result", "exit code 0, but %s did not end well", t)
+			}
+		}
+	case !known || !happened:
+		a.violate("result", "exit code %d, and nothing happened that gives it: %s", r.ExitCode, r.Diagnostics)
+	case r.Diagnostics == "":
+		a.violate("result", "exit code %d without a sentence", r.ExitCode)
+	case r.ExitCode != job.ExitKilled && !a.named(r.Diagnostics):
+		a.violate("result", "the sentence does not begin with the task: %s", r.Diagnostics)
+	}
+}
+
+func (a *auditor) named(diagnostics string) bool {
+	for _, t := range a.job.Tasks() {
+		if strings.HasPrefix(diagnostics, t.String()+" failed: ") {
+			return true
+		}
+	}
+	return false
+}
+
+// close is the end of the world.
+func (a *auditor) close(now time.Time) {
+	if !a.finished && len(a.broken) == 0 {
+		a.violate("ends", "after %s the job has not ended, and no fault is left", now.Sub(epoch))
+	}
+}
+
+// tell writes an event or an action for a message.
+func tell(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return err.Error()
+	}
+	return strings.TrimPrefix(fmt.Sprintf("%T", v), "membership.") + string(b)
+}
+
+func tellAll(actions []membership.Action) string {
+	parts := make([]string, len(actions))
+	for i, a := range actions {
+		parts[i] = tell(a)
+	}
+	return "[" + strings.Join(parts, " ") + "]"
+}

@@ -1,0 +1,215 @@
+package sim
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tfos/internal/membership"
+)
+
+// bug is a machine with a bug: step stands between it and the world.
+type bug struct {
+	Machine
+	step func(m Machine, now time.Time, ev membership.Event) []membership.Action
+}
+
+func (b bug) Step(now time.Time, ev membership.Event) []membership.Action {
+	return b.step(b.Machine, now, ev)
+}
+
+// answers is a bug in what comes out.
+func answers(change func(ev membership.Event, actions []membership.Action) []membership.Action) Options {
+	return Options{Wrap: func(m Machine) Machine {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+			return change(ev, slices.Clone(m.Step(now, ev)))
+		}}
+	}}
+}
+
+// each is a bug in every action of a kind.
+func each[A membership.Action](change func(A) []membership.Action) Options {
+	return answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+		var out []membership.Action
+		for _, a := range actions {
+			if special, ok := a.(A); ok {
+				out = append(out, change(special)...)
+			} else {
+				out = append(out, a)
+			}
+		}
+		return out
+	})
+}
+
+// members is a bug in the published spec.
+func members(change func([]membership.Member) []membership.Member) Options {
+	return each(func(a membership.Publish) []membership.Action {
+		a.Spec.Members = change(slices.Clone(a.Spec.Members))
+		return []membership.Action{a}
+	})
+}
+
+// result is a bug in how the job is said to have ended.
+func result(change func(*membership.Result)) Options {
+	return each(func(a membership.Finish) []membership.Action {
+		change(&a.Result)
+		return []membership.Action{a}
+	})
+}
+
+func without[A membership.Action](actions []membership.Action) []membership.Action {
+	return slices.DeleteFunc(actions, func(a membership.Action) bool { _, is := a.(A); return is })
+}
+
+func has[A membership.Action](actions []membership.Action) bool {
+	return slices.ContainsFunc(actions, func(a membership.Action) bool { _, is := a.(A); return is })
+}
+
+func twice[A membership.Action](a A) []membership.Action { return []membership.Action{a, a} }
+
+// forgetful restores a machine without some of what was in the snapshot.
+func forgetful(old, new string) Options {
+	return Options{Restore: func(b []byte) (*membership.Machine, error) {
+		return membership.Restore(bytes.ReplaceAll(b, []byte(old), []byte(new)))
+	}}
+}
+
+var bugs = []struct {
+	invariant string
+	name      string
+	opts      Options
+}{
+	{"generation", "publishes twice", each(twice[membership.Publish])},
+	{"generation", "publishes generation 0", each(func(a membership.Publish) []membership.Action {
+		a.Spec.Generation = 0
+		return []membership.Action{a}
+	})},
+
+	{"spec", "leaves a task out", members(func(ms []membership.Member) []membership.Member { return ms[1:] })},
+	{"spec", "has a task twice", members(func(ms []membership.Member) []membership.Member { return append(ms, ms[0]) })},
+	{"spec", "has a stale incarnation", members(func(ms []membership.Member) []membership.Member {
+		ms[0].Incarnation--
+		return ms
+	})},
+	{"spec", "gives a task another's address", members(func(ms []membership.Member) []membership.Member {
+		ms[0].Address = ms[len(ms)-1].Address
+		return ms
+	})},
+
+	{"incarnation", "launches a replacement as the first incarnation", each(func(a membership.Launch) []membership.Action {
+		a.Incarnation = 1
+		return []membership.Action{a}
+	})},
+	{"incarnation", "launches twice", each(twice[membership.Launch])},
+	{"incarnation", "starts an incarnation that was replaced", each(func(a membership.StartProcess) []membership.Action {
+		a.Incarnation--
+		return []membership.Action{a}
+	})},
+
+	{"process", "an agent starts whenever it is told", Options{
+		Wrap: each(twice[membership.StartProcess]).Wrap, ForgetfulAgents: true,
+	}},
+
+	{"grants", "keeps a container that nobody waits for", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
+		if _, granted := ev.(membership.Granted); granted {
+			return without[membership.Release](actions)
+		}
+		return actions
+	})},
+	{"grants", "ends without giving back what it holds", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+		if has[membership.Finish](actions) {
+			return without[membership.Release](actions)
+		}
+		return actions
+	})},
+	{"grants", "leaves its asks standing at the end", each(func(a membership.Ask) []membership.Action {
+		if a.Count == 0 {
+			return nil
+		}
+		return []membership.Action{a}
+	})},
+
+	{"gang", "sleeps through its deadlines", Options{Wrap: func(m Machine) Machine {
+		return bug{m, func(m Machine, _ time.Time, ev membership.Event) []membership.Action { return m.Step(epoch, ev) }}
+	}}},
+	{"gang", "gives a gang up and keeps its containers", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+		if has[membership.Ask](actions) && !has[membership.Finish](actions) {
+			return without[membership.Release](actions)
+		}
+		return actions
+	})},
+
+	{"ends", "does not hear that processes exit", Options{Wrap: func(m Machine) Machine {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+			if _, exited := ev.(membership.Exited); exited {
+				return nil
+			}
+			return m.Step(now, ev)
+		}}
+	}}},
+
+	{"finish", "finishes twice", each(twice[membership.Finish])},
+	{"finish", "does more after it finished", each(func(a membership.Finish) []membership.Action {
+		return []membership.Action{a, membership.Ask{Role: "worker", Count: 1}}
+	})},
+
+	{"result", "blames the program for the cluster", result(func(r *membership.Result) {
+		if r.ExitCode == 4 {
+			r.ExitCode = 1
+		}
+	})},
+	{"result", "blames the cluster for the program", result(func(r *membership.Result) {
+		if r.ExitCode == 1 {
+			r.ExitCode = 4
+		}
+	})},
+	{"result", "calls every end a success", result(func(r *membership.Result) { r.ExitCode = 0 })},
+	{"result", "fails without a sentence", result(func(r *membership.Result) { r.Diagnostics = "" })},
+
+	{"replay", "acts on a count that is not in the log", countsSteps()},
+	{"same", "acts on a count that goes on from run to run", countsSteps()},
+
+	{"snapshot", "a restored machine has forgotten its deadlines", forgetful(`"gang_until":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten when to ask again", forgetful(`"ask_again":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten its agents' deadlines", forgetful(`"until":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten the generation", forgetful(`"generation":1,"spec"`, `"generation":0,"spec"`)},
+	{"snapshot", "a restored machine has forgotten its result", forgetful(`"exit_code":1`, `"exit_code":4`)},
+}
+
+// countsSteps reverses every third answer, whoever asks.
+func countsSteps() Options {
+	steps := 0
+	return answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+		if steps++; steps%3 == 0 && !has[membership.Finish](actions) {
+			slices.Reverse(actions)
+		}
+		return actions
+	})
+}
+
+// bugSeeds is how many seeds a bug may take to be seen. Most show at once; some need a gang to fail or a connection to end at
+// a bad moment.
+const bugSeeds = 500
+
+func TestEveryInvariantCatchesItsBug(t *testing.T) {
+	t.Parallel()
+	for _, b := range bugs {
+		t.Run(b.invariant+"/"+b.name, func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(bugSeeds) {
+				broken := Run(seed, b.opts).Violations
+				if b.invariant == "same" {
+					_, broken = check(seed, b.opts)
+				}
+				if i := slices.IndexFunc(broken, func(v string) bool { return strings.HasPrefix(v, b.invariant+": ") }); i >= 0 {
+					t.Logf("seen at seed %d: %s", seed, broken[i])
+					return
+				}
+			}
+			t.Errorf("not seen in %d seeds: the invariant %q does not see this bug", bugSeeds, b.invariant)
+		})
+	}
+}

@@ -1,0 +1,275 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+	"tfos/internal/yarn/ledger"
+)
+
+// master is the model of an application master: it carries out what the machine decides, as package am does.
+type master struct {
+	w         *world
+	job       job.Job
+	seed      uint64
+	id        yarn.ApplicationID
+	attempt   yarn.AttemptID
+	container yarn.ContainerID
+	node      yarn.NodeID
+	machine   Machine
+	header    membership.Header
+	shadow    Machine // restored from a snapshot, steps along; nil: none yet
+	ledger    *ledger.Ledger
+	sessions  map[job.Task]*session
+	audit     *auditor
+	log       bytes.Buffer
+	ticking   time.Time // the wake that a tick is planned for
+	started   bool
+	stopEarly bool // a stop was requested before the master ran
+	done      bool
+}
+
+func newMaster(w *world, i int, j job.Job) *master {
+	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[job.Task]*session)}
+	real := membership.New(j, m.seed, membership.Options{})
+	m.header = real.Header()
+	m.machine = w.opts.Wrap(real)
+	m.audit = newAuditor(i, j)
+	head, err := json.Marshal(m.header)
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.log.Write(append(head, '\n'))
+	return m
+}
+
+func (m *master) submit() {
+	m.id = m.w.rm.NewApplication().ID
+	actions, err := m.w.rm.Submit(m.w.clock.now, yarn.Submission{ID: m.id, Resource: yarn.Resource{MemoryMiB: 128, VCores: 1}}, "ann")
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.w.do(actions)
+}
+
+// start is the master's own start, in its container.
+func (m *master) start(attempt yarn.AttemptID, c yarn.Container) {
+	m.attempt, m.container, m.started = attempt, c.ID, true
+	m.w.rm.ContainerStarted(c.ID)
+	_, actions, err := m.w.rm.Register(m.w.clock.now, attempt, yarn.Registration{})
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.w.do(actions)
+	m.turn(membership.Began{})
+	if m.stopEarly {
+		m.stopRequested()
+	}
+	m.beat()
+}
+
+func (m *master) stopRequested() {
+	if !m.started {
+		m.stopEarly = true // the client waits for the master
+		return
+	}
+	m.audit.killed = true
+	m.turn(membership.StopRequested{Reason: "by ann"})
+}
+
+// turn steps the machine, and carries out what it decides.
+func (m *master) turn(ev membership.Event) {
+	if m.done {
+		return
+	}
+	now := m.w.clock.now
+	actions := m.machine.Step(now, ev)
+	m.audit.turn(now, ev, actions)
+	m.compare(now, ev, actions)
+	if _, tick := ev.(membership.Tick); !tick || len(actions) > 0 {
+		line, err := json.Marshal(membership.Turn{Time: now, Event: ev, Actions: actions})
+		if err != nil {
+			panic("sim: " + err.Error())
+		}
+		m.log.Write(append(line, '\n'))
+	}
+	for _, a := range actions {
+		m.perform(a)
+	}
+	m.planTick()
+}
+
+// repeatable is turn for an event that the network may deliver again, late.
+func (m *master) repeatable(ev membership.Event) {
+	m.turn(ev)
+	if m.w.chance(10) {
+		m.w.after(m.w.upTo(20*time.Second), func() { m.turn(ev) })
+	}
+}
+
+func (m *master) planTick() {
+	wake := m.machine.Wake()
+	if m.done || wake.IsZero() || wake.Equal(m.ticking) {
+		return
+	}
+	m.ticking = wake
+	delay := max(wake.Sub(m.w.clock.now), 0) + m.w.upTo(tickLag)
+	m.w.after(delay, func() {
+		if m.ticking.Equal(wake) {
+			m.ticking = time.Time{}
+			m.turn(membership.Tick{})
+		}
+	})
+}
+
+// tickLag is how late a tick may be: package am ticks twice a second.
+const tickLag = 500 * time.Millisecond
+
+// compare steps a machine that was restored from a snapshot along with the real one: they must decide alike.
+func (m *master) compare(now time.Time, ev membership.Event, actions []membership.Action) {
+	if m.shadow != nil {
+		if got := m.shadow.Step(now, ev); !equal(got, actions) {
+			m.audit.violate("snapshot", "a restored machine answers %s with %s, the real one with %s", tell(ev), tellAll(got), tellAll(actions))
+		}
+	}
+	if !m.w.chance(50) {
+		return
+	}
+	b, err := m.machine.Snapshot()
+	if err != nil {
+		m.audit.violate("snapshot", "%v", err)
+		return
+	}
+	restored, err := m.w.opts.Restore(b)
+	if err != nil {
+		m.audit.violate("snapshot", "%v", err)
+		return
+	}
+	if again, err := restored.Snapshot(); err != nil || !bytes.Equal(again, b) {
+		m.audit.violate("snapshot", "a restored machine is not the same (%v):\n%s\n%s", err, again, b)
+	}
+	m.shadow = m.w.opts.Wrap(restored)
+}
+
+// replay re-steps the event log, and says where it differs; empty: it does not.
+func (m *master) replay() string {
+	header, turns, err := membership.ReadLog(m.log.Bytes())
+	if err != nil {
+		return fmt.Sprintf("replay: job %d: %v", m.audit.number, err)
+	}
+	again, err := header.Machine()
+	if err != nil {
+		return fmt.Sprintf("replay: job %d: %v", m.audit.number, err)
+	}
+	machine := m.w.opts.Wrap(again)
+	for i, t := range turns {
+		if got := machine.Step(t.Time, t.Event); !equal(got, t.Actions) {
+			return fmt.Sprintf("replay: job %d, turn %d: %s was answered with %s, is now with %s", m.audit.number, i, tell(t.Event), tellAll(t.Actions), tellAll(got))
+		}
+	}
+	return ""
+}
+
+func equal(a, b []membership.Action) bool {
+	return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b)
+}
+
+func (m *master) perform(a membership.Action) {
+	switch a := a.(type) {
+	case membership.Ask:
+		for i, r := range m.job.Roles {
+			if r.Name == a.Role {
+				m.ledger.SetAsk(yarn.Ask{ID: int64(i + 1), Priority: int32(i + 1), Resource: r.YARN(), Count: a.Count})
+			}
+		}
+	case membership.Release:
+		m.ledger.Release(a.Container)
+	case membership.Launch:
+		m.w.after(m.w.latency(), func() { m.w.launch(m, a) })
+	case membership.StartProcess:
+		m.tell(a.Task, func(g *agent) { g.startProcess(a.Incarnation) })
+	case membership.StopProcess:
+		m.tell(a.Task, func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
+	case membership.Retire:
+		if s := m.sessions[a.Task]; s != nil && s.agent.container == a.Container {
+			m.tell(a.Task, (*agent).retire)
+		}
+	case membership.Finish:
+		m.finish()
+	}
+}
+
+// tell sends an order to a task's agent, if it is connected.
+func (m *master) tell(t job.Task, order func(*agent)) {
+	if s := m.sessions[t]; s != nil {
+		s.toAgent(func() { order(s.agent) })
+	}
+}
+
+func (m *master) finish() {
+	if m.done {
+		return
+	}
+	m.done = true
+	_, actions, err := m.w.rm.Finish(m.w.clock.now, m.attempt, yarn.FinalSucceeded, "", "")
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.w.do(actions)
+	m.w.do(m.w.rm.ContainerCompleted(m.w.clock.now, m.node, yarn.ContainerStatus{ID: m.container, State: yarn.ContainerComplete}))
+}
+
+// beat is one heartbeat to the ResourceManager and plans the next. Requests and answers get lost; the ledger repeats.
+func (m *master) beat() {
+	if m.done {
+		return
+	}
+	next := func() { m.w.after(100*time.Millisecond+m.w.upTo(time.Second), m.beat) }
+	request := m.ledger.Next(0)
+	if m.lostCall() {
+		next()
+		return
+	}
+	m.w.after(m.w.latency(), func() {
+		if m.done {
+			return
+		}
+		answer, actions, err := m.w.rm.Allocate(m.w.clock.now, m.attempt, request)
+		if err != nil {
+			panic("sim: " + err.Error())
+		}
+		m.w.do(actions)
+		if m.lostCall() {
+			next()
+			return
+		}
+		m.w.after(m.w.latency(), func() {
+			m.answered(answer)
+			next()
+		})
+	})
+}
+
+func (m *master) lostCall() bool { return m.w.sc.lossy > 0 && m.w.chance(m.w.sc.lossy) }
+
+func (m *master) answered(answer yarn.AllocateResponse) {
+	if m.done {
+		return
+	}
+	out, err := m.ledger.Answered(answer)
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	for _, c := range append(out.Granted, out.Surplus...) { // the machine must know what to do with more than it asked for
+		m.turn(membership.Granted{Role: m.job.Roles[c.AskID-1].Name, Container: c.ID, Node: c.Node})
+	}
+	for _, s := range append(out.Completed, out.Unknown...) {
+		m.repeatable(membership.Completed{Container: s.ID, Exit: s.ExitStatus, Diagnostics: s.Diagnostics})
+	}
+}

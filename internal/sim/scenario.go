@@ -1,0 +1,183 @@
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// scenario is what a seed decides before anything happens: the cluster, the jobs and the faults.
+type scenario struct {
+	nodes       int
+	nodeMiB     int64
+	onHeartbeat bool // the scheduler grants node by node, as a real one does
+	jobs        []job.Job
+	faults      []fault
+	lossy       int // one in so many calls to the ResourceManager is lost; 0: none
+	slow        int // one in so many localizations takes very long; 0: none
+	refusing    int // one in so many launches fails; 0: none
+	failing     int // one in so many programs ends badly; 0: none
+}
+
+// fault is something that goes wrong at a time.
+type fault struct {
+	at time.Duration
+	do func(*world)
+}
+
+// faultsEnd is when the last fault has been put in.
+const faultsEnd = 10 * time.Minute
+
+func draw(rng *rand.Rand) scenario {
+	sc := scenario{nodes: 2 + rng.IntN(4), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0}
+	crowded := rng.IntN(3) == 0 // every job needs more than half of the cluster
+	for range 1 + rng.IntN(3) {
+		tasks := 1 + rng.IntN(sc.nodes*5)
+		if crowded {
+			tasks = sc.nodes*4 + rng.IntN(sc.nodes*2)
+		}
+		sc.jobs = append(sc.jobs, drawJob(rng, tasks))
+	}
+	if rng.IntN(4) == 0 { // a quarter of the worlds is in good order: there every job must succeed
+		return sc
+	}
+	oneIn := func(n int) int { return []int{0, n, n * 5}[rng.IntN(3)] }
+	sc.lossy, sc.slow, sc.refusing, sc.failing = oneIn(4), oneIn(20), oneIn(20), oneIn(6)
+	kinds := []func(*world){
+		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).stopJob, (*world).grantSurplus,
+	}
+	for range rng.IntN(5) {
+		at := time.Duration(rng.Int64N(int64(3 * time.Minute)))
+		if rng.IntN(4) == 0 {
+			at = time.Duration(rng.Int64N(int64(faultsEnd)))
+		}
+		sc.faults = append(sc.faults, fault{at, kinds[rng.IntN(len(kinds))]})
+	}
+	return sc
+}
+
+// drawJob draws a job of so many tasks of 1 GiB. A node has room for seven of them, and for masters.
+func drawJob(rng *rand.Rand, tasks int) job.Job {
+	var roles []string
+	add := func(name string, n int) {
+		if n > 0 {
+			roles = append(roles, fmt.Sprintf("%s: {instances: %d, memory: 1GiB}", name, n))
+			tasks -= n
+		}
+	}
+	if tasks > 1 && rng.IntN(2) == 0 {
+		add(job.Chief, 1)
+	}
+	if tasks > 1 && rng.IntN(2) == 0 {
+		add(job.ParameterServer, 1+rng.IntN(min(2, tasks-1)))
+	}
+	if tasks > 1 && rng.IntN(4) == 0 {
+		add(job.Evaluator, 1)
+	}
+	add(job.Worker, tasks)
+	rng.Shuffle(len(roles), func(i, j int) { roles[i], roles[j] = roles[j], roles[i] })
+	text := fmt.Sprintf("command: x\nroles: {%s}\ngang: {timeout: %ds}\nstop: {grace: %ds}\n",
+		strings.Join(roles, ", "), 10+rng.IntN(290), 1+rng.IntN(20))
+	if rng.IntN(3) == 0 {
+		text += "success: all\n"
+	}
+	j, err := job.Parse("job.yaml", []byte(text), nil)
+	if err != nil {
+		panic("sim: a drawn job is not valid: " + err.Error())
+	}
+	return j
+}
+
+// someAgent is a random live agent; nil: there is none.
+func (w *world) someAgent() *agent {
+	var alive []*agent
+	for _, a := range w.agents {
+		if a.alive {
+			alive = append(alive, a)
+		}
+	}
+	if len(alive) == 0 {
+		return nil
+	}
+	return alive[w.rng.IntN(len(alive))]
+}
+
+// endContainer ends a container in one of the ways that YARN knows.
+func (w *world) endContainer() {
+	exits := []yarn.ExitStatus{yarn.ExitPreempted, yarn.ExitPMemExceeded, yarn.ExitDisksFailed, yarn.ExitKilledByRM, yarn.ExitInvalid, 137, 1, 0}
+	if a := w.someAgent(); a != nil {
+		exit := exits[w.rng.IntN(len(exits))]
+		if exit == yarn.ExitPMemExceeded {
+			a.m.audit.programFailed = true
+		} else {
+			a.m.audit.clusterFailed = true
+		}
+		a.end(exit)
+	}
+}
+
+// loseNode takes a node away, for a while. Nodes that masters are on, or may yet come to, are spared: a lost master is
+// another story.
+func (w *world) loseNode() {
+	i := w.rng.IntN(w.sc.nodes)
+	id := nodeID(i)
+	for _, m := range w.masters {
+		if m.node == id || !m.started {
+			return
+		}
+	}
+	if w.lost[id] {
+		return
+	}
+	w.lost[id] = true
+	for _, a := range w.agents {
+		if a.node == id && a.alive {
+			a.m.audit.clusterFailed = true
+			a.vanish()
+		}
+	}
+	w.after(w.upTo(time.Minute), func() { w.do(w.rm.DropNode(w.clock.now, id, yarn.NodeLost)) })
+	w.after(time.Minute+w.upTo(5*time.Minute), func() {
+		delete(w.lost, id)
+		w.do(w.rm.AddNode(w.clock.now, id, "", yarn.Resource{MemoryMiB: w.sc.nodeMiB, VCores: 64}))
+	})
+}
+
+// cutConnection ends an agent's connection. It comes back, soon enough or not.
+func (w *world) cutConnection() {
+	if a := w.someAgent(); a != nil && a.session != nil {
+		a.m.audit.clusterFailed = true
+		a.session.close(false)
+	}
+}
+
+// partition keeps an agent and its master apart, without either being told.
+func (w *world) partition() {
+	if a := w.someAgent(); a != nil {
+		a.m.audit.clusterFailed = true
+		a.apartUntil = w.clock.now.Add(w.upTo(time.Minute))
+		if a.session != nil {
+			a.session.silence()
+		}
+	}
+}
+
+// grantSurplus grants a container more than was asked for, past the ledger.
+func (w *world) grantSurplus() {
+	m := w.masters[w.rng.IntN(len(w.masters))]
+	if m.audit.generation > 0 { // a gang that forms would take it
+		id := yarn.ContainerID{Attempt: m.attempt, ID: 1 << 30}
+		m.turn(membership.Granted{Role: m.job.Roles[w.rng.IntN(len(m.job.Roles))].Name, Container: id, Node: m.node})
+	}
+}
+
+// stopJob kills a job from outside.
+func (w *world) stopJob() {
+	m := w.masters[w.rng.IntN(len(w.masters))]
+	m.stopRequested()
+}

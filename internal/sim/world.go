@@ -1,0 +1,199 @@
+// Package sim plays jobs in a world where everything that can go wrong does, as a seed decides.
+//
+// The deciding code in it is the real one: membership, the ledger and the embedded scheduler. Around it stand models: a
+// clock, a network that delays, drops and repeats, NodeManagers, agents and the user's programs. An auditor watches each
+// job and says which invariant was broken, if one was. One seed is one history: the same in every run.
+//
+// # Invariants, and the bugs that each was seen to catch
+//
+// The bugs are put in on purpose by TestEveryInvariantCatchesItsBug, which fails if one stays unseen.
+//
+//	generation     a generation is published once, and they only grow        publish twice; publish generation 0
+//	spec           one address per live task, of its newest incarnation      leave one out; a stale incarnation; another's address
+//	incarnation    a new container is a new incarnation, the old one's       launch as the first incarnation again; start one that
+//	               is no longer held; only the newest is started             was replaced; launch twice
+//	process        at most one running process per task and incarnation      an agent that starts whenever it is told
+//	grants         a grant is launched or released at once; at the end       keep a surplus container; end without giving back;
+//	               nothing is held and nothing is asked for                  leave the asks standing
+//	gang           an incomplete gang holds nothing past its timeout         sleep through deadlines; keep what was granted
+//	ends           once faults stop, the job ends                            do not hear that processes exit
+//	finish         Finish is last and exactly once                           finish twice; do more after it
+//	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
+//	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
+//	replay         the event log gives the same actions                      act on a count of steps that is not in the log
+//	snapshot       a restored machine acts the same                          forget the deadlines; forget the generation
+//	same           two runs of a seed are equal                              act on something that differs from run to run
+package sim
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"tfos/internal/membership"
+	"tfos/internal/miniyarn/sched"
+	"tfos/internal/yarn"
+)
+
+// Machine is what the simulation needs of membership.Machine. Tests put broken ones in its place.
+type Machine interface {
+	Step(now time.Time, ev membership.Event) []membership.Action
+	Wake() time.Time
+	Snapshot() ([]byte, error)
+}
+
+// Options put bugs in. The zero value has none.
+type Options struct {
+	Wrap            func(Machine) Machine                     // every machine, replayed and restored ones too
+	ForgetfulAgents bool                                      // agents start a process whenever they are told to
+	Restore         func([]byte) (*membership.Machine, error) // nil: membership.Restore
+}
+
+// Outcome is what became of a seed.
+type Outcome struct {
+	Violations []string // invariants that were broken; none: all held
+	Logs       [][]byte // each job's event log
+	Results    []membership.Result
+	Elapsed    time.Duration // of the world's time
+}
+
+// world is everything there is. Events happen one at a time, at their time.
+type world struct {
+	opts     Options
+	sc       scenario
+	rng      *rand.Rand
+	clock    clock
+	rm       *sched.Scheduler
+	masters  []*master
+	agents   []*agent // in the order they were launched; dead ones too
+	running  map[string]int
+	lost     map[yarn.NodeID]bool
+	problems []string
+}
+
+// epoch is when every world begins.
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// horizon is how long a world may take. The last fault is long over by then, and so are the longest program and the
+// longest patience.
+const horizon = 4 * time.Hour
+
+// Run plays one seed.
+func Run(seed uint64, opts Options) Outcome {
+	if opts.Wrap == nil {
+		opts.Wrap = func(m Machine) Machine { return m }
+	}
+	if opts.Restore == nil {
+		opts.Restore = membership.Restore
+	}
+	w := &world{opts: opts, rng: rand.New(rand.NewPCG(seed, 0)), clock: clock{now: epoch}, running: make(map[string]int), lost: make(map[yarn.NodeID]bool)}
+	w.sc = draw(w.rng)
+	w.build()
+	for w.clock.now.Before(epoch.Add(horizon)) && !w.over() && len(w.problems) == 0 && w.clock.step() {
+		for _, m := range w.masters {
+			m.audit.pass(w.clock.now)
+		}
+	}
+	return w.outcome()
+}
+
+func (w *world) outcome() Outcome {
+	out := Outcome{Violations: slices.Clone(w.problems), Elapsed: w.clock.now.Sub(epoch)}
+	for _, m := range w.masters {
+		m.audit.close(w.clock.now)
+		out.Violations = append(out.Violations, m.audit.broken...)
+		out.Logs = append(out.Logs, m.log.Bytes())
+		out.Results = append(out.Results, m.audit.result)
+		if v := m.replay(); v != "" {
+			out.Violations = append(out.Violations, v)
+		}
+	}
+	return out
+}
+
+// over reports whether all jobs have ended and nothing of them is left to happen.
+func (w *world) over() bool {
+	return !slices.ContainsFunc(w.masters, func(m *master) bool { return !m.done })
+}
+
+func (w *world) build() {
+	w.rm = sched.New(sched.Config{ClusterTimestamp: 1, OnHeartbeat: w.sc.onHeartbeat, MasterExpiry: horizon})
+	for i := range w.sc.nodes {
+		w.do(w.rm.AddNode(w.clock.now, nodeID(i), "", yarn.Resource{MemoryMiB: w.sc.nodeMiB, VCores: 64}))
+	}
+	if w.sc.onHeartbeat {
+		for i := range w.sc.nodes {
+			w.every(time.Second, func() { w.do(w.rm.NodeHeartbeat(w.clock.now, nodeID(i))) })
+		}
+	}
+	for i, j := range w.sc.jobs {
+		m := newMaster(w, i, j)
+		w.masters = append(w.masters, m)
+		w.after(w.upTo(10*time.Second), m.submit)
+	}
+	for _, f := range w.sc.faults {
+		w.after(f.at, func() { f.do(w) })
+	}
+}
+
+func nodeID(i int) yarn.NodeID { return yarn.NodeID{Host: fmt.Sprintf("n%d", i), Port: 1} }
+
+// do carries out what the scheduler decided.
+func (w *world) do(actions []sched.Action) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case sched.StartMaster:
+			for _, m := range w.masters {
+				if m.id == a.Attempt.Application {
+					m.node = a.Container.Node
+					w.after(w.upTo(2*time.Second), func() { m.start(a.Attempt, a.Container) })
+				}
+			}
+		case sched.StopContainer:
+			if g := w.agentIn(a.ID); g != nil {
+				w.after(w.upTo(time.Second), g.die)
+			}
+		case sched.EndApplication:
+			for _, g := range w.agents {
+				if g.m.id == a.ID {
+					g.die()
+				}
+			}
+		}
+	}
+}
+
+func (w *world) agentIn(c yarn.ContainerID) *agent {
+	i := slices.IndexFunc(w.agents, func(a *agent) bool { return a.container == c })
+	if i < 0 {
+		return nil
+	}
+	return w.agents[i]
+}
+
+// violated notes a broken invariant.
+func (w *world) violated(format string, args ...any) {
+	w.problems = append(w.problems, fmt.Sprintf(format, args...))
+}
+
+func (w *world) after(d time.Duration, f func()) { w.clock.at(w.clock.now.Add(d), f) }
+
+// every repeats f for as long as the world goes on.
+func (w *world) every(d time.Duration, f func()) {
+	w.after(w.upTo(d), func() { f(); w.every(d, f) })
+}
+
+// upTo is a random length of time.
+func (w *world) upTo(d time.Duration) time.Duration { return time.Duration(w.rng.Int64N(int64(d) + 1)) }
+
+// latency is how long a message takes: a little, now and then a lot.
+func (w *world) latency() time.Duration {
+	if w.chance(20) {
+		return w.upTo(2 * time.Second)
+	}
+	return w.upTo(20 * time.Millisecond)
+}
+
+// chance is true once in n times.
+func (w *world) chance(n int) bool { return w.rng.IntN(n) == 0 }
