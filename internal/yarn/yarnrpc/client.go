@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
-	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/hadoop/pb"
@@ -23,27 +21,6 @@ const (
 	masterProtocol     = "org.apache.hadoop.yarn.api.ApplicationMasterProtocolPB"
 	containersProtocol = "org.apache.hadoop.yarn.api.ContainerManagementProtocolPB"
 )
-
-// DialFunc opens a connection.
-type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
-
-// Options are what the clients have in common.
-type Options struct {
-	// Addrs are host:port of the ResourceManagers, of the client's port or of the scheduler's. Nodes needs none.
-	Addrs      []string
-	User       string   // who we are, where no token says it
-	Protection []string // hadoop.rpc.protection; none: authentication
-	Dial       DialFunc // nil: TCP
-	Timeout    time.Duration
-	Log        *zap.Logger
-}
-
-func (o Options) rpc(protocol string, tok func() (token.Token, bool)) rpc.Options {
-	return rpc.Options{
-		Protocol: protocol, Addrs: o.Addrs, User: o.User, Token: tok, Protection: o.Protection,
-		Dial: o.Dial, Timeout: o.Timeout, Log: o.Log,
-	}
-}
 
 // caller makes the calls of one protocol.
 type caller struct{ rpc *rpc.Client }
