@@ -1,0 +1,167 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/agent/port"
+	"tfos/internal/control"
+	"tfos/internal/job"
+)
+
+const (
+	// hurry is how long a program has to end when the agent is told to by a signal: a NodeManager sends SIGKILL 250 ms after
+	// SIGTERM (yarn.nodemanager.sleep-delay-before-sigkill.ms).
+	hurry = 200 * time.Millisecond
+	// defaultGrace is for a program whose Start did not say.
+	defaultGrace = 10 * time.Second
+	// logsWait bounds how long followers of the logs have to read their end.
+	logsWait = 2 * time.Second
+)
+
+// Agent runs one task in one container.
+type Agent struct {
+	o         Options
+	container string
+	task      job.Task
+	log       *zap.Logger
+	inbox     chan func(*owner) // unbuffered: whoever posts waits for the owner, or its end
+	ended     chan struct{}     // closed when the owner takes no more
+	link      *control.Link
+	logs      *logs
+	stop      chan struct{} // closed by Close
+	close     sync.Once
+}
+
+// New prepares an Agent. Run starts it.
+func New(o Options) (*Agent, error) {
+	s := o.Identity.Subject()
+	if s.Party != control.PartyAgent {
+		return nil, fmt.Errorf("the identity is %s, not an agent's", o.Identity)
+	}
+	if o.Runner == nil {
+		o.Runner = processes{}
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	a := &Agent{
+		o:         o,
+		container: s.Container.String(),
+		task:      s.Task,
+		log:       o.Logger.With(zap.Stringer("task", s.Task), zap.Stringer("container", s.Container)),
+		inbox:     make(chan func(*owner)),
+		ended:     make(chan struct{}),
+		stop:      make(chan struct{}),
+	}
+	a.logs = newLogs(o.LogDir)
+	return a, nil
+}
+
+// Close ends Run as the end of its context does. It does not wait, and may be called more than once.
+func (a *Agent) Close() { a.close.Do(func() { close(a.stop) }) }
+
+// Run joins the master and does what it says, until the master retires the agent (then it is nil), ctx ends or Close is called
+// (the program has a fifth of a second to end; then it is context.Canceled), the master refuses the agent, or there has been no
+// master for too long.
+func (a *Agent) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(ctx, a.Close)()
+	go func() {
+		select {
+		case <-a.stop:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+
+	held, err := port.Hold(port.ReusePort)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	listener := a.o.Listener
+	if listener == nil {
+		if listener, err = net.Listen("tcp", ":0"); err != nil {
+			return fmt.Errorf("serve logs: %w", err)
+		}
+	}
+	server, err := control.NewAgentServer(listener, a.o.Identity, a.logs, a.log)
+	if err != nil {
+		listener.Close()
+		return err
+	}
+	api, err := listenAPI(a.o.Dir)
+	if err != nil {
+		listener.Close()
+		return fmt.Errorf("serve the program: %w", err)
+	}
+	_, ours, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		return err
+	}
+	hello := control.Hello{
+		Container:   a.o.Identity.Subject().Container,
+		Task:        a.task,
+		Incarnation: a.o.Incarnation,
+		Agent:       net.JoinHostPort(a.o.Host, ours),
+		Address:     net.JoinHostPort(a.o.Host, strconv.Itoa(held.Number)),
+	}
+	a.link, err = control.NewLink(control.LinkOptions{
+		Identity: a.o.Identity,
+		Hello:    hello,
+		Handler:  commands{a},
+		Master:   a.o.Master,
+		Dialer:   a.o.Dialer,
+		Logger:   a.log,
+		Patience: a.o.Patience,
+	})
+	if err != nil {
+		return err
+	}
+	a.log.Info("agent started", zap.String("address", hello.Address), zap.String("agent", hello.Agent))
+
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Run(); err != nil {
+			a.log.Error("logs are not served", zap.Error(err))
+		}
+	})
+	serving.Go(func() { api.serve(a) })
+	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
+	linked := make(chan error, 1)
+	go func() { linked <- a.link.Run(linkCtx) }()
+
+	o := newOwner(a, hello, api.path)
+	err, linkOver := o.loop(ctx, linked)
+	close(a.ended)
+	unlink() // sends what was reported last
+	if !linkOver {
+		<-linked
+	}
+	a.logs.end()
+	server.Close(logsWait)
+	api.close()
+	serving.Wait()
+	o.releasePorts()
+	a.log.Info("agent ended", zap.NamedError("cause", err))
+	a.log.Sync()
+	return err
+}
+
+// post has the owner run f. It is dropped when the agent ends.
+func (a *Agent) post(f func(*owner)) bool {
+	select {
+	case a.inbox <- f:
+		return true
+	case <-a.ended:
+		return false
+	}
+}

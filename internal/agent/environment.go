@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"tfos/internal/control"
+	"tfos/internal/hadoop/token"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+)
+
+// What a NodeManager tells the processes of a container (org.apache.hadoop.yarn.api.ApplicationConstants.Environment).
+const (
+	envTokens    = "HADOOP_TOKEN_FILE_LOCATION"
+	envContainer = "CONTAINER_ID"
+	envNodeHost  = "NM_HOST"
+	envLogDirs   = "LOG_DIRS"
+)
+
+// FromEnvironment reads the options of an agent from the environment of its container, as getenv has it, and from the credentials
+// file that this names. The Logger is left to the caller.
+func FromEnvironment(getenv func(string) string) (Options, error) {
+	var missing []string
+	get := func(name string) string {
+		v := getenv(name)
+		if v == "" {
+			missing = append(missing, name)
+		}
+		return v
+	}
+	master, task, incarnation, tokens := get(launch.EnvMaster), get(launch.EnvTask), get(launch.EnvIncarnation), get(envTokens)
+	logs, container := get(envLogDirs), get(envContainer)
+	if missing != nil {
+		return Options{}, fmt.Errorf("the environment lacks %s: tfos-agent is started by tfos-am, in a container", strings.Join(missing, ", "))
+	}
+	id, err := identity(tokens)
+	if err != nil {
+		return Options{}, err
+	}
+	if s := id.Subject(); s.Party != control.PartyAgent || s.Container.String() != container || s.Task.String() != task {
+		return Options{}, fmt.Errorf("the credentials are for %s, the container is %s of %s", s, container, task)
+	}
+	first, err := strconv.Atoi(incarnation)
+	if err != nil {
+		return Options{}, fmt.Errorf("%s: %w", launch.EnvIncarnation, err)
+	}
+	dir, err := os.Getwd()
+	if err != nil {
+		return Options{}, err
+	}
+	host := getenv(envNodeHost)
+	if host == "" {
+		if host, err = os.Hostname(); err != nil {
+			return Options{}, fmt.Errorf("neither %s nor a host name is known: %w", envNodeHost, err)
+		}
+	}
+	logDir, _, _ := strings.Cut(logs, ",")
+	return Options{
+		Identity:    id,
+		Incarnation: job.Incarnation(first),
+		Host:        host,
+		Dir:         dir,
+		LogDir:      logDir,
+		Env:         os.Environ(),
+		Master:      func(context.Context) (string, error) { return master, nil },
+	}, nil
+}
+
+// identity finds the agent's identity in a credentials file.
+func identity(file string) (control.Identity, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return control.Identity{}, fmt.Errorf("read the credentials: %w", err)
+	}
+	credentials, err := token.Decode(b)
+	if err != nil {
+		return control.Identity{}, fmt.Errorf("read the credentials in %s: %w", file, err)
+	}
+	secret, ok := credentials.Secret(launch.SecretIdentity)
+	if !ok {
+		return control.Identity{}, errors.New("the credentials hold no " + launch.SecretIdentity)
+	}
+	return control.ParseIdentity(secret)
+}
+
+// NewLogger writes to agent.log in a log directory, one line an entry. An empty level is info.
+func NewLogger(dir, level string) (*zap.Logger, error) {
+	l := zapcore.InfoLevel
+	if level != "" {
+		var err error
+		if l, err = zapcore.ParseLevel(level); err != nil {
+			return nil, fmt.Errorf("%s: %w", launch.EnvLogLevel, err)
+		}
+	}
+	f, err := os.OpenFile(logFile(dir, control.AgentLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return nil, fmt.Errorf("open the agent's log: %w", err)
+	}
+	c := zap.NewProductionEncoderConfig()
+	c.EncodeTime = zapcore.ISO8601TimeEncoder
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(c), f, l)), nil
+}

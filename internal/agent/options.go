@@ -1,0 +1,60 @@
+package agent
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/supervise"
+)
+
+// Options are what an Agent needs. FromEnvironment makes those of an agent in a container.
+type Options struct {
+	Identity    control.Identity // its certificate names the container and the task
+	Incarnation job.Incarnation  // the task's first in this container
+	Host        string           // name by which others reach this node
+	Dir         string           // the container's directory, where the program runs
+	LogDir      string           // where stdout, stderr and agent.log are
+	Env         []string         // what the program gets besides the master's
+	Runner      Runner           // runs the program; nil: a process
+	Logger      *zap.Logger
+
+	// Master tells where the current master listens.
+	Master func(ctx context.Context) (string, error)
+	Dialer control.Dialer // nil: TCP
+	// Listener is where the agent serves; nil: any port of this node. The Agent closes it.
+	Listener net.Listener
+	Patience time.Duration // how long to be without a master before ending; 0: control's default
+}
+
+// Runner starts programs. A command that cannot be found may be an error or an Exit with a Reason.
+type Runner interface {
+	Start(s supervise.Spec) (Program, error)
+}
+
+// Program is one that was started.
+type Program interface {
+	PID() int
+	// Stop asks it to end: SIGTERM, and SIGKILL after grace. A further Stop can bring that forward.
+	Stop(grace time.Duration)
+	// Done is closed when it has ended, with everything that it started.
+	Done() <-chan struct{}
+	// Exit is how it ended, once Done is closed.
+	Exit() supervise.Exit
+}
+
+// processes runs programs as processes. An agent has no other children, so it inherits what a lost guard leaves.
+type processes struct{}
+
+func (processes) Start(s supervise.Spec) (Program, error) {
+	s.Adopt = true
+	p, err := supervise.Start(s)
+	if err != nil {
+		return nil, err
+	}
+	return p, nil
+}

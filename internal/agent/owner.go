@@ -1,0 +1,269 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"tfos/internal/agent/port"
+	"tfos/internal/agent/step"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/supervise"
+)
+
+// reportEvery is the least time between two reports of progress to the master.
+const reportEvery = time.Second
+
+// owner knows where the task stands. Only its loop touches it.
+type owner struct {
+	a           *Agent
+	hello       control.Hello
+	api         string          // path of the program's socket
+	incarnation job.Incarnation // the newest that was started, or the container's first
+	generation  job.Generation  // of the newest cluster_spec
+
+	program   Program // nil: none runs
+	tap       *tap    // of program
+	grace     time.Duration
+	started   bool           // a process of incarnation was started, whether it still runs or not
+	next      *control.Start // to be started once program has ended; nil: none
+	withdrawn bool           // next was stopped before it started
+	retiring  bool
+	tensor    *port.Port    // kept for a TensorBoard; nil: none
+	progress  step.Progress // newest
+	told      step.Progress // last reported
+	announced bool          // the program reports its steps itself: what it prints counts no more
+}
+
+func newOwner(a *Agent, hello control.Hello, api string) *owner {
+	return &owner{a: a, hello: hello, api: api, incarnation: a.o.Incarnation, grace: defaultGrace}
+}
+
+// loop runs until the agent is to end, and then until the program has. It reports whether the link had ended by itself.
+func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkOver bool) {
+	tick := time.NewTicker(reportEvery)
+	defer tick.Stop()
+	done := ctx.Done()
+	for {
+		if o.program == nil && (o.retiring || err != nil) {
+			return err, linkOver
+		}
+		var exited <-chan struct{}
+		if o.program != nil {
+			exited = o.program.Done()
+		}
+		select {
+		case f := <-o.a.inbox:
+			f(o)
+		case <-exited:
+			o.exited()
+		case <-tick.C:
+			o.report()
+		case <-done:
+			done = nil
+			o.a.log.Info("told to end at once")
+			if !o.retiring && err == nil {
+				err = ctx.Err()
+			}
+			o.end(min(o.grace, hurry))
+		case cause := <-linked:
+			linked, linkOver = nil, true
+			if err == nil && !o.retiring {
+				err = cause
+				o.end(o.grace)
+			}
+		}
+	}
+}
+
+// end stops the program for good.
+func (o *owner) end(grace time.Duration) {
+	o.next = nil
+	if o.program != nil {
+		o.program.Stop(grace)
+	}
+}
+
+// start is the master's order. It is late if a newer incarnation was started, and done if this one was.
+func (o *owner) start(c control.Start) {
+	log := o.a.log.With(zap.Int("incarnation", int(c.Incarnation)))
+	newest := o.incarnation
+	if o.next != nil {
+		newest = o.next.Incarnation
+	}
+	switch {
+	case o.retiring:
+		log.Info("start ignored: retiring")
+	case c.Incarnation < newest:
+		log.Warn("start refused: it is of an old incarnation", zap.Int("newest", int(newest)))
+	case c.Incarnation == newest && (o.started || o.next != nil):
+		log.Debug("start ignored: it was done")
+	case o.program != nil:
+		o.next = &c
+		o.program.Stop(o.grace)
+	default:
+		o.run(c)
+	}
+}
+
+// run starts the program of one incarnation.
+func (o *owner) run(c control.Start) {
+	o.incarnation, o.started, o.next = c.Incarnation, true, nil
+	o.progress, o.told, o.announced = step.Progress{}, step.Progress{}, false
+	if o.grace = c.Grace; o.grace <= 0 {
+		o.grace = defaultGrace
+	}
+	log := o.a.log.With(zap.Int("incarnation", int(c.Incarnation)), zap.Int("generation", int(c.Generation)))
+	fail := func(err error) {
+		log.Error("program not started", zap.Error(err))
+		o.a.link.Exited(control.Exited{Incarnation: c.Incarnation, Code: 127, Reason: err.Error()})
+	}
+	if c.TensorBoard && o.tensor == nil {
+		var err error
+		if o.tensor, err = port.Hold(port.ReuseAddr); err != nil {
+			fail(err)
+			return
+		}
+	}
+	stdout, stderr := logFile(o.a.o.LogDir, control.Stdout), logFile(o.a.o.LogDir, control.Stderr)
+	t := newTap(stdout, stderr) // from where they end now
+	p, err := o.a.o.Runner.Start(supervise.Spec{Command: c.Command, Dir: o.a.o.Dir, Env: o.env(c), Stdout: stdout, Stderr: stderr})
+	if err != nil {
+		fail(err)
+		return
+	}
+	o.program, o.tap = p, t
+	log.Info("program started", zap.Int("pid", p.PID()))
+	s := control.Started{Incarnation: c.Incarnation, PID: p.PID()}
+	if o.tensor != nil {
+		s.TensorBoard = net.JoinHostPort(o.a.o.Host, strconv.Itoa(o.tensor.Number))
+	}
+	o.a.link.Started(s)
+}
+
+// env is the container's environment, then the master's, then what only the agent knows.
+func (o *owner) env(c control.Start) []string {
+	env := make(map[string]string)
+	for _, kv := range o.a.o.Env {
+		if name, value, ok := strings.Cut(kv, "="); ok {
+			env[name] = value
+		}
+	}
+	maps.Copy(env, c.Env)
+	env["TFOS_AGENT"] = o.api
+	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
+	env["TF_GRPC_REUSE_PORT"] = "true" // else TensorFlow could not bind the port that is held for it
+	if o.tensor != nil {
+		n := strconv.Itoa(o.tensor.Number)
+		env["TB_PORT"], env["TENSORBOARD_PORT"] = n, n
+	}
+	list := make([]string, 0, len(env))
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	return list
+}
+
+// exited reports the program's end, and starts what was waiting for it.
+func (o *owner) exited() {
+	o.report()
+	x := o.program.Exit()
+	o.program, o.tap = nil, nil
+	o.a.log.Info("program ended", zap.Int("incarnation", int(o.incarnation)), zap.Int("code", x.Code), zap.String("signal", x.Signal),
+		zap.Bool("oom", x.OOM), zap.Bool("stopped", x.Stopped), zap.String("reason", x.Reason))
+	if x.Left > 0 {
+		o.a.log.Error("processes of the program do not die", zap.Int("left", x.Left))
+	}
+	o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stderr: x.Stderr})
+	switch next := o.next; {
+	case next == nil:
+	case o.withdrawn:
+		o.incarnation, o.started, o.next, o.withdrawn = next.Incarnation, true, nil, false
+		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM"})
+	default:
+		o.run(*next)
+	}
+}
+
+// stopProgram is the master's order for one incarnation. For any but the current one it is late.
+func (o *owner) stopProgram(c control.Stop) {
+	switch {
+	case o.next != nil && c.Incarnation == o.next.Incarnation:
+		o.a.log.Info("start withdrawn", zap.Int("incarnation", int(c.Incarnation)))
+		o.withdrawn = true
+	case o.program != nil && c.Incarnation == o.incarnation:
+		o.a.log.Info("program told to stop", zap.Int("incarnation", int(c.Incarnation)), zap.Duration("grace", c.Grace))
+		o.program.Stop(c.Grace)
+	default:
+		o.a.log.Debug("stop ignored: no such program", zap.Int("incarnation", int(c.Incarnation)))
+	}
+}
+
+func (o *owner) retire(c control.Retire) {
+	o.a.log.Info("retired", zap.String("reason", c.Reason), zap.Duration("grace", c.Grace))
+	o.retiring = true
+	o.end(c.Grace)
+}
+
+func (o *owner) spec(s membership.Spec) {
+	if s.Generation > o.generation {
+		o.generation = s.Generation
+		o.a.link.Generation(s.Generation)
+	}
+}
+
+// announce is a step that the program reported itself.
+func (o *owner) announce(p step.Progress) error {
+	if o.program == nil {
+		return errors.New("no program runs")
+	}
+	o.announced, o.progress = true, p
+	return nil
+}
+
+// report reads what the program printed, and tells the master of a new step.
+func (o *owner) report() {
+	if o.tap != nil {
+		if p, ok := o.tap.read(); ok && !o.announced {
+			o.progress = p
+		}
+	}
+	if o.progress != o.told {
+		o.told = o.progress
+		o.a.link.Progress(control.Progress{Incarnation: o.incarnation, Step: o.progress.Step, Steps: o.progress.Steps})
+	}
+}
+
+// describe is who the program is, for the program.
+func (o *owner) describe() description {
+	return description{
+		Task: o.a.task.String(), Role: o.a.task.Role, Index: o.a.task.Index, Incarnation: o.incarnation, Generation: o.generation,
+		Container: o.a.container, Address: o.hello.Address, Step: o.progress.Step, Steps: o.progress.Steps,
+	}
+}
+
+func (o *owner) releasePorts() {
+	if o.tensor != nil {
+		o.tensor.Close()
+	}
+}
+
+// commands hands the master's orders to the owner.
+type commands struct{ a *Agent }
+
+func (c commands) Spec(s membership.Spec) { c.a.post(func(o *owner) { o.spec(s) }) }
+func (c commands) Start(s control.Start)  { c.a.post(func(o *owner) { o.start(s) }) }
+func (c commands) Stop(s control.Stop)    { c.a.post(func(o *owner) { o.stopProgram(s) }) }
+func (c commands) Retire(r control.Retire) {
+	c.a.post(func(o *owner) { o.retire(r) })
+}
