@@ -1,0 +1,391 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/control"
+	"tfos/internal/hadoop/token"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/supervise/guard"
+	"tfos/internal/yarn"
+)
+
+// patience bounds every wait. It passes only when something is broken.
+const patience = 30 * time.Second
+
+// binary is the agent as it is shipped.
+var binary string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "tfos-agent-test")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		binary = filepath.Join(dir, "tfos-agent")
+		build := exec.Command("go", "build", "-trimpath", "-tags", "grpcnotrace", "-ldflags", "-s -w", "-o", binary, ".")
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// master collects what the agent says.
+type master struct {
+	sessions chan *control.Session
+	hellos   chan control.Hello
+	started  chan control.Started
+	exited   chan control.Exited
+	progress chan control.Progress
+	left     chan control.Departure
+}
+
+func (m *master) Joined(s *control.Session, h control.Hello)      { m.sessions <- s; m.hellos <- h }
+func (m *master) Started(_ *control.Session, e control.Started)   { m.started <- e }
+func (m *master) Exited(_ *control.Session, e control.Exited)     { m.exited <- e }
+func (m *master) Progress(_ *control.Session, p control.Progress) { m.progress <- p }
+func (m *master) Left(_ *control.Session, why control.Departure)  { m.left <- why }
+func (m *master) StopJob(string)                                  {}
+
+// world is a master and one container.
+type world struct {
+	t         *testing.T
+	authority *control.Authority
+	dir, logs string
+	cmd       *exec.Cmd
+	stderr    bytes.Buffer
+	done      chan struct{}
+	*master
+}
+
+var subject = control.Subject{
+	Party: control.PartyAgent,
+	Task:  job.Task{Role: "worker", Index: 1},
+	Container: yarn.ContainerID{
+		Attempt: yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1700000000000, Sequence: 1}, Attempt: 1}, ID: 2,
+	},
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	authority, err := control.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, err := authority.Issue(control.Subject{Party: control.PartyMaster})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, authority: authority, dir: t.TempDir(), logs: t.TempDir(), done: make(chan struct{}), master: &master{
+		sessions: make(chan *control.Session, 8), hellos: make(chan control.Hello, 8), started: make(chan control.Started, 8),
+		exited: make(chan control.Exited, 8), progress: make(chan control.Progress, 64), left: make(chan control.Departure, 8),
+	}}
+	m, err := control.NewMaster(control.MasterOptions{Listener: l, Identity: id, Handler: w.master, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- m.Run(context.Background()) }()
+	t.Cleanup(func() {
+		m.Close()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	})
+	w.start(l.Addr().String())
+	return w
+}
+
+// start runs the agent as a NodeManager does: in a session of its own, with the container's environment.
+func (w *world) start(address string) {
+	w.t.Helper()
+	id, err := w.authority.Issue(subject)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	pem, err := id.PEM()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var credentials token.Credentials
+	credentials.AddSecret(launch.SecretIdentity, pem)
+	file := filepath.Join(w.dir, "container_tokens")
+	if err := os.WriteFile(file, credentials.Encode(), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.cmd = exec.Command(binary)
+	w.cmd.Dir = w.dir
+	w.cmd.Stderr = &w.stderr
+	w.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	w.cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "LOG_DIRS=" + w.logs + ",/nowhere", "NM_HOST=127.0.0.1", "CONTAINER_ID=" + subject.Container.String(),
+		"HADOOP_TOKEN_FILE_LOCATION=" + file, launch.EnvMaster + "=" + address, launch.EnvTask + "=" + subject.Task.String(), launch.EnvIncarnation + "=1",
+		launch.EnvLogLevel + "=debug",
+	}
+	if err := w.cmd.Start(); err != nil {
+		w.t.Fatal(err)
+	}
+	go func() { defer close(w.done); w.cmd.Wait() }()
+	w.t.Cleanup(func() { w.cmd.Process.Kill(); <-w.done })
+}
+
+// code waits for the agent's end.
+func (w *world) code() int {
+	w.t.Helper()
+	select {
+	case <-w.done:
+	case <-time.After(patience):
+		w.t.Fatal("the agent does not end")
+	}
+	if w.t.Failed() {
+		w.t.Logf("agent's stderr: %s", w.stderr.Bytes())
+	}
+	return w.cmd.ProcessState.ExitCode()
+}
+
+func next[T any](t *testing.T, c <-chan T, what string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("no %s", what)
+		panic("unreachable")
+	}
+}
+
+// vmHWM is the most memory that a process has had resident, in KiB.
+func vmHWM(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+			n, err := strconv.Atoi(strings.Fields(v)[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+	}
+	t.Fatal("no VmHWM")
+	return 0
+}
+
+// parent is a process's parent.
+func parent(t *testing.T, pid int) int {
+	t.Helper()
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	n, err := strconv.Atoi(f[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func TestATaskFromHelloToRetire(t *testing.T) {
+	w := newWorld(t)
+	s, hello := next(t, w.sessions, "session"), next(t, w.hellos, "hello")
+	if hello.Container != subject.Container || hello.Task != subject.Task || hello.Incarnation != 1 || hello.Running != nil || hello.Exited != nil {
+		t.Errorf("hello: %+v", hello)
+	}
+	s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{{Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
+	s.Start(control.Start{
+		Incarnation: 1, Generation: 1, TensorBoard: true, Grace: time.Minute, Env: map[string]string{"TF_CONFIG": `{"a": "$b"}`},
+		// The program shows what it was given, is asked for nothing else until it is told to end, and ends well.
+		Command: `echo "$TF_CONFIG"; echo "$TFOS_AGENT" >socket; echo $TB_PORT $TF_GRPC_REUSE_PORT; echo step 7/9; trap 'echo saved >&2; exit 3' TERM; mkfifo f; echo up; read -r _ <f`,
+	})
+	started := next(t, w.started, "start")
+	if started.Incarnation != 1 || started.PID == 0 || started.TensorBoard == "" {
+		t.Errorf("started: %+v", started)
+	}
+
+	// A client follows the output.
+	id, err := w.authority.Issue(control.Subject{Party: control.PartyClient})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := control.DialAgent(hello.Agent, id, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	up, followed := make(chan struct{}, 1), make(chan string, 1)
+	go func() {
+		var all strings.Builder
+		err := c.Logs(t.Context(), control.LogsRequest{Stream: control.Stdout, Follow: true}, func(c control.LogChunk) error {
+			all.Write(c.Data)
+			if strings.Contains(all.String(), "up\n") {
+				select {
+				case up <- struct{}{}:
+				default:
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		followed <- all.String()
+	}()
+	next(t, up, "output of the program")
+
+	if p := next(t, w.progress, "progress"); p != (control.Progress{Incarnation: 1, Step: 7, Steps: 9}) {
+		t.Errorf("progress: %+v", p)
+	}
+	socket, err := os.ReadFile(filepath.Join(w.dir, "socket"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, strings.TrimSpace(string(socket)), hello)
+	if p := next(t, w.progress, "progress"); p != (control.Progress{Incarnation: 1, Step: 8, Steps: 9}) {
+		t.Errorf("progress: %+v", p)
+	}
+
+	agent, g := vmHWM(t, w.cmd.Process.Pid), vmHWM(t, parent(t, started.PID))
+	t.Logf("most resident memory: agent %d KiB, guard %d KiB", agent, g)
+	if limit := 20 << 10; agent > limit {
+		t.Errorf("the agent took %d KiB, want at most %d", agent, limit)
+	}
+
+	s.Stop(control.Stop{Incarnation: 1, Grace: time.Minute})
+	if e := next(t, w.exited, "exit"); e.Incarnation != 1 || e.Code != 3 || e.Signal != "" || len(e.Stderr) != 1 || e.Stderr[0] != "saved" {
+		t.Errorf("exited: %+v", e)
+	}
+	s.Retire(control.Retire{Reason: "done"})
+	if code := w.code(); code != 0 {
+		t.Errorf("agent's exit code: %d, want 0; stderr: %s", code, &w.stderr)
+	}
+	_, tb, _ := net.SplitHostPort(started.TensorBoard)
+	if got, want := next(t, followed, "end of the log"), "{\"a\": \"$b\"}\n"+tb+" true\nstep 7/9\nup\n"; got != want {
+		t.Errorf("stdout:\n%s\nwant:\n%s", got, want)
+	}
+	showsNoKey(t, w)
+}
+
+// report does what a program does with its socket.
+func report(t *testing.T, socket string, hello control.Hello) {
+	t.Helper()
+	h := http.Client{Timeout: patience, Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", socket)
+	}}}
+	defer h.CloseIdleConnections()
+	r, err := h.Get("http://agent/v1/task")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Body.Close()
+	var d map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	if d["task"] != "worker/1" || d["incarnation"] != 1.0 || d["generation"] != 1.0 || d["address"] != hello.Address {
+		t.Errorf("task: %v", d)
+	}
+	for body, want := range map[string]int{`{"step": 8, "steps": 9}`: 204, `{}`: 400, `{"step": -1}`: 400, `step 8`: 400, strings.Repeat(" ", 5000): 400} {
+		r, err := h.Post("http://agent/v1/step", "application/json", strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Body.Close()
+		if r.StatusCode != want {
+			t.Errorf("POST /v1/step %.30s: %d, want %d", body, r.StatusCode, want)
+		}
+	}
+}
+
+// showsNoKey looks for the private key where it must not be.
+func showsNoKey(t *testing.T, w *world) {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(w.logs, control.AgentLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(b) == 0 || bytes.Contains(b, []byte("PRIVATE KEY")) {
+		t.Errorf("agent.log: %s", b)
+	}
+}
+
+func TestACommandThatDoesNotExist(t *testing.T) {
+	w := newWorld(t)
+	s := next(t, w.sessions, "session")
+	s.Start(control.Start{Incarnation: 1, Command: "trian.py"})
+	next(t, w.started, "start")
+	if e := next(t, w.exited, "exit"); e.Code != 127 || e.Reason != "command not found: trian.py" {
+		t.Errorf("exited: %+v", e)
+	}
+	s.Retire(control.Retire{})
+	if code := w.code(); code != 0 {
+		t.Errorf("agent's exit code: %d", code)
+	}
+}
+
+// TestTermEndsTheProgram: what a NodeManager does first when it ends a container.
+func TestTermEndsTheProgram(t *testing.T) {
+	w := newWorld(t)
+	s := next(t, w.sessions, "session")
+	s.Start(control.Start{Incarnation: 1, Grace: time.Hour, Command: `trap '' TERM; exec sleep 1000000`})
+	pid := next(t, w.started, "start").PID
+	if err := syscall.Kill(-w.cmd.Process.Pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	// It ignored SIGTERM, perhaps because it was not yet that far: either way it ends, and the master hears of it.
+	if e := next(t, w.exited, "exit"); e.Code < 128 {
+		t.Errorf("exited: %+v", e)
+	}
+	if code := w.code(); code != exitTerminated {
+		t.Errorf("agent's exit code: %d, want %d", code, exitTerminated)
+	}
+	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+		t.Errorf("the program after the agent's end: %v", err)
+	}
+}
+
+func TestWithoutAContainer(t *testing.T) {
+	cmd := exec.Command(binary)
+	cmd.Env = []string{"PATH=/bin"}
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(out), "lacks TFOS_MASTER") {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd = exec.Command(binary, guard.Command)
+	if out, err := cmd.CombinedOutput(); err == nil {
+		t.Errorf("a guard without a program: %s", out)
+	}
+	out, err = exec.Command(binary, "--version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "tfos-agent ") {
+		t.Errorf("--version: %s, %v", out, err)
+	}
+}
