@@ -93,9 +93,13 @@ type Cluster struct {
 	User string
 	Home string // the directory on FS under which tfos keeps its files
 	Conf []byte // the Hadoop configuration, merged: what the master is given
+	// Where is the ResourceManager's address, for messages.
+	Where string
 
 	// Token is what the job's processes show to FS to act in the user's name; zero: FS wants none. Nil: the same.
 	Token func(ctx context.Context) (token.Token, error)
+	// Collects says that the cluster collects the logs of ended containers, which takes it a few seconds.
+	Collects bool
 	// Local says that the cluster lives in a process of this machine.
 	Local bool
 
@@ -127,7 +131,7 @@ func (c *Cluster) report(ctx context.Context, id yarn.ApplicationID) (yarn.Repor
 		return r, exit.Errorf(exit.Usage, "%s: the cluster knows no such application: %w", id, err).
 			Try("%s shows the jobs it knows", c.command("list"))
 	case err != nil:
-		return r, unreachable("ask for "+id.String(), err)
+		return r, c.unreachable("ask for "+id.String(), err)
 	case r.Type != launch.ApplicationType:
 		return r, exit.Errorf(exit.Usage, "%s (%s) is an application of type %s, not a tfos job", id, r.Name, r.Type)
 	}
@@ -143,16 +147,16 @@ func (c *Cluster) command(rest string) string {
 }
 
 // unreachable is an error of the ResourceManager's, whatever it was about.
-func unreachable(doing string, err error) error {
+func (c *Cluster) unreachable(doing string, err error) error {
 	var known *exit.Error
 	if errors.As(err, &known) {
 		return err
 	}
 	if errors.Is(err, yarn.ErrUnauthorized) {
-		return exit.Errorf(exit.Refused, "%s: the ResourceManager lets you not: %w", doing, err)
+		return exit.Errorf(exit.Refused, "%s: the ResourceManager at %s does not let %s: %w", doing, c.Where, c.User, err)
 	}
-	return exit.Errorf(exit.Infrastructure, "%s: %w", doing, err).
-		Try("is the ResourceManager running, and yarn.resourcemanager.address in yarn-site.xml right?")
+	return exit.Errorf(exit.Infrastructure, "%s: no answer from the ResourceManager at %s: %w", doing, c.Where, err).
+		Try("is it running, and is yarn.resourcemanager.address in yarn-site.xml right?")
 }
 
 // readFile reads a small file of FS whole.

@@ -77,7 +77,7 @@ func newWorld(t *testing.T) *world {
 }
 
 func (w *world) cluster() *Cluster {
-	return &Cluster{RM: w, FS: w.fs, Peers: w, Logs: w, Log: zap.NewNop(), User: "ann", Home: "/user/ann", Conf: []byte("<configuration/>")}
+	return &Cluster{RM: w, FS: w.fs, Peers: w, Logs: w, Log: zap.NewNop(), User: "ann", Home: "/user/ann", Where: "rm:8032", Collects: true, Conf: []byte("<configuration/>")}
 }
 
 var anID = yarn.ApplicationID{ClusterTimestamp: 1700000000000, Sequence: 7}

@@ -135,7 +135,7 @@ func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
 	}
 	reports, err := c.RM.Applications(ctx, q)
 	if err != nil {
-		return nil, unreachable("ask for the list of jobs", err)
+		return nil, c.unreachable("ask for the list of jobs", err)
 	}
 	slices.SortFunc(reports, func(a, b yarn.Report) int {
 		return -cmp.Or(cmp.Compare(a.ID.ClusterTimestamp, b.ID.ClusterTimestamp), cmp.Compare(a.ID.Sequence, b.ID.Sequence))

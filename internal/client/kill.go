@@ -46,7 +46,7 @@ func (c *Cluster) Kill(ctx context.Context, id yarn.ApplicationID, reason string
 	call, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	if err := c.RM.Kill(call, id, reason); err != nil {
-		return unreachable("kill "+id.String(), err)
+		return c.unreachable("kill "+id.String(), err)
 	}
 	if _, ended := c.awaitEnd(ctx, id, killPatience); !ended {
 		return exit.Errorf(exit.Infrastructure, "%s: the ResourceManager was told to kill it, but has not within %v", id, killPatience).

@@ -168,7 +168,7 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, container, stream 
 	}
 	for {
 		err := c.Logs.Read(ctx, LogFile{Application: r.ID, User: r.User, Container: container, Stream: stream}, 0, write)
-		collecting := !c.Local && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
+		collecting := c.Collects && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !collecting {
 			return err
 		}
@@ -185,7 +185,7 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, container, stream 
 func (c *Cluster) copyMaster(ctx context.Context, r yarn.Report, o LogsOptions, out io.Writer) error {
 	attempts, err := c.RM.Attempts(ctx, r.ID)
 	if err != nil {
-		return unreachable("ask for the attempts of "+r.ID.String(), err)
+		return c.unreachable("ask for the attempts of "+r.ID.String(), err)
 	}
 	v := status.View{ID: r.ID.String()}
 	for _, a := range attempts {

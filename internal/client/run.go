@@ -28,7 +28,7 @@ func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) err
 	ui.Note(fmt.Sprintf("%s submitted: %s", s.ID, s.Job.Name))
 	outcome, err := c.Follow(ctx, s, ui)
 	switch {
-	case err != nil && ctx.Err() != nil:
+	case errors.Is(err, ErrInterrupted):
 		return c.leave(ctx, s, ui, o)
 	case err != nil:
 		return err

@@ -169,8 +169,8 @@ func TestRefusals(t *testing.T) {
 		{name: "unknown GPU", job: func(j *job.Job) { j.Roles[1].GPUs = 1 }, code: exit.Refused, says: `does not count "yarn.io/gpu"`},
 		{name: "more than the cluster has", job: func(j *job.Job) { j.Roles[1].Instances = 40 }, code: exit.Refused, says: "holds only 16"},
 		{name: "unknown label", job: func(j *job.Job) { j.Roles[1].NodeLabel = "gpu" }, code: exit.Refused, says: `no running node has the label "gpu"`},
-		{name: "ResourceManager gone", world: func(w *world) { w.down = errors.New("rm:8032: connection refused") }, code: exit.Infrastructure, says: "rm:8032: connection refused\n  is the ResourceManager running"},
-		{name: "not ours to use", world: func(w *world) { w.down = fmt.Errorf("x: %w", yarn.ErrUnauthorized) }, code: exit.Refused, says: "lets you not"},
+		{name: "ResourceManager gone", world: func(w *world) { w.down = errors.New("connection refused") }, code: exit.Infrastructure, says: "no answer from the ResourceManager at rm:8032: connection refused\n  is it running"},
+		{name: "not ours to use", world: func(w *world) { w.down = fmt.Errorf("x: %w", yarn.ErrUnauthorized) }, code: exit.Refused, says: "the ResourceManager at rm:8032 does not let ann"},
 		{name: "rejected after all", world: func(w *world) {
 			w.verdict = func(r *yarn.Report) {
 				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "queue is full of applications\n\tat java…"

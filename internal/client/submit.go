@@ -121,24 +121,24 @@ func (c *Cluster) check(ctx context.Context, j job.Job) (id yarn.ApplicationID, 
 	defer cancel()
 	app, err := c.RM.NewApplication(ctx)
 	if err != nil {
-		return id, unreachable("ask the ResourceManager for an application", err)
+		return id, c.unreachable("ask the ResourceManager for an application", err)
 	}
 	facts := preflight.Facts{Max: app.Max}
 	if facts.Queue, err = c.RM.Queue(ctx, j.Queue); err != nil {
 		return id, c.queueError(ctx, j.Queue, err)
 	}
 	if facts.Nodes, err = c.RM.Nodes(ctx); err != nil {
-		return id, unreachable("ask the ResourceManager for its nodes", err)
+		return id, c.unreachable("ask the ResourceManager for its nodes", err)
 	}
 	if facts.Types, err = c.RM.ResourceTypes(ctx); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
-		return id, unreachable("ask the ResourceManager what it counts", err)
+		return id, c.unreachable("ask the ResourceManager what it counts", err)
 	}
 	return app.ID, preflight.Check(&j, facts)
 }
 
 func (c *Cluster) queueError(ctx context.Context, queue string, err error) error {
 	if !errors.Is(err, yarn.ErrUnknownQueue) {
-		return unreachable(fmt.Sprintf("ask for queue %q", queue), err)
+		return c.unreachable(fmt.Sprintf("ask for queue %q", queue), err)
 	}
 	have := "yarn queue -list all shows the queues"
 	if root, err := c.RM.Queues(ctx); err == nil {
@@ -249,7 +249,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 		if errors.Is(err, yarn.ErrRefused) || errors.Is(err, yarn.ErrInvalidResource) {
 			return refused(s, err)
 		}
-		return unreachable("submit "+s.ID.String(), err)
+		return c.unreachable("submit "+s.ID.String(), err)
 	}
 	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
 		r, err := c.RM.Report(ctx, s.ID)
@@ -259,7 +259,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 		case err == nil && r.State >= yarn.StateAccepted:
 			return nil
 		case err != nil && ctx.Err() == nil && !errors.Is(err, yarn.ErrUnknownApplication):
-			return c.giveBack(ctx, s.ID, unreachable("ask for "+s.ID.String(), err))
+			return c.giveBack(ctx, s.ID, c.unreachable("ask for "+s.ID.String(), err))
 		}
 		if wait(ctx, pause) != nil {
 			return c.giveBack(ctx, s.ID, exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx)))

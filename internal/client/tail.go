@@ -202,7 +202,7 @@ func (t *tail) copyKept(ctx context.Context, s *stream, user string) {
 			s.lines.Add(data)
 			return nil
 		})
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
+		if err == nil || !errors.Is(err, fs.ErrNotExist) || !t.c.Collects {
 			return
 		}
 		if wait(ctx, lastPoll) != nil {

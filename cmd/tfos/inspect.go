@@ -1,0 +1,116 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tfos/internal/client"
+	"tfos/internal/client/term"
+	"tfos/internal/status"
+)
+
+func (c *command) status() *cobra.Command {
+	var watch, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "status APP [--watch] [--json]",
+		Short: "Show a job: its tasks, where they run, and how it fares",
+		Long: `Show a job: its tasks, their incarnations, nodes and steps, its restarts and their causes, and links.
+With --watch it is shown until it ends; with --json as well, one document per line and change.`,
+		Args: application,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := client.ParseApplication(args[0])
+			if err != nil {
+				return err
+			}
+			cluster, err := c.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			if !watch {
+				v, err := cluster.Status(cmd.Context(), id)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return writeJSON(c.stdout, v)
+				}
+				return term.Table(c.stdout, v, time.Now())
+			}
+			if asJSON {
+				enc := json.NewEncoder(c.stdout)
+				return cluster.Watch(cmd.Context(), id, func(v status.View) error { return enc.Encode(v) })
+			}
+			ui := c.watcher()
+			defer ui.Close()
+			return cluster.Watch(cmd.Context(), id, func(v status.View) error {
+				ui.Status(v)
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&watch, "watch", false, "go on until the job ends")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, whose keys are stable")
+	return cmd
+}
+
+// watcher shows a job on stdout, for it is what was asked for.
+func (c *command) watcher() client.UI {
+	if terminal(c.stdout) {
+		return term.NewLive(c.stdout, nil)
+	}
+	return term.NewPlain(io.Discard, c.stdout, time.Now)
+}
+
+func writeJSON(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	return enc.Encode(v)
+}
+
+func (c *command) list() *cobra.Command {
+	var all, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list [--all] [--json]",
+		Short: "List the jobs in this cluster",
+		Long:  `List the jobs that the cluster remembers, the newest first: yours, or everyone's with --all.`,
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cluster, err := c.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			jobs, err := cluster.List(cmd.Context(), all)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(c.stdout, jobs)
+			}
+			return writeList(c.stdout, jobs, time.Now())
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "everyone's jobs")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, whose keys are stable")
+	return cmd
+}
+
+func writeList(w io.Writer, jobs []client.Summary, now time.Time) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ID\tNAME\tUSER\tQUEUE\tSTATE\tSTARTED\tTOOK")
+	for _, j := range jobs {
+		end := now
+		if j.Finished != nil {
+			end = *j.Finished
+		}
+		fmt.Fprintln(t, strings.Join([]string{j.ID, j.Name, j.User, j.Queue, string(j.State), j.Started.Local().Format(time.DateTime), term.Elapsed(end.Sub(j.Started))}, "\t"))
+	}
+	return t.Flush()
+}

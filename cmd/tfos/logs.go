@@ -1,0 +1,49 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+)
+
+func (c *command) logs() *cobra.Command {
+	var follow bool
+	var stream string
+	cmd := &cobra.Command{
+		Use:   "logs APP [ROLE/INDEX|master] [-f] [--stream NAME]",
+		Short: "Show what a job's tasks wrote",
+		Long: `Show what a job's tasks wrote, all of them or one: from their nodes while the job runs, afterwards from where the cluster
+keeps logs. "master" stands for the application master's own log, of a job that has ended.`,
+		Example: `  tfos logs application_1700000000000_0042 worker/0 -f`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return exit.Errorf(exit.Usage, "tfos logs: want an application id, and perhaps a task as worker/0").Try("tfos list shows the ids")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := client.ParseApplication(args[0])
+			if err != nil {
+				return err
+			}
+			which := ""
+			if len(args) > 1 {
+				which = args[1]
+			}
+			o, err := client.ParseLogs(which, stream, follow)
+			if err != nil {
+				return err
+			}
+			cluster, err := c.connect(cmd)
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			return cluster.CopyLogs(cmd.Context(), id, o, c.stdout)
+		},
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the job ends")
+	cmd.Flags().StringVar(&stream, "stream", "", "`NAME` of one: stdout, stderr or agent.log (default stdout and stderr)")
+	return cmd
+}

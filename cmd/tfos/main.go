@@ -1,0 +1,53 @@
+// Command tfos trains TensorFlow on a Hadoop cluster: it submits jobs, follows them and shows how they fare.
+//
+// This package is flags, signals and exit codes around package client.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+)
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	go func() {
+		<-signals
+		cancel(client.ErrInterrupted)
+		<-signals
+		os.Exit(int(exit.Interrupted))
+	}()
+	os.Exit(int(run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
+}
+
+// run is the command with its arguments. The answer is its exit code; errors are on stderr.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) exit.Code {
+	cmd := &command{stdout: stdout, stderr: stderr}
+	root := cmd.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exit.OK
+	}
+	code := exit.Of(err)
+	switch {
+	case !cmd.began: // cobra did not understand the arguments
+		code = exit.Usage
+		err = fmt.Errorf("%w\n  tfos --help, or tfos COMMAND --help, shows what there is", err)
+	case errors.Is(err, client.ErrInterrupted):
+		code = exit.Interrupted
+	}
+	if err != client.ErrInterrupted { // that alone says nothing to who pressed Ctrl-C
+		fmt.Fprintln(stderr, "tfos:", err)
+	}
+	return code
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+	"tfos/internal/status"
+)
+
+var rewrite = flag.Bool("rewrite", false, "rewrite the golden files")
+
+// tfos runs the command as main does.
+func tfos(t *testing.T, args ...string) (code exit.Code, stdout, stderr string) {
+	t.Helper()
+	var out, err bytes.Buffer
+	code = run(t.Context(), args, &out, &err)
+	return code, out.String(), err.String()
+}
+
+func TestHelp(t *testing.T) {
+	for _, name := range []string{"", "run", "submit", "status", "list", "logs", "kill", "version"} {
+		args := []string{"--help"}
+		if name != "" {
+			args = []string{name, "--help"}
+		}
+		code, got, _ := tfos(t, args...)
+		if code != exit.OK {
+			t.Errorf("tfos %s: exit code %d", name, code)
+		}
+		if !strings.Contains(got, exit.Table) {
+			t.Errorf("tfos %s --help does not explain the exit codes", name)
+		}
+		golden := filepath.Join("testdata", "help"+strings.TrimSuffix("-"+name, "-")+".txt")
+		if *rewrite {
+			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("tfos %s --help changed: look at it, then go test ./cmd/tfos -rewrite\n%s", name, got)
+		}
+	}
+}
+
+// isolate takes away what the environment says of clusters, and gives tfos its two companions.
+func isolate(t *testing.T) (conf string) {
+	t.Helper()
+	for _, name := range []string{"HADOOP_CONF_DIR", "YARN_CONF_DIR", "HADOOP_USER_NAME"} {
+		t.Setenv(name, "")
+	}
+	home := t.TempDir()
+	t.Setenv("TFOS_HOME", home)
+	t.Setenv("TMPDIR", home)
+	for _, name := range []string{"tfos-am", "tfos-agent"} {
+		if err := os.WriteFile(filepath.Join(home, name), []byte("x"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conf = t.TempDir()
+	site := `<configuration><property><name>yarn.resourcemanager.address</name><value>127.0.0.1:1</value></property></configuration>`
+	if err := os.WriteFile(filepath.Join(conf, "yarn-site.xml"), []byte(site), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return conf
+}
+
+// TestWrongUsage is everything that is wrong before a cluster is asked: exit code 2, a message that says what to do, nothing on stdout.
+func TestWrongUsage(t *testing.T) {
+	conf := isolate(t)
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		full := filepath.Join(dir, name)
+		if err := os.WriteFile(full, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return full
+	}
+	good := "command: 'true'\nroles: {worker: {instances: 2}}\n"
+	for _, c := range []struct {
+		name string
+		args []string
+		says []string
+	}{
+		{"unknown command", []string{"frobnicate"}, []string{`unknown command "frobnicate"`, "tfos --help"}},
+		{"unknown flag", []string{"run", "--wrokers", "2"}, []string{"--wrokers"}},
+		{"no configuration", []string{"submit", file("a.yaml", good)}, []string{"no Hadoop configuration", "--conf", "HADOOP_CONF_DIR", "YARN_CONF_DIR"}},
+		{"no configuration there", []string{"list", "--conf", dir}, []string{dir + " holds no yarn-site.xml", "--conf"}},
+		{"unknown cluster", []string{"list", "--master", "mesos"}, []string{"--master mesos: want yarn or local"}},
+		{"submit to the local cluster", []string{"submit", "--master", "local", file("b.yaml", good)}, []string{"lives only while tfos run does"}},
+		{"no local cluster", []string{"list", "--master", "local"}, []string{"no local cluster of yours is running"}},
+		{"no job file", []string{"run", "--conf", conf, filepath.Join(dir, "none.yaml")}, []string{"none.yaml does not exist"}},
+		{"two job files", []string{"run", "--conf", conf, "a.yaml", "b.yaml"}, []string{"want one job file", "after --"}},
+		{"nothing after the dashes", []string{"run", "--conf", conf, "--workers", "1", "--"}, []string{"no command after --"}},
+		{"unknown key", []string{"run", "--conf", conf, file("c.yaml", good+"quue: ml\n")}, []string{"c.yaml:3", "quue"}},
+		{"wrong unit", []string{"run", "--conf", conf, file("d.yaml", "command: x\nroles: {worker: {memory: 4 bananas}}\n")}, []string{"d.yaml:2", "roles.worker.memory"}},
+		{"no instances", []string{"run", "--conf", conf, file("e.yaml", "command: x\nroles: {worker: {instances: 0}}\n")}, []string{"e.yaml:2", "roles.worker.instances"}},
+		{"wrong unit in a flag", []string{"run", "--conf", conf, "--workers", "1", "--worker-memory", "lots", "--", "true"}, []string{"--worker-memory"}},
+		{"no command", []string{"run", "--conf", conf, "--workers", "1"}, []string{"command"}},
+		{"missing file", []string{"run", "--conf", conf, file("f.yaml", good+"files: [train.py]\n")}, []string{"train.py does not exist"}},
+		{"missing file of a flag", []string{"run", "--conf", conf, "--workers", "1", "--files", "nowhere.py", "--", "true"}, []string{"nowhere.py does not exist"}},
+		{"environment", []string{"run", "--conf", conf, "--workers", "1", "--env", "X", "--", "true"}, []string{"--env X: want NAME=value"}},
+		{"define", []string{"run", "--conf", conf, "--workers", "1", "-D", "x", "--", "true"}, []string{"-D x: want key=value"}},
+		{"define unknown", []string{"run", "--conf", conf, "--workers", "1", "-D", "gang.timout=1m", "--", "true"}, []string{"gang.timout"}},
+		{"log level", []string{"run", "--conf", conf, "--workers", "1", "--log-level", "loud", "--", "true"}, []string{"--log-level loud"}},
+		{"no application", []string{"status"}, []string{"want one application id", "tfos list"}},
+		{"not an application", []string{"kill", "job_1_2"}, []string{`"job_1_2" is no application id`}},
+		{"not a task", []string{"logs", "application_1_0001", "worker"}, []string{`"worker" is not a task`}},
+		{"not a stream", []string{"logs", "application_1_0001", "--stream", "x"}, []string{"--stream x"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			code, stdout, stderr := tfos(t, c.args...)
+			if code != exit.Usage || stdout != "" {
+				t.Errorf("exit code %d, stdout %q", code, stdout)
+			}
+			for _, want := range c.says {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("stderr %q does not say %q", stderr, want)
+				}
+			}
+			if !strings.HasPrefix(stderr, "tfos: ") {
+				t.Errorf("stderr %q", stderr)
+			}
+		})
+	}
+}
+
+func TestMissingCompanions(t *testing.T) {
+	conf := isolate(t)
+	t.Setenv("TFOS_HOME", t.TempDir())
+	code, _, stderr := tfos(t, "run", "--conf", conf, "--workers", "1", "--", "true")
+	if code != exit.Usage || !strings.Contains(stderr, "tfos-am and tfos-agent") || !strings.Contains(stderr, "TFOS_HOME") {
+		t.Errorf("exit code %d, %q", code, stderr)
+	}
+}
+
+func TestInterruptEndsQuietly(t *testing.T) {
+	conf := isolate(t)
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(client.ErrInterrupted)
+	var out, err bytes.Buffer
+	if code := run(ctx, []string{"run", "--conf", conf, "--workers", "1", "--", "true"}, &out, &err); code != exit.Interrupted {
+		t.Errorf("exit code %d, %s", code, err.String())
+	}
+}
+
+func TestVersion(t *testing.T) {
+	code, got, _ := tfos(t, "version")
+	if code != exit.OK || !strings.HasPrefix(got, "tfos ") {
+		t.Errorf("exit code %d, %q", code, got)
+	}
+	_, got, _ = tfos(t, "version", "--json")
+	var b build
+	if err := json.Unmarshal([]byte(got), &b); err != nil || b.Version == "" || b.Go == "" || b.Platform == "" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
+
+func TestList(t *testing.T) {
+	began := time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)
+	end := began.Add(90 * time.Second)
+	var b bytes.Buffer
+	if err := writeList(&b, []client.Summary{{ID: "application_1_0002", Name: "digits", User: "ann", Queue: "ml", State: status.Succeeded, Started: began, Finished: &end}}, end); err != nil {
+		t.Fatal(err)
+	}
+	want := "ID                  NAME    USER  QUEUE  STATE      STARTED              TOOK\napplication_1_0002  digits  ann   ml     succeeded  2026-01-02 03:04:05  1:30\n"
+	if b.String() != want {
+		t.Errorf("wrote\n%swant\n%s", b.String(), want)
+	}
+}

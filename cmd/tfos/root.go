@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap"
+	"golang.org/x/term"
+
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+)
+
+// command is what all subcommands share.
+type command struct {
+	stdout, stderr io.Writer
+	began          bool // cobra is done with the arguments
+
+	master string // yarn or local
+	conf   string // directory of the Hadoop configuration
+	debug  bool
+}
+
+func (c *command) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tfos",
+		Short: "Train TensorFlow on a Hadoop cluster as if it were one machine",
+		Long: `Train TensorFlow on a Hadoop cluster as if it were one machine.
+
+  tfos run --master local --workers 2 -- python train.py     here, on an embedded YARN
+  tfos run job.yaml                                          on the cluster of HADOOP_CONF_DIR
+
+` + exit.Table,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRun:  func(*cobra.Command, []string) { c.began = true },
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.SetOut(c.stdout)
+	root.SetErr(c.stderr)
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.master, "master", "yarn", "the `CLUSTER`: yarn, or local for an embedded one on this machine")
+	flags.StringVar(&c.conf, "conf", "", "`DIR` of the Hadoop configuration (default $HADOOP_CONF_DIR, then $YARN_CONF_DIR)")
+	flags.BoolVar(&c.debug, "debug", false, "log to stderr what tfos does")
+	root.AddCommand(c.run(), c.submit(), c.status(), c.list(), c.logs(), c.kill(), c.version())
+	for _, sub := range root.Commands() {
+		sub.Long += "\n\n" + exit.Table
+		sub.DisableFlagsInUseLine = true
+	}
+	return root
+}
+
+// local reports whether the embedded cluster is meant.
+func (c *command) local() (bool, error) {
+	switch c.master {
+	case "yarn":
+		return false, nil
+	case "local":
+		return true, nil
+	}
+	return false, exit.Errorf(exit.Usage, "--master %s: want yarn or local", c.master)
+}
+
+// logger says little unless asked to.
+func (c *command) logger() *zap.Logger {
+	if !c.debug {
+		return zap.NewNop()
+	}
+	cfg := zap.NewDevelopmentConfig()
+	cfg.OutputPaths = []string{"stderr"}
+	log, err := cfg.Build()
+	if err != nil {
+		return zap.NewNop()
+	}
+	return log
+}
+
+// connect reaches the cluster that the flags name, one that runs already.
+func (c *command) connect(cmd *cobra.Command) (*client.Cluster, error) {
+	local, err := c.local()
+	if err != nil {
+		return nil, err
+	}
+	if local {
+		return client.ConnectLocal(cmd.Context(), localDir(), c.logger())
+	}
+	dirs, err := client.FindConf(c.conf, os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
+}
+
+// localDir is where embedded clusters of this user leave word of themselves.
+func localDir() string { return filepath.Join(os.TempDir(), fmt.Sprintf("tfos-%d", os.Getuid())) }
+
+// terminal is w as a terminal, if it is one.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+}
+
+// application is a command's one argument that names a job.
+func application(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return exit.Errorf(exit.Usage, "%s: want one application id", cmd.CommandPath()).Try("tfos list shows them")
+	}
+	return nil
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"go.uber.org/zap/zapcore"
+
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+	"tfos/internal/client/term"
+	"tfos/internal/job"
+	"tfos/internal/version"
+)
+
+// jobFlags are flags that stand for keys of the job file.
+type jobFlags struct {
+	name, queue, checkpointDir string
+	files, archives            []string
+	env, define                []string
+	level                      string
+}
+
+// roleFlags says how flags name the roles that TensorFlow knows.
+var roleFlags = []struct{ role, instances, help string }{
+	{job.Chief, "chief", "have a chief"},
+	{job.Worker, "workers", "`NUMBER` of workers"},
+	{job.ParameterServer, "ps", "`NUMBER` of parameter servers"},
+	{job.Evaluator, "evaluator", "have an evaluator"},
+}
+
+// shapeFlags are the resources of one role's containers.
+var shapeFlags = []struct{ key, help string }{
+	{"memory", "`MEMORY` of each %s's container, as in 4GiB"},
+	{"vcores", "`NUMBER` of virtual cores of each %s's container"},
+	{"gpus", "`NUMBER` of GPUs of each %s's container"},
+}
+
+func (j *jobFlags) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&j.name, "name", "", "`NAME` of the job")
+	flags.StringVar(&j.queue, "queue", "", "`QUEUE` to submit to")
+	for _, r := range roleFlags {
+		if r.role == job.Chief || r.role == job.Evaluator {
+			flags.Bool(r.instances, false, r.help)
+		} else {
+			flags.Int(r.instances, 0, r.help)
+		}
+	}
+	for _, r := range roleFlags {
+		for _, s := range shapeFlags {
+			flags.String(r.role+"-"+s.key, "", fmt.Sprintf(s.help, r.role))
+		}
+	}
+	flags.StringSliceVar(&j.files, "files", nil, "files and directories that every task gets: `PATH[#NAME],...`")
+	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
+	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
+	flags.StringVar(&j.checkpointDir, "checkpoint-dir", "", "`DIR` where checkpoints live, as in hdfs:///models/digits")
+	flags.StringArrayVarP(&j.define, "define", "D", nil, "any key of the job file: `KEY=VALUE`, as in recovery.window=30m; may be repeated")
+	flags.StringVar(&j.level, "log-level", "info", "`LEVEL` of the master's and the agents' logs: debug, info, warn or error")
+}
+
+// overlay is what the flags say, in the order in which they are declared.
+func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overlay, error) {
+	var o job.Overlay
+	flags := cmd.Flags()
+	text := func(flag, key, value string) {
+		if flags.Changed(flag) {
+			o.Set("--"+flag, key, value)
+		}
+	}
+	text("name", "name", j.name)
+	text("queue", "queue", j.queue)
+	for _, r := range roleFlags {
+		if f := flags.Lookup(r.instances); f.Changed {
+			value := f.Value.String()
+			if on, err := strconv.ParseBool(value); f.Value.Type() == "bool" && err == nil {
+				if !on {
+					continue
+				}
+				value = "1"
+			}
+			o.Set("--"+r.instances, "roles."+r.role+".instances", value)
+		}
+		for _, s := range shapeFlags {
+			name := r.role + "-" + s.key
+			text(name, "roles."+r.role+"."+s.key, flags.Lookup(name).Value.String())
+		}
+	}
+	text("files", "files", strings.Join(j.files, ","))
+	text("archives", "archives", strings.Join(j.archives, ","))
+	text("checkpoint-dir", "checkpoint.dir", j.checkpointDir)
+	for _, e := range j.env {
+		if err := o.SetEnv(e); err != nil {
+			return nil, exit.Errorf(exit.Usage, "%w", err)
+		}
+	}
+	for _, d := range j.define {
+		if err := o.Define(d); err != nil {
+			return nil, exit.Errorf(exit.Usage, "%w", err)
+		}
+	}
+	if len(commandLine) > 0 {
+		o.Set("--", "command", job.CommandLine(commandLine))
+	}
+	return o, nil
+}
+
+// parse reads the job of a command line: JOB.yaml, flags, and what follows "--".
+func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
+	var commandLine []string
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		args, commandLine = args[:dash], args[dash:]
+		if len(commandLine) == 0 {
+			return job.Job{}, exit.Errorf(exit.Usage, "no command after --").Try("as in tfos run --workers 2 -- python train.py")
+		}
+	}
+	file := ""
+	switch len(args) {
+	case 0:
+	case 1:
+		file = args[0]
+	default:
+		return job.Job{}, exit.Errorf(exit.Usage, "%q: want one job file", args).Try("a command goes after --, as in tfos run job.yaml -- python train.py")
+	}
+	var data []byte
+	if file != "" {
+		var err error
+		if data, err = os.ReadFile(file); errors.Is(err, fs.ErrNotExist) {
+			return job.Job{}, exit.Errorf(exit.Usage, "the job file %s does not exist", file)
+		} else if err != nil {
+			return job.Job{}, exit.Errorf(exit.Usage, "read the job file: %w", err)
+		}
+	}
+	overlay, err := j.overlay(cmd, commandLine)
+	if err != nil {
+		return job.Job{}, err
+	}
+	parsed, err := job.Parse(filepath.ToSlash(file), data, overlay)
+	if err != nil {
+		return job.Job{}, exit.Errorf(exit.Usage, "%w", err)
+	}
+	return parsed, nil
+}
+
+// prepare does everything that needs no cluster.
+func (j *jobFlags) prepare(cmd *cobra.Command, args []string) (*client.Prepared, error) {
+	parsed, err := j.parse(cmd, args)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := zapcore.ParseLevel(j.level); err != nil {
+		return nil, exit.Errorf(exit.Usage, "--log-level %s: want debug, info, warn or error", j.level)
+	}
+	binaries, err := client.FindBinaries(binaryDirs()...)
+	if err != nil {
+		return nil, err
+	}
+	return client.Prepare(parsed, binaries, version.String(), j.level)
+}
+
+// binaryDirs are where tfos-am and tfos-agent may be.
+func binaryDirs() []string {
+	if home := os.Getenv("TFOS_HOME"); home != "" {
+		return []string{home, filepath.Join(home, "bin")}
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return []string{"."}
+	}
+	if real, err := filepath.EvalSymlinks(self); err == nil {
+		self = real
+	}
+	return []string{filepath.Dir(self)}
+}
+
+// ui shows a job live where that can be seen, in lines elsewhere.
+func (c *command) ui(live bool) client.UI {
+	switch {
+	case !live || !terminal(c.stderr):
+		return term.NewPlain(c.stdout, c.stderr, time.Now)
+	case terminal(c.stdout):
+		return term.NewLive(c.stderr, nil)
+	}
+	return term.NewLive(c.stderr, c.stdout)
+}
+
+func (c *command) run() *cobra.Command {
+	var j jobFlags
+	var killOnExit bool
+	cmd := &cobra.Command{
+		Use:   "run [JOB.yaml] [flags] [-- COMMAND...]",
+		Short: "Submit a job, follow it, and exit with its result",
+		Long: `Submit a job, follow its progress and the log of its chief (else its first worker), and exit with the job's own result.
+The log goes to stdout, everything else to stderr. Every flag has a key in the job file; the flag wins.
+
+Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with --master local. Twice always returns at once.`,
+		Example: `  tfos run job.yaml
+  tfos run --master local --workers 2 --files train.py -- python train.py --epochs 3`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			local, err := c.local()
+			if err != nil {
+				return err
+			}
+			if local {
+				return c.runLocal(cmd, &j, args)
+			}
+			dirs, err := client.FindConf(c.conf, os.Getenv)
+			if err != nil {
+				return err
+			}
+			p, err := j.prepare(cmd, args)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			cluster, err := client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			ui := c.ui(true)
+			defer ui.Close()
+			return cluster.Run(cmd.Context(), p, ui, client.RunOptions{KillOnExit: killOnExit})
+		},
+	}
+	j.add(cmd)
+	cmd.Flags().BoolVar(&killOnExit, "kill-on-exit", false, "stop the job when interrupted")
+	return cmd
+}
+
+// runLocal runs a job on an embedded cluster that lives as long.
+func (c *command) runLocal(cmd *cobra.Command, j *jobFlags, args []string) error {
+	p, err := j.prepare(cmd, args)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	local, err := client.StartLocal(cmd.Context(), localDir(), c.logger())
+	if err != nil {
+		return err
+	}
+	ui := c.ui(true)
+	err = local.Run(cmd.Context(), p, ui)
+	ui.Close()
+	keepLogs := err != nil && !errors.Is(err, client.ErrInterrupted)
+	return errors.Join(err, local.Close(keepLogs))
+}
+
+func (c *command) submit() *cobra.Command {
+	var j jobFlags
+	cmd := &cobra.Command{
+		Use:   "submit [JOB.yaml] [flags] [-- COMMAND...]",
+		Short: "Submit a job and print its application id",
+		Long: `Submit a job, print its application id, and return once the cluster has accepted it.
+Every flag has a key in the job file; the flag wins.`,
+		Example: `  tfos submit job.yaml
+  tfos submit --workers 2 --files train.py -- python train.py --epochs 3`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if local, err := c.local(); err != nil {
+				return err
+			} else if local {
+				return exit.Errorf(exit.Usage, "submit --master local: the embedded cluster lives only while tfos run does").Try("use tfos run --master local")
+			}
+			dirs, err := client.FindConf(c.conf, os.Getenv)
+			if err != nil {
+				return err
+			}
+			p, err := j.prepare(cmd, args)
+			if err != nil {
+				return err
+			}
+			defer p.Close()
+			cluster, err := client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
+			if err != nil {
+				return err
+			}
+			defer cluster.Close()
+			ui := c.ui(false)
+			defer ui.Close()
+			s, err := cluster.SubmitOnly(cmd.Context(), p, ui)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintln(c.stdout, s.ID)
+			return nil
+		},
+	}
+	j.add(cmd)
+	return cmd
+}

@@ -1,0 +1,122 @@
+package client
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/dfs"
+	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/token"
+	"tfos/internal/yarn/yarnrpc"
+)
+
+// ConnectOptions says where a cluster is.
+type ConnectOptions struct {
+	Conf   []string // directories of the Hadoop configuration, as FindConf gives them
+	Getenv func(string) string
+	Log    *zap.Logger
+}
+
+// FindConf says which directories hold the Hadoop configuration: dir if it is given, else those that the environment names.
+func FindConf(dir string, getenv func(string) string) ([]string, error) {
+	const advice = "give the directory of core-site.xml and yarn-site.xml with --conf, HADOOP_CONF_DIR or YARN_CONF_DIR; or try tfos run --master local"
+	dirs, err := conf.Directories(dir, lookup(getenv))
+	if err != nil {
+		return nil, exit.Errorf(exit.Usage, "%w", err).Try(advice)
+	}
+	for _, d := range dirs {
+		if isFile(filepath.Join(d, "yarn-site.xml")) {
+			return dirs, nil
+		}
+	}
+	return nil, exit.Errorf(exit.Usage, "%s holds no yarn-site.xml, so there is no knowing where YARN is", strings.Join(dirs, " and ")).Try(advice)
+}
+
+// lookup tells a variable that is not set from one that is empty, as far as getenv can.
+func lookup(getenv func(string) string) func(string) (string, bool) {
+	return func(name string) (string, bool) {
+		v := getenv(name)
+		return v, v != ""
+	}
+}
+
+func loadConf(dirs []string, getenv func(string) string, userName string) (*conf.Conf, error) {
+	c, err := conf.Load(dirs, os.ReadFile, conf.Environment{
+		Env:    lookup(getenv),
+		System: map[string]string{"user.name": userName, "user.home": getenv("HOME"), "java.io.tmpdir": os.TempDir()},
+	})
+	if err != nil {
+		return nil, confError(err)
+	}
+	return c, nil
+}
+
+func confError(err error) error { return exit.Errorf(exit.Usage, "the Hadoop configuration: %w", err) }
+
+// Connect prepares the way to a cluster. Nothing is connected before it is used. Close the result.
+func Connect(ctx context.Context, o ConnectOptions) (*Cluster, error) {
+	name, err := userName(o.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	c, err := loadConf(o.Conf, o.Getenv, name)
+	if err != nil {
+		return nil, err
+	}
+	if strings.EqualFold(c.String("hadoop.security.authentication"), "kerberos") {
+		return nil, exit.Errorf(exit.Refused, "the cluster wants Kerberos (hadoop.security.authentication in %s), which this tfos does not speak yet", c.Source("hadoop.security.authentication")).
+			Try("use a cluster with simple authentication")
+	}
+	return connect(ctx, c, name, "", o.Log)
+}
+
+// connect makes a Cluster of a configuration. localHome is the home directory on the local disk, if that is the filesystem.
+func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log *zap.Logger) (*Cluster, error) {
+	options, err := yarnrpc.ClientOptions(c)
+	if err != nil {
+		return nil, confError(err)
+	}
+	collects, err := c.Bool("yarn.log-aggregation-enable", false)
+	if err != nil {
+		return nil, confError(err)
+	}
+	files, err := dfs.Open(ctx, "", dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
+	if err != nil {
+		return nil, confError(err)
+	}
+	options.User, options.Log = userName, log.Named("rm")
+	rm := yarnrpc.NewClient(options, nil)
+	return &Cluster{
+		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
+		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),
+		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
+		Collects: collects,
+		close:    []func() error{rm.Close, files.Close},
+	}, nil
+}
+
+// renewer is who may renew the tokens of a job: the ResourceManager.
+func renewer(c *conf.Conf) string { return cmp.Or(c.String("yarn.resourcemanager.principal"), "yarn") }
+
+// userName is whom a cluster without Kerberos takes us for.
+func userName(getenv func(string) string) (string, error) {
+	if name := getenv("HADOOP_USER_NAME"); name != "" {
+		return name, nil
+	}
+	u, err := user.Current()
+	if err != nil {
+		return "", exit.Errorf(exit.Usage, "find out who you are: %w", err).Try("set HADOOP_USER_NAME")
+	}
+	if u.Username == "" {
+		return "", exit.Errorf(exit.Usage, "%w", fmt.Errorf("user %s has no name", u.Uid)).Try("set HADOOP_USER_NAME")
+	}
+	return u.Username, nil
+}

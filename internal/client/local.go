@@ -1,0 +1,221 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/miniyarn"
+)
+
+// What lies in the directory of an embedded cluster.
+const (
+	localLock = "lock" // locked as long as the cluster lives
+	localConf = "conf" // for whoever wants to reach it
+	localYARN = "yarn"
+	localLogs = "logs"
+	localHome = "home"
+)
+
+// logsKept is how long the logs of a failed local job are kept for the person who wants to know why.
+const logsKept = 24 * time.Hour
+
+// Local is an embedded cluster, and the way to it.
+type Local struct {
+	*Cluster
+	dir  string
+	lock *os.File
+	yarn *miniyarn.Cluster
+
+	failed context.Context // ends when the embedded YARN does
+	ended  chan error      // what it ended with; capacity 1
+}
+
+// StartLocal starts an embedded cluster in a directory of its own below root, where ConnectLocal finds it. Close it.
+func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, err error) {
+	if err := ownDir(root); err != nil {
+		return nil, err
+	}
+	sweep(root, time.Now(), log)
+	l := &Local{ended: make(chan error, 1)}
+	if l.dir, err = os.MkdirTemp(root, time.Now().Format("20060102-150405-")); err != nil {
+		return nil, startError(err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(startError(err), os.RemoveAll(l.dir))
+		}
+	}()
+	if l.lock, err = lock(filepath.Join(l.dir, localLock), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, err
+	}
+	l.yarn, err = miniyarn.New(miniyarn.Options{Dir: filepath.Join(l.dir, localYARN), LogDir: filepath.Join(l.dir, localLogs), Logger: log.Named("yarn")})
+	if err != nil {
+		return nil, errors.Join(err, l.lock.Close())
+	}
+	// The cluster outlives an interruption: the job is stopped in order first.
+	within, fail := context.WithCancelCause(context.WithoutCancel(ctx))
+	l.failed = within
+	go func() {
+		err := l.yarn.Run(context.WithoutCancel(ctx))
+		l.ended <- err
+		if err != nil {
+			fail(exit.Errorf(exit.Infrastructure, "the embedded YARN ended: %w", err))
+		}
+	}()
+	if err = l.yarn.WriteConf(filepath.Join(l.dir, localConf)); err == nil {
+		l.Cluster, err = connectDir(ctx, l.dir, log)
+	}
+	if err != nil {
+		return nil, errors.Join(err, l.yarn.Close(), l.lock.Close())
+	}
+	return l, nil
+}
+
+func startError(err error) error {
+	return exit.Errorf(exit.Infrastructure, "start the embedded cluster: %w", err)
+}
+
+// Run runs a job to its end. An interruption stops it.
+func (l *Local) Run(ctx context.Context, p *Prepared, ui UI) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(l.failed, func() { cancel(context.Cause(l.failed)) })
+	defer stop()
+	return l.Cluster.Run(ctx, p, ui, RunOptions{KillOnExit: true, LogsAt: filepath.Join(l.dir, localLogs)})
+}
+
+// Close ends the cluster and everything in it, and removes its files, save for the logs if they are to be kept.
+func (l *Local) Close(keepLogs bool) error {
+	errs := []error{l.Cluster.Close(), l.yarn.Close(), <-l.ended}
+	if keepLogs {
+		errs = append(errs, removeButLogs(l.dir))
+	} else {
+		errs = append(errs, os.RemoveAll(l.dir))
+	}
+	return errors.Join(append(errs, l.lock.Close())...)
+}
+
+// ConnectLocal prepares the way to an embedded cluster that runs in another process of this user, the newest if there are
+// several.
+func ConnectLocal(ctx context.Context, root string, log *zap.Logger) (*Cluster, error) {
+	dirs, err := filepath.Glob(filepath.Join(root, "*", localConf))
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(dirs) // by the time in their names
+	for _, d := range slices.Backward(dirs) {
+		dir := filepath.Dir(d)
+		if alive(dir) {
+			return connectDir(ctx, dir, log)
+		}
+	}
+	return nil, exit.Errorf(exit.Usage, "no local cluster of yours is running").Try("one lives as long as tfos run --master local")
+}
+
+func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, error) {
+	name, err := userName(func(string) string { return "" })
+	if err != nil {
+		return nil, err
+	}
+	c, err := loadConf([]string{filepath.Join(dir, localConf)}, func(string) string { return "" }, name)
+	if err != nil {
+		return nil, err
+	}
+	cluster, err := connect(ctx, c, name, filepath.Join(dir, localHome), log)
+	if err != nil {
+		return nil, err
+	}
+	cluster.Local, cluster.Logs = true, diskLogs{filepath.Join(dir, localLogs)}
+	return cluster, os.MkdirAll(cluster.Home, 0o700)
+}
+
+// ownDir makes a directory that is this user's alone: others could plant things in one that they made.
+func ownDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return startError(err)
+	}
+	info, err := os.Lstat(dir)
+	if err != nil {
+		return startError(err)
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || ok && int(st.Uid) != os.Getuid() {
+		return exit.Errorf(exit.Usage, "%s, where the embedded cluster keeps its files, is not a directory of yours alone", dir).
+			Try("remove it, or set TMPDIR to another place")
+	}
+	return nil
+}
+
+// lock takes a lock on a file, which it makes. It ends with the process, or when the file is closed.
+func lock(name string, how int) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), how); err != nil {
+		return nil, errors.Join(fmt.Errorf("lock %s: %w", name, err), f.Close())
+	}
+	return f, nil
+}
+
+// alive reports whether the process of a local cluster still runs.
+func alive(dir string) bool {
+	name := filepath.Join(dir, localLock)
+	if _, err := os.Lstat(name); err != nil {
+		return false
+	}
+	f, err := lock(name, unix.LOCK_SH|unix.LOCK_NB)
+	if err != nil {
+		return errors.Is(err, unix.EWOULDBLOCK)
+	}
+	f.Close()
+	return false
+}
+
+// sweep removes what clusters left whose process was killed, and old logs.
+func sweep(root string, now time.Time, log *zap.Logger) {
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		log.Debug("look for old local clusters", zap.Error(err))
+		return
+	}
+	for _, e := range entries {
+		dir := filepath.Join(root, e.Name())
+		info, err := e.Info()
+		// A cluster that is just starting has no lock yet.
+		if err != nil || !e.IsDir() || alive(dir) || now.Sub(info.ModTime()) < time.Minute {
+			continue
+		}
+		if now.Sub(info.ModTime()) > logsKept {
+			err = os.RemoveAll(dir)
+		} else {
+			err = removeButLogs(dir)
+		}
+		if err != nil {
+			log.Debug("remove an old local cluster", zap.String("dir", dir), zap.Error(err))
+		}
+	}
+}
+
+// removeButLogs removes a cluster's files, and all of it if there are no logs.
+func removeButLogs(dir string) error {
+	var errs []error
+	for _, name := range []string{localConf, localYARN, localHome, localLock} {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, name)))
+	}
+	if logs, err := os.ReadDir(filepath.Join(dir, localLogs)); len(logs) == 0 && (err == nil || errors.Is(err, fs.ErrNotExist)) {
+		errs = append(errs, os.RemoveAll(dir))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,209 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+)
+
+func TestOwnDirIsOnesOwn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tfos-1")
+	if err := ownDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := ownDir(dir); err != nil {
+		t.Errorf("the second time: %v", err)
+	}
+	if err := os.Chmod(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := ownDir(dir); exit.Of(err) != exit.Usage {
+		t.Errorf("open to everyone: %v", err)
+	}
+	link := filepath.Join(t.TempDir(), "link")
+	if err := os.Symlink(t.TempDir(), link); err != nil {
+		t.Fatal(err)
+	}
+	if err := ownDir(link); exit.Of(err) != exit.Usage {
+		t.Errorf("a link: %v", err)
+	}
+}
+
+func TestSweepRemovesWhatTheDeadLeft(t *testing.T) {
+	root, now := t.TempDir(), time.Now()
+	cluster := func(name string, age time.Duration, files ...string) string {
+		t.Helper()
+		dir := filepath.Join(root, name)
+		for _, f := range append(files, localLock) {
+			if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, f)), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			writeFile(t, filepath.Join(dir, f), "x")
+		}
+		if err := os.Chtimes(dir, now.Add(-age), now.Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		return dir
+	}
+	alive := cluster("alive", time.Hour, "home/a", "logs/app/c/stdout")
+	held, err := lock(filepath.Join(alive, localLock), unix.LOCK_EX|unix.LOCK_NB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	dead := cluster("dead", time.Hour, "home/a", "logs/app/c/stdout")
+	silent := cluster("silent", time.Hour, "home/a")
+	old := cluster("old", 25*time.Hour, "logs/app/c/stdout")
+	starting := cluster("starting", time.Second, "home/a")
+
+	sweep(root, now, zap.NewNop())
+	for name, want := range map[string]bool{
+		alive + "/home/a": true, dead + "/home/a": false, dead + "/logs/app/c/stdout": true,
+		silent: false, old: false, starting + "/home/a": true,
+	} {
+		if _, err := os.Stat(name); (err == nil) != want {
+			t.Errorf("%s is there: %v, want %v", strings.TrimPrefix(name, root), err == nil, want)
+		}
+	}
+	if _, err := ConnectLocal(t.Context(), t.TempDir(), zap.NewNop()); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no local cluster of yours is running") {
+		t.Errorf("connect to none: %v", err)
+	}
+}
+
+func TestFindConf(t *testing.T) {
+	good, empty := t.TempDir(), t.TempDir()
+	writeFile(t, filepath.Join(good, "yarn-site.xml"), "<configuration/>")
+	for _, c := range []struct {
+		flag, hadoop, yarn string
+		want               int // directories; 0: refused
+	}{
+		{},
+		{flag: good, want: 1},
+		{flag: empty},
+		{flag: good, hadoop: empty, want: 1},
+		{hadoop: good, want: 1},
+		{yarn: good, want: 1},
+		{hadoop: empty, yarn: good, want: 2},
+		{hadoop: empty},
+	} {
+		dirs, err := FindConf(c.flag, func(name string) string {
+			return map[string]string{"HADOOP_CONF_DIR": c.hadoop, "YARN_CONF_DIR": c.yarn}[name]
+		})
+		if len(dirs) != c.want || c.want == 0 && (exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "--conf")) {
+			t.Errorf("%+v: %q, %v", c, dirs, err)
+		}
+	}
+}
+
+func TestConnectRefuses(t *testing.T) {
+	for _, c := range []struct {
+		core string
+		code exit.Code
+		says string
+	}{
+		{"<configuration><property><name>hadoop.security.authentication</name><value>kerberos</value></property></configuration>", exit.Refused, "wants Kerberos"},
+		{"<configuration><property>", exit.Usage, "core-site.xml"},
+		{"<configuration><property><name>fs.defaultFS</name><value>s3a://bucket</value></property></configuration>", exit.Usage, "s3a"},
+	} {
+		dir := t.TempDir()
+		writeFile(t, filepath.Join(dir, "core-site.xml"), c.core)
+		writeFile(t, filepath.Join(dir, "yarn-site.xml"), "<configuration><property><name>yarn.resourcemanager.address</name><value>rm:8032</value></property></configuration>")
+		_, err := Connect(t.Context(), ConnectOptions{Conf: []string{dir}, Getenv: func(string) string { return "" }, Log: zap.NewNop()})
+		if exit.Of(err) != c.code || err == nil || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: code %d, %v", c.core, exit.Of(err), err)
+		}
+	}
+}
+
+func TestDiskLogs(t *testing.T) {
+	dir := t.TempDir()
+	at := filepath.Join(dir, anID.String(), "c1")
+	if err := os.MkdirAll(at, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(at, "stdout"), "0123456789")
+	var got []byte
+	read := func(ctx context.Context, container string, offset int64) error {
+		got = nil
+		return diskLogs{dir}.Read(ctx, LogFile{Application: anID, Container: container, Stream: "stdout"}, offset, func(b []byte) error {
+			got = append(got, b...)
+			return nil
+		})
+	}
+	if err := read(t.Context(), "c1", 4); err != nil || string(got) != "456789" {
+		t.Errorf("%q, %v", got, err)
+	}
+	if err := read(t.Context(), "c2", 0); !os.IsNotExist(err) {
+		t.Errorf("of no container: %v", err)
+	}
+}
+
+// TestLocalClusterRunsWhatItIsGiven submits to a real embedded cluster a master that dies: everything between the client and
+// the master's process is real, and nothing of it is left but the logs.
+func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
+	root, bin := filepath.Join(t.TempDir(), "root"), t.TempDir()
+	writeFile(t, filepath.Join(bin, "tfos-am"), "#!/bin/sh\nls >&2\necho of no use >&2\nexit 3\n")
+	writeFile(t, filepath.Join(bin, "tfos-agent"), "agent")
+	b, err := FindBinaries(bin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := aJob()
+	j.Queue = job.DefaultQueue
+	p, err := Prepare(j, b, "1.2.3", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	l, err := StartLocal(t.Context(), root, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s shown
+	runErr := l.Run(t.Context(), p, s.ui())
+	if exit.Of(runErr) != exit.Infrastructure || !strings.Contains(runErr.Error(), "of no use") || !strings.Contains(runErr.Error(), "its logs are in "+root) {
+		t.Errorf("code %d: %v\nstderr %s", exit.Of(runErr), runErr, s.err.String())
+	}
+
+	other, err := ConnectLocal(t.Context(), root, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs, err := other.List(t.Context(), false)
+	if err != nil || len(jobs) != 1 || jobs[0].State != status.Failed {
+		t.Fatalf("seen from elsewhere: %+v, %v", jobs, err)
+	}
+	id, err := ParseApplication(jobs[0].ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var log bytes.Buffer
+	if err := other.CopyLogs(t.Context(), id, LogsOptions{Master: true, Streams: []string{control.Stderr}}, &log); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"==> master/1 stderr <==", "==> master/2 stderr <==", launch.JobFile, launch.ManifestFile, launch.ConfFile, launch.MasterBinary} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the masters' logs lack %q:\n%s", want, log.String())
+		}
+	}
+	if err := errors.Join(other.Close(), l.Close(true)); err != nil {
+		t.Error(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(root, "*", "*")); err != nil || len(left) != 1 || filepath.Base(left[0]) != localLogs {
+		t.Errorf("left %q, %v", left, err)
+	}
+}
