@@ -27,6 +27,7 @@ var (
 	ErrNotEmpty     = errors.New("directory not empty")                                              //
 	ErrEncrypted    = errors.New("file lies in an encryption zone, which tfos cannot read or write") //
 	ErrErasureCoded = errors.New("file is erasure coded, which tfos cannot read")                    //
+	ErrBusy         = errors.New("file is being written by another")                                 //
 	ErrUnreachable  = errors.New("filesystem cannot be reached")                                     // no NameNode answered
 	ErrUnsupported  = errors.New("not supported by tfos")                                            // a scheme, or a way of protecting data
 )

@@ -201,8 +201,11 @@ func (l *Local) Rename(ctx context.Context, old, new string, overwrite bool) err
 
 // Remove implements FS.
 func (l *Local) Remove(ctx context.Context, name string, recursive bool) error {
-	name, err := l.enter(ctx, "remove", name)
+	name, err := cleanRemovable(name)
 	if err != nil {
+		return err
+	}
+	if _, err := l.enter(ctx, "remove", name); err != nil {
 		return err
 	}
 	if _, err := os.Lstat(name); err != nil {

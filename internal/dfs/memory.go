@@ -242,17 +242,17 @@ func (m *Memory) Rename(ctx context.Context, old, new string, overwrite bool) er
 
 // Remove implements FS.
 func (m *Memory) Remove(ctx context.Context, name string, recursive bool) error {
-	name, err := m.enter(ctx, "remove", name)
+	name, err := cleanRemovable(name)
 	if err != nil {
+		return err
+	}
+	if _, err := m.enter(ctx, "remove", name); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, err := m.find("remove", name); err != nil {
 		return err
-	}
-	if name == "/" {
-		return &fs.PathError{Op: "remove", Path: name, Err: fs.ErrPermission}
 	}
 	if _, err := m.parent("remove", name); err != nil {
 		return err

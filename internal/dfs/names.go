@@ -9,21 +9,18 @@ import (
 	"strings"
 )
 
-// temporaryMark is in the name of every file that is being created, and of no other.
-const temporaryMark = ".tfos-writing-"
+// temporaryPrefix starts the name of every file that is being created, and of no other.
+const temporaryPrefix = ".tfos-writing-"
 
 // temporaryName is where a file is written before it is whole: beside its place, so that a rename moves it there.
 func temporaryName(name string) string {
 	var random [8]byte
-	rand.Read(random[:]) // never fails: see crypto/rand
-	dir, base := path.Split(name)
-	return dir + "." + base + temporaryMark + hex.EncodeToString(random[:])
+	_, _ = rand.Read(random[:]) // never fails
+	return path.Join(path.Dir(name), temporaryPrefix+hex.EncodeToString(random[:]))
 }
 
 // isTemporary reports whether a file of this base name is still being created, or was left behind by a writer that died.
-func isTemporary(base string) bool {
-	return strings.HasPrefix(base, ".") && strings.Contains(base, temporaryMark)
-}
+func isTemporary(base string) bool { return strings.HasPrefix(base, temporaryPrefix) }
 
 // cleanName checks a name at the door of every operation: it is absolute, and no NUL ends it early.
 func cleanName(op, name string) (string, error) {
@@ -31,6 +28,15 @@ func cleanName(op, name string) (string, error) {
 		return "", &fs.PathError{Op: op, Path: name, Err: fmt.Errorf("%w: a name starts with / and has no NUL", fs.ErrInvalid)}
 	}
 	return path.Clean(name), nil
+}
+
+// cleanRemovable is cleanName for what is to be removed: never everything there is.
+func cleanRemovable(name string) (string, error) {
+	name, err := cleanName("remove", name)
+	if err == nil && name == "/" {
+		err = &fs.PathError{Op: "remove", Path: name, Err: fs.ErrInvalid}
+	}
+	return name, err
 }
 
 // checkRename refuses what no filesystem can do. Both names are clean.

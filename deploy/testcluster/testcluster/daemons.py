@@ -25,7 +25,7 @@ MAIN = {
 OPENS = [f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in
          ("java.lang", "java.lang.reflect", "java.util", "java.io", "java.net", "java.nio",
           "java.math", "java.text", "java.util.concurrent", "sun.nio.ch")] + \
-        ["--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED"]
+        [kerberos.KRB5_OPENS]
 STOP_SECONDS = 10  # SIGTERM to SIGKILL
 
 

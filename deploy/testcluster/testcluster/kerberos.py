@@ -4,6 +4,7 @@ import os
 from .tools import program, run
 
 REALM = "YARN.TEST"
+KRB5_OPENS = "--add-opens=java.security.jgss/sun.security.krb5=ALL-UNNAMED"  # Hadoop 2 asks for the default realm there
 USERS = ("root", "alice", "bob")  # each has <krb5>/<user>.keytab
 
 
@@ -53,7 +54,8 @@ def secure(lay, core, hdfs, yarn):
         yarn[f"yarn.{daemon}.keytab"] = f"{lay.krb5}/yarn.keytab"
     # a JVM in a container, DistributedShell's say, needs to know the realm
     yarn["yarn.nodemanager.admin-env"] = \
-        f"MALLOC_ARENA_MAX=$MALLOC_ARENA_MAX,JDK_JAVA_OPTIONS=-Djava.security.krb5.conf={lay.krb5}/krb5.conf"
+        f"MALLOC_ARENA_MAX=$MALLOC_ARENA_MAX,JDK_JAVA_OPTIONS={KRB5_OPENS} " \
+        f"-Djava.security.krb5.conf={lay.krb5}/krb5.conf"
     if lay.version.startswith("3.5"):  # libhadoop.so 3.3.5 does not fit it, and then aggregation kills the NodeManager
         yarn["yarn.log-aggregation-enable"] = "false"
     keystore = f"{lay.krb5}/keystore.jks"

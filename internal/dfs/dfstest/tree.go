@@ -154,6 +154,7 @@ func testRemove(t *testing.T, b *bench) {
 	b.ok(b.FS.Remove(b.ctx, b.at("dirs"), true))
 	b.is(b.FS.Remove(b.ctx, b.at("dir"), false), fs.ErrNotExist)
 	b.is(b.FS.Remove(b.ctx, b.at("dir"), true), fs.ErrNotExist)
+	b.is(b.FS.Remove(b.ctx, "/", false), fs.ErrInvalid)
 }
 
 func testModes(t *testing.T, b *bench) {

@@ -1792,6 +1792,274 @@ func (*RenewLeaseResponseProto) Descriptor() ([]byte, []int) {
 	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{23}
 }
 
+type GetBlockLocationsRequestProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
+	Offset        *uint64                `protobuf:"varint,2,req,name=offset" json:"offset,omitempty"`
+	Length        *uint64                `protobuf:"varint,3,req,name=length" json:"length,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBlockLocationsRequestProto) Reset() {
+	*x = GetBlockLocationsRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBlockLocationsRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBlockLocationsRequestProto) ProtoMessage() {}
+
+func (x *GetBlockLocationsRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBlockLocationsRequestProto.ProtoReflect.Descriptor instead.
+func (*GetBlockLocationsRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *GetBlockLocationsRequestProto) GetSrc() string {
+	if x != nil && x.Src != nil {
+		return *x.Src
+	}
+	return ""
+}
+
+func (x *GetBlockLocationsRequestProto) GetOffset() uint64 {
+	if x != nil && x.Offset != nil {
+		return *x.Offset
+	}
+	return 0
+}
+
+func (x *GetBlockLocationsRequestProto) GetLength() uint64 {
+	if x != nil && x.Length != nil {
+		return *x.Length
+	}
+	return 0
+}
+
+type LocatedBlocksProto struct {
+	state               protoimpl.MessageState    `protogen:"open.v1"`
+	FileLength          *uint64                   `protobuf:"varint,1,req,name=fileLength" json:"fileLength,omitempty"`
+	UnderConstruction   *bool                     `protobuf:"varint,3,req,name=underConstruction" json:"underConstruction,omitempty"`
+	IsLastBlockComplete *bool                     `protobuf:"varint,5,req,name=isLastBlockComplete" json:"isLastBlockComplete,omitempty"`
+	FileEncryptionInfo  *FileEncryptionInfoProto  `protobuf:"bytes,6,opt,name=fileEncryptionInfo" json:"fileEncryptionInfo,omitempty"`
+	EcPolicy            *ErasureCodingPolicyProto `protobuf:"bytes,7,opt,name=ecPolicy" json:"ecPolicy,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *LocatedBlocksProto) Reset() {
+	*x = LocatedBlocksProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocatedBlocksProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocatedBlocksProto) ProtoMessage() {}
+
+func (x *LocatedBlocksProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocatedBlocksProto.ProtoReflect.Descriptor instead.
+func (*LocatedBlocksProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LocatedBlocksProto) GetFileLength() uint64 {
+	if x != nil && x.FileLength != nil {
+		return *x.FileLength
+	}
+	return 0
+}
+
+func (x *LocatedBlocksProto) GetUnderConstruction() bool {
+	if x != nil && x.UnderConstruction != nil {
+		return *x.UnderConstruction
+	}
+	return false
+}
+
+func (x *LocatedBlocksProto) GetIsLastBlockComplete() bool {
+	if x != nil && x.IsLastBlockComplete != nil {
+		return *x.IsLastBlockComplete
+	}
+	return false
+}
+
+func (x *LocatedBlocksProto) GetFileEncryptionInfo() *FileEncryptionInfoProto {
+	if x != nil {
+		return x.FileEncryptionInfo
+	}
+	return nil
+}
+
+func (x *LocatedBlocksProto) GetEcPolicy() *ErasureCodingPolicyProto {
+	if x != nil {
+		return x.EcPolicy
+	}
+	return nil
+}
+
+type GetBlockLocationsResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Locations     *LocatedBlocksProto    `protobuf:"bytes,1,opt,name=locations" json:"locations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBlockLocationsResponseProto) Reset() {
+	*x = GetBlockLocationsResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBlockLocationsResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBlockLocationsResponseProto) ProtoMessage() {}
+
+func (x *GetBlockLocationsResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBlockLocationsResponseProto.ProtoReflect.Descriptor instead.
+func (*GetBlockLocationsResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *GetBlockLocationsResponseProto) GetLocations() *LocatedBlocksProto {
+	if x != nil {
+		return x.Locations
+	}
+	return nil
+}
+
+type CreateResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fs            *HdfsFileStatusProto   `protobuf:"bytes,1,opt,name=fs" json:"fs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateResponseProto) Reset() {
+	*x = CreateResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateResponseProto) ProtoMessage() {}
+
+func (x *CreateResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateResponseProto.ProtoReflect.Descriptor instead.
+func (*CreateResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *CreateResponseProto) GetFs() *HdfsFileStatusProto {
+	if x != nil {
+		return x.Fs
+	}
+	return nil
+}
+
+type AppendResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stat          *HdfsFileStatusProto   `protobuf:"bytes,2,opt,name=stat" json:"stat,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AppendResponseProto) Reset() {
+	*x = AppendResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AppendResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AppendResponseProto) ProtoMessage() {}
+
+func (x *AppendResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AppendResponseProto.ProtoReflect.Descriptor instead.
+func (*AppendResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *AppendResponseProto) GetStat() *HdfsFileStatusProto {
+	if x != nil {
+		return x.Stat
+	}
+	return nil
+}
+
 var File_internal_hadoop_pb_hdfs_proto protoreflect.FileDescriptor
 
 const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
@@ -1908,7 +2176,25 @@ const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
 	"\n" +
 	"clientName\x18\x01 \x02(\tR\n" +
 	"clientName\"\x19\n" +
-	"\x17RenewLeaseResponseProto*M\n" +
+	"\x17RenewLeaseResponseProto\"a\n" +
+	"\x1dGetBlockLocationsRequestProto\x12\x10\n" +
+	"\x03src\x18\x01 \x02(\tR\x03src\x12\x16\n" +
+	"\x06offset\x18\x02 \x02(\x04R\x06offset\x12\x16\n" +
+	"\x06length\x18\x03 \x02(\x04R\x06length\"\xb7\x02\n" +
+	"\x12LocatedBlocksProto\x12\x1e\n" +
+	"\n" +
+	"fileLength\x18\x01 \x02(\x04R\n" +
+	"fileLength\x12,\n" +
+	"\x11underConstruction\x18\x03 \x02(\bR\x11underConstruction\x120\n" +
+	"\x13isLastBlockComplete\x18\x05 \x02(\bR\x13isLastBlockComplete\x12Y\n" +
+	"\x12fileEncryptionInfo\x18\x06 \x01(\v2).tfos.hadoop.hdfs.FileEncryptionInfoProtoR\x12fileEncryptionInfo\x12F\n" +
+	"\becPolicy\x18\a \x01(\v2*.tfos.hadoop.hdfs.ErasureCodingPolicyProtoR\becPolicy\"d\n" +
+	"\x1eGetBlockLocationsResponseProto\x12B\n" +
+	"\tlocations\x18\x01 \x01(\v2$.tfos.hadoop.hdfs.LocatedBlocksProtoR\tlocations\"L\n" +
+	"\x13CreateResponseProto\x125\n" +
+	"\x02fs\x18\x01 \x01(\v2%.tfos.hadoop.hdfs.HdfsFileStatusProtoR\x02fs\"P\n" +
+	"\x13AppendResponseProto\x129\n" +
+	"\x04stat\x18\x02 \x01(\v2%.tfos.hadoop.hdfs.HdfsFileStatusProtoR\x04stat*M\n" +
 	"\x10CipherSuiteProto\x12\v\n" +
 	"\aUNKNOWN\x10\x01\x12\x15\n" +
 	"\x11AES_CTR_NOPADDING\x10\x02\x12\x15\n" +
@@ -1938,7 +2224,7 @@ func file_internal_hadoop_pb_hdfs_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_hadoop_pb_hdfs_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_internal_hadoop_pb_hdfs_proto_msgTypes = make([]protoimpl.MessageInfo, 24)
+var file_internal_hadoop_pb_hdfs_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_internal_hadoop_pb_hdfs_proto_goTypes = []any{
 	(CipherSuiteProto)(0),                  // 0: tfos.hadoop.hdfs.CipherSuiteProto
 	(CryptoProtocolVersionProto)(0),        // 1: tfos.hadoop.hdfs.CryptoProtocolVersionProto
@@ -1970,6 +2256,11 @@ var file_internal_hadoop_pb_hdfs_proto_goTypes = []any{
 	(*SetPermissionResponseProto)(nil),     // 27: tfos.hadoop.hdfs.SetPermissionResponseProto
 	(*RenewLeaseRequestProto)(nil),         // 28: tfos.hadoop.hdfs.RenewLeaseRequestProto
 	(*RenewLeaseResponseProto)(nil),        // 29: tfos.hadoop.hdfs.RenewLeaseResponseProto
+	(*GetBlockLocationsRequestProto)(nil),  // 30: tfos.hadoop.hdfs.GetBlockLocationsRequestProto
+	(*LocatedBlocksProto)(nil),             // 31: tfos.hadoop.hdfs.LocatedBlocksProto
+	(*GetBlockLocationsResponseProto)(nil), // 32: tfos.hadoop.hdfs.GetBlockLocationsResponseProto
+	(*CreateResponseProto)(nil),            // 33: tfos.hadoop.hdfs.CreateResponseProto
+	(*AppendResponseProto)(nil),            // 34: tfos.hadoop.hdfs.AppendResponseProto
 }
 var file_internal_hadoop_pb_hdfs_proto_depIdxs = []int32{
 	0,  // 0: tfos.hadoop.hdfs.FileEncryptionInfoProto.suite:type_name -> tfos.hadoop.hdfs.CipherSuiteProto
@@ -1988,11 +2279,16 @@ var file_internal_hadoop_pb_hdfs_proto_depIdxs = []int32{
 	18, // 13: tfos.hadoop.hdfs.GetListingResponseProto.dirList:type_name -> tfos.hadoop.hdfs.DirectoryListingProto
 	7,  // 14: tfos.hadoop.hdfs.MkdirsRequestProto.masked:type_name -> tfos.hadoop.hdfs.FsPermissionProto
 	7,  // 15: tfos.hadoop.hdfs.SetPermissionRequestProto.permission:type_name -> tfos.hadoop.hdfs.FsPermissionProto
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	8,  // 16: tfos.hadoop.hdfs.LocatedBlocksProto.fileEncryptionInfo:type_name -> tfos.hadoop.hdfs.FileEncryptionInfoProto
+	11, // 17: tfos.hadoop.hdfs.LocatedBlocksProto.ecPolicy:type_name -> tfos.hadoop.hdfs.ErasureCodingPolicyProto
+	31, // 18: tfos.hadoop.hdfs.GetBlockLocationsResponseProto.locations:type_name -> tfos.hadoop.hdfs.LocatedBlocksProto
+	12, // 19: tfos.hadoop.hdfs.CreateResponseProto.fs:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
+	12, // 20: tfos.hadoop.hdfs.AppendResponseProto.stat:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_internal_hadoop_pb_hdfs_proto_init() }
@@ -2006,7 +2302,7 @@ func file_internal_hadoop_pb_hdfs_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_hadoop_pb_hdfs_proto_rawDesc), len(file_internal_hadoop_pb_hdfs_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   24,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

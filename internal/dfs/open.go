@@ -1,0 +1,172 @@
+package dfs
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/token"
+)
+
+// Options says how filesystems are reached, and as whom.
+type Options struct {
+	Conf   *conf.Conf    // nil: nothing is configured; names without a scheme are local
+	User   string        // on HDFS without a token; a token says by itself whose it is, and User then only names the home
+	Tokens []token.Token // those whose service is the NameNode's are shown to it
+	// Dial connects to NameNodes and DataNodes; nil: net.Dialer's.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Timeout bounds a call to a NameNode whose context has no deadline, its retries included, and each step of moving data
+	// to and from DataNodes. 0: a minute.
+	Timeout time.Duration
+	// LocalHome is the home directory on the local disk; empty: os.UserHomeDir.
+	LocalHome string
+	Log       *zap.Logger
+}
+
+func (o Options) withDefaults() Options {
+	if o.Conf == nil {
+		o.Conf = conf.New(conf.Environment{})
+	}
+	if o.Dial == nil {
+		o.Dial = new(net.Dialer).DialContext
+	}
+	if o.Log == nil {
+		o.Log = zap.NewNop()
+	}
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
+	return o
+}
+
+// Open opens the filesystem that uri names: "hdfs://namenode:8020", "hdfs://nameservice", "file:///". A name without a scheme,
+// the empty one too, stands for fs.defaultFS. It does not connect: the first operation does.
+func Open(ctx context.Context, uri string, o Options) (FS, error) {
+	o = o.withDefaults()
+	place, err := locate(uri, o.Conf)
+	if err != nil {
+		return nil, err
+	}
+	return place.open(ctx, o)
+}
+
+// Resolver maps URIs to filesystems, and opens each filesystem once. It is safe for concurrent use.
+type Resolver struct {
+	o Options
+
+	mu     sync.Mutex
+	opened map[place]FS // guarded by mu
+}
+
+// NewResolver makes a Resolver, which opens filesystems with these options.
+func NewResolver(o Options) *Resolver {
+	return &Resolver{o: o.withDefaults(), opened: map[place]FS{}}
+}
+
+// Resolve finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in fs.defaultFS.
+func (r *Resolver) Resolve(ctx context.Context, uri string) (FS, string, error) {
+	where, err := locate(uri, r.o.Conf)
+	if err != nil {
+		return nil, "", err
+	}
+	name, err := pathOf(uri)
+	if err != nil {
+		return nil, "", err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if known := r.opened[where]; known != nil {
+		return known, name, nil
+	}
+	opened, err := where.open(ctx, r.o)
+	if err != nil {
+		return nil, "", err
+	}
+	r.opened[where] = opened
+	return opened, name, nil
+}
+
+// Close closes every filesystem that was opened.
+func (r *Resolver) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var first error
+	for where, opened := range r.opened {
+		if err := opened.Close(); err != nil && first == nil {
+			first = err
+		}
+		delete(r.opened, where)
+	}
+	return first
+}
+
+// place is a filesystem: scheme, and host:port or nameservice.
+type place struct{ scheme, authority string }
+
+// locate finds the filesystem of a URI.
+func locate(uri string, c *conf.Conf) (place, error) {
+	u, err := parse(uri)
+	if err != nil {
+		return place{}, err
+	}
+	if u.Scheme == "" {
+		if u, err = parse(cmp.Or(c.String("fs.defaultFS"), "file:///")); err != nil {
+			return place{}, fmt.Errorf("fs.defaultFS: %w", err)
+		}
+	}
+	switch {
+	case u.Scheme == "file":
+		return place{scheme: "file"}, nil
+	case u.Scheme == "hdfs" && u.Host != "":
+		return place{scheme: "hdfs", authority: strings.ToLower(u.Host)}, nil
+	case u.Scheme == "hdfs":
+		return locate("", c) // hdfs:///path: the default NameNode
+	case u.Scheme == "":
+		return place{}, fmt.Errorf("fs.defaultFS is %s, which names no filesystem: it wants hdfs://HOST:PORT or hdfs://NAMESERVICE", u)
+	case u.Scheme == "viewfs":
+		return place{}, fmt.Errorf("%s: mount tables are %w: name the filesystem behind it, hdfs://NAMESERVICE/…", uri, ErrUnsupported)
+	default:
+		return place{}, fmt.Errorf("%s: scheme %s is %w: use hdfs:// or file://", uri, u.Scheme, ErrUnsupported)
+	}
+}
+
+func (p place) open(ctx context.Context, o Options) (FS, error) {
+	if p.scheme == "hdfs" {
+		return openHDFS(ctx, p.authority, o)
+	}
+	home := o.LocalHome
+	if home == "" {
+		var err error
+		if home, err = os.UserHomeDir(); err != nil {
+			home = "/"
+		}
+	}
+	return NewLocal(home), nil
+}
+
+// pathOf is the absolute path in a URI, or in a name without a scheme.
+func pathOf(uri string) (string, error) {
+	u, err := parse(uri)
+	if err != nil {
+		return "", err
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return cleanName("resolve", u.Path)
+}
+
+// parse takes a URI apart. A name without a scheme is no URI: a % in it is a %.
+func parse(uri string) (*url.URL, error) {
+	if uri == "" || strings.HasPrefix(uri, "/") && !strings.HasPrefix(uri, "//") {
+		return &url.URL{Path: uri}, nil
+	}
+	return url.Parse(uri)
+}
