@@ -103,5 +103,6 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 		Command:     role.Command,
 		Env:         clusterspec.Env(j, o.spec, a.Task, a.Incarnation),
 		Grace:       j.Stop.Grace,
+		TensorBoard: j.TensorBoard && a.Task == j.Leader(),
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -70,9 +71,12 @@ func (c *cluster) refuses(t *testing.T, r refusal) {
 }
 
 func TestResourceManagerUnreachable(t *testing.T) {
-	c := hadoop(t)
-	r := tfos(t, c.env, "run", "-D", "yarn.resourcemanager.address=127.0.0.1:1", jobFile(t, hello))
-	r.want(t, 4).says(t, "ResourceManager", "127.0.0.1:1")
+	conf := t.TempDir()
+	const site = `<configuration><property><name>yarn.resourcemanager.address</name><value>127.0.0.1:1</value></property></configuration>`
+	if err := os.WriteFile(filepath.Join(conf, "yarn-site.xml"), []byte(site), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	tfos(t, nil, "run", "--conf", conf, jobFile(t, hello)).want(t, 4).says(t, "ResourceManager", "127.0.0.1:1")
 }
 
 func TestSafeModeAndQuota(t *testing.T) {
@@ -123,8 +127,8 @@ files: [%s]
 stop: {grace: 1s}
 roles:
   worker: {instances: 1, memory: 256MiB, command: sleep 2}
-  ps: {instances: 1, memory: 256MiB, service: true, command: bash ./ignore_sigterm.sh}
-`, program("ignore_sigterm.sh")))
+  ps: {instances: 1, memory: 256MiB, service: true, command: ./ignore_sigterm}
+`, program("ignore_sigterm")))
 	r := tfos(t, c.env, "run", job).want(t, 0)
 	if left := leftovers(t, r.application(t)); len(left) > 0 {
 		t.Errorf("still running:\n%s", strings.Join(left, "\n"))

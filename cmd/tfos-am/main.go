@@ -1,0 +1,43 @@
+// tfos-am is the application master of one job. YARN starts it in a container that holds what the client staged; a person
+// never does.
+//
+// It exits with 0 once it has told YARN how the job ended, whatever the end was, and with 1 if it could not.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/am"
+	"tfos/internal/version"
+)
+
+// heapGoal keeps the collector from letting the heap of a small program grow to twice its size and more.
+const heapGoal = 12 << 20
+
+func main() {
+	if len(os.Args) > 1 {
+		fmt.Println("tfos-am", version.String())
+		return
+	}
+	debug.SetMemoryLimit(heapGoal)
+	log, err := zap.NewProductionConfig().Build()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tfos-am:", err)
+		os.Exit(1)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	if err := am.RunInContainer(ctx, os.Getenv, log); err != nil {
+		// The NodeManager copies the last lines of stderr into the application's diagnostics.
+		log.Error("application master ends", zap.Error(err))
+		fmt.Fprintln(os.Stderr, "tfos-am:", err)
+		os.Exit(1)
+	}
+}
