@@ -220,7 +220,7 @@ func (c *Cluster) LogDir(id yarn.ContainerID) string { return container.LogDir(c
 func (c *Cluster) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := c.begin(cancel); err != nil {
+	if begun, err := c.begin(cancel); !begun {
 		return err
 	}
 	defer close(c.ended)
@@ -244,19 +244,19 @@ func (c *Cluster) Run(ctx context.Context) error {
 	return errors.Join(err, c.end())
 }
 
-// begin brings the nodes up.
-func (c *Cluster) begin(cancel context.CancelFunc) error {
+// begin brings the nodes up, unless Close came first.
+func (c *Cluster) begin(cancel context.CancelFunc) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closed:
-		return errors.New("embedded YARN: closed")
 	case c.cancel != nil:
-		return errors.New("embedded YARN: Run was called before")
+		return false, errors.New("embedded YARN: Run was called before")
+	case c.closed:
+		return false, nil
 	}
 	for _, dir := range []string{c.at.root, c.at.logs} {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
-			return fmt.Errorf("embedded YARN: %w", err)
+			return false, fmt.Errorf("embedded YARN: %w", err)
 		}
 	}
 	c.cancel = cancel
@@ -264,7 +264,7 @@ func (c *Cluster) begin(cancel context.CancelFunc) error {
 		c.start(s, s.listener)
 		s.listener = nil
 	}
-	return nil
+	return true, nil
 }
 
 // start brings a node up on a listener. The caller holds mu.

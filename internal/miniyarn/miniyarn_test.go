@@ -32,7 +32,7 @@ type lab struct {
 
 func newLab(t *testing.T, o miniyarn.Options) *lab {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	o.Dir = t.TempDir()
 	o.Logger = zaptest.NewLogger(t)
 	if o.KillDelay == 0 {
@@ -43,7 +43,7 @@ func newLab(t *testing.T, o miniyarn.Options) *lab {
 		t.Fatal(err)
 	}
 	ran := make(chan error, 1)
-	go func() { ran <- c.Run(ctx) }()
+	go func() { ran <- c.Run(context.Background()) }()
 	l := &lab{t: t, c: c, ctx: ctx, dir: o.Dir, client: yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{c.Addr()}, User: "ann"}, nil)}
 	t.Cleanup(func() {
 		if err := errors.Join(l.client.Close(), c.Close(), <-ran); err != nil {
@@ -339,7 +339,7 @@ func TestStartIsRefused(t *testing.T) {
 		err error
 	}{
 		"twice":    {cs[0], yarn.ErrInvalidContainer},
-		"forged":   {forged, yarn.ErrInvalidContainer},
+		"forged":   {forged, yarn.ErrUnauthorized},
 		"released": {cs[2], yarn.ErrInvalidContainer},
 		"foreign":  {foreign, yarn.ErrUnauthorized},
 	} {
@@ -618,7 +618,12 @@ func TestLifeCycle(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := c.Run(t.Context()); err == nil {
-		t.Error("ran after Close")
+	if err := c.Run(t.Context()); err != nil {
+		t.Errorf("Run after Close: %v", err)
+	}
+	l := newLab(t, miniyarn.Options{})
+	l.state(l.submit(yarn.Submission{MaxAttempts: 1, Launch: yarn.LaunchContext{Command: []string{"exit 1"}}}), yarn.StateFailed)
+	if err := l.c.Run(t.Context()); err == nil {
+		t.Error("ran twice")
 	}
 }

@@ -197,7 +197,7 @@ func (n *node) halt(why *container.Stop) error {
 func (n *node) Start(_ context.Context, c rpc.Caller, t token.Token, lc yarn.LaunchContext) (yarn.ContainerID, error) {
 	grant, err := n.keys.checkContainer(t)
 	if err != nil {
-		return yarn.ContainerID{}, fmt.Errorf("%w: %w", yarn.ErrInvalidContainer, err)
+		return yarn.ContainerID{}, fmt.Errorf("%w: %w", yarn.ErrUnauthorized, err)
 	}
 	id := grant.Container
 	if err := checkOwner(c, id); err != nil {

@@ -81,7 +81,7 @@ func TestEnvironment(t *testing.T) {
 		"CONTAINER_ID": "container_17_0001_01_000001", "NM_HOST": "127.0.0.1", "NM_PORT": "4711", "LOCAL_DIRS": app,
 		"LOCAL_USER_DIRS": filepath.Join(b.dir, "usercache/ann") + "/", "LOG_DIRS": LogDir(b.logs, l.ID),
 		"USER": "ann", "LOGNAME": "ann", "HOME": "/home/", "PWD": work, "HADOOP_TOKEN_FILE_LOCATION": work + "/container_tokens",
-		"APPLICATION_WEB_PROXY_BASE": "/proxy/application_17_0001", "APP_SUBMIT_TIME_ENV": "42", "MALLOC_ARENA_MAX": "", "NM_HTTP_PORT": "0",
+		"APPLICATION_WEB_PROXY_BASE": "/proxy/application_17_0001", "APP_SUBMIT_TIME_ENV": "42", "MALLOC_ARENA_MAX": "", "NM_HTTP_PORT": "4711",
 		"JAVA_HOME": "/jdk", "A": "b/a:ann", "B": "b", "QUOTED": `"'`,
 	} {
 		if v, ok := got[k]; !ok || v != want {

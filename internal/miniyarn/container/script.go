@@ -79,7 +79,7 @@ func environment(l Launch, at layout, count counters, getenv func(string) string
 		"CONTAINER_ID":               l.ID.String(),
 		"NM_HOST":                    l.Node.Host,
 		"NM_PORT":                    strconv.Itoa(int(l.Node.Port)),
-		"NM_HTTP_PORT":               "0",
+		"NM_HTTP_PORT":               strconv.Itoa(int(l.Node.Port)), // there is no web server; grants name this port too
 		"LOCAL_DIRS":                 at.app,
 		"LOCAL_USER_DIRS":            at.user + "/",
 		"LOG_DIRS":                   at.log,

@@ -59,7 +59,7 @@ func (s *Scheduler) grant(now time.Time, nodes []*node) {
 		}
 		for i := range t.asks {
 			for w := &t.asks[i]; w.count > 0; w.count-- {
-				n := roomiest(nodes, w.resource, t.blacklist)
+				n := s.choose(nodes, w.resource, t.blacklist)
 				if n == nil {
 					break
 				}
@@ -71,7 +71,7 @@ func (s *Scheduler) grant(now time.Time, nodes []*node) {
 }
 
 func (s *Scheduler) grantMaster(now time.Time, a *app, nodes []*node) {
-	n := roomiest(nodes, a.resource, nil)
+	n := s.choose(nodes, a.resource, nil)
 	if n == nil {
 		return
 	}
@@ -85,18 +85,17 @@ func (s *Scheduler) grantMaster(now time.Time, a *app, nodes []*node) {
 	s.do(StartMaster{Attempt: t.id, User: a.user, Submitted: a.submitted, Container: c.grant, Launch: a.sub.Launch})
 }
 
-// roomiest is the node with the most free memory on which r fits: containers spread. It is nil if there is none.
-func roomiest(nodes []*node, r yarn.Resource, blacklist []string) *node {
-	var best *node
-	for _, n := range nodes {
-		if !n.state.Usable() || slices.Contains(blacklist, n.id.Host) || !r.Fits(n.free()) {
-			continue
-		}
-		if best == nil || n.free().MemoryMiB > best.free().MemoryMiB {
-			best = n
+// choose picks the next node in turn on which r fits, as nodes' heartbeats would come: containers spread, and an application
+// that gives a container back gets another one elsewhere. It is nil if r fits nowhere.
+func (s *Scheduler) choose(nodes []*node, r yarn.Resource, blacklist []string) *node {
+	for range nodes {
+		s.turn++
+		n := nodes[s.turn%len(nodes)]
+		if n.state.Usable() && !slices.Contains(blacklist, n.id.Host) && r.Fits(n.free()) {
+			return n
 		}
 	}
-	return best
+	return nil
 }
 
 // ContainerStarted notes that a container's node runs it, so that it will not be taken back for want of use.

@@ -115,9 +115,9 @@ func (s *Scheduler) Allocate(now time.Time, id yarn.AttemptID, req yarn.Allocate
 			s.complete(now, c, yarn.ExitAborted, releasedDiagnostics)
 		}
 	}
-	actions := s.settle(now)
+	// What is granted over these asks is told with the next heartbeat, as a real scheduler does, which grants in between.
 	t.last = s.answer(t, nextResponse(req.ResponseID))
-	return t.last, actions, nil
+	return t.last, s.settle(now), nil
 }
 
 // nextResponse is the id after id; they stay positive for ever.

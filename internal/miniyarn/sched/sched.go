@@ -50,6 +50,7 @@ type Scheduler struct {
 	nodes   []*node                     // in the order in which they came; lost ones too
 	apps    []*app                      // in the order of submission, ended ones too
 	byID    map[yarn.ApplicationID]*app // the same
+	turn    int                         // of the node that got the last container
 	actions []Action                    // decided in the call at hand
 }
 

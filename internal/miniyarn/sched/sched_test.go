@@ -84,6 +84,16 @@ func (w *world) allocate(id yarn.AttemptID, req yarn.AllocateRequest) yarn.Alloc
 	return resp
 }
 
+// granted asks, and returns the answer to the heartbeat after that.
+func (w *world) granted(id yarn.AttemptID, req yarn.AllocateRequest) yarn.AllocateResponse {
+	w.t.Helper()
+	first := w.allocate(id, req)
+	if len(first.Granted) > 0 {
+		w.t.Errorf("granted in the answer to the ask: %+v", first.Granted)
+	}
+	return w.allocate(id, yarn.AllocateRequest{ResponseID: first.ResponseID})
+}
+
 func (w *world) completed(c yarn.ContainerID, on yarn.NodeID, exit yarn.ExitStatus) {
 	w.did(w.ContainerCompleted(w.now, on, yarn.ContainerStatus{ID: c, State: yarn.ContainerComplete, ExitStatus: exit}))
 }
@@ -114,18 +124,20 @@ func TestResponseIDs(t *testing.T) {
 	if _, _, err := w.Register(w.now, id, yarn.Registration{}); !errors.Is(err, yarn.ErrOutOfStep) {
 		t.Fatalf("second registration: %v", err)
 	}
-	first := w.allocate(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 2}}})
-	if first.ResponseID != 1 || len(first.Granted) != 2 || len(first.NMTokens) != 1 {
-		t.Fatalf("first heartbeat: %+v", first)
+	first := w.granted(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 2}}})
+	if first.ResponseID != 2 || len(first.Granted) != 2 || len(first.NMTokens) != 1 {
+		t.Fatalf("second heartbeat: %+v", first)
 	}
-	again := w.allocate(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 5}}})
-	if again.ResponseID != 1 || len(again.Granted) != 2 || again.Granted[0].ID != first.Granted[0].ID {
+	again := w.allocate(id, yarn.AllocateRequest{ResponseID: 1, Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 5}}})
+	if again.ResponseID != 2 || len(again.Granted) != 2 || again.Granted[0].ID != first.Granted[0].ID {
 		t.Fatalf("a repeated heartbeat got %+v", again)
 	}
-	if next := w.allocate(id, yarn.AllocateRequest{ResponseID: 1}); len(next.Granted) != 0 || next.ResponseID != 2 {
-		t.Fatalf("the repeated heartbeat's asks were read: %+v", next)
+	for i := int32(2); i < 4; i++ {
+		if next := w.allocate(id, yarn.AllocateRequest{ResponseID: i}); len(next.Granted) != 0 || next.ResponseID != i+1 {
+			t.Fatalf("the repeated heartbeat's asks were read: %+v", next)
+		}
 	}
-	for _, wrong := range []int32{-1, 0, 3, 100} {
+	for _, wrong := range []int32{-1, 0, 2, 5, 100} {
 		if _, _, err := w.Allocate(w.now, id, yarn.AllocateRequest{ResponseID: wrong}); !errors.Is(err, yarn.ErrOutOfStep) {
 			t.Errorf("response id %d: %v", wrong, err)
 		}
@@ -137,8 +149,10 @@ func TestResponseIDs(t *testing.T) {
 			t.Errorf("finish %d: %v, %v", i, done, err)
 		}
 	}
-	if late := w.allocate(id, yarn.AllocateRequest{ResponseID: 2, Asks: []yarn.Ask{{Resource: mem(128), Count: 1}}}); len(late.Granted) != 0 {
-		t.Errorf("granted after the end: %+v", late)
+	for i := int32(4); i < 6; i++ {
+		if late := w.allocate(id, yarn.AllocateRequest{ResponseID: i, Asks: []yarn.Ask{{Resource: mem(128), Count: 1}}}); len(late.Granted) != 0 {
+			t.Errorf("granted after the end: %+v", late)
+		}
 	}
 	if r := w.report(id); r.State != yarn.StateFinished || r.Final != yarn.FinalSucceeded || r.Diagnostics != "well" {
 		t.Errorf("report %+v", r)
@@ -148,7 +162,7 @@ func TestResponseIDs(t *testing.T) {
 	if as := w.took(); len(as) != 1 || as[0] != (EndApplication{ID: id.Application}) {
 		t.Errorf("after the master's exit: %v", as)
 	}
-	if _, _, err := w.Allocate(w.now, id, yarn.AllocateRequest{ResponseID: 3}); !errors.Is(err, yarn.ErrAttemptGone) {
+	if _, _, err := w.Allocate(w.now, id, yarn.AllocateRequest{ResponseID: 6}); !errors.Is(err, yarn.ErrAttemptGone) {
 		t.Errorf("heartbeat of an ended attempt: %v", err)
 	}
 	if _, _, err := w.Register(w.now, id, yarn.Registration{}); !errors.Is(err, yarn.ErrOutOfStep) {
@@ -194,7 +208,7 @@ func TestWhatCannotBeGrantedIsRefused(t *testing.T) {
 		}
 	}
 	// The refused requests left no trace, and a resource nobody counts is dropped.
-	resp := w.allocate(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 2, Priority: 1, Count: 1, Resource: yarn.Resource{
+	resp := w.granted(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 2, Priority: 1, Count: 1, Resource: yarn.Resource{
 		MemoryMiB: 1, VCores: 1, Custom: map[string]int64{"yarn.io/gpu": 2, "acme.com/fpga": 1}}}}})
 	if len(resp.Granted) != 1 || !resp.Granted[0].Resource.Equal(yarn.Resource{MemoryMiB: 128, VCores: 1, Custom: map[string]int64{"yarn.io/gpu": 2}}) {
 		t.Errorf("granted %+v", resp.Granted)
@@ -219,7 +233,7 @@ func TestMasterIsTriedAgain(t *testing.T) {
 	for _, keep := range []bool{false, true} {
 		w := newWorld(t, Config{}, one, two)
 		first := w.running(sub(keep))
-		got := w.allocate(first, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 3}}}).Granted
+		got := w.granted(first, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 3}}}).Granted
 		running, ended, idle := got[0], got[1], got[2]
 		w.ContainerStarted(running.ID)
 		w.ContainerStarted(ended.ID)
@@ -243,7 +257,7 @@ func TestMasterIsTriedAgain(t *testing.T) {
 		if w.Alive(first) || !w.Alive(second) {
 			t.Error("the wrong attempt lives")
 		}
-		if _, _, err := w.Allocate(t0, first, yarn.AllocateRequest{ResponseID: 1}); !errors.Is(err, yarn.ErrAttemptGone) {
+		if _, _, err := w.Allocate(t0, first, yarn.AllocateRequest{ResponseID: 2}); !errors.Is(err, yarn.ErrAttemptGone) {
 			t.Errorf("the old master is answered: %v", err)
 		}
 		reg := w.register(second)
@@ -310,8 +324,8 @@ func TestTimePasses(t *testing.T) {
 	_, as, _ := w.Finish(w.now, leaving, yarn.FinalSucceeded, "", "")
 	w.did(as)
 	busy := w.running(sub(false))
-	c := w.allocate(busy, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(128), Count: 1}}}).Granted[0]
-	var answered int32 = 1
+	c := w.granted(busy, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(128), Count: 1}}}).Granted[0]
+	var answered int32 = 2
 	var done []yarn.ContainerStatus
 	for range 11 {
 		w.now = w.now.Add(time.Minute - 1)
@@ -352,18 +366,22 @@ func TestLostNode(t *testing.T) {
 		return yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(1024), Count: n}}, BlacklistAdd: []string{one.Host}}
 	}
 	resp := w.allocate(id, ask(2))
-	if len(resp.Granted) != 2 || resp.Granted[0].Node != two || resp.Granted[1].Node != two || len(resp.Nodes) != 1 || resp.Nodes[0].ID != two {
+	if len(resp.Nodes) != 1 || resp.Nodes[0].ID != two {
+		t.Fatalf("%+v", resp)
+	}
+	resp = w.allocate(id, yarn.AllocateRequest{ResponseID: 1})
+	if len(resp.Granted) != 2 || resp.Granted[0].Node != two || resp.Granted[1].Node != two {
 		t.Fatalf("%+v", resp)
 	}
 	w.did(w.DropNode(t0, two, yarn.NodeLost))
-	resp = w.allocate(id, yarn.AllocateRequest{ResponseID: 1})
+	resp = w.allocate(id, yarn.AllocateRequest{ResponseID: 2})
 	if len(resp.Completed) != 2 || resp.Completed[0].ExitStatus != yarn.ExitAborted || len(resp.Nodes) != 1 || resp.Nodes[0].State != yarn.NodeLost || resp.ClusterNodes != 1 {
 		t.Fatalf("%+v", resp)
 	}
 	w.did(w.AddNode(t0, two, "", room))
 	req := ask(1)
-	req.ResponseID = 2
-	if resp = w.allocate(id, req); len(resp.Granted) != 1 || len(resp.NMTokens) != 0 {
+	req.ResponseID = 3
+	if resp = w.granted(id, req); len(resp.Granted) != 1 || len(resp.NMTokens) != 0 {
 		t.Fatalf("after the node came back: %+v", resp)
 	}
 }
@@ -389,12 +407,12 @@ func TestUntoldGrantIsWantedAgain(t *testing.T) {
 func TestReleaseAndKill(t *testing.T) {
 	w := newWorld(t, Config{}, one)
 	id, other := w.running(sub(false)), w.running(sub(false))
-	c := w.allocate(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(128), Count: 1}}}).Granted[0]
+	c := w.granted(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(128), Count: 1}}}).Granted[0]
 	if _, _, err := w.Allocate(t0, other, yarn.AllocateRequest{Releases: []yarn.ContainerID{c.ID}}); !errors.Is(err, ErrInvalidRelease) {
 		t.Errorf("release of a foreign container: %v", err)
 	}
 	w.took()
-	resp := w.allocate(id, yarn.AllocateRequest{ResponseID: 1, Releases: []yarn.ContainerID{c.ID, c.ID}})
+	resp := w.allocate(id, yarn.AllocateRequest{ResponseID: 2, Releases: []yarn.ContainerID{c.ID, c.ID}})
 	if len(resp.Completed) != 1 || resp.Completed[0].ExitStatus != yarn.ExitAborted || resp.Completed[0].Diagnostics != releasedDiagnostics {
 		t.Errorf("%+v", resp)
 	}
@@ -419,17 +437,17 @@ func TestReleaseAndKill(t *testing.T) {
 func TestRestart(t *testing.T) {
 	w := newWorld(t, Config{}, one)
 	id := w.running(sub(false))
-	got := w.allocate(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(128), Count: 2}, {ID: 2, Priority: 2, Resource: mem(4096), Count: 1}}}).Granted
+	got := w.granted(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(128), Count: 2}, {ID: 2, Priority: 2, Resource: mem(4096), Count: 1}}}).Granted
 	w.ContainerStarted(got[0].ID)
 	w.did(w.Restart(t0))
-	if _, _, err := w.Allocate(t0, id, yarn.AllocateRequest{ResponseID: 1}); !errors.Is(err, yarn.ErrNotRegistered) {
+	if _, _, err := w.Allocate(t0, id, yarn.AllocateRequest{ResponseID: 2}); !errors.Is(err, yarn.ErrNotRegistered) {
 		t.Fatalf("heartbeat after a restart: %v", err)
 	}
 	if reg := w.register(id); len(reg.Kept) != 1 || reg.Kept[0].ID != got[0].ID || len(reg.NMTokens) != 1 {
 		t.Errorf("%+v", reg)
 	}
 	w.did(w.AddNode(t0, two, "", room))
-	if resp := w.allocate(id, yarn.AllocateRequest{}); len(resp.Granted) != 0 {
+	if resp := w.granted(id, yarn.AllocateRequest{}); len(resp.Granted) != 0 {
 		t.Errorf("an ask outlived the restart: %+v", resp.Granted)
 	}
 }

@@ -15,11 +15,12 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// masterScript hands the container's tokens out and waits for the file "run" to vanish.
+// masterScript hands the container's tokens out and waits for the file "run" to vanish, or for its own file of what to exit
+// with: the next attempt may start at once.
 const masterScript = `#!/bin/bash
 cp "$HADOOP_TOKEN_FILE_LOCATION" "$1/$CONTAINER_ID.tmp" && mv "$1/$CONTAINER_ID.tmp" "$1/$CONTAINER_ID.tokens" || exit 1
-while [ -e "$1/run" ]; do sleep 0.1; done
-exit $(cat "$1/code")
+while [ -e "$1/run" ] && [ ! -e "$1/$CONTAINER_ID.code" ]; do sleep 0.1; done
+exit $(cat "$1/$CONTAINER_ID.code" 2>/dev/null || cat "$1/code")
 `
 
 // application is one application, its master being the test.

@@ -193,13 +193,12 @@ func testSecondAttempt(t *testing.T, s *suite) {
 	a.known(c)
 	first, dead := a.container, a.master
 
-	a.write("code", "7")
-	must(t, os.Rename(filepath.Join(a.dir, "run"), filepath.Join(a.dir, "walk")))
+	a.write("code.tmp", "7")
+	must(t, os.Rename(filepath.Join(a.dir, "code.tmp"), filepath.Join(a.dir, first.String()+".code")))
 	s.until(t, "the first master did not end", func() bool {
 		r := a.report()
 		return r.Attempt.Attempt == 2
 	})
-	must(t, os.Rename(filepath.Join(a.dir, "walk"), filepath.Join(a.dir, "run")))
 	a.master = nil
 	a.await()
 	if a.container.Attempt.Attempt != 2 || first.Attempt.Attempt != 1 {
