@@ -40,10 +40,15 @@ type Outcome struct {
 var ErrInterrupted = errors.New("interrupted")
 
 // Follow shows a job until it has ended: its tasks, and the output of the task whose log people want to see. When ctx ends
-// first, it returns the cause; the job goes on.
+// first, it returns the cause; the job goes on, and if that was an interruption the error says how to come back to it.
 func (c *Cluster) Follow(ctx context.Context, s *Submitted, ui UI) (Outcome, error) {
 	f := &follower{c: c, s: s, ui: ui, hurry: make(chan struct{})}
-	return f.follow(ctx)
+	o, err := f.follow(ctx)
+	if errors.Is(err, ErrInterrupted) {
+		err = exit.Errorf(exit.Interrupted, "%w: %s goes on without you", ErrInterrupted, s.ID).
+			Try("%-50s  follows it\n%-50s  ends it", c.command("logs -f "+s.ID.String()), c.command("kill "+s.ID.String()))
+	}
+	return o, err
 }
 
 // follower follows one job. The fields below hurry belong to the goroutine of follow.

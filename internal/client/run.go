@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"time"
 
 	"tfos/internal/client/exit"
@@ -26,11 +27,12 @@ func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) err
 		return beforeSubmit(ctx, err)
 	}
 	ui.Note(fmt.Sprintf("%s submitted: %s", s.ID, s.Job.Name))
-	outcome, err := c.Follow(ctx, s, ui)
-	switch {
-	case errors.Is(err, ErrInterrupted):
-		return c.leave(ctx, s, ui, o)
-	case err != nil:
+	follow := c.Follow
+	if o.KillOnExit {
+		follow = c.followOrStop
+	}
+	outcome, err := follow(ctx, s, ui)
+	if err != nil {
 		return err
 	}
 	took := duration(outcome.View, time.Since(began))
@@ -58,17 +60,35 @@ func (c *Cluster) SubmitOnly(ctx context.Context, p *Prepared, ui UI) (*Submitte
 	return s, nil
 }
 
-// leave ends the following of a job that still runs.
-func (c *Cluster) leave(ctx context.Context, s *Submitted, ui UI, o RunOptions) error {
-	if !o.KillOnExit {
-		return exit.Errorf(exit.Interrupted, "%w: %s goes on without you", ErrInterrupted, s.ID).
-			Try("%-50s  follows it\n%-50s  ends it", c.command("logs -f "+s.ID.String()), c.command("kill "+s.ID.String()))
+// followOrStop is Follow, but an interruption stops the job, whose last words are still shown.
+func (c *Cluster) followOrStop(ctx context.Context, s *Submitted, ui UI) (Outcome, error) {
+	within, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stopped := make(chan error, 1)
+	release := context.AfterFunc(ctx, func() {
+		if !errors.Is(context.Cause(ctx), ErrInterrupted) { // the cluster itself is gone
+			cancel(context.Cause(ctx))
+			stopped <- nil
+			return
+		}
+		ui.Note("interrupted: stopping the job; once more returns at once")
+		err := c.Kill(within, s.ID, "interrupted by "+c.User, ui.Note)
+		if err != nil {
+			cancel(err)
+		}
+		stopped <- err
+	})
+	outcome, err := c.Follow(within, s, ui)
+	if release() {
+		return outcome, err // nobody interrupted
 	}
-	ui.Note("interrupted: stopping the job; once more returns at once")
-	if err := c.Kill(context.WithoutCancel(ctx), s.ID, "interrupted by "+c.User, ui.Note); err != nil {
-		return exit.Errorf(exit.Interrupted, "%w, and %s could not be stopped: %w", ErrInterrupted, s.ID, err)
+	switch stopErr := <-stopped; {
+	case !errors.Is(context.Cause(ctx), ErrInterrupted):
+		return outcome, err
+	case stopErr != nil:
+		return outcome, exit.Errorf(exit.Interrupted, "%w, and %s could not be stopped: %w", ErrInterrupted, s.ID, stopErr)
 	}
-	return exit.Errorf(exit.Interrupted, "%w: %s was stopped", ErrInterrupted, s.ID)
+	return outcome, exit.Errorf(exit.Interrupted, "%w: %s was stopped", ErrInterrupted, s.ID)
 }
 
 func (c *Cluster) failure(s *Submitted, o Outcome, took string, opts RunOptions) error {
@@ -81,7 +101,7 @@ func (c *Cluster) failure(s *Submitted, o Outcome, took string, opts RunOptions)
 	}
 	e := exit.Errorf(o.Code, "%s (%s) %s after %s: %s", s.Job.Name, s.ID, verb, took, cmp.Or(o.View.Diagnostics, "no reason is known"))
 	if opts.LogsAt != "" {
-		return e.Try("its logs are in %s", opts.LogsAt)
+		return e.Try("its logs are in %s", filepath.Join(opts.LogsAt, s.ID.String()))
 	}
 	which := ""
 	if len(o.View.Tasks) == 0 {

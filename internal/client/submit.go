@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"tfos/internal/client/exit"
 	"tfos/internal/client/preflight"
 	"tfos/internal/client/stage"
@@ -160,58 +162,86 @@ func leaves(q yarn.Queue) []string {
 	return names
 }
 
-// stageJob writes what is this job's alone, and describes the job to YARN.
-func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepared, staged stage.Staged) (yarn.Submission, control.Identity, error) {
-	var none yarn.Submission
+// newKeys makes what lets a job's processes, and this user, trust each other and nobody else.
+func newKeys() (*control.Authority, control.Identity, error) {
 	authority, err := control.NewAuthority()
 	if err != nil {
-		return none, control.Identity{}, err
+		return nil, control.Identity{}, err
 	}
 	key, err := authority.Issue(control.Subject{Party: control.PartyClient})
+	return authority, key, err
+}
+
+// stageJob writes what is this job's alone, and describes the job to YARN.
+func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepared, staged stage.Staged) (yarn.Submission, control.Identity, error) {
+	fail := func(err error) (yarn.Submission, control.Identity, error) {
+		return yarn.Submission{}, control.Identity{}, err
+	}
+	authority, key, err := newKeys()
 	if err != nil {
-		return none, control.Identity{}, err
+		return fail(err)
 	}
 	pem, err := key.PEM()
 	if err != nil {
-		return none, control.Identity{}, err
+		return fail(err)
 	}
 	dir := c.jobDir(id)
 	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:]}.Encode()
 	if err != nil {
-		return none, control.Identity{}, err
+		return fail(err)
 	}
 	if err := c.FS.Mkdir(ctx, dir, 0o700); err != nil {
-		return none, control.Identity{}, stage.Explain(c.FS, "make the job's directory", dir, err)
+		return fail(stage.Explain(c.FS, "make the job's directory", dir, err))
 	}
+	small := []smallFile{
+		{launch.JobFile, job.Marshal(p.Job)},
+		{launch.ManifestFile, manifest},
+		{launch.ConfFile, c.Conf},
+	}
+	// Each takes several round trips to HDFS, and none needs another.
 	files := map[string]yarn.LocalResource{launch.MasterBinary: staged.Resources[0].Local()}
-	for _, f := range []struct {
-		name  string
-		data  []byte
-		local bool // to be had by the master
-	}{
-		{launch.JobFile, job.Marshal(p.Job), true},
-		{launch.ManifestFile, manifest, true},
-		{launch.ConfFile, c.Conf, true},
-		{launch.ClientKeyFile, pem, false},
-	} {
-		name := path.Join(dir, f.name)
-		if err := stage.WriteSmall(ctx, c.FS, name, f.data, 0o600); err != nil {
-			return none, control.Identity{}, stage.Explain(c.FS, "write", name, err)
-		}
-		if !f.local {
-			continue
-		}
-		info, err := c.FS.Stat(ctx, name)
-		if err != nil {
-			return none, control.Identity{}, stage.Explain(c.FS, "look at", name, err)
-		}
-		files[f.name] = yarn.LocalResource{URI: c.FS.URI(name), Size: info.Size, ModTime: info.ModTime, Visibility: yarn.Application}
+	locals := make([]yarn.LocalResource, len(small))
+	writes, within := errgroup.WithContext(ctx)
+	for i, f := range small {
+		writes.Go(func() (err error) {
+			locals[i], err = c.writeJobFile(within, dir, f)
+			return err
+		})
+	}
+	writes.Go(func() error {
+		_, err := c.writeJobFile(within, dir, smallFile{launch.ClientKeyFile, pem})
+		return err
+	})
+	if err := writes.Wait(); err != nil {
+		return fail(err)
+	}
+	for i, f := range small {
+		files[f.name] = locals[i]
 	}
 	tokens, err := c.credentials(ctx, authority)
 	if err != nil {
-		return none, control.Identity{}, err
+		return fail(err)
 	}
 	return c.submission(id, p, dir, files, tokens), key, nil
+}
+
+// smallFile is a file of one job's own.
+type smallFile struct {
+	name string
+	data []byte
+}
+
+// writeJobFile writes one of the job's own files, and describes it as NodeManagers will find it.
+func (c *Cluster) writeJobFile(ctx context.Context, dir string, f smallFile) (yarn.LocalResource, error) {
+	name := path.Join(dir, f.name)
+	if err := stage.WriteSmall(ctx, c.FS, name, f.data, 0o600); err != nil {
+		return yarn.LocalResource{}, stage.Explain(c.FS, "write", name, err)
+	}
+	info, err := c.FS.Stat(ctx, name)
+	if err != nil {
+		return yarn.LocalResource{}, stage.Explain(c.FS, "look at", name, err)
+	}
+	return yarn.LocalResource{URI: c.FS.URI(name), Size: info.Size, ModTime: info.ModTime, Visibility: yarn.Application}, nil
 }
 
 func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, files map[string]yarn.LocalResource, tokens []byte) yarn.Submission {
@@ -251,7 +281,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 		}
 		return c.unreachable("submit "+s.ID.String(), err)
 	}
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+	for pause := firstPoll / 5; ; pause = min(2*pause, lastPoll) {
 		r, err := c.RM.Report(ctx, s.ID)
 		switch {
 		case err == nil && rejected(r):

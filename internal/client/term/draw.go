@@ -31,6 +31,49 @@ var (
 	}
 )
 
+// model is what is drawn. It is a value.
+type model struct {
+	started time.Time
+	now     time.Time
+	width   int // of the terminal; 0: not known
+	height  int
+
+	done, total int64 // bytes staged, of how many
+	view        status.View
+}
+
+// empty reports whether there is nothing to be drawn yet.
+func (m model) empty() bool { return m.view.ID == "" && m.total == 0 }
+
+// notable is what of a change should stay to be read when the drawing is gone: what went wrong.
+func notable(was, is status.View) []string {
+	return slices.DeleteFunc(Lines(was, is), func(line string) bool {
+		return !strings.Contains(line, " failed: ") && !strings.Contains(line, " restarted after ")
+	})
+}
+
+// draw gives the lines, each with its end.
+func (m model) draw() string {
+	if m.view.ID == "" && m.done < m.total {
+		return fit(fmt.Sprintf("staging %s %s of %s", bar(float64(m.done)/float64(m.total), 30), Bytes(m.done), Bytes(m.total)), m.width) + "\n"
+	}
+	if m.view.ID == "" {
+		return faint.Render(fit("waiting for the cluster", m.width)) + "\n"
+	}
+	rows := []string{m.header()}
+	tasks, more := m.shown()
+	for _, t := range tasks {
+		rows = append(rows, m.row(t))
+	}
+	if more > 0 {
+		rows = append(rows, faint.Render(fmt.Sprintf("  … and %d more", more)))
+	}
+	for i, r := range rows {
+		rows[i] = fit(r, m.width)
+	}
+	return strings.Join(rows, "\n") + "\n"
+}
+
 // header is the job in one line.
 func (m model) header() string {
 	running := 0

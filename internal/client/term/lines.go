@@ -63,6 +63,8 @@ func taskLine(was, is status.Task) string {
 
 func cause(t status.Task) string {
 	switch {
+	case t.Cause != "" && t.ExitCode != nil:
+		return fmt.Sprintf("%s, exit code %d", t.Cause, *t.ExitCode)
 	case t.Cause != "":
 		return t.Cause
 	case t.ExitCode != nil:

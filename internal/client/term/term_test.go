@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
 	"github.com/charmbracelet/x/ansi"
 
 	"tfos/internal/status"
@@ -29,6 +28,8 @@ func TestLines(t *testing.T) {
 	again.Incarnation, again.Node = 2, "nm2"
 	failed := task("worker", 0, status.Failed)
 	failed.ExitCode = &three
+	both := failed
+	both.Cause = "program"
 	oom := task("worker", 0, status.Failed)
 	oom.Cause = "out of memory"
 	for _, c := range []struct {
@@ -43,6 +44,7 @@ func TestLines(t *testing.T) {
 		{"moved", aView(task("worker", 0, status.Running)), aView(again), "worker/0 running on nm2, pid 42, incarnation 2"},
 		{"waits again", aView(task("worker", 0, status.Running)), aView(task("worker", 0, status.Pending)), "worker/0 waits for a container"},
 		{"exit code", aView(task("worker", 0, status.Running)), aView(failed), "worker/0 failed: exit code 3"},
+		{"both", aView(task("worker", 0, status.Running)), aView(both), "worker/0 failed: program, exit code 3"},
 		{"cause", aView(task("worker", 0, status.Running)), aView(oom), "worker/0 failed: out of memory"},
 		{"spec", aView(), status.View{Generation: 2, Tasks: []status.Task{task("chief", 0, ""), task("worker", 0, ""), task("worker", 1, "")}}, "cluster_spec 2 published: 1 chief, 2 worker"},
 		{"restart", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 4.25}}}, "ps/0 restarted after 4.2 s: node lost"},
@@ -89,37 +91,34 @@ func TestLineBufferHandsOnWholeLines(t *testing.T) {
 	}
 }
 
-// step applies messages to a model, as bubbletea would, and gives what is then on the screen.
-func step(m model, msgs ...tea.Msg) (model, string) {
-	for _, msg := range msgs {
-		next, _ := m.Update(msg)
-		m = next.(model)
-	}
-	return m, ansi.Strip(m.View())
-}
-
 func TestLiveDrawing(t *testing.T) {
-	m := newModel(noon)
-	m, got := step(m, tea.WindowSizeMsg{Width: 60, Height: 40}, stagingMsg{6 << 20, 24 << 20})
-	if want := "staging " + strings.Repeat("━", 30) + " 6.0 MiB of 24.0 MiB\n"; got != want {
+	m := model{started: noon, now: noon, width: 60, height: 40}
+	if !m.empty() {
+		t.Error("there is something to draw at the start")
+	}
+	draw := func() string { return ansi.Strip(m.draw()) }
+	m.done, m.total = 6<<20, 24<<20
+	if got, want := draw(), "staging "+strings.Repeat("━", 30)+" 6.0 MiB of 24.0 MiB\n"; got != want {
 		t.Errorf("staging: %q, want %q", got, want)
+	}
+	if m.done = m.total; draw() != "waiting for the cluster\n" {
+		t.Errorf("staged: %q", draw())
 	}
 	worker := task("worker", 10, status.Running)
 	worker.Step, worker.Steps, worker.Incarnation = 30, 120, 2
 	ps := task("ps", 0, status.Failed)
 	ps.Cause = "the node was lost, and everything on it, which is a very long sentence"
-	chief := task("chief", 0, status.Starting)
-	m, got = step(m, viewMsg{aView(chief, worker, ps)}, clockMsg(noon.Add(62*time.Second)))
+	m.view, m.now = aView(task("chief", 0, status.Starting), worker, ps), noon.Add(62*time.Second)
 	want := `digits application_1_0001  running  1/3 tasks running  1:02
   ◌ chief/0   starting  nm1
   ● worker/10 running   nm1  incarnation 2  ━━━━━━━━━━━━━━━…
   ✗ ps/0      failed    nm1  the node was lost, and everyth…
 `
-	if got != want {
+	if got := draw(); got != want {
 		t.Errorf("drew\n%swant\n%s", got, want)
 	}
-	if _, got = step(m, endMsg{}); got != "" {
-		t.Errorf("left on the screen: %q", got)
+	if got := notable(aView(), m.view); len(got) != 1 || !strings.HasPrefix(got[0], "ps/0 failed: the node was lost") {
+		t.Errorf("notable: %q", got)
 	}
 }
 
@@ -129,15 +128,15 @@ func TestLiveDrawingLeavesRoomForTheLog(t *testing.T) {
 		tasks = append(tasks, task("worker", i, status.Running))
 	}
 	tasks[77].State = status.Starting
-	_, got := step(newModel(noon), tea.WindowSizeMsg{Width: 80, Height: 20}, viewMsg{aView(tasks...)})
+	got := ansi.Strip(model{now: noon, width: 80, height: 20, view: aView(tasks...)}.draw())
 	lines := strings.Split(strings.TrimRight(got, "\n"), "\n")
 	if len(lines) != 10 || !strings.Contains(lines[1], "worker/77 starting") || lines[9] != "  … and 92 more" {
 		t.Errorf("drew %d lines:\n%s", len(lines), got)
 	}
 }
 
-// TestLiveProgram runs the real program on a file in place of a terminal: what is written must all be there when Close returns.
-func TestLiveProgram(t *testing.T) {
+// TestLive draws on a buffer in place of a terminal: what is written must all be there when Close returns.
+func TestLive(t *testing.T) {
 	var screen, out syncBuffer
 	l := NewLive(&screen, &out)
 	l.Staging(1, 2)
