@@ -59,6 +59,8 @@ func parseSubject(text string) (Subject, error) {
 	var err error
 	switch s.Party {
 	case PartyMaster, PartyClient:
+	default:
+		return Subject{}, fmt.Errorf("%q names no party of a job", text)
 	case PartyAgent:
 		container, task, _ := strings.Cut(rest, "/")
 		if s.Container, err = yarn.ParseContainerID(container); err != nil {
@@ -68,7 +70,7 @@ func parseSubject(text string) (Subject, error) {
 			return Subject{}, err
 		}
 	}
-	if s.String() != text || s.Party == "" {
+	if s.String() != text {
 		return Subject{}, fmt.Errorf("%q names no party of a job", text)
 	}
 	return s, nil
@@ -121,10 +123,10 @@ func ParseAuthority(b []byte) (*Authority, error) {
 func (a *Authority) PEM() (token.Secret, error) { return encodePEM(a.key, a.cert) }
 
 // String hides the key.
-func (a *Authority) String() string { return "[authority]" }
+func (Authority) String() string { return "[authority]" }
 
 // GoString hides the key from %#v.
-func (a *Authority) GoString() string { return "[authority]" }
+func (Authority) GoString() string { return "[authority]" }
 
 // Issue makes an identity with a new key.
 func (a *Authority) Issue(s Subject) (Identity, error) {

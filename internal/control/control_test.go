@@ -1,0 +1,423 @@
+package control_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/zap/zaptest"
+
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/memnet"
+	"tfos/internal/yarn"
+)
+
+// world is a job's master on host "am" of a network, and whoever dials it. It lives in a synctest bubble.
+type world struct {
+	t         *testing.T
+	net       *memnet.Network
+	authority *control.Authority
+	master    *control.Master
+	served    chan error
+
+	mu       sync.Mutex
+	address  string                                // guarded by mu: where agents look for the master
+	said     []string                              // guarded by mu: what the master's handler was told, in order
+	sessions map[yarn.ContainerID]*control.Session // guarded by mu: the newest
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, net: memnet.New(), authority: newAuthority(t), served: make(chan error, 1), sessions: make(map[yarn.ContainerID]*control.Session)}
+	l, err := w.net.Host("am").Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.move(l.Addr().String())
+	w.master, err = control.NewMaster(control.MasterOptions{
+		Listener: l, Identity: w.issue(control.Subject{Party: control.PartyMaster}), Handler: w, Logger: zaptest.NewLogger(t),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { w.served <- w.master.Run(context.Background()) }()
+	t.Cleanup(func() {
+		w.master.Close()
+		if err := <-w.served; err != nil {
+			t.Errorf("master: %v", err)
+		}
+	})
+	return w
+}
+
+func newAuthority(t *testing.T) *control.Authority {
+	t.Helper()
+	a, err := control.NewAuthority()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func (w *world) issue(s control.Subject) control.Identity {
+	w.t.Helper()
+	return issue(w.t, w.authority, s)
+}
+
+func issue(t *testing.T, a *control.Authority, s control.Subject) control.Identity {
+	t.Helper()
+	id, err := a.Issue(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func (w *world) say(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.said = append(w.said, fmt.Sprintf(format, args...))
+}
+
+// where tells agents and clients where the master is; move sends them elsewhere.
+func (w *world) where() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.address
+}
+
+func (w *world) move(address string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.address = address
+}
+
+// heard takes what the master's handler was told since the last time, once everything is at rest.
+func (w *world) heard() []string {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	said := w.said
+	w.said = nil
+	return said
+}
+
+func (w *world) expect(when string, want ...string) {
+	w.t.Helper()
+	if diff := cmp.Diff(want, w.heard()); diff != "" {
+		w.t.Errorf("%s, the master heard (-want +got):\n%s", when, diff)
+	}
+}
+
+func (w *world) session(c yarn.ContainerID) *control.Session {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sessions[c]
+}
+
+func (w *world) Joined(s *control.Session, h control.Hello) {
+	w.mu.Lock()
+	w.sessions[h.Container] = s
+	w.mu.Unlock()
+	running, exited := 0, "-"
+	if h.Running != nil {
+		running = h.Running.PID
+	}
+	if h.Exited != nil {
+		exited = fmt.Sprint(h.Exited.Code)
+	}
+	w.say("joined %s inc=%d running=%d exited=%s generation=%d", h.Task, h.Incarnation, running, exited, h.Generation)
+}
+func (w *world) Started(s *control.Session, e control.Started) {
+	w.say("started %s inc=%d pid=%d", s.Task(), e.Incarnation, e.PID)
+}
+func (w *world) Exited(s *control.Session, e control.Exited) {
+	w.say("exited %s inc=%d code=%d %q", s.Task(), e.Incarnation, e.Code, e.Stderr)
+}
+func (w *world) Progress(s *control.Session, p control.Progress) {
+	w.say("progress %s %d/%d", s.Task(), p.Step, p.Steps)
+}
+func (w *world) Left(s *control.Session, why control.Departure) { w.say("left %s %s", s.Task(), why) }
+func (w *world) StopJob(reason string)                          { w.say("stop job: %s", reason) }
+
+func container(n int64) yarn.ContainerID {
+	return yarn.ContainerID{Attempt: yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1, Sequence: 7}, Attempt: 1}, ID: n}
+}
+
+func agentSubject(n int) control.Subject {
+	return control.Subject{Party: control.PartyAgent, Container: container(int64(n) + 2), Task: job.Task{Role: "worker", Index: n}}
+}
+
+// agent is one end of a link.
+type agent struct {
+	w      *world
+	link   *control.Link
+	cancel context.CancelFunc
+	ended  chan error
+}
+
+// join starts the link of worker n, from a host of its name.
+func (w *world) join(n int) *agent {
+	s := agentSubject(n)
+	return w.joinAs(w.issue(s), s, fmt.Sprint("node", n))
+}
+
+func (w *world) joinAs(id control.Identity, hello control.Subject, host string) *agent {
+	w.t.Helper()
+	a := &agent{w: w, ended: make(chan error, 1)}
+	var err error
+	a.link, err = control.NewLink(control.LinkOptions{
+		Identity: id,
+		Hello:    control.Hello{Container: hello.Container, Task: hello.Task, Incarnation: 1, Agent: host + ":1", Address: host + ":2"},
+		Handler:  a,
+		Master:   func(context.Context) (string, error) { return w.where(), nil },
+		Dialer:   w.net.Host(host).Dial,
+		Logger:   zaptest.NewLogger(w.t),
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, a.cancel = context.WithCancel(context.Background())
+	go func() { a.ended <- a.link.Run(ctx) }()
+	w.t.Cleanup(a.cancel)
+	return a
+}
+
+func (a *agent) end() error {
+	a.cancel()
+	return <-a.ended
+}
+
+func (a *agent) Spec(s membership.Spec) { a.w.say("agent: spec %d %v", s.Generation, s.Members) }
+func (a *agent) Start(s control.Start) {
+	a.w.say("agent: start inc=%d %q %v %v", s.Incarnation, s.Command, s.Env, s.Grace)
+}
+func (a *agent) Stop(s control.Stop)     { a.w.say("agent: stop inc=%d %v", s.Incarnation, s.Grace) }
+func (a *agent) Retire(r control.Retire) { a.w.say("agent: retire %q %v", r.Reason, r.Grace) }
+
+func TestASessionCarriesOrdersAndReports(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		w.expect("after the start", "joined worker/0 inc=1 running=0 exited=- generation=0")
+		s := w.session(container(2))
+		s.Spec(membership.Spec{Generation: 3, Members: []membership.Member{{Task: job.Task{Role: "worker"}, Incarnation: 1, Address: "node0:2"}}})
+		s.Start(control.Start{Incarnation: 1, Generation: 3, Command: "train", Env: map[string]string{"A": "b"}, Grace: 10 * time.Second})
+		s.Stop(control.Stop{Incarnation: 1, Grace: time.Second})
+		s.Retire(control.Retire{Reason: "over", Grace: 2 * time.Second})
+		w.expect("after the orders",
+			`agent: spec 3 [{worker/0 1 node0:2}]`, `agent: start inc=1 "train" map[A:b] 10s`, `agent: stop inc=1 1s`, `agent: retire "over" 2s`)
+		a.link.Started(control.Started{Incarnation: 1, PID: 42})
+		a.link.Progress(control.Progress{Incarnation: 1, Step: 1, Steps: 2})
+		w.heard()
+		// A program's output need not be UTF-8.
+		a.link.Exited(control.Exited{Incarnation: 1, Code: 3, Stderr: []string{"bad \xff byte"}})
+		if err := a.end(); !errors.Is(err, context.Canceled) {
+			t.Errorf("the link ended with %v", err)
+		}
+		// What was reported just before the end arrives.
+		w.expect("after the end", `exited worker/0 inc=1 code=3 ["bad � byte"]`, "left worker/0 closed")
+	})
+}
+
+func TestSilenceEndsASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		time.Sleep(time.Hour) // heartbeats keep it up
+		w.expect("an hour later", "joined worker/0 inc=1 running=0 exited=- generation=0")
+		w.net.Cut("node0")
+		time.Sleep(4 * time.Second)
+		w.expect("four seconds after the cut")
+		time.Sleep(3 * time.Second)
+		w.expect("seven seconds after the cut", "left worker/0 silent")
+
+		// The process ends meanwhile. The next session tells, once.
+		a.link.Started(control.Started{Incarnation: 1, PID: 42})
+		a.link.Exited(control.Exited{Incarnation: 1, Code: 3})
+		time.Sleep(time.Minute)
+		w.net.Heal("node0")
+		time.Sleep(time.Minute)
+		w.expect("after healing", "joined worker/0 inc=1 running=0 exited=3 generation=0")
+		a.end()
+	})
+}
+
+func TestAStartInTheNextHello(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		synctest.Wait()
+		a.link.Started(control.Started{Incarnation: 2, PID: 42})
+		a.link.Generation(5)
+		synctest.Wait()
+		w.net.Reset("node0")
+		time.Sleep(time.Second)
+		w.expect("after a reset", "joined worker/0 inc=1 running=0 exited=- generation=0", "started worker/0 inc=2 pid=42",
+			"left worker/0 closed", "joined worker/0 inc=2 running=42 exited=- generation=5")
+		a.end()
+	})
+}
+
+func TestANewerSessionReplacesTheOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		synctest.Wait()
+		s := agentSubject(0)
+		b := w.joinAs(w.issue(s), s, "elsewhere")
+		synctest.Wait()
+		w.expect("after both", "joined worker/0 inc=1 running=0 exited=- generation=0", "left worker/0 replaced", "joined worker/0 inc=1 running=0 exited=- generation=0")
+		a.cancel()
+		b.cancel()
+		<-a.ended
+		<-b.ended
+	})
+}
+
+func TestWithoutAMasterAnAgentGivesUpInTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		synctest.Wait()
+		w.net.Cut("am")
+		began := time.Now()
+		err := <-a.ended
+		if !errors.Is(err, control.ErrNoMaster) {
+			t.Errorf("the link ended with %v", err)
+		}
+		if took := time.Since(began); took < 10*time.Minute || took > 12*time.Minute {
+			t.Errorf("it took %v, want ten minutes and what it takes to notice", took)
+		}
+	})
+}
+
+func TestAMasterThatSaysNothingIsNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		l, err := w.net.Host("mute").Listen(0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var conns []net.Conn
+		var accepting sync.WaitGroup
+		accepting.Go(func() {
+			for {
+				c, err := l.Accept()
+				if err != nil {
+					return
+				}
+				conns = append(conns, c)
+			}
+		})
+		right := w.where()
+		w.move(l.Addr().String())
+		a := w.join(0)
+		time.Sleep(time.Minute)
+		w.move(right)
+		time.Sleep(time.Minute)
+		w.expect("with the right address", "joined worker/0 inc=1 running=0 exited=- generation=0")
+		l.Close()
+		accepting.Wait()
+		for _, c := range conns {
+			c.Close()
+		}
+		a.end()
+	})
+}
+
+func TestOrdersThatNobodyTakesEndTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		w.heard()
+		w.net.Cut("node0")
+		s := w.session(container(2))
+		big := make([]byte, 64<<10)
+		for range 1000 { // more than windows and backlog hold; and it never blocks
+			s.Start(control.Start{Incarnation: 1, Command: string(big)})
+		}
+		w.expect("with a thousand orders", "left worker/0 overrun")
+		w.net.Heal("node0")
+		a.end()
+	})
+}
+
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c, err := control.DialMaster(w.where(), w.issue(control.Subject{Party: control.PartyClient}), w.net.Host("laptop").Dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var views []string
+		ended := make(chan error, 1)
+		go func() {
+			ended <- c.Watch(t.Context(), func(json []byte) error { views = append(views, string(json)); return nil })
+		}()
+		w.master.Publish([]byte("1"))
+		time.Sleep(time.Second)
+		for i := 2; i < 10; i++ { // faster than anyone reads
+			w.master.Publish(fmt.Append(nil, i))
+		}
+		synctest.Wait()
+		w.master.Publish([]byte("last"))
+		w.master.Close()
+		if err := <-ended; err != nil {
+			t.Errorf("watch ended with %v", err)
+		}
+		if diff := cmp.Diff([]string{"1", "9", "last"}, views); diff != "" {
+			t.Errorf("views (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestAClientStopsTheJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c, err := control.DialMaster(w.where(), w.issue(control.Subject{Party: control.PartyClient}), w.net.Host("laptop").Dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Stop(t.Context(), "enough"); err != nil {
+			t.Error(err)
+		}
+		w.expect("after stop", "stop job: enough")
+		w.net.Reset("laptop")
+		w.net.Cut("am")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := c.Stop(ctx, "enough"); !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, control.ErrUnreachable) {
+			t.Errorf("stop over a cut: %v", err)
+		}
+		w.net.Heal("am")
+	})
+}
+
+func TestCloseHandsOverWhatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		w.heard()
+		w.session(container(2)).Retire(control.Retire{Reason: "over"})
+		w.master.Close()
+		said := w.heard()
+		slices.Sort(said) // which side is told first is open
+		if diff := cmp.Diff([]string{`agent: retire "over" 0s`, "left worker/0 closed"}, said); diff != "" {
+			t.Errorf("after close (-want +got):\n%s", diff)
+		}
+		a.end()
+	})
+}

@@ -1,0 +1,50 @@
+package control
+
+import (
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"tfos/internal/control/controlpb"
+)
+
+// FuzzFromTheWire: what another version of tfos might send is an error or a value, and never more.
+func FuzzFromTheWire(f *testing.F) {
+	for _, m := range []proto.Message{
+		&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: &controlpb.Hello{Container: "container_1_0001_01_000002", Task: "worker/0", Running: &controlpb.Started{Pid: 1}}}},
+		&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: &controlpb.Hello{Container: "x", Task: "y", Exited: &controlpb.Exited{Stderr: []string{"a"}}}}},
+		&controlpb.FromAgent{Message: &controlpb.FromAgent_Progress{Progress: &controlpb.Progress{Step: -1}}},
+		&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: &controlpb.Spec{Members: []*controlpb.Member{{Task: "a/1"}, {Task: "?"}}}}},
+		&controlpb.ToAgent{Message: &controlpb.ToAgent_Stop{Stop: &controlpb.Stop{GraceMs: -1 << 63}}},
+		&controlpb.ToAgent{},
+	} {
+		b, err := proto.Marshal(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b)
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var from controlpb.FromAgent
+		if proto.Unmarshal(b, &from) == nil {
+			if h, err := helloFromPB(from.GetHello()); err == nil {
+				if again, err := helloFromPB(helloToPB(h)); err != nil || again.Container != h.Container || again.Task != h.Task {
+					t.Errorf("hello %+v comes back as %+v, %v", h, again, err)
+				}
+			}
+			exitedFromPB(from.GetExited())
+			startedFromPB(from.GetStarted())
+			progressFromPB(from.GetProgress())
+		}
+		var to controlpb.ToAgent
+		if proto.Unmarshal(b, &to) == nil {
+			specFromPB(to.GetSpec())
+			for _, d := range []time.Duration{startFromPB(to.GetStart()).Grace, stopFromPB(to.GetStop()).Grace, retireFromPB(to.GetRetire()).Grace} {
+				if d < 0 {
+					t.Errorf("a grace of %v", d)
+				}
+			}
+		}
+	})
+}
