@@ -31,6 +31,9 @@ func (h *HDFS) Open(ctx context.Context, name string) (File, error) {
 	if status.GetFileType() == pb.HdfsFileStatusProto_IS_DIR {
 		return nil, h.fail("open", name, ErrIsDirectory)
 	}
+	if err := plainFile(status); err != nil {
+		return nil, h.fail("open", name, err)
+	}
 	if _, err := h.dataProtection(ctx); err != nil {
 		return nil, err
 	}

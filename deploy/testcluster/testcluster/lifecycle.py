@@ -53,27 +53,47 @@ def _start_all(lay):
         daemons.start(lay, "kdc")
         _until(lay, ["kdc"], "the KDC", lambda: probe.listens(lay, "kdc"))
     _format(lay)
+    _copy_tree(_kept_authority(lay), _authority(lay))
     names = [d for d in lay.daemons() if d != "kdc"]
     for daemon in names:
         daemons.start(lay, daemon)
     _until(lay, lay.daemons(), "the NameNode", lambda: probe.name_node(lay)[0])
     _make_directories(lay)
     wait(lay, lay.daemons())
+    _copy_tree(_authority(lay), _kept_authority(lay))
 
 
 def _format(lay):
     """Formats the NameNode's directory. One empty image serves all clusters of a version: a format costs a JVM."""
-    image = f"{HOME}/nn-image/{lay.version}"
-    if not os.path.exists(image):
+    image = f"{HOME}/kept/{lay.version}-namenode"
+    if not _copy_tree(image, f"{lay.dir}/nn"):
         daemons.run_java(lay, daemons.MAIN["nn"], "-format", "-nonInteractive", log=f"{lay.dir}/log/format.log")
-        part = f"{image}.{os.getpid()}"
-        shutil.copytree(f"{lay.dir}/nn", part)
+        _copy_tree(f"{lay.dir}/nn", image)
+
+
+# A ResourceManager of Hadoop 3 makes a certificate authority for its proxy when it finds none in its state store. That is
+# seconds of searching for large primes, so one is kept for the next cluster.
+
+def _authority(lay):
+    return f"{lay.dir}/rmstate/FSRMStateRoot/ProxyCARoot"
+
+
+def _kept_authority(lay):
+    return f"{HOME}/kept/{lay.version}-proxy-authority"
+
+
+def _copy_tree(source, target):
+    """Copies a directory to a place where there is none, in one step for whoever looks. Tells whether source exists."""
+    if not os.path.exists(source):
+        return False
+    if not os.path.exists(target):
+        part = f"{target}.{os.getpid()}"
+        shutil.copytree(source, part)
         try:
-            os.rename(part, image)
+            os.rename(part, target)
         except OSError:  # another cluster was first
             shutil.rmtree(part)
-        return
-    shutil.copytree(image, f"{lay.dir}/nn")
+    return True
 
 
 def _make_directories(lay):
