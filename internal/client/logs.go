@@ -71,6 +71,14 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 	if o.Master {
 		return c.copyMaster(ctx, r, o, out)
 	}
+	for o.Follow && r.State < yarn.StateRunning { // there will be a log
+		if err := wait(ctx, lastPoll); err != nil {
+			return err
+		}
+		if r, err = c.report(ctx, id); err != nil {
+			return err
+		}
+	}
 	if r.State.Terminal() {
 		return c.copyAllKept(ctx, r, o, out)
 	}

@@ -459,9 +459,14 @@ func TestLogs(t *testing.T) {
 		if _, err := logs("", "", false); exit.Of(err) != exit.Usage {
 			t.Errorf("before it started: %v", err)
 		}
-		w.running()
-		w.publish(view(status.Running))
+		w.script(w.running, func() { w.publish(view(status.Running)) })
 		w.print("nm1:1", control.Stdout, "one\n")
+		early, stop := context.WithTimeout(t.Context(), 10*time.Second)
+		defer stop()
+		var first bytes.Buffer
+		if err := c.CopyLogs(early, anID, LogsOptions{Task: job.Task{Role: "chief"}, Streams: []string{control.Stdout}, Follow: true}, &first); !errors.Is(err, context.DeadlineExceeded) || first.String() != "one\n" {
+			t.Errorf("followed from before the start: %q, %v", first.String(), err)
+		}
 		w.print("nm2:1", control.Stdout, "two\n")
 		w.print("nm2:1", control.Stderr, "oops\n")
 		if got, err := logs("", "", false); err != nil || got != "==> chief/0 stdout <==\none\n==> worker/0 stdout <==\ntwo\n==> worker/0 stderr <==\noops\n" {
