@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 func sample() *Credentials {
@@ -21,7 +22,7 @@ func sample() *Credentials {
 	return c
 }
 
-var unexported = cmp.AllowUnexported(Credentials{}, namedSecret{})
+var unexported = cmp.Options{cmp.AllowUnexported(Credentials{}, namedSecret{}), cmpopts.EquateEmpty()}
 
 func TestCredentialsReadBack(t *testing.T) {
 	want := sample()
