@@ -1,0 +1,402 @@
+/* endpoint.c - preloaded into a task's processes: connections to a peer's virtual address go to where the peer lives now.
+ *
+ *   LD_PRELOAD=/path/endpoint.so TFOS_ENDPOINTS=/path/table program
+ *
+ * The table (endpoint.h) is the agent's. Without one, or where the kernel lacks something, everything passes through.
+ *
+ * connect: a TCP destination that is in the table is replaced by its target; without a target the call fails with ECONNREFUSED.
+ *   Whether it blocks is the caller's affair. At the first such call a thread starts that sleeps on the table's generation and
+ *   resets the connections, established or under way, whose entry has another target now.
+ * bind: to the task's own virtual address, or to its port on all addresses, binds the real port instead, which the agent holds with
+ *   a socket that has SO_REUSEPORT.
+ * getsockname: such a socket goes on saying the virtual port. TensorFlow hands out what it reads there.
+ *
+ * Sockets are known by SO_COOKIE, so that close need not be interposed: a stale record does no harm. The state is in a
+ * MADV_WIPEONFORK mapping: a forked child starts without records, gets a thread of its own when it needs one, and leaves
+ * alone what it inherited, which its parent resets for both.
+ *
+ * Not covered: statically linked programs; connections begun by io_uring or sendto(MSG_FASTOPEN); the reset (not the redirection) of
+ * a connection whose descriptor was duplicated and then closed, and of those of an unthreaded program whose libc, older than
+ * glibc 2.34, has no threads.
+ *
+ * Linked with -nostdlib: no NEEDED entry and no symbol version, so that one build loads into any glibc, and musl. What
+ * it uses strongly must therefore be in every libc itself (a test has the list); what is in older libraries beside it is weak.
+ */
+#define _GNU_SOURCE
+#include "endpoint.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define MAX_FD 65536
+#define POLL_NS 250000000L      /* how often the thread looks without being woken */
+#define READ_TRIES 1000         /* of an entry that the agent is writing, */
+#define READ_PAUSE_NS 100000L   /* this long apart */
+
+#ifndef SO_COOKIE
+#define SO_COOKIE 57
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+#define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
+#define COUNT(x) __atomic_fetch_add(&(x), 1, __ATOMIC_RELAXED)
+
+/* Which build this is: the agent's tests compare it with the sources. */
+#ifndef SOURCE_SHA256
+#define SOURCE_SHA256 "unknown"
+#endif
+__attribute__((used)) static const char source[] = "tfos-endpoint-source " SOURCE_SHA256;
+
+/* Absent from the libc of an unthreaded program before glibc 2.34. */
+extern __typeof(dlsym) dlsym __attribute__((weak));
+extern __typeof(pthread_create) pthread_create __attribute__((weak));
+
+typedef int (*socket_call)(int, const struct sockaddr *, socklen_t);
+
+/* Set once by setup, before the program has threads. table is NULL where everything passes through. */
+static struct ep_table *table;
+static struct ep_entry *entries;
+static struct ep_counts *counts;
+static struct ep_count *count_of;
+
+/* rec is a connection made through entry idx1-1 when that had generation gen. */
+struct rec {
+	uint64_t cookie;
+	uint32_t idx1; /* 0: none */
+	uint32_t gen;
+};
+
+/* All zero at first, and in a forked child: the initial state of each member, of the mutex too. */
+static struct state {
+	pthread_mutex_t mu; /* guards the rest */
+	int watching;       /* this process has its thread */
+	int top;            /* all records are below */
+	struct rec rec[MAX_FD];
+} *st;
+
+__attribute__((constructor)) static void setup(void)
+{
+	const char *path = getenv("TFOS_ENDPOINTS");
+	int fd = path ? open(path, O_RDWR | O_CLOEXEC) : -1;
+	if (fd < 0) return;
+	struct ep_table head;
+	off_t size = lseek(fd, 0, SEEK_END);
+	if (pread(fd, &head, sizeof head, 0) != sizeof head || memcmp(head.magic, EP_MAGIC, sizeof head.magic) != 0) goto out;
+	uint64_t entries_end = sizeof(struct ep_table) + (uint64_t)head.capacity * sizeof(struct ep_entry);
+	uint64_t counts_size = sizeof(struct ep_counts) + (uint64_t)head.capacity * sizeof(struct ep_count);
+	if (entries_end > head.counts_offset || head.counts_offset + counts_size > (uint64_t)size) goto out;
+
+	struct ep_table *t = mmap(NULL, entries_end, PROT_READ, MAP_SHARED, fd, 0);
+	struct ep_counts *c = mmap(NULL, counts_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, head.counts_offset);
+	struct state *s = mmap(NULL, sizeof *s, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (t == MAP_FAILED || c == MAP_FAILED || s == MAP_FAILED || madvise(s, sizeof *s, MADV_WIPEONFORK) != 0) goto out;
+	st = s;
+	entries = (struct ep_entry *)(t + 1);
+	counts = c;
+	count_of = (struct ep_count *)(c + 1);
+	table = t;
+	COUNT(counts->processes);
+out:
+	close(fd);
+}
+
+/* next makes the call that would have been made without this library: the next one preloaded, or libc's. */
+static int next(long nr, const char *name, socket_call *cache, int fd, const struct sockaddr *a, socklen_t n)
+{
+	socket_call f = LOAD(*cache);
+	if (!f && dlsym) {
+		f = (socket_call)dlsym(RTLD_NEXT, name);
+		STORE(*cache, f);
+	}
+	return f ? f(fd, a, n) : (int)syscall(nr, fd, a, n);
+}
+
+static int next_connect(int fd, const struct sockaddr *a, socklen_t n)
+{
+	static socket_call cache;
+	return next(SYS_connect, "connect", &cache, fd, a, n);
+}
+
+static int next_bind(int fd, const struct sockaddr *a, socklen_t n)
+{
+	static socket_call cache;
+	return next(SYS_bind, "bind", &cache, fd, a, n);
+}
+
+static int is_tcp(int fd)
+{
+	int type = 0;
+	socklen_t n = sizeof type;
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+}
+
+/* cookie is the socket's number, unique on the machine until it restarts; 0 if fd is none. */
+static uint64_t cookie(int fd)
+{
+	uint64_t c = 0;
+	socklen_t n = sizeof c;
+	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &c, &n) == 0 ? c : 0;
+}
+
+/* ipv4 finds the IPv4 address and port in a; false if it is of another kind. TensorFlow's are v4-mapped IPv6. */
+static int ipv4(const struct sockaddr *a, socklen_t n, uint8_t ip[4], uint16_t *port)
+{
+	if (!a || n < sizeof(sa_family_t)) return 0;
+	if (a->sa_family == AF_INET && n >= sizeof(struct sockaddr_in)) {
+		const struct sockaddr_in *s = (const void *)a;
+		memcpy(ip, &s->sin_addr, 4);
+		*port = s->sin_port;
+		return 1;
+	}
+	if (a->sa_family == AF_INET6 && n >= sizeof(struct sockaddr_in6)) {
+		const struct sockaddr_in6 *s = (const void *)a;
+		if (!IN6_IS_ADDR_V4MAPPED(&s->sin6_addr)) return 0;
+		memcpy(ip, s->sin6_addr.s6_addr + 12, 4);
+		*port = s->sin6_port;
+		return 1;
+	}
+	return 0;
+}
+
+/* address writes ip and port in the caller's family. It returns the size; 0: an IPv6 address has no form for an IPv4 socket. */
+static socklen_t address(struct sockaddr_storage *o, int family, const uint8_t ip[16], uint16_t port)
+{
+	memset(o, 0, sizeof *o);
+	if (family == AF_INET6) {
+		struct sockaddr_in6 *s = (void *)o;
+		s->sin6_family = AF_INET6;
+		s->sin6_port = port;
+		memcpy(&s->sin6_addr, ip, 16);
+		return sizeof *s;
+	}
+	if (!IN6_IS_ADDR_V4MAPPED((const struct in6_addr *)ip)) return 0;
+	struct sockaddr_in *s = (void *)o;
+	s->sin_family = AF_INET;
+	s->sin_port = port;
+	memcpy(&s->sin_addr, ip + 12, 4);
+	return sizeof *s;
+}
+
+/* lookup finds the entry of a virtual address; -1: it is none. */
+static int lookup(const uint8_t ip[4], uint16_t port)
+{
+	if (ip[0] != 127) return -1;
+	uint32_t n = LOAD(table->count);
+	for (uint32_t i = 0; i < n && i < table->capacity; i++)
+		if (entries[i].vport == port && memcmp(entries[i].vaddr, ip, 4) == 0) return (int)i;
+	return -1;
+}
+
+/* snapshot reads an entry as a whole. If the agent died half-way through writing it, the entry has no target. */
+static void snapshot(int i, struct ep_entry *out)
+{
+	uint32_t *from = (uint32_t *)&entries[i], w[sizeof *out / 4];
+	for (int tries = 0; tries < READ_TRIES; tries++) {
+		uint32_t seq = LOAD(entries[i].seq);
+		for (size_t k = 0; k < sizeof *out / 4; k++) w[k] = __atomic_load_n(&from[k], __ATOMIC_RELAXED);
+		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		if (!(seq & 1) && LOAD(entries[i].seq) == seq) {
+			memcpy(out, w, sizeof *out);
+			return;
+		}
+		struct timespec pause = {0, READ_PAUSE_NS};
+		nanosleep(&pause, NULL);
+	}
+	memset(out, 0, sizeof *out);
+}
+
+/* reset ends the connection c for its user, now, and has close() send RST instead of lingering towards a dead peer. It returns
+ * false if fd is c but is not connected, which its connect() may be about to change. */
+static int reset(int fd, uint64_t c)
+{
+	int d = fcntl(fd, F_DUPFD_CLOEXEC, 0), ended = 1; /* pins the socket: fd may be closed and reused meanwhile */
+	if (d < 0) return 1;
+	if (cookie(d) == c) {
+		struct linger hard = {1, 0};
+		if (shutdown(d, SHUT_RDWR) == 0) /* aborts a connect under way, too */
+			setsockopt(d, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+		else
+			ended = errno != ENOTCONN;
+	}
+	close(d);
+	return ended;
+}
+
+static void *watch(void *unused)
+{
+	(void)unused;
+	for (;;) {
+		uint32_t gen = LOAD(table->gen);
+		pthread_mutex_lock(&st->mu);
+		for (int fd = 0; fd < st->top; fd++) {
+			struct rec *r = &st->rec[fd];
+			if (!r->idx1 || LOAD(entries[r->idx1 - 1].gen) == r->gen) continue;
+			if (cookie(fd) == r->cookie) {
+				if (!reset(fd, r->cookie)) continue; /* looked at again below */
+				COUNT(count_of[r->idx1 - 1].resets);
+			}
+			r->idx1 = 0;
+		}
+		pthread_mutex_unlock(&st->mu);
+		struct timespec wait = {0, POLL_NS};
+		syscall(SYS_futex, &table->gen, FUTEX_WAIT, gen, &wait, NULL, 0);
+	}
+	return NULL;
+}
+
+/* start_watching sees to it that this process has its thread. st->mu is held. */
+static int start_watching(void)
+{
+	pthread_attr_t attr;
+	pthread_t thread;
+	sigset_t all, old;
+	if (st->watching || !pthread_create) return 1;
+	pthread_attr_init(&attr);
+	pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &old); /* signals are for the program's own threads */
+	st->watching = pthread_create(&thread, &attr, watch, NULL) == 0;
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	pthread_attr_destroy(&attr);
+	return st->watching;
+}
+
+/* enter records that fd is about to connect through entry i with generation gen. It returns 0, or the errno to fail with. */
+static int enter(int fd, uint64_t c, int i, uint32_t gen)
+{
+	int err = 0;
+	pthread_mutex_lock(&st->mu);
+	struct rec *r = &st->rec[fd];
+	if (r->idx1 && r->cookie == c && (r->idx1 != (uint32_t)i + 1 || r->gen != gen)) {
+		/* A second connect() on a socket asks how the first got on, and that went to the old target. */
+		reset(fd, c);
+		r->idx1 = 0;
+		COUNT(count_of[i].resets);
+		err = ECONNRESET;
+	} else if (!start_watching()) {
+		err = EAGAIN; /* a connection that could not be reset must not be made */
+	} else {
+		*r = (struct rec){c, (uint32_t)i + 1, gen};
+		if (fd >= st->top) st->top = fd + 1;
+	}
+	pthread_mutex_unlock(&st->mu);
+	return err;
+}
+
+/* leave forgets what enter recorded. It returns false if the thread has dealt with it already. */
+static int leave(int fd, uint64_t c)
+{
+	pthread_mutex_lock(&st->mu);
+	struct rec *r = &st->rec[fd];
+	int there = r->idx1 && r->cookie == c;
+	if (there) r->idx1 = 0;
+	pthread_mutex_unlock(&st->mu);
+	return there;
+}
+
+EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n)
+{
+	uint8_t ip[4];
+	uint16_t port;
+	int i = -1, saved = errno;
+	if (table && ipv4(a, n, ip, &port)) i = lookup(ip, port);
+	if (i < 0 || !is_tcp(fd)) {
+		errno = saved;
+		return next_connect(fd, a, n);
+	}
+
+	struct ep_entry e;
+	struct sockaddr_storage to;
+	socklen_t size = 0;
+	snapshot(i, &e);
+	if (e.flags & EP_LIVE) size = address(&to, a->sa_family, e.taddr, e.tport);
+	if (!size) {
+		COUNT(count_of[i].refused);
+		errno = ECONNREFUSED;
+		return -1;
+	}
+	uint64_t c = cookie(fd);
+	int err = fd < MAX_FD ? enter(fd, c, i, e.gen) : EMFILE;
+	if (err) {
+		errno = err;
+		return -1;
+	}
+	COUNT(count_of[i].connections);
+	errno = saved;
+	int rc = next_connect(fd, (struct sockaddr *)&to, size);
+	int failed = rc < 0 ? errno : 0;
+	if (failed && failed != EINPROGRESS && failed != EALREADY && failed != EISCONN && failed != EINTR) {
+		leave(fd, c);
+	} else if (LOAD(entries[i].gen) != e.gen && leave(fd, c)) { /* re-targeted since the snapshot */
+		reset(fd, c);
+		COUNT(count_of[i].resets);
+	}
+	errno = rc < 0 ? failed : saved;
+	return rc;
+}
+
+/* own reports whether a is the task's virtual port, on its virtual address or on all. */
+static int own(const struct sockaddr *a, socklen_t n)
+{
+	uint8_t ip[4];
+	uint16_t port;
+	if (!table || !table->self_port || !a || n < sizeof(sa_family_t)) return 0;
+	if (ipv4(a, n, ip, &port)) {
+		static const uint8_t any[4];
+		return port == table->self_vport && (memcmp(ip, any, 4) == 0 || memcmp(ip, table->self_vaddr, 4) == 0);
+	}
+	if (a->sa_family != AF_INET6 || n < sizeof(struct sockaddr_in6)) return 0;
+	const struct sockaddr_in6 *s = (const void *)a;
+	return s->sin6_port == table->self_vport && IN6_IS_ADDR_UNSPECIFIED(&s->sin6_addr);
+}
+
+EXPORT int bind(int fd, const struct sockaddr *a, socklen_t n)
+{
+	static const uint8_t any6[16], any4[16] = {[10] = 0xff, [11] = 0xff};
+	int saved = errno, on = 1;
+	if (!own(a, n) || !is_tcp(fd)) {
+		errno = saved;
+		return next_bind(fd, a, n);
+	}
+	struct sockaddr_storage to;
+	uint8_t ip[4];
+	uint16_t port;
+	/* A v4-mapped address keeps an IPv6 socket to IPv4, as the caller meant it. */
+	socklen_t size = address(&to, a->sa_family, ipv4(a, n, ip, &port) ? any4 : any6, table->self_port);
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); /* what the agent's socket lets in; bind fails without */
+	errno = saved;
+	int rc = next_bind(fd, (struct sockaddr *)&to, size);
+	if (rc == 0) COUNT(counts->binds);
+	return rc;
+}
+
+EXPORT int getsockname(int fd, struct sockaddr *a, socklen_t *n)
+{
+	int rc = (int)syscall(SYS_getsockname, fd, a, n), saved = errno;
+	if (rc == 0 && table && table->self_port && *n >= sizeof(struct sockaddr_in) &&
+	    (a->sa_family == AF_INET || a->sa_family == AF_INET6)) {
+		uint16_t *port = &((struct sockaddr_in *)a)->sin_port; /* at the same place in sockaddr_in6 */
+		struct sockaddr_storage peer;
+		socklen_t size = sizeof peer;
+		if (*port == table->self_port && is_tcp(fd) && getpeername(fd, (struct sockaddr *)&peer, &size) != 0)
+			*port = table->self_vport;
+	}
+	errno = saved;
+	return rc;
+}

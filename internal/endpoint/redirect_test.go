@@ -1,0 +1,140 @@
+package endpoint_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/endpoint"
+	"tfos/internal/job"
+	"tfos/internal/membership"
+)
+
+func startRedirect(t testing.TB, port int) *endpoint.Endpoints {
+	t.Helper()
+	dir := t.TempDir()
+	e, err := endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Roles: roles, Port: port, Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+		if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	})
+	return e
+}
+
+// built reports whether there is a library for this kind of machine. Where not, New must say so.
+func built() bool { return runtime.GOARCH == "amd64" }
+
+func TestRedirectIsTriedOutFirst(t *testing.T) {
+	if !built() {
+		_, err := endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Roles: roles, Dir: t.TempDir()})
+		if !errors.Is(err, endpoint.ErrUnavailable) {
+			t.Errorf("on %s: %v, want unavailable", runtime.GOARCH, err)
+		}
+		return
+	}
+	e := startRedirect(t, 0)
+	s := membership.Spec{Generation: 1, Members: []membership.Member{
+		{Task: ps0, Incarnation: 1, Address: "127.0.0.1:1"},
+		{Task: job.Task{Role: "ps", Index: 1}, Incarnation: 1}, // known, and nowhere
+		{Task: worker0, Incarnation: 1, Address: "127.0.0.1:2"},
+	}}
+	if err := e.Update(t.Context(), s); err != nil {
+		t.Fatal(err)
+	}
+	var shown []string
+	for _, m := range e.View().Members {
+		shown = append(shown, m.Address)
+	}
+	if want := []string{"127.101.0.0:4", "127.101.0.1:4", "127.100.0.0:4"}; !slices.Equal(shown, want) {
+		t.Errorf("the process sees %v, want %v", shown, want)
+	}
+	for _, c := range e.Counters() {
+		if c.Sent != -1 || c.Received != -1 || c.Connections != 0 {
+			t.Errorf("counted %+v", c)
+		}
+	}
+	stranger := membership.Spec{Generation: 2, Members: []membership.Member{{Task: job.Task{Role: "stranger"}, Incarnation: 1, Address: "127.0.0.1:1"}}}
+	if err := e.Update(t.Context(), stranger); err == nil || !strings.Contains(err.Error(), "stranger/0") {
+		t.Errorf("a task of no role: %v", err)
+	}
+}
+
+func TestRedirectKeepsWhatIsPreloadedAlready(t *testing.T) {
+	if !built() {
+		return
+	}
+	e := startRedirect(t, 0)
+	before := []string{"A=b", "LD_PRELOAD=/lib/other.so", "TFOS_ENDPOINTS=/of/another/agent"}
+	env := e.Env(before)
+	preload, _ := strings.CutPrefix(env[1], "LD_PRELOAD=")
+	ours, theirs, _ := strings.Cut(preload, ":")
+	if len(env) != 3 || env[0] != "A=b" || theirs != "/lib/other.so" || !strings.HasPrefix(env[2], "TFOS_ENDPOINTS="+filepath.Dir(ours)) {
+		t.Errorf("the environment is %q", env)
+	}
+	if before[1] != "LD_PRELOAD=/lib/other.so" {
+		t.Error("the argument was changed")
+	}
+}
+
+// TestRedirectDoesNotReachUs: this test is a static program, in any case not preloaded.
+func TestRedirectDoesNotReachUs(t *testing.T) {
+	if !built() {
+		return
+	}
+	e := startRedirect(t, 0)
+	if covers, err := e.Covers(os.Getpid()); covers || err != nil {
+		t.Errorf("covers the test: %v, %v", covers, err)
+	}
+	if _, err := e.Covers(1 << 30); err == nil {
+		t.Error("a process that does not exist is covered")
+	}
+	r := rig{endpoints: e, client: dialer{t}}
+	s := serve(t, "a")
+	r.move(t, s.addr())
+	r.refuses(t) // by this machine: nobody listens at a virtual address
+}
+
+func TestRedirectSaysWhereItCannotBe(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "with space")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Roles: roles, Dir: dir})
+	if !errors.Is(err, endpoint.ErrUnavailable) {
+		t.Errorf("below %q: %v, want unavailable", dir, err)
+	}
+	_, err = endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: job.Task{Role: "stranger"}, Logger: zap.NewNop(), Roles: roles, Dir: t.TempDir()})
+	if err == nil {
+		t.Error("a task of no role has endpoints")
+	}
+	if left, err := os.ReadDir(dir); len(left) > 0 || err != nil {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestRedirectWithoutRoom(t *testing.T) {
+	if !built() {
+		return
+	}
+	e, err := endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Roles: roles, Dir: t.TempDir(), Tasks: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if err := e.Update(t.Context(), spec(1, 1, "127.0.0.1:1")); err == nil || !strings.Contains(err.Error(), "full") {
+		t.Errorf("two tasks in a table for one: %v", err)
+	}
+}

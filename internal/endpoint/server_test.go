@@ -1,0 +1,82 @@
+package endpoint_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"testing"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+)
+
+// ps0 is the peer that moves about in the tests; worker0 is the task whose process connects.
+var (
+	worker0 = job.Task{Role: "worker"}
+	ps0     = job.Task{Role: "ps"}
+	roles   = []string{"worker", "ps"}
+)
+
+// server is one incarnation of a task. It says its name to whoever connects, then repeats what it hears.
+type server struct {
+	name string
+	l    net.Listener
+	wg   sync.WaitGroup
+	mu   sync.Mutex
+	open []net.Conn // guarded by mu
+	mute bool       // reads nothing
+}
+
+func serve(t testing.TB, name string) *server { return startServer(t, &server{name: name}) }
+
+func startServer(t testing.TB, s *server) *server {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.l = l
+	s.wg.Go(s.accept)
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *server) addr() string { return s.l.Addr().String() }
+
+func (s *server) accept() {
+	for {
+		c, err := s.l.Accept()
+		if err != nil {
+			return
+		}
+		s.mu.Lock()
+		s.open = append(s.open, c)
+		s.mu.Unlock()
+		s.wg.Go(func() {
+			fmt.Fprintln(c, s.name)
+			if !s.mute {
+				io.Copy(c, c)
+				c.Close()
+			}
+		})
+	}
+}
+
+func (s *server) close() {
+	s.l.Close()
+	s.mu.Lock()
+	for _, c := range s.open {
+		c.Close()
+	}
+	s.mu.Unlock()
+	s.wg.Wait()
+}
+
+// spec is a generation in which worker/0 listens somewhere and ps/0 at an address, or nowhere.
+func spec(g int, inc int, address string) membership.Spec {
+	return membership.Spec{Generation: job.Generation(g), Members: []membership.Member{
+		{Task: worker0, Incarnation: 1, Address: "127.0.0.1:9"},
+		{Task: ps0, Incarnation: job.Incarnation(inc), Address: address},
+	}}
+}
