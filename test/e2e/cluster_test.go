@@ -19,6 +19,7 @@ type cluster struct {
 	name string
 	conf string   // HADOOP_CONF_DIR
 	env  []string // for tfos
+	web  string   // see webhdfs
 }
 
 // portBase keeps the tests' clusters off those that a developer runs by hand.
@@ -97,5 +98,9 @@ func (c *cluster) shell(t testing.TB, line string) string {
 
 // webhdfs is the NameNode's HTTP address.
 func (c *cluster) webhdfs(t testing.TB) string {
-	return "http://" + strings.TrimSpace(strings.TrimPrefix(c.shell(t, "echo $NN_WEB"), "http://"))
+	t.Helper()
+	if c.web == "" {
+		c.web = strings.TrimSpace(c.shell(t, "echo $NN_WEB"))
+	}
+	return c.web
 }
