@@ -84,10 +84,6 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log 
 	if err != nil {
 		return nil, confError(err)
 	}
-	collects, err := c.Bool("yarn.log-aggregation-enable", false)
-	if err != nil {
-		return nil, confError(err)
-	}
 	files, err := dfs.Open(ctx, "", dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
 	if err != nil {
 		return nil, confError(err)
@@ -97,9 +93,8 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log 
 	return &Cluster{
 		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
 		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),
-		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
-		Collects: collects,
-		close:    []func() error{rm.Close, files.Close},
+		Token: func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
+		close: []func() error{rm.Close, files.Close},
 	}, nil
 }
 

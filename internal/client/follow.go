@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path"
 	"sync"
 	"time"
@@ -238,11 +237,6 @@ func (c *Cluster) result(ctx context.Context, id yarn.ApplicationID) (status.Vie
 		return v, fmt.Errorf("read the result of %s: %w", id, err)
 	}
 	return v, nil
-}
-
-// missing reports whether there is nothing to be read for this user.
-func missing(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission)
 }
 
 // merge puts what YARN says over what the master said last. A job that YARN ended has no word of its own.

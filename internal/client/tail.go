@@ -111,7 +111,8 @@ func (t *tail) streams(container string) []*stream {
 // copying is goroutines that copy from an agent.
 type copying struct {
 	cancel context.CancelFunc
-	ended  chan struct{}
+	ending chan struct{} // closed when the agent is about to end: a stream that breaks is not opened again
+	ended  chan struct{} // closed when all have ended
 }
 
 // stop ends the copying, after up to patience if it does not end by itself.
@@ -119,6 +120,7 @@ func (c *copying) stop(patience time.Duration) {
 	if c.cancel == nil {
 		return
 	}
+	close(c.ending)
 	t := time.NewTimer(patience)
 	defer t.Stop()
 	select {
@@ -132,10 +134,10 @@ func (c *copying) stop(patience time.Duration) {
 // follow starts copying streams from an agent.
 func (t *tail) follow(ctx context.Context, streams []*stream, address string) *copying {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &copying{cancel: cancel, ended: make(chan struct{})}
+	c := &copying{cancel: cancel, ending: make(chan struct{}), ended: make(chan struct{})}
 	var workers sync.WaitGroup
 	for _, s := range streams {
-		workers.Go(func() { t.copyLive(ctx, s, address) })
+		workers.Go(func() { t.copyLive(ctx, s, address, c.ending) })
 	}
 	go func() {
 		defer close(c.ended)
@@ -144,17 +146,25 @@ func (t *tail) follow(ctx context.Context, streams []*stream, address string) *c
 	return c
 }
 
-func (t *tail) copyLive(ctx context.Context, s *stream, address string) {
+// copyLive copies a stream from an agent until that has sent all, opening it again where it broke.
+func (t *tail) copyLive(ctx context.Context, s *stream, address string, ending <-chan struct{}) {
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := t.copyOnce(ctx, s, address)
 		if err == nil {
 			s.whole = true
 			return
 		}
-		if wait(ctx, pause) != nil {
+		t.c.Log.Debug("log stream broke", zap.String("stream", s.name), zap.Stringer("task", t.task), zap.Error(err))
+		again := time.NewTimer(pause)
+		select {
+		case <-again.C:
+		case <-ending:
+			again.Stop()
+			return
+		case <-ctx.Done():
+			again.Stop()
 			return
 		}
-		t.c.Log.Debug("log stream broke", zap.String("stream", s.name), zap.Stringer("task", t.task), zap.Error(err))
 	}
 }
 
