@@ -128,7 +128,6 @@ func (c *cluster) client(t *testing.T, env []string, name string, args ...string
 // times asks the ResourceManager when an application was submitted and finished, in seconds since the epoch.
 func (c *cluster) times(t *testing.T, id string) (begin, end float64) {
 	t.Helper()
-	web := strings.TrimSpace(c.shell(t, "echo $RM_WEB"))
 	var info struct {
 		App struct {
 			StartedTime, FinishedTime float64
@@ -136,7 +135,7 @@ func (c *cluster) times(t *testing.T, id string) (begin, end float64) {
 		}
 	}
 	eventually(t, "the end of "+id, func() bool {
-		resp, err := http.Get(web + "/ws/v1/cluster/apps/" + id)
+		resp, err := http.Get(c.rmWeb(t) + "/ws/v1/cluster/apps/" + id)
 		if err != nil {
 			t.Fatal(err)
 		}

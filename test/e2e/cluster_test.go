@@ -20,10 +20,11 @@ type cluster struct {
 	conf string   // HADOOP_CONF_DIR
 	env  []string // for tfos
 	web  string   // see webhdfs
+	rm   string   // see rmWeb
 }
 
-// portBase keeps the tests' clusters off those that a developer runs by hand.
-const portBase = 41000
+// portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports that the kernel hands out.
+const portBase = 26000
 
 // shared is the cluster that most tests use: three nodes of the newest 3.4, two GPUs each in name.
 var shared = sync.OnceValues(func() (*cluster, error) {
@@ -103,4 +104,13 @@ func (c *cluster) webhdfs(t testing.TB) string {
 		c.web = strings.TrimSpace(c.shell(t, "echo $NN_WEB"))
 	}
 	return c.web
+}
+
+// rmWeb is the ResourceManager's HTTP address.
+func (c *cluster) rmWeb(t testing.TB) string {
+	t.Helper()
+	if c.rm == "" {
+		c.rm = strings.TrimSpace(c.shell(t, "echo $RM_WEB"))
+	}
+	return c.rm
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -63,48 +64,61 @@ func TestDigitsOnTheEmbeddedYARN(t *testing.T) {
 	}
 }
 
-// TestDigitsOnHadoop trains on the real cluster, with checkpoints and model on HDFS, and then asks YARN's own tools what
-// they saw.
+// TestDigitsOnHadoop trains on the real cluster in each way, with checkpoints and model on HDFS.
 func TestDigitsOnHadoop(t *testing.T) {
 	c := hadoop(t)
 	for _, strategy := range strategies {
-		t.Run(strategy, func(t *testing.T) {
-			dir := "hdfs:///models/" + strategy
-			web := c.webhdfs(t)
-			r := tfos(t, c.env, "run", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+web, "--checkpoint-dir", dir, digitsJob(strategy)).want(t, 0)
-			if a := accuracy(t, r.stdout); a < wantAccuracy {
-				t.Errorf("accuracy %.4f, want at least %.2f", a, wantAccuracy)
-			}
-			verifyModel(t, []string{"DIGITS_WEBHDFS=" + web}, dir+"/model")
-			if files := c.shell(t, "hdfs dfs -ls "+strings.TrimPrefix(dir, "hdfs://")); !strings.Contains(files, "checkpoint") {
-				t.Errorf("no checkpoint on HDFS:\n%s", files)
-			}
+		t.Run(strategy, func(t *testing.T) { c.trains(t, strategy) })
+	}
+}
 
-			id := r.application(t)
-			v := jobStatus(t, c.env, id)
-			if v.State != status.Succeeded || v.ExitCode == nil || *v.ExitCode != 0 || v.Progress != 1 {
-				t.Errorf("status after the end: state %s, exit code %v, progress %v", v.State, v.ExitCode, v.Progress)
-			}
-			seen := c.shell(t, "yarn application -status "+id)
-			for _, want := range []string{"State : FINISHED", "Final-State : SUCCEEDED", "Progress : 100%"} {
-				if !strings.Contains(seen, want) {
-					t.Errorf("yarn application -status does not say %q:\n%s", want, seen)
-				}
-			}
-			aggregated := c.shell(t, "yarn logs -applicationId "+id)
-			ours := tfos(t, c.env, "logs", id).want(t, 0)
-			for _, task := range v.Tasks {
-				name := task.Role + "/" + strconv.Itoa(task.Index)
-				if !strings.Contains(aggregated, task.Container) {
-					t.Errorf("the aggregated logs hold nothing of %s (%s)", name, task.Container)
-				}
-				if !strings.Contains(ours.stdout+ours.stderr, name) {
-					t.Errorf("tfos logs holds nothing of %s", name)
-				}
-			}
-			if left := leftovers(t, id); len(left) > 0 {
-				t.Errorf("still running:\n%s", strings.Join(left, "\n"))
-			}
-		})
+// trains runs one digits job and then asks YARN's own tools what they saw.
+func (c *cluster) trains(t *testing.T, strategy string) {
+	dir := "hdfs:///models/" + strategy
+	web := c.webhdfs(t)
+	r := tfos(t, c.env, "run", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+web, "--checkpoint-dir", dir, digitsJob(strategy)).want(t, 0)
+	if a := accuracy(t, r.stdout); a < wantAccuracy {
+		t.Errorf("accuracy %.4f, want at least %.2f", a, wantAccuracy)
+	}
+	verifyModel(t, []string{"DIGITS_WEBHDFS=" + web}, dir+"/model")
+	if files := c.list(t, "/models/"+strategy); !slices.Contains(files, "checkpoint") {
+		t.Errorf("no checkpoint on HDFS: %v", files)
+	}
+
+	id := r.application(t)
+	v := jobStatus(t, c.env, id)
+	if v.State != status.Succeeded || v.ExitCode == nil || *v.ExitCode != 0 || v.Progress != 1 {
+		t.Errorf("status after the end: state %s, exit code %v, progress %v", v.State, v.ExitCode, v.Progress)
+	}
+	seen := c.shell(t, "yarn application -status "+id)
+	for _, want := range []string{"State : FINISHED", "Final-State : SUCCEEDED", "Progress : 100%"} {
+		if !strings.Contains(seen, want) {
+			t.Errorf("yarn application -status does not say %q:\n%s", want, seen)
+		}
+	}
+	c.logged(t, id, v)
+	if left := leftovers(t, id); len(left) > 0 {
+		t.Errorf("still running:\n%s", strings.Join(left, "\n"))
+	}
+}
+
+// logged looks for the output of every task in the aggregated logs, as YARN's tool shows them and as tfos does.
+func (c *cluster) logged(t *testing.T, id string, v status.View) {
+	t.Helper()
+	ours := tfos(t, c.env, "logs", id).want(t, 0)
+	aggregated := c.shell(t, "yarn logs -applicationId "+id)
+	for _, task := range v.Tasks {
+		name := task.Role + "/" + strconv.Itoa(task.Index)
+		if !strings.Contains(aggregated, task.Container) {
+			t.Errorf("the aggregated logs hold nothing of %s (%s)", name, task.Container)
+		}
+		if !strings.Contains(ours.stdout+ours.stderr, name) {
+			t.Errorf("tfos logs holds nothing of %s", name)
+		}
+	}
+	for _, line := range accuracyRE.FindAllString(aggregated, -1) {
+		if !strings.Contains(ours.stdout, line) {
+			t.Errorf("tfos logs does not show %q, which yarn logs shows", line)
+		}
 	}
 }
