@@ -1,76 +1,90 @@
 package client
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"strings"
 	"testing"
 
 	"tfos/internal/client/stage"
 	"tfos/internal/dfs"
+	"tfos/internal/hadoop/tfile"
 )
 
-// TestAggregatedLogsAreFound looks for a container's log in the directories that each generation of Hadoop makes.
+// TestAggregatedLogsAreFound looks for every log of a file that a real NodeManager wrote, among files of other nodes, in the
+// directories that each generation of Hadoop makes.
 func TestAggregatedLogsAreFound(t *testing.T) {
-	// In place of the real format, a node's file holds lines "container/stream=content".
-	open := func(f dfs.File, container, stream string) (io.Reader, error) {
-		b, err := io.ReadAll(f)
+	content, err := os.ReadFile("../hadoop/tfile/testdata/3.4.3-none.tfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile("../hadoop/tfile/testdata/2.10.2-none.tfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type log struct {
+		tfile.Log
+		text string
+	}
+	var want []log
+	for r, err := tfile.NewReader(bytes.NewReader(content), int64(len(content))); ; {
 		if err != nil {
-			return nil, err
+			t.Fatal(err)
 		}
-		for line := range strings.Lines(string(b)) {
-			if rest, ok := strings.CutPrefix(line, container+"/"+stream+"="); ok {
-				return strings.NewReader(rest), nil
-			}
+		l, err := r.Next()
+		if err == io.EOF {
+			break
 		}
-		return nil, fs.ErrNotExist
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, log{l, string(b)})
 	}
 	app := anID.String()
-	for _, dir := range []string{
-		"/logs/ann/logs/" + app,                        // 2.x
-		"/logs/ann/logs-tfile/" + app,                  // 3.0
-		"/logs/ann/bucket-logs-tfile/0007/" + app,      // 3.3
-		"/logs/ann/bucket-somewhere-tfile/0007/" + app, // with a suffix of one's own
-	} {
+	for _, dir := range []string{"/logs/ann/logs/" + app, "/logs/ann/logs-tfile/" + app, "/logs/ann/bucket-logs-tfile/0007/" + app} {
 		d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
-		for name, content := range map[string]string{
-			dir + "/nm1_8041":                  "c1/stdout=one\n",
-			dir + "/nm2_8041":                  "c2/stdout=two\nc2/stderr=oops\n",
-			dir + "/nm3_8041.tmp":              "c3/stdout=unfinished\n",
-			path.Dir(dir) + "/application_1_1": "a file in the way",
-		} {
-			if err := d.Mkdir(t.Context(), path.Dir(name), 0o770); err != nil {
-				t.Fatal(err)
-			}
-			if err := stage.WriteSmall(t.Context(), d, name, []byte(content), 0o640); err != nil {
+		if err := d.Mkdir(t.Context(), dir, 0o770); err != nil {
+			t.Fatal(err)
+		}
+		for name, b := range map[string][]byte{"nm1_8041": other, "nm2_8041": content, "nm3_8041.tmp": []byte("unfinished")} {
+			if err := stage.WriteSmall(t.Context(), d, path.Join(dir, name), b, 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}
-		logs := aggregatedLogs{fs: d, root: "/logs", open: open}
-		read := func(container, stream string, offset int64) (string, error) {
+		logs := aggregatedLogs{fs: d, root: "/logs", suffix: "logs"}
+		read := func(container, node, stream string, offset int64) (string, error) {
 			var got strings.Builder
-			err := logs.Read(t.Context(), LogFile{Application: anID, User: "ann", Container: container, Stream: stream}, offset, func(b []byte) error {
+			err := logs.Read(t.Context(), LogFile{Application: anID, User: "ann", Container: container, Node: node, Stream: stream}, offset, func(b []byte) error {
 				got.Write(b)
 				return nil
 			})
 			return got.String(), err
 		}
-		if got, err := read("c2", "stderr", 0); err != nil || got != "oops\n" {
-			t.Errorf("%s: %q, %v", dir, got, err)
+		for _, w := range want {
+			for _, node := range []string{"", "nm1", "nm2"} { // the hint may be wrong
+				if got, err := read(w.Container, node, w.Name, 0); err != nil || got != w.text {
+					t.Errorf("%s: %s of %s: %d bytes, %v; want %d", dir, w.Name, w.Container, len(got), err, w.Size)
+				}
+			}
+			for _, offset := range []int64{w.Size / 2, w.Size, w.Size + 9} {
+				if got, err := read(w.Container, "", w.Name, offset); err != nil || got != w.text[min(offset, w.Size):] {
+					t.Errorf("%s: %s of %s from %d: %d bytes, %v", dir, w.Name, w.Container, offset, len(got), err)
+				}
+			}
 		}
-		if got, err := read("c1", "stdout", 2); err != nil || got != "e\n" {
-			t.Errorf("%s, from the third byte: %q, %v", dir, got, err)
-		}
-		if got, err := read("c1", "stdout", 9); err != nil || got != "" {
-			t.Errorf("%s, from beyond the end: %q, %v", dir, got, err)
-		}
-		if _, err := read("c3", "stdout", 0); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("%s: an unfinished file was read: %v", dir, err)
+		if _, err := read("container_1_0001_01_000001", "", "stdout", 0); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: of nobody: %v", dir, err)
 		}
 	}
-	none := aggregatedLogs{fs: dfs.NewMemory(dfs.MemoryOptions{}), root: "/logs", open: open}
+	none := aggregatedLogs{fs: dfs.NewMemory(dfs.MemoryOptions{}), root: "/logs", suffix: "logs"}
 	if err := none.Read(t.Context(), LogFile{Application: anID, User: "ann"}, 0, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("where there are none: %v", err)
 	}

@@ -79,6 +79,7 @@ type LogFile struct {
 	Application yarn.ApplicationID
 	User        string // who ran it
 	Container   string // container_…
+	Node        string // its host, where known: a hint
 	Stream      string // control.Stdout, …
 }
 

@@ -84,18 +84,27 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log 
 	if err != nil {
 		return nil, confError(err)
 	}
+	collects, err := c.Bool("yarn.log-aggregation-enable", false)
+	if err != nil {
+		return nil, confError(err)
+	}
 	files, err := dfs.Open(ctx, "", dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
 	if err != nil {
 		return nil, confError(err)
 	}
 	options.User, options.Log = userName, log.Named("rm")
 	rm := yarnrpc.NewClient(options, nil)
-	return &Cluster{
+	cluster := &Cluster{
 		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
 		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),
-		Token: func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
-		close: []func() error{rm.Close, files.Close},
-	}, nil
+		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
+		Collects: collects,
+		close:    []func() error{rm.Close, files.Close},
+	}
+	if cluster.Collects {
+		cluster.Logs = aggregatedLogs{fs: files, root: c.String("yarn.nodemanager.remote-app-log-dir"), suffix: c.String("yarn.nodemanager.remote-app-log-dir-suffix")}
+	}
+	return cluster, nil
 }
 
 // renewer is who may renew the tokens of a job: the ResourceManager.

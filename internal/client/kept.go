@@ -9,7 +9,7 @@ import (
 	"path/filepath"
 )
 
-// noLogs keeps none.
+// noLogs is a cluster that collects none: they stay on its nodes' disks for a while.
 type noLogs struct{}
 
 // Read implements ContainerLogs.

@@ -107,7 +107,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 		defer a.Close()
 		err = a.Logs(ctx, control.LogsRequest{Stream: stream}, func(ch control.LogChunk) error { return write(ch.Data) })
 		if errors.Is(err, control.ErrUnreachable) { // its container may have just ended
-			return c.keptLog(ctx, r, t.Container, stream, write)
+			return c.keptLog(ctx, r, t, stream, write)
 		}
 		return err
 	})
@@ -165,17 +165,17 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 func (c *Cluster) copyAllKept(ctx context.Context, r yarn.Report, o LogsOptions, out io.Writer) error {
 	v := c.outcome(ctx, r, status.View{}).View
 	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
-		return c.keptLog(ctx, r, t.Container, stream, write)
+		return c.keptLog(ctx, r, t, stream, write)
 	})
 }
 
 // keptLog reads a log of a container that has ended. Shortly after that a cluster may still be collecting it.
-func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, container, stream string, write func([]byte) error) error {
-	if container == "" {
+func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, stream string, write func([]byte) error) error {
+	if t.Container == "" {
 		return fs.ErrNotExist
 	}
 	for {
-		err := c.Logs.Read(ctx, LogFile{Application: r.ID, User: r.User, Container: container, Stream: stream}, 0, write)
+		err := c.Logs.Read(ctx, LogFile{Application: r.ID, User: r.User, Container: t.Container, Node: t.Node, Stream: stream}, 0, write)
 		collecting := c.Collects && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !collecting {
 			return err
@@ -200,7 +200,7 @@ func (c *Cluster) copyMaster(ctx context.Context, r yarn.Report, o LogsOptions, 
 		v.Tasks = append(v.Tasks, status.Task{Role: masterName, Index: int(a.ID.Attempt), Container: a.Container.String()})
 	}
 	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
-		return c.keptLog(ctx, r, t.Container, stream, write)
+		return c.keptLog(ctx, r, t, stream, write)
 	})
 }
 

@@ -190,7 +190,7 @@ func (t *tail) drain(ctx context.Context, v status.View, streams []*stream) {
 	}
 	for _, s := range streams {
 		if !s.whole {
-			t.copyKept(ctx, s, v.User)
+			t.copyKept(ctx, s, LogFile{Application: t.id, User: v.User, Container: s.container, Node: task.Node, Stream: s.name})
 		}
 	}
 	flush(streams)
@@ -203,11 +203,11 @@ func flush(streams []*stream) {
 }
 
 // copyKept copies the rest of a log from where it is kept after its container ended.
-func (t *tail) copyKept(ctx context.Context, s *stream, user string) {
+func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) {
 	ctx, cancel := context.WithTimeout(ctx, logPatience)
 	defer cancel()
 	for {
-		err := t.c.Logs.Read(ctx, LogFile{Application: t.id, User: user, Container: s.container, Stream: s.name}, s.offset, func(data []byte) error {
+		err := t.c.Logs.Read(ctx, f, s.offset, func(data []byte) error {
 			s.offset += int64(len(data))
 			s.lines.Add(data)
 			return nil
