@@ -112,7 +112,6 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
-	m.expire()
 	m.settle()
 	return m.out
 }
@@ -158,6 +157,7 @@ func (m *Machine) apply(ev Event) {
 			m.exited(t, ev)
 		}
 	case Tick:
+		m.expire()
 	}
 }
 
@@ -237,7 +237,8 @@ func (m *Machine) deadlines() []time.Time {
 	return ds
 }
 
-// expire acts on the deadlines that have passed.
+// expire acts on the deadlines that have passed. It does so at a Tick only: one answer of YARN is several events, and a new
+// ask in the midst of them would take containers that were granted for the old one, and given back since.
 func (m *Machine) expire() {
 	switch m.s.Phase {
 	case forming:

@@ -19,6 +19,7 @@ import (
 //	train                    began, all granted (c1 on n1, c2 on n2, …), joined and started, without showing it
 //	EVENT [after=5m] …       the event, so long after the one before; shows the actions
 //	view                     what status says
+//	wake                     when the machine wants a tick
 //
 // Containers are c=1 in commands and c1 in what is shown; a node is its host. Lines below exited are its last lines of stderr; below unfit,
 // launch-failed, completed, stop-requested and master-failed, the reason. After each event the machine is taken apart and
@@ -40,6 +41,8 @@ func TestStories(t *testing.T) {
 				return ""
 			case "view":
 				return s.view()
+			case "wake":
+				return s.wake()
 			}
 			ev := s.event(t, td)
 			return tell(s.step(t, ev))
@@ -189,6 +192,14 @@ func tell(actions []Action) string {
 }
 
 func short(c yarn.ContainerID) string { return fmt.Sprintf("c%d", c.ID) }
+
+func (s *story) wake() string {
+	wake := s.m.Wake()
+	if wake.IsZero() {
+		return "never"
+	}
+	return "in " + wake.Sub(s.now).Round(time.Second).String()
+}
 
 // view writes the status document, the parts that the machine knows.
 func (s *story) view() string {

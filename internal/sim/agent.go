@@ -168,6 +168,9 @@ func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
 	if !a.alive || inc != a.incarnation {
 		return
 	}
+	if a.w.sc.stuck > 0 && a.w.chance(a.w.sc.stuck) {
+		return
+	}
 	switch a.w.rng.IntN(4) {
 	case 0:
 		a.w.after(grace, func() { a.ended(membership.Exited{Code: 137, Signal: "SIGKILL"}) })
@@ -256,6 +259,10 @@ func (s *session) send(last time.Time, f func()) time.Time {
 		return last
 	}
 	w := s.agent.w
+	if w.sc.breaking > 0 && w.chance(w.sc.breaking) && w.clock.now.Sub(epoch) < faultsEnd {
+		s.agent.m.audit.clusterFailed = true // it may come back too late
+		w.after(0, func() { s.close(false) })
+	}
 	at := w.clock.now.Add(w.latency())
 	if at.Before(last) {
 		at = last

@@ -21,6 +21,7 @@ type auditor struct {
 	asked      map[string]int // by role: wanted, as the last Ask said, less what was granted since
 	launched   map[job.Task]membership.Launch
 	state      map[yarn.ContainerID]custody
+	used       map[yarn.ContainerID]bool   // launched at some time
 	address    map[yarn.ContainerID]string // as its agent said when it joined
 	generation job.Generation
 	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
@@ -46,7 +47,7 @@ const (
 
 func newAuditor(number int, j job.Job) *auditor {
 	return &auditor{number: number, job: j, asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
-		state: make(map[yarn.ContainerID]custody), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool)}
+		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool)}
 }
 
 func (a *auditor) violate(invariant, format string, args ...any) {
@@ -56,9 +57,10 @@ func (a *auditor) violate(invariant, format string, args ...any) {
 // turn checks one step.
 func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.Action) {
 	var granted yarn.ContainerID
+	wanted := false
 	switch ev := ev.(type) {
 	case membership.Granted:
-		granted = ev.Container
+		granted, wanted = ev.Container, a.asked[ev.Role] > 0
 	case membership.Completed:
 		if a.state[ev.Container] != 0 {
 			a.state[ev.Container] = ended
@@ -74,8 +76,12 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		}
 		a.action(now, action)
 	}
-	if !granted.IsZero() && a.state[granted] == 0 {
+	switch {
+	case granted.IsZero():
+	case a.state[granted] == 0:
 		a.violate("grants", "%s was granted, and neither launched nor released", granted)
+	case wanted && !a.used[granted]:
+		a.violate("grants", "%s was asked for, and given back as it came", granted)
 	}
 	a.gang(now)
 }
@@ -124,10 +130,10 @@ func (a *auditor) launch(l membership.Launch) {
 	if a.state[before.Container] == held {
 		a.violate("incarnation", "%s, but %s is still held for incarnation %d", tell(l), before.Container, before.Incarnation)
 	}
-	if a.state[l.Container] != 0 {
+	if a.used[l.Container] {
 		a.violate("incarnation", "%s, in a container that was used before", tell(l))
 	}
-	a.launched[l.Task], a.state[l.Container] = l, held
+	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
 	a.asked[l.Task.Role]--
 }
 

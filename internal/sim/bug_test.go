@@ -132,6 +132,13 @@ var bugs = []struct {
 		return []membership.Action{a}
 	})},
 
+	{"grants", "goes on asking for what it gives back", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
+		if !has[membership.Finish](actions) && has[membership.Release](actions) {
+			return without[membership.Ask](actions)
+		}
+		return actions
+	})},
+
 	{"gang", "sleeps through its deadlines", Options{Wrap: func(m Machine) Machine {
 		return bug{m, func(m Machine, _ time.Time, ev membership.Event) []membership.Action { return m.Step(epoch, ev) }}
 	}}},

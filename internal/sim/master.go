@@ -217,6 +217,9 @@ func (m *master) finish() {
 		return
 	}
 	m.done = true
+	if more := m.machine.Step(m.w.clock.now, membership.Tick{}); len(more) > 0 {
+		m.audit.violate("finish", "%s comes after Finish", tellAll(more))
+	}
 	_, actions, err := m.w.rm.Finish(m.w.clock.now, m.attempt, yarn.FinalSucceeded, "", "")
 	if err != nil {
 		panic("sim: " + err.Error())
@@ -230,7 +233,11 @@ func (m *master) beat() {
 	if m.done {
 		return
 	}
-	next := func() { m.w.after(100*time.Millisecond+m.w.upTo(time.Second), m.beat) }
+	pause := 200*time.Millisecond + m.w.upTo(2*time.Second)
+	if m.w.clock.now.Sub(epoch) > 2*faultsEnd {
+		pause *= 10 // nothing but waiting is left, and a waiting world should cost little
+	}
+	next := func() { m.w.after(pause, m.beat) }
 	request := m.ledger.Next(0)
 	if m.lostCall() {
 		next()

@@ -22,6 +22,8 @@ type scenario struct {
 	slow        int // one in so many localizations takes very long; 0: none
 	refusing    int // one in so many launches fails; 0: none
 	failing     int // one in so many programs ends badly; 0: none
+	breaking    int // one in so many messages breaks its connection; 0: none
+	stuck       int // one in so many agents does not manage to stop its process; 0: none
 }
 
 // fault is something that goes wrong at a time.
@@ -34,7 +36,7 @@ type fault struct {
 const faultsEnd = 10 * time.Minute
 
 func draw(rng *rand.Rand) scenario {
-	sc := scenario{nodes: 2 + rng.IntN(4), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0}
+	sc := scenario{nodes: 2 + rng.IntN(3), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0}
 	crowded := rng.IntN(3) == 0 // every job needs more than half of the cluster
 	for range 1 + rng.IntN(3) {
 		tasks := 1 + rng.IntN(sc.nodes*5)
@@ -47,9 +49,9 @@ func draw(rng *rand.Rand) scenario {
 		return sc
 	}
 	oneIn := func(n int) int { return []int{0, n, n * 5}[rng.IntN(3)] }
-	sc.lossy, sc.slow, sc.refusing, sc.failing = oneIn(4), oneIn(20), oneIn(20), oneIn(6)
+	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10)
 	kinds := []func(*world){
-		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).stopJob, (*world).grantSurplus,
+		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus,
 	}
 	for range rng.IntN(5) {
 		at := time.Duration(rng.Int64N(int64(3 * time.Minute)))
@@ -135,9 +137,11 @@ func (w *world) loseNode() {
 		return
 	}
 	w.lost[id] = true
+	for _, m := range w.masters {
+		m.audit.clusterFailed = true // it may have been granted what is there
+	}
 	for _, a := range w.agents {
 		if a.node == id && a.alive {
-			a.m.audit.clusterFailed = true
 			a.vanish()
 		}
 	}
@@ -163,6 +167,21 @@ func (w *world) partition() {
 		a.apartUntil = w.clock.now.Add(w.upTo(time.Minute))
 		if a.session != nil {
 			a.session.silence()
+		}
+	}
+}
+
+// desert keeps an agent and its master apart for good, while YARN sees nothing wrong.
+func (w *world) desert() {
+	if a := w.someAgent(); a != nil {
+		a.m.audit.clusterFailed = true
+		a.apartUntil = epoch.Add(2 * horizon)
+		switch {
+		case a.session == nil:
+		case w.chance(2):
+			a.session.silence()
+		default:
+			a.session.close(false)
 		}
 	}
 }

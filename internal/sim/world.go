@@ -13,8 +13,9 @@
 //	incarnation    a new container is a new incarnation, the old one's       launch as the first incarnation again; start one that
 //	               is no longer held; only the newest is started             was replaced; launch twice
 //	process        at most one running process per task and incarnation      an agent that starts whenever it is told
-//	grants         a grant is launched or released at once; at the end       keep a surplus container; end without giving back;
-//	               nothing is held and nothing is asked for                  leave the asks standing
+//	grants         a grant is launched or released at once, launched if      keep a surplus container; end without giving back;
+//	               it was asked for; at the end nothing is held and          leave the asks standing; go on asking for what is
+//	               nothing is asked for                                      given back
 //	gang           an incomplete gang holds nothing past its timeout         sleep through deadlines; keep what was granted
 //	ends           once faults stop, the job ends                            do not hear that processes exit
 //	finish         Finish is last and exactly once                           finish twice; do more after it
@@ -77,7 +78,7 @@ var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
 // horizon is how long a world may take. The last fault is long over by then, and so are the longest program and the
 // longest patience.
-const horizon = 4 * time.Hour
+const horizon = 2 * time.Hour
 
 // Run plays one seed.
 func Run(seed uint64, opts Options) Outcome {
@@ -105,6 +106,8 @@ func (w *world) outcome() Outcome {
 		out.Violations = append(out.Violations, m.audit.broken...)
 		out.Logs = append(out.Logs, m.log.Bytes())
 		out.Results = append(out.Results, m.audit.result)
+	}
+	for _, m := range w.masters {
 		if v := m.replay(); v != "" {
 			out.Violations = append(out.Violations, v)
 		}
