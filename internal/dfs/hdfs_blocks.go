@@ -31,7 +31,7 @@ func (h *HDFS) openBlocks(ctx context.Context) (*blocks, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &blocks{bridge: newBridge(h), conns: &connections{dial: h.dial, timeout: h.timeout, open: map[*dataConn]bool{}}}
+	b := &blocks{bridge: newBridge(h, byHostname), conns: &connections{dial: h.dial, timeout: h.timeout, open: map[*dataConn]bool{}}}
 	user := h.user
 	if user == "" {
 		user = "unknown" // the library insists on a name, which goes no further than the bridge

@@ -24,8 +24,8 @@ import (
 // makes each as a call of our own rpc client, and writes the answers back. So tokens, protection, failover, retries and
 // deadlines are those of our calls, and the library, which has none of it, never sees a broken connection.
 //
-// On the way it refuses files whose bytes the library would get wrong, and lets a lease renewal through now and then where the
-// library sends one each second.
+// On the way it refuses files whose bytes the library would get wrong, keeps new blocks off DataNodes that cannot be reached,
+// and lets a lease renewal through now and then where the library sends one each second.
 //
 // The library writes the seven bytes of the header, a connection context, and then one request at a time, reading its
 // answer before the next:
@@ -35,12 +35,15 @@ import (
 //	| the rest         | (call id)                   | (method)                | request message |
 //	+------------------+-----------------------------+-------------------------+-----------------+
 type bridge struct {
-	call func(ctx context.Context, method string, request []byte) ([]byte, error)
-	log  *zap.Logger
+	call       func(ctx context.Context, method string, request []byte) ([]byte, error)
+	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	byHostname bool // DataNodes are reached by name
+	log        *zap.Logger
 
-	stage bridgeStage  // what the library writes next; the library's own lock guards it, as requests and answers
-	asked bytes.Buffer // what the library wrote and no whole frame is yet
-	told  bytes.Buffer // answers that the library has not read
+	stage bridgeStage            // what the library writes next; the library's own lock guards it, as what follows
+	asked bytes.Buffer           // what the library wrote and no whole frame is yet
+	told  bytes.Buffer           // answers that the library has not read
+	last  *pb.ExtendedBlockProto // of the file that the library completes
 
 	mu      sync.Mutex
 	ctx     context.Context // guarded by mu; of the operation that uses the library now, which cannot carry one itself
@@ -65,8 +68,10 @@ const (
 	replicationWait = 20 * time.Second
 )
 
-func newBridge(h *HDFS) *bridge {
+func newBridge(h *HDFS, byHostname bool) *bridge {
 	return &bridge{
+		dial:       h.dial,
+		byHostname: byHostname,
 		call: func(ctx context.Context, method string, request []byte) ([]byte, error) {
 			ctx, cancel := context.WithTimeout(ctx, h.timeout)
 			defer cancel()
@@ -183,7 +188,16 @@ func (b *bridge) answer(method string, request []byte) ([]byte, error) {
 	if ctx == nil {
 		ctx = context.Background()
 	}
-	response, err := b.ask(ctx, method, request)
+	var response []byte
+	var err error
+	switch method {
+	case "addBlock":
+		response, err = b.newBlock(ctx, request)
+	case "complete":
+		response, err = b.complete(ctx, request)
+	default:
+		response, err = b.ask(ctx, method, request)
+	}
 	if err == nil {
 		err = readable(method, response)
 	}

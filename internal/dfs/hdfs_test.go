@@ -320,7 +320,7 @@ func TestStandbyIsLeftForTheActiveNameNode(t *testing.T) {
 // The library renews the lease of each client every second. The NameNode is spared that.
 func TestLeaseRenewalsAreRare(t *testing.T) {
 	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){"renewLease": answer(&pb.RenewLeaseResponseProto{})})
-	b := newBridge(n.open(t))
+	b := newBridge(n.open(t), false)
 	request, err := proto.Marshal(&pb.RenewLeaseRequestProto{ClientName: proto.String("client")})
 	if err != nil {
 		t.Fatal(err)
@@ -344,19 +344,98 @@ func TestLeaseRenewalsAreRare(t *testing.T) {
 	}
 }
 
-// A block that is asked for before the one ahead of it is anywhere is asked for again.
-func TestNewBlockWaitsForTheOneBefore(t *testing.T) {
+// A block that is asked for before the one ahead of it is anywhere is asked for again, and one that a dead DataNode is to take
+// is given back for another.
+func TestNewBlock(t *testing.T) {
+	alive, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer alive.Close()
+	gone, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone.Close()
+	node := func(l net.Listener) *pb.DatanodeInfoProto {
+		return &pb.DatanodeInfoProto{Id: &pb.DatanodeIDProto{
+			IpAddr: proto.String("127.0.0.1"), HostName: proto.String("dn"), DatanodeUuid: proto.String(l.Addr().String()),
+			XferPort: proto.Uint32(uint32(l.Addr().(*net.TCPAddr).Port)), InfoPort: proto.Uint32(0), IpcPort: proto.Uint32(0),
+		}}
+	}
+	block := func(id uint64, nodes ...*pb.DatanodeInfoProto) *pb.AddBlockResponseProto {
+		return &pb.AddBlockResponseProto{Block: &pb.LocatedBlockProto{
+			B:    &pb.ExtendedBlockProto{PoolId: proto.String("pool"), BlockId: &id, GenerationStamp: proto.Uint64(1)},
+			Locs: nodes, Offset: proto.Uint64(0), Corrupt: proto.Bool(false),
+			BlockToken: &pb.TokenProto{Identifier: []byte{}, Password: []byte{}, Kind: proto.String(""), Service: proto.String("")},
+		}}
+	}
 	var asked int
+	var abandoned pb.AbandonBlockRequestProto
 	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){
-		"addBlock": func([]byte) (proto.Message, error) {
+		"addBlock": func(request []byte) (proto.Message, error) {
+			var req pb.AddBlockRequestProto
+			if err := proto.Unmarshal(request, &req); err != nil {
+				return nil, err
+			}
 			if asked++; asked < 3 {
 				return nil, &rpc.JavaError{Class: notReplicatedYetException, Message: "Not replicated yet"}
 			}
-			return &pb.RenewLeaseResponseProto{}, nil
+			if len(req.GetExcludeNodes()) == 0 {
+				return block(7, node(alive), node(gone)), nil
+			}
+			if uuid := req.GetExcludeNodes()[0].GetId().GetDatanodeUuid(); uuid != gone.Addr().String() {
+				t.Errorf("%s was excluded", uuid)
+			}
+			return block(8, node(alive)), nil
+		},
+		"abandonBlock": func(request []byte) (proto.Message, error) {
+			return &pb.AbandonBlockResponseProto{}, proto.Unmarshal(request, &abandoned)
 		},
 	})
-	if _, err := newBridge(n.open(t)).answer("addBlock", nil); err != nil {
-		t.Errorf("add a block: %v", err)
+	request, err := proto.Marshal(&pb.AddBlockRequestProto{Src: proto.String("/file"), ClientName: proto.String("client"), FileId: proto.Uint64(42)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := newBridge(n.open(t), false).answer("addBlock", request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got pb.AddBlockResponseProto
+	if err := proto.Unmarshal(response, &got); err != nil || got.GetBlock().GetB().GetBlockId() != 8 {
+		t.Errorf("the library got block %d, %v, want the second", got.GetBlock().GetB().GetBlockId(), err)
+	}
+	if abandoned.GetB().GetBlockId() != 7 || abandoned.GetSrc() != "/file" || abandoned.GetHolder() != "client" || abandoned.GetFileId() != 42 {
+		t.Errorf("given back was %v", &abandoned)
+	}
+}
+
+// The library names the last block only the first time it completes a file.
+func TestCompleteNamesTheLastBlockEachTime(t *testing.T) {
+	var named []uint64
+	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){
+		"complete": func(request []byte) (proto.Message, error) {
+			var req pb.CompleteRequestProto
+			err := proto.Unmarshal(request, &req)
+			named = append(named, req.GetLast().GetBlockId())
+			return &pb.CompleteResponseProto{Result: proto.Bool(len(named) == 3)}, err
+		},
+	})
+	b := newBridge(n.open(t), false)
+	req := &pb.CompleteRequestProto{Src: proto.String("/file"), ClientName: proto.String("client"),
+		Last: &pb.ExtendedBlockProto{PoolId: proto.String("pool"), BlockId: proto.Uint64(7), GenerationStamp: proto.Uint64(1)}}
+	for range 3 {
+		request, err := proto.Marshal(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.answer("complete", request); err != nil {
+			t.Fatal(err)
+		}
+		req.Last = nil
+	}
+	if len(named) != 3 || named[0] != 7 || named[1] != 7 || named[2] != 7 {
+		t.Errorf("the last block was named as %d", named)
 	}
 }
 

@@ -2060,11 +2060,652 @@ func (x *AppendResponseProto) GetStat() *HdfsFileStatusProto {
 	return nil
 }
 
+type ExtendedBlockProto struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	PoolId          *string                `protobuf:"bytes,1,req,name=poolId" json:"poolId,omitempty"`
+	BlockId         *uint64                `protobuf:"varint,2,req,name=blockId" json:"blockId,omitempty"`
+	GenerationStamp *uint64                `protobuf:"varint,3,req,name=generationStamp" json:"generationStamp,omitempty"`
+	NumBytes        *uint64                `protobuf:"varint,4,opt,name=numBytes,def=0" json:"numBytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+// Default values for ExtendedBlockProto fields.
+const (
+	Default_ExtendedBlockProto_NumBytes = uint64(0)
+)
+
+func (x *ExtendedBlockProto) Reset() {
+	*x = ExtendedBlockProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExtendedBlockProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExtendedBlockProto) ProtoMessage() {}
+
+func (x *ExtendedBlockProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExtendedBlockProto.ProtoReflect.Descriptor instead.
+func (*ExtendedBlockProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ExtendedBlockProto) GetPoolId() string {
+	if x != nil && x.PoolId != nil {
+		return *x.PoolId
+	}
+	return ""
+}
+
+func (x *ExtendedBlockProto) GetBlockId() uint64 {
+	if x != nil && x.BlockId != nil {
+		return *x.BlockId
+	}
+	return 0
+}
+
+func (x *ExtendedBlockProto) GetGenerationStamp() uint64 {
+	if x != nil && x.GenerationStamp != nil {
+		return *x.GenerationStamp
+	}
+	return 0
+}
+
+func (x *ExtendedBlockProto) GetNumBytes() uint64 {
+	if x != nil && x.NumBytes != nil {
+		return *x.NumBytes
+	}
+	return Default_ExtendedBlockProto_NumBytes
+}
+
+type DatanodeIDProto struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	IpAddr         *string                `protobuf:"bytes,1,req,name=ipAddr" json:"ipAddr,omitempty"`
+	HostName       *string                `protobuf:"bytes,2,req,name=hostName" json:"hostName,omitempty"`
+	DatanodeUuid   *string                `protobuf:"bytes,3,req,name=datanodeUuid" json:"datanodeUuid,omitempty"`
+	XferPort       *uint32                `protobuf:"varint,4,req,name=xferPort" json:"xferPort,omitempty"`
+	InfoPort       *uint32                `protobuf:"varint,5,req,name=infoPort" json:"infoPort,omitempty"`
+	IpcPort        *uint32                `protobuf:"varint,6,req,name=ipcPort" json:"ipcPort,omitempty"`
+	InfoSecurePort *uint32                `protobuf:"varint,7,opt,name=infoSecurePort,def=0" json:"infoSecurePort,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+// Default values for DatanodeIDProto fields.
+const (
+	Default_DatanodeIDProto_InfoSecurePort = uint32(0)
+)
+
+func (x *DatanodeIDProto) Reset() {
+	*x = DatanodeIDProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatanodeIDProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatanodeIDProto) ProtoMessage() {}
+
+func (x *DatanodeIDProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatanodeIDProto.ProtoReflect.Descriptor instead.
+func (*DatanodeIDProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *DatanodeIDProto) GetIpAddr() string {
+	if x != nil && x.IpAddr != nil {
+		return *x.IpAddr
+	}
+	return ""
+}
+
+func (x *DatanodeIDProto) GetHostName() string {
+	if x != nil && x.HostName != nil {
+		return *x.HostName
+	}
+	return ""
+}
+
+func (x *DatanodeIDProto) GetDatanodeUuid() string {
+	if x != nil && x.DatanodeUuid != nil {
+		return *x.DatanodeUuid
+	}
+	return ""
+}
+
+func (x *DatanodeIDProto) GetXferPort() uint32 {
+	if x != nil && x.XferPort != nil {
+		return *x.XferPort
+	}
+	return 0
+}
+
+func (x *DatanodeIDProto) GetInfoPort() uint32 {
+	if x != nil && x.InfoPort != nil {
+		return *x.InfoPort
+	}
+	return 0
+}
+
+func (x *DatanodeIDProto) GetIpcPort() uint32 {
+	if x != nil && x.IpcPort != nil {
+		return *x.IpcPort
+	}
+	return 0
+}
+
+func (x *DatanodeIDProto) GetInfoSecurePort() uint32 {
+	if x != nil && x.InfoSecurePort != nil {
+		return *x.InfoSecurePort
+	}
+	return Default_DatanodeIDProto_InfoSecurePort
+}
+
+type DatanodeInfoProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            *DatanodeIDProto       `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DatanodeInfoProto) Reset() {
+	*x = DatanodeInfoProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DatanodeInfoProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DatanodeInfoProto) ProtoMessage() {}
+
+func (x *DatanodeInfoProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DatanodeInfoProto.ProtoReflect.Descriptor instead.
+func (*DatanodeInfoProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *DatanodeInfoProto) GetId() *DatanodeIDProto {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+type LocatedBlockProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	B             *ExtendedBlockProto    `protobuf:"bytes,1,req,name=b" json:"b,omitempty"`
+	Offset        *uint64                `protobuf:"varint,2,req,name=offset" json:"offset,omitempty"` // in the file
+	Locs          []*DatanodeInfoProto   `protobuf:"bytes,3,rep,name=locs" json:"locs,omitempty"`
+	Corrupt       *bool                  `protobuf:"varint,4,req,name=corrupt" json:"corrupt,omitempty"`
+	BlockToken    *TokenProto            `protobuf:"bytes,5,req,name=blockToken" json:"blockToken,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocatedBlockProto) Reset() {
+	*x = LocatedBlockProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocatedBlockProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocatedBlockProto) ProtoMessage() {}
+
+func (x *LocatedBlockProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocatedBlockProto.ProtoReflect.Descriptor instead.
+func (*LocatedBlockProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *LocatedBlockProto) GetB() *ExtendedBlockProto {
+	if x != nil {
+		return x.B
+	}
+	return nil
+}
+
+func (x *LocatedBlockProto) GetOffset() uint64 {
+	if x != nil && x.Offset != nil {
+		return *x.Offset
+	}
+	return 0
+}
+
+func (x *LocatedBlockProto) GetLocs() []*DatanodeInfoProto {
+	if x != nil {
+		return x.Locs
+	}
+	return nil
+}
+
+func (x *LocatedBlockProto) GetCorrupt() bool {
+	if x != nil && x.Corrupt != nil {
+		return *x.Corrupt
+	}
+	return false
+}
+
+func (x *LocatedBlockProto) GetBlockToken() *TokenProto {
+	if x != nil {
+		return x.BlockToken
+	}
+	return nil
+}
+
+type AddBlockRequestProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
+	ClientName    *string                `protobuf:"bytes,2,req,name=clientName" json:"clientName,omitempty"`
+	Previous      *ExtendedBlockProto    `protobuf:"bytes,3,opt,name=previous" json:"previous,omitempty"`
+	ExcludeNodes  []*DatanodeInfoProto   `protobuf:"bytes,4,rep,name=excludeNodes" json:"excludeNodes,omitempty"`
+	FileId        *uint64                `protobuf:"varint,5,opt,name=fileId,def=0" json:"fileId,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+// Default values for AddBlockRequestProto fields.
+const (
+	Default_AddBlockRequestProto_FileId = uint64(0)
+)
+
+func (x *AddBlockRequestProto) Reset() {
+	*x = AddBlockRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddBlockRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddBlockRequestProto) ProtoMessage() {}
+
+func (x *AddBlockRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddBlockRequestProto.ProtoReflect.Descriptor instead.
+func (*AddBlockRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *AddBlockRequestProto) GetSrc() string {
+	if x != nil && x.Src != nil {
+		return *x.Src
+	}
+	return ""
+}
+
+func (x *AddBlockRequestProto) GetClientName() string {
+	if x != nil && x.ClientName != nil {
+		return *x.ClientName
+	}
+	return ""
+}
+
+func (x *AddBlockRequestProto) GetPrevious() *ExtendedBlockProto {
+	if x != nil {
+		return x.Previous
+	}
+	return nil
+}
+
+func (x *AddBlockRequestProto) GetExcludeNodes() []*DatanodeInfoProto {
+	if x != nil {
+		return x.ExcludeNodes
+	}
+	return nil
+}
+
+func (x *AddBlockRequestProto) GetFileId() uint64 {
+	if x != nil && x.FileId != nil {
+		return *x.FileId
+	}
+	return Default_AddBlockRequestProto_FileId
+}
+
+type AddBlockResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Block         *LocatedBlockProto     `protobuf:"bytes,1,req,name=block" json:"block,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddBlockResponseProto) Reset() {
+	*x = AddBlockResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddBlockResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddBlockResponseProto) ProtoMessage() {}
+
+func (x *AddBlockResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddBlockResponseProto.ProtoReflect.Descriptor instead.
+func (*AddBlockResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *AddBlockResponseProto) GetBlock() *LocatedBlockProto {
+	if x != nil {
+		return x.Block
+	}
+	return nil
+}
+
+type AbandonBlockRequestProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	B             *ExtendedBlockProto    `protobuf:"bytes,1,req,name=b" json:"b,omitempty"`
+	Src           *string                `protobuf:"bytes,2,req,name=src" json:"src,omitempty"`
+	Holder        *string                `protobuf:"bytes,3,req,name=holder" json:"holder,omitempty"`
+	FileId        *uint64                `protobuf:"varint,4,opt,name=fileId,def=0" json:"fileId,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+// Default values for AbandonBlockRequestProto fields.
+const (
+	Default_AbandonBlockRequestProto_FileId = uint64(0)
+)
+
+func (x *AbandonBlockRequestProto) Reset() {
+	*x = AbandonBlockRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbandonBlockRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbandonBlockRequestProto) ProtoMessage() {}
+
+func (x *AbandonBlockRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbandonBlockRequestProto.ProtoReflect.Descriptor instead.
+func (*AbandonBlockRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *AbandonBlockRequestProto) GetB() *ExtendedBlockProto {
+	if x != nil {
+		return x.B
+	}
+	return nil
+}
+
+func (x *AbandonBlockRequestProto) GetSrc() string {
+	if x != nil && x.Src != nil {
+		return *x.Src
+	}
+	return ""
+}
+
+func (x *AbandonBlockRequestProto) GetHolder() string {
+	if x != nil && x.Holder != nil {
+		return *x.Holder
+	}
+	return ""
+}
+
+func (x *AbandonBlockRequestProto) GetFileId() uint64 {
+	if x != nil && x.FileId != nil {
+		return *x.FileId
+	}
+	return Default_AbandonBlockRequestProto_FileId
+}
+
+type AbandonBlockResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbandonBlockResponseProto) Reset() {
+	*x = AbandonBlockResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbandonBlockResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbandonBlockResponseProto) ProtoMessage() {}
+
+func (x *AbandonBlockResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbandonBlockResponseProto.ProtoReflect.Descriptor instead.
+func (*AbandonBlockResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{36}
+}
+
+type CompleteRequestProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
+	ClientName    *string                `protobuf:"bytes,2,req,name=clientName" json:"clientName,omitempty"`
+	Last          *ExtendedBlockProto    `protobuf:"bytes,3,opt,name=last" json:"last,omitempty"`
+	FileId        *uint64                `protobuf:"varint,4,opt,name=fileId,def=0" json:"fileId,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+// Default values for CompleteRequestProto fields.
+const (
+	Default_CompleteRequestProto_FileId = uint64(0)
+)
+
+func (x *CompleteRequestProto) Reset() {
+	*x = CompleteRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteRequestProto) ProtoMessage() {}
+
+func (x *CompleteRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteRequestProto.ProtoReflect.Descriptor instead.
+func (*CompleteRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CompleteRequestProto) GetSrc() string {
+	if x != nil && x.Src != nil {
+		return *x.Src
+	}
+	return ""
+}
+
+func (x *CompleteRequestProto) GetClientName() string {
+	if x != nil && x.ClientName != nil {
+		return *x.ClientName
+	}
+	return ""
+}
+
+func (x *CompleteRequestProto) GetLast() *ExtendedBlockProto {
+	if x != nil {
+		return x.Last
+	}
+	return nil
+}
+
+func (x *CompleteRequestProto) GetFileId() uint64 {
+	if x != nil && x.FileId != nil {
+		return *x.FileId
+	}
+	return Default_CompleteRequestProto_FileId
+}
+
+type CompleteResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Result        *bool                  `protobuf:"varint,1,req,name=result" json:"result,omitempty"` // false: too few DataNodes have told of the last block, come again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompleteResponseProto) Reset() {
+	*x = CompleteResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompleteResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompleteResponseProto) ProtoMessage() {}
+
+func (x *CompleteResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompleteResponseProto.ProtoReflect.Descriptor instead.
+func (*CompleteResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CompleteResponseProto) GetResult() bool {
+	if x != nil && x.Result != nil {
+		return *x.Result
+	}
+	return false
+}
+
 var File_internal_hadoop_pb_hdfs_proto protoreflect.FileDescriptor
 
 const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
 	"\n" +
-	"\x1dinternal/hadoop/pb/hdfs.proto\x12\x10tfos.hadoop.hdfs\"+\n" +
+	"\x1dinternal/hadoop/pb/hdfs.proto\x12\x10tfos.hadoop.hdfs\x1a!internal/hadoop/pb/security.proto\"+\n" +
 	"\x17GetFileInfoRequestProto\x12\x10\n" +
 	"\x03src\x18\x01 \x02(\tR\x03src\"'\n" +
 	"\x11FsPermissionProto\x12\x12\n" +
@@ -2194,7 +2835,55 @@ const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
 	"\x13CreateResponseProto\x125\n" +
 	"\x02fs\x18\x01 \x01(\v2%.tfos.hadoop.hdfs.HdfsFileStatusProtoR\x02fs\"P\n" +
 	"\x13AppendResponseProto\x129\n" +
-	"\x04stat\x18\x02 \x01(\v2%.tfos.hadoop.hdfs.HdfsFileStatusProtoR\x04stat*M\n" +
+	"\x04stat\x18\x02 \x01(\v2%.tfos.hadoop.hdfs.HdfsFileStatusProtoR\x04stat\"\x8f\x01\n" +
+	"\x12ExtendedBlockProto\x12\x16\n" +
+	"\x06poolId\x18\x01 \x02(\tR\x06poolId\x12\x18\n" +
+	"\ablockId\x18\x02 \x02(\x04R\ablockId\x12(\n" +
+	"\x0fgenerationStamp\x18\x03 \x02(\x04R\x0fgenerationStamp\x12\x1d\n" +
+	"\bnumBytes\x18\x04 \x01(\x04:\x010R\bnumBytes\"\xe6\x01\n" +
+	"\x0fDatanodeIDProto\x12\x16\n" +
+	"\x06ipAddr\x18\x01 \x02(\tR\x06ipAddr\x12\x1a\n" +
+	"\bhostName\x18\x02 \x02(\tR\bhostName\x12\"\n" +
+	"\fdatanodeUuid\x18\x03 \x02(\tR\fdatanodeUuid\x12\x1a\n" +
+	"\bxferPort\x18\x04 \x02(\rR\bxferPort\x12\x1a\n" +
+	"\binfoPort\x18\x05 \x02(\rR\binfoPort\x12\x18\n" +
+	"\aipcPort\x18\x06 \x02(\rR\aipcPort\x12)\n" +
+	"\x0einfoSecurePort\x18\a \x01(\r:\x010R\x0einfoSecurePort\"F\n" +
+	"\x11DatanodeInfoProto\x121\n" +
+	"\x02id\x18\x01 \x02(\v2!.tfos.hadoop.hdfs.DatanodeIDProtoR\x02id\"\xf2\x01\n" +
+	"\x11LocatedBlockProto\x122\n" +
+	"\x01b\x18\x01 \x02(\v2$.tfos.hadoop.hdfs.ExtendedBlockProtoR\x01b\x12\x16\n" +
+	"\x06offset\x18\x02 \x02(\x04R\x06offset\x127\n" +
+	"\x04locs\x18\x03 \x03(\v2#.tfos.hadoop.hdfs.DatanodeInfoProtoR\x04locs\x12\x18\n" +
+	"\acorrupt\x18\x04 \x02(\bR\acorrupt\x12>\n" +
+	"\n" +
+	"blockToken\x18\x05 \x02(\v2\x1e.tfos.hadoop.common.TokenProtoR\n" +
+	"blockToken\"\xee\x01\n" +
+	"\x14AddBlockRequestProto\x12\x10\n" +
+	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1e\n" +
+	"\n" +
+	"clientName\x18\x02 \x02(\tR\n" +
+	"clientName\x12@\n" +
+	"\bprevious\x18\x03 \x01(\v2$.tfos.hadoop.hdfs.ExtendedBlockProtoR\bprevious\x12G\n" +
+	"\fexcludeNodes\x18\x04 \x03(\v2#.tfos.hadoop.hdfs.DatanodeInfoProtoR\fexcludeNodes\x12\x19\n" +
+	"\x06fileId\x18\x05 \x01(\x04:\x010R\x06fileId\"R\n" +
+	"\x15AddBlockResponseProto\x129\n" +
+	"\x05block\x18\x01 \x02(\v2#.tfos.hadoop.hdfs.LocatedBlockProtoR\x05block\"\x93\x01\n" +
+	"\x18AbandonBlockRequestProto\x122\n" +
+	"\x01b\x18\x01 \x02(\v2$.tfos.hadoop.hdfs.ExtendedBlockProtoR\x01b\x12\x10\n" +
+	"\x03src\x18\x02 \x02(\tR\x03src\x12\x16\n" +
+	"\x06holder\x18\x03 \x02(\tR\x06holder\x12\x19\n" +
+	"\x06fileId\x18\x04 \x01(\x04:\x010R\x06fileId\"\x1b\n" +
+	"\x19AbandonBlockResponseProto\"\x9d\x01\n" +
+	"\x14CompleteRequestProto\x12\x10\n" +
+	"\x03src\x18\x01 \x02(\tR\x03src\x12\x1e\n" +
+	"\n" +
+	"clientName\x18\x02 \x02(\tR\n" +
+	"clientName\x128\n" +
+	"\x04last\x18\x03 \x01(\v2$.tfos.hadoop.hdfs.ExtendedBlockProtoR\x04last\x12\x19\n" +
+	"\x06fileId\x18\x04 \x01(\x04:\x010R\x06fileId\"/\n" +
+	"\x15CompleteResponseProto\x12\x16\n" +
+	"\x06result\x18\x01 \x02(\bR\x06result*M\n" +
 	"\x10CipherSuiteProto\x12\v\n" +
 	"\aUNKNOWN\x10\x01\x12\x15\n" +
 	"\x11AES_CTR_NOPADDING\x10\x02\x12\x15\n" +
@@ -2224,7 +2913,7 @@ func file_internal_hadoop_pb_hdfs_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_hadoop_pb_hdfs_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_internal_hadoop_pb_hdfs_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_internal_hadoop_pb_hdfs_proto_msgTypes = make([]protoimpl.MessageInfo, 39)
 var file_internal_hadoop_pb_hdfs_proto_goTypes = []any{
 	(CipherSuiteProto)(0),                  // 0: tfos.hadoop.hdfs.CipherSuiteProto
 	(CryptoProtocolVersionProto)(0),        // 1: tfos.hadoop.hdfs.CryptoProtocolVersionProto
@@ -2261,6 +2950,17 @@ var file_internal_hadoop_pb_hdfs_proto_goTypes = []any{
 	(*GetBlockLocationsResponseProto)(nil), // 32: tfos.hadoop.hdfs.GetBlockLocationsResponseProto
 	(*CreateResponseProto)(nil),            // 33: tfos.hadoop.hdfs.CreateResponseProto
 	(*AppendResponseProto)(nil),            // 34: tfos.hadoop.hdfs.AppendResponseProto
+	(*ExtendedBlockProto)(nil),             // 35: tfos.hadoop.hdfs.ExtendedBlockProto
+	(*DatanodeIDProto)(nil),                // 36: tfos.hadoop.hdfs.DatanodeIDProto
+	(*DatanodeInfoProto)(nil),              // 37: tfos.hadoop.hdfs.DatanodeInfoProto
+	(*LocatedBlockProto)(nil),              // 38: tfos.hadoop.hdfs.LocatedBlockProto
+	(*AddBlockRequestProto)(nil),           // 39: tfos.hadoop.hdfs.AddBlockRequestProto
+	(*AddBlockResponseProto)(nil),          // 40: tfos.hadoop.hdfs.AddBlockResponseProto
+	(*AbandonBlockRequestProto)(nil),       // 41: tfos.hadoop.hdfs.AbandonBlockRequestProto
+	(*AbandonBlockResponseProto)(nil),      // 42: tfos.hadoop.hdfs.AbandonBlockResponseProto
+	(*CompleteRequestProto)(nil),           // 43: tfos.hadoop.hdfs.CompleteRequestProto
+	(*CompleteResponseProto)(nil),          // 44: tfos.hadoop.hdfs.CompleteResponseProto
+	(*TokenProto)(nil),                     // 45: tfos.hadoop.common.TokenProto
 }
 var file_internal_hadoop_pb_hdfs_proto_depIdxs = []int32{
 	0,  // 0: tfos.hadoop.hdfs.FileEncryptionInfoProto.suite:type_name -> tfos.hadoop.hdfs.CipherSuiteProto
@@ -2284,11 +2984,20 @@ var file_internal_hadoop_pb_hdfs_proto_depIdxs = []int32{
 	31, // 18: tfos.hadoop.hdfs.GetBlockLocationsResponseProto.locations:type_name -> tfos.hadoop.hdfs.LocatedBlocksProto
 	12, // 19: tfos.hadoop.hdfs.CreateResponseProto.fs:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
 	12, // 20: tfos.hadoop.hdfs.AppendResponseProto.stat:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
-	21, // [21:21] is the sub-list for method output_type
-	21, // [21:21] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	36, // 21: tfos.hadoop.hdfs.DatanodeInfoProto.id:type_name -> tfos.hadoop.hdfs.DatanodeIDProto
+	35, // 22: tfos.hadoop.hdfs.LocatedBlockProto.b:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	37, // 23: tfos.hadoop.hdfs.LocatedBlockProto.locs:type_name -> tfos.hadoop.hdfs.DatanodeInfoProto
+	45, // 24: tfos.hadoop.hdfs.LocatedBlockProto.blockToken:type_name -> tfos.hadoop.common.TokenProto
+	35, // 25: tfos.hadoop.hdfs.AddBlockRequestProto.previous:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	37, // 26: tfos.hadoop.hdfs.AddBlockRequestProto.excludeNodes:type_name -> tfos.hadoop.hdfs.DatanodeInfoProto
+	38, // 27: tfos.hadoop.hdfs.AddBlockResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	35, // 28: tfos.hadoop.hdfs.AbandonBlockRequestProto.b:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	35, // 29: tfos.hadoop.hdfs.CompleteRequestProto.last:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	30, // [30:30] is the sub-list for method output_type
+	30, // [30:30] is the sub-list for method input_type
+	30, // [30:30] is the sub-list for extension type_name
+	30, // [30:30] is the sub-list for extension extendee
+	0,  // [0:30] is the sub-list for field type_name
 }
 
 func init() { file_internal_hadoop_pb_hdfs_proto_init() }
@@ -2296,13 +3005,14 @@ func file_internal_hadoop_pb_hdfs_proto_init() {
 	if File_internal_hadoop_pb_hdfs_proto != nil {
 		return
 	}
+	file_internal_hadoop_pb_security_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_hadoop_pb_hdfs_proto_rawDesc), len(file_internal_hadoop_pb_hdfs_proto_rawDesc)),
 			NumEnums:      6,
-			NumMessages:   29,
+			NumMessages:   39,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
