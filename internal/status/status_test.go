@@ -1,0 +1,80 @@
+package status
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+)
+
+// Scripts read these keys: they are added to, never renamed or removed, and null where nothing is known yet.
+const document = `{
+  "id": "application_1_0001",
+  "name": "digits",
+  "state": "running",
+  "queue": "ml",
+  "user": "ann",
+  "generation": 1,
+  "started": "2026-03-01T12:00:00Z",
+  "finished": null,
+  "exit_code": null,
+  "diagnostics": "",
+  "tracking_url": "http://rm/proxy/application_1_0001",
+  "progress": 0.5,
+  "tasks": [
+    {
+      "role": "worker",
+      "index": 1,
+      "incarnation": 2,
+      "state": "running",
+      "node": "n1",
+      "container": "container_1_0001_01_000002",
+      "pid": 42,
+      "address": "n1:4001",
+      "agent": "n1:4000",
+      "step": 15,
+      "steps": 30,
+      "started": "2026-03-01T12:00:00Z",
+      "finished": null,
+      "exit_code": null,
+      "cause": ""
+    }
+  ],
+  "restarts": [
+    {
+      "task": "worker/1",
+      "cause": "preempted",
+      "at": "2026-03-01T12:00:00Z",
+      "lost_steps": 3,
+      "seconds": 1.5,
+      "new_container": true
+    }
+  ],
+  "checkpoints": [
+    {
+      "path": "hdfs:///m/ckpt-12",
+      "step": 12,
+      "bytes": 1024,
+      "time": "2026-03-01T12:00:00Z",
+      "verdict": "whole"
+    }
+  ]
+}`
+
+func TestKeysOfTheDocument(t *testing.T) {
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	v := View{
+		ID: "application_1_0001", Name: "digits", State: Running, Queue: "ml", User: "ann", Generation: 1, Started: at,
+		TrackingURL: "http://rm/proxy/application_1_0001", Progress: 0.5,
+		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
+			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at}},
+		Restarts:    []Restart{{Task: "worker/1", Cause: "preempted", At: at, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
+		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole"}},
+	}
+	b, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(b) != document {
+		t.Errorf("the document is\n%s\nwant\n%s", b, document)
+	}
+}
