@@ -98,7 +98,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		listener.Close()
 		return err
 	}
-	api, err := listenAPI(a.o.Dir)
+	api, err := newAPI(a.o.Socket, a.o.Dir)
 	if err != nil {
 		listener.Close()
 		return fmt.Errorf("serve the program: %w", err)

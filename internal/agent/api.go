@@ -32,30 +32,41 @@ type api struct {
 	server   *http.Server
 }
 
-// listenAPI listens in dir, or in a temporary directory where dir's path is too long, as those of YARN are.
-func listenAPI(dir string) (*api, error) {
+// newAPI serves on listener, or else on a Unix socket in dir.
+func newAPI(listener net.Listener, dir string) (*api, error) {
 	a := &api{
-		path:   filepath.Join(dir, socketName),
-		server: &http.Server{ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 8 << 10},
+		listener: listener,
+		server:   &http.Server{ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 8 << 10},
 	}
-	if len(a.path) > sunPath {
-		var err error
-		if a.dir, err = os.MkdirTemp("", "tfos-"); err != nil { // mode 0700
+	if listener == nil {
+		if err := a.listen(dir); err != nil {
+			a.remove()
 			return nil, err
 		}
-		a.path = filepath.Join(a.dir, "agent")
+	}
+	a.path = a.listener.Addr().String()
+	return a, nil
+}
+
+// listen makes the socket in dir, or in a temporary directory where dir's path is too long, as those of YARN are.
+func (a *api) listen(dir string) error {
+	path := filepath.Join(dir, socketName)
+	if len(path) > sunPath {
+		var err error
+		if a.dir, err = os.MkdirTemp("", "tfos-"); err != nil { // mode 0700
+			return err
+		}
+		path = filepath.Join(a.dir, "agent")
 	}
 	var err error
-	if a.listener, err = net.Listen("unix", a.path); err != nil {
-		a.remove()
-		return nil, err
+	if a.listener, err = net.Listen("unix", path); err != nil {
+		return err
 	}
-	if err := os.Chmod(a.path, 0o600); err != nil {
+	if err := os.Chmod(path, 0o600); err != nil {
 		a.listener.Close()
-		a.remove()
-		return nil, err
+		return err
 	}
-	return a, nil
+	return nil
 }
 
 func (a *api) remove() {

@@ -28,6 +28,8 @@ type Options struct {
 	Dialer control.Dialer // nil: TCP
 	// Listener is where the agent serves; nil: any port of this node. The Agent closes it.
 	Listener net.Listener
+	// Socket is where the agent serves its program; nil: a Unix socket. The Agent closes it.
+	Socket   net.Listener
 	Patience time.Duration // how long to be without a master before ending; 0: control's default
 }
 

@@ -59,8 +59,6 @@ func parseSubject(text string) (Subject, error) {
 	var err error
 	switch s.Party {
 	case PartyMaster, PartyClient:
-	default:
-		return Subject{}, fmt.Errorf("%q names no party of a job", text)
 	case PartyAgent:
 		container, task, _ := strings.Cut(rest, "/")
 		if s.Container, err = yarn.ParseContainerID(container); err != nil {
@@ -69,6 +67,8 @@ func parseSubject(text string) (Subject, error) {
 		if s.Task, err = job.ParseTask(task); err != nil {
 			return Subject{}, err
 		}
+	default:
+		return Subject{}, fmt.Errorf("%q names no party of a job", text)
 	}
 	if s.String() != text {
 		return Subject{}, fmt.Errorf("%q names no party of a job", text)

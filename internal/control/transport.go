@@ -24,8 +24,8 @@ var ErrUnreachable = errors.New("unreachable")
 // Dialer opens a connection to host:port.
 type Dialer func(ctx context.Context, address string) (net.Conn, error)
 
-// A master holds a connection for each of thousands of agents, and messages are small but for a cluster_spec: small buffers,
-// written to in turns.
+// A master holds a connection for each of thousands of agents, and messages are small but for a cluster_spec: small read and write buffers,
+// sent from a pool.
 const (
 	bufferBytes     = 4 << 10
 	maxMessageBytes = 16 << 20 // a cluster_spec of 100,000 tasks
@@ -44,7 +44,6 @@ func newServer(tls credentials.TransportCredentials) *grpc.Server {
 		grpc.Creds(tls),
 		grpc.ReadBufferSize(bufferBytes),
 		grpc.WriteBufferSize(bufferBytes),
-		grpc.SharedWriteBuffer(true),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.ConnectionTimeout(connectWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery / 2, PermitWithoutStream: true}),
@@ -67,7 +66,6 @@ func dial(address string, d Dialer, id Identity, want Party) (*grpc.ClientConn, 
 		grpc.WithContextDialer(d),
 		grpc.WithReadBufferSize(bufferBytes),
 		grpc.WithWriteBufferSize(bufferBytes),
-		grpc.WithSharedWriteBuffer(true),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessageBytes)),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: pingEvery, Timeout: pingTimeout}),
 		grpc.WithConnectParams(grpc.ConnectParams{
