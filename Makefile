@@ -48,7 +48,7 @@ bench: build venv jars ## times and memory on one real cluster, beside stock Dis
 
 .PHONY: generate
 generate: need-go ## the Go code of the .proto files
-	tools/generate
+	go -C tools run ./generate
 
 .PHONY: venv
 venv: ## the Python environment of the examples and tests, in build/venv

@@ -1,7 +1,6 @@
 package pb_test
 
 import (
-	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -19,8 +18,6 @@ import (
 
 	"tfos/internal/hadoop/pb"
 )
-
-var rewrite = flag.Bool("rewrite", false, "with -tags hadoop: write testdata from Hadoop's jars")
 
 // prefix is what our names have before Hadoop's.
 const prefix = "tfos."

@@ -6,6 +6,7 @@ import (
 	"archive/zip"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -18,6 +19,8 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/descriptorpb"
 )
+
+var rewrite = flag.Bool("rewrite", false, "write testdata from the jars of Hadoop 3.4.3")
 
 // TestAgainstJars compares with the classes of three releases of Hadoop, in TESTCLUSTER_HOME/lib/<version> (without it, where
 // deploy/testcluster puts them). 2.10 lacks some optional fields, enum values and whole messages: tfos leaves them unset
