@@ -26,9 +26,12 @@ type cluster struct {
 // portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports that the kernel hands out.
 const portBase = 26000
 
-// shared is the cluster that most tests use: three nodes of the newest 3.4, two GPUs each in name.
+// shared is the cluster that most tests use: three nodes, a NameNode that issues delegation tokens as a secure one does,
+// and every protection on offer.
 var shared = sync.OnceValues(func() (*cluster, error) {
-	return startCluster("e2e", portBase, "--nms", "3")
+	return startCluster("e2e", portBase, "--nms", "3",
+		"--set", "dfs.namenode.delegation.token.always-use=true", "--set", "dfs.block.access.token.enable=true",
+		"--set", "hadoop.rpc.protection=authentication,integrity,privacy")
 })
 
 // hadoop is the shared cluster, started by the first test that asks for it.

@@ -102,23 +102,20 @@ func (c *cluster) trains(t *testing.T, strategy string) {
 	}
 }
 
-// logged looks for the output of every task in the aggregated logs, as YARN's tool shows them and as tfos does.
-func (c *cluster) logged(t *testing.T, id string, v status.View) {
+// logged looks for the output of every task in the aggregated logs, as YARN's tool shows them and as tfos does. wants holds
+// lines that tasks printed.
+func (c *cluster) logged(t *testing.T, id string, v status.View, wants ...string) {
 	t.Helper()
-	ours := tfos(t, c.env, "logs", id).want(t, 0)
+	ours := tfos(t, c.env, "logs", id).want(t, 0).stdout
 	aggregated := c.shell(t, "yarn logs -applicationId "+id)
 	for _, task := range v.Tasks {
-		name := task.Role + "/" + strconv.Itoa(task.Index)
 		if !strings.Contains(aggregated, task.Container) {
-			t.Errorf("the aggregated logs hold nothing of %s (%s)", name, task.Container)
-		}
-		if !strings.Contains(ours.stdout+ours.stderr, name) {
-			t.Errorf("tfos logs holds nothing of %s", name)
+			t.Errorf("the aggregated logs hold nothing of %s/%d (%s)", task.Role, task.Index, task.Container)
 		}
 	}
-	for _, line := range accuracyRE.FindAllString(aggregated, -1) {
-		if !strings.Contains(ours.stdout, line) {
-			t.Errorf("tfos logs does not show %q, which yarn logs shows", line)
+	for _, line := range append(wants, accuracyRE.FindAllString(aggregated, -1)...) {
+		if n, want := strings.Count(ours, line), strings.Count(aggregated, line); n != want || n == 0 {
+			t.Errorf("tfos logs shows %q %d times, yarn logs %d times", line, n, want)
 		}
 	}
 }

@@ -92,7 +92,7 @@ func TestOperate(t *testing.T) {
 	if left := leftovers(t, id); len(left) > 0 {
 		t.Errorf("still running:\n%s", strings.Join(left, "\n"))
 	}
-	c.logged(t, id, v)
+	c.logged(t, id, v, "worker is here", "ps is here")
 	tfos(t, c.env, "kill", id).says(t, id)
 }
 
@@ -167,17 +167,23 @@ func (c *cluster) progress(t *testing.T, id string) float64 {
 	return info.App.Progress
 }
 
-// TestContracts puts the real cluster to the suites that the embedded implementations pass in `make check`.
-func TestContracts(t *testing.T) { hadoop(t).contracts(t) }
+// TestContracts puts the real cluster to the suites that the embedded implementations pass in `make check`, and HDFS to what
+// it alone has: tokens, protections, quotas, safe mode, nameservices.
+func TestContracts(t *testing.T) {
+	c := hadoop(t)
+	c.suite(t, "./internal/yarn/yarntest", ".")
+	c.suite(t, "./internal/dfs", ".")
+}
 
-func (c *cluster) contracts(t *testing.T) {
+// suite runs the tests of a package that want a real cluster.
+func (c *cluster) suite(t *testing.T, pkg, tests string, env ...string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-p", "1", "-tags", "hadoop", "-timeout", "10m", "./internal/yarn/yarntest", "./internal/dfs/...")
+	cmd := exec.CommandContext(ctx, "go", "test", "-count=1", "-tags", "hadoop", "-timeout", "10m", "-run", tests, pkg)
 	cmd.Dir = root
-	cmd.Env = append(os.Environ(), "TFOS_TEST_HADOOP_CONF="+c.conf)
+	cmd.Env = append(append(os.Environ(), "TFOS_TEST_HADOOP_CONF="+c.conf), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+		t.Errorf("%s: %v\n%s", pkg, err, out)
 	}
 }
