@@ -51,7 +51,9 @@ func untilStopped(ctx context.Context, _ container.Launch) container.Exit {
 func TestSilentMastersInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := memnet.New()
-		dial := func(ctx context.Context, _, addr string) (net.Conn, error) { return network.Host("here").Dial(ctx, addr) }
+		dial := func(ctx context.Context, _, addr string) (net.Conn, error) {
+			return network.Host("here").Dial(ctx, addr)
+		}
 		tokens := make(chan token.Token, 2)
 		exec := &actors{act: map[string]func(context.Context, container.Launch) container.Exit{
 			"master": func(ctx context.Context, l container.Launch) container.Exit {

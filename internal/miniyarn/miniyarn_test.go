@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -82,13 +83,25 @@ func (l *lab) fifo(name string) string {
 	return name
 }
 
+// read reads what is written to a fifo until its last writer is gone.
 func (l *lab) read(fifo string) []byte {
 	l.t.Helper()
-	b, err := os.ReadFile(fifo)
-	if err != nil {
-		l.t.Fatal(err)
+	type result struct {
+		b   []byte
+		err error
 	}
-	return b
+	got := make(chan result, 1)
+	go func() { b, err := os.ReadFile(fifo); got <- result{b, err} }()
+	select {
+	case r := <-got:
+		if r.err != nil {
+			l.t.Fatal(r.err)
+		}
+		return r.b
+	case <-l.ctx.Done():
+		l.t.Fatalf("nothing came through %s", fifo)
+		return nil
+	}
 }
 
 func (l *lab) submit(sub yarn.Submission) yarn.ApplicationID {
@@ -347,6 +360,9 @@ func TestStartIsRefused(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if _, err := m.rm.Allocate(l.ctx, yarn.AllocateRequest{ResponseID: m.next, Releases: []yarn.ContainerID{foreign.ID}}); !errors.Is(err, rpc.ErrInvalidRelease) {
+		t.Errorf("released another application's container: %v", err)
+	}
 	if err := m.nodes.Stop(l.ctx, foreign.Node, foreign.ID); err == nil {
 		t.Error("stopped another application's container")
 	}
@@ -447,13 +463,19 @@ func TestKill(t *testing.T) {
 	m := l.master(yarn.Submission{})
 	m.register()
 	c := m.granted(1, mem(128))[0]
-	dead := l.fifo("dead")
-	m.start(c, "trap 'echo dead >"+dead+"; exit' TERM; echo up >"+dead+"; while :; do sleep 0.01; done")
-	l.read(dead)
+	name := l.fifo("open")
+	m.start(c, "exec 3>"+name+"; while :; do sleep 100; done")
+	held, err := os.Open(name) // once the container has opened it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
 	if err := l.client.Kill(l.ctx, m.id, "enough"); err != nil {
 		t.Fatal(err)
 	}
-	l.read(dead)
+	if _, err := io.ReadAll(held); err != nil { // until nobody holds it: all processes are gone
+		t.Error(err)
+	}
 	if r := l.report(m.id); r.State != yarn.StateKilled || r.Final != yarn.FinalKilled || !strings.Contains(r.Diagnostics, "enough") {
 		t.Errorf("%+v", r)
 	}

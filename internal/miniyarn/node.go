@@ -89,7 +89,7 @@ func (n *node) password(_ string, identifier []byte) (token.Secret, string, erro
 		return nil, "", err
 	}
 	if id.Node != n.id {
-		return nil, "", fmt.Errorf("Given NMToken for application : %s is not valid for current node manager. expected : %s found : %s", id.Attempt, n.id, id.Node)
+		return nil, "", fmt.Errorf("the NMToken of %s opens %s, not %s", id.Attempt, id.Node, n.id)
 	}
 	return sign(n.keys.node, identifier), id.Attempt.String(), nil
 }
@@ -104,9 +104,9 @@ func (n *node) start(grant yarnrpc.ContainerTokenID, lc yarn.LaunchContext, toke
 	case n.down:
 		return fmt.Errorf("%w: the NodeManager is shutting down", yarn.ErrNotReady)
 	case n.containers[id] != nil:
-		return fmt.Errorf("%w: Container %s already is running on this node!!", yarn.ErrInvalidContainer, id)
+		return fmt.Errorf("%w: %s was started here before", yarn.ErrInvalidContainer, id)
 	case !n.rm.granted(id, n.id): // asked under mu: a stop that comes after this finds the container
-		return fmt.Errorf("%w: Container %s was released, taken back, or its application has ended", yarn.ErrInvalidContainer, id)
+		return fmt.Errorf("%w: %s was released or taken back, or its application has ended", yarn.ErrInvalidContainer, id)
 	}
 	with := n.apps[app]
 	if with == nil {
@@ -204,7 +204,7 @@ func (n *node) Start(_ context.Context, c rpc.Caller, t token.Token, lc yarn.Lau
 		return id, err
 	}
 	if grant.Node != n.id {
-		return id, fmt.Errorf("%w: the container %s was granted on %s", yarn.ErrUnauthorized, id, grant.Node)
+		return id, fmt.Errorf("%w: %s was granted on %s", yarn.ErrUnauthorized, id, grant.Node)
 	}
 	tokens, err := tokenFile(lc.Tokens)
 	if err != nil {
@@ -261,7 +261,7 @@ func (n *node) known(c rpc.Caller, id yarn.ContainerID) (*running, error) {
 	if r := n.containers[id]; r != nil {
 		return r, nil
 	}
-	return nil, fmt.Errorf("%w: Container %s is not handled by this NodeManager", yarn.ErrUnknownContainer, id)
+	return nil, fmt.Errorf("%w: %s is not handled by this NodeManager", yarn.ErrUnknownContainer, id)
 }
 
 // checkOwner refuses to deal with containers of another application than the one whose NMToken opened the connection.

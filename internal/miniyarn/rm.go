@@ -2,6 +2,7 @@ package miniyarn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -313,7 +314,7 @@ func (rm masters) password(_ string, identifier []byte) (token.Secret, string, e
 	rm.mu.Lock()
 	defer rm.mu.Unlock()
 	if !rm.sched.Alive(id.Attempt) {
-		return nil, "", fmt.Errorf("%s not found in AMRMTokenSecretManager.", id.Attempt)
+		return nil, "", fmt.Errorf("%s is over or unknown", id.Attempt)
 	}
 	return sign(rm.keys.master, identifier), id.Attempt.String(), nil
 }
@@ -352,6 +353,9 @@ func (rm masters) Allocate(_ context.Context, c rpc.Caller, req yarn.AllocateReq
 		user = s.User(id.Attempt.Application)
 		return as
 	})
+	if errors.Is(err, sched.ErrInvalidRelease) {
+		err = &rpc.JavaError{Class: "org.apache.hadoop.yarn.exceptions.InvalidContainerReleaseException", Message: err.Error()}
+	}
 	if err != nil {
 		return yarn.AllocateResponse{}, err
 	}

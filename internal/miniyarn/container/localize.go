@@ -100,7 +100,7 @@ func (r *Runner) localize(ctx context.Context, l Launch, at layout) (map[string]
 // checkLink refuses a name that would lie outside the container's directory.
 func checkLink(link string) error {
 	if !filepath.IsLocal(link) {
-		return fmt.Errorf("Invalid resource name %q: it lies outside the container's directory", link)
+		return fmt.Errorf("resource name %q lies outside the container's directory", link)
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (c *cache) bring(ctx context.Context, dir string, res yarn.LocalResource) (
 	defer func() {
 		if err != nil {
 			os.RemoveAll(dir)
-			err = fmt.Errorf("Failed to download resource %s: %w", res.URI, err)
+			err = fmt.Errorf("localize %s: %w", res.URI, err)
 		}
 	}()
 	u, err := url.Parse(res.URI)
@@ -181,7 +181,7 @@ func (c *cache) bring(ctx context.Context, dir string, res yarn.LocalResource) (
 	}
 	defer src.Body.Close()
 	if got, want := src.ModTime.UnixMilli(), res.ModTime.UnixMilli(); got != want {
-		return "", fmt.Errorf("Resource %s changed on src filesystem - expected: %q, was: %q, current time: %q", res.URI,
+		return "", fmt.Errorf("resource %s changed on src filesystem - expected: %q, was: %q, current time: %q", res.URI,
 			stamp(res.ModTime), stamp(src.ModTime), stamp(time.Now()))
 	}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
@@ -209,7 +209,7 @@ func (c *cache) open(ctx context.Context, u *url.URL, res yarn.LocalResource) (S
 	}
 	f, err := os.Open(u.Path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return Source{}, fmt.Errorf("File %s does not exist: %w", res.URI, err)
+		return Source{}, fmt.Errorf("file %s does not exist: %w", res.URI, err)
 	}
 	if err != nil {
 		return Source{}, err
@@ -234,7 +234,7 @@ func checkPublic(name string) error {
 			return err
 		}
 		if info.Mode()&need != need {
-			return fmt.Errorf("Resource %s is not publicly accessible and as such cannot be part of the public cache.", name)
+			return fmt.Errorf("resource %s is not publicly accessible: it cannot be shared with everyone", name)
 		}
 		if p == filepath.Dir(p) {
 			return nil

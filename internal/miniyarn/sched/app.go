@@ -304,9 +304,9 @@ func (s *Scheduler) Containers(id yarn.AttemptID) ([]yarn.ContainerReport, error
 }
 
 func unknownApplication(id yarn.ApplicationID) error {
-	return fmt.Errorf("%w: Application with id '%s' doesn't exist in RM. Please check that the job submission was successful.", yarn.ErrUnknownApplication, id)
+	return fmt.Errorf("%w: %s", yarn.ErrUnknownApplication, id)
 }
 
 func labelError(label string) error {
-	return fmt.Errorf("%w: Invalid label resource request, cluster do not contain , label= %s", yarn.ErrInvalidResource, label)
+	return fmt.Errorf("%w: there is no node label %s", yarn.ErrInvalidResource, label)
 }

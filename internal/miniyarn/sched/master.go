@@ -37,12 +37,12 @@ func (s *Scheduler) attempt(id yarn.AttemptID) *app {
 func (s *Scheduler) Register(now time.Time, id yarn.AttemptID, r yarn.Registration) (yarn.Registered, []Action, error) {
 	a := s.attempt(id)
 	if a == nil {
-		return yarn.Registered{}, nil, fmt.Errorf("%w: Application doesn't exist in cache %s", yarn.ErrOutOfStep, id)
+		return yarn.Registered{}, nil, fmt.Errorf("%w: %s is over or unknown", yarn.ErrOutOfStep, id)
 	}
 	t := a.attempt
 	t.lastHeard = now
 	if t.stage == registered || t.stage == unregistered {
-		return yarn.Registered{}, nil, fmt.Errorf("%w: Application Master is already registered : %s", yarn.ErrOutOfStep, id.Application)
+		return yarn.Registered{}, nil, fmt.Errorf("%w: %s is registered already", yarn.ErrOutOfStep, id)
 	}
 	t.stage, t.state = registered, yarn.AttemptRunning
 	t.host, t.port, t.trackingURL = r.Host, r.Port, r.TrackingURL
@@ -75,19 +75,19 @@ func (t *attempt) needsToken(id yarn.NodeID) bool {
 func (s *Scheduler) Allocate(now time.Time, id yarn.AttemptID, req yarn.AllocateRequest) (yarn.AllocateResponse, []Action, error) {
 	a := s.attempt(id)
 	if a == nil {
-		return yarn.AllocateResponse{}, nil, fmt.Errorf("%w: Application attempt %s doesn't exist in ApplicationMasterService cache.", yarn.ErrAttemptGone, id)
+		return yarn.AllocateResponse{}, nil, fmt.Errorf("%w: %s", yarn.ErrAttemptGone, id)
 	}
 	t := a.attempt
 	t.lastHeard = now
 	if t.stage < registered {
-		return yarn.AllocateResponse{}, nil, fmt.Errorf("%w: AM is not registered for known application attempt: %s or RM had restarted after AM registered. AM should re-register.",
+		return yarn.AllocateResponse{}, nil, fmt.Errorf("%w: %s has not registered, or the ResourceManager restarted since",
 			yarn.ErrNotRegistered, id)
 	}
 	switch {
 	case req.ResponseID >= 0 && nextResponse(req.ResponseID) == t.last.ResponseID:
 		return t.last, nil, nil
 	case req.ResponseID != t.last.ResponseID:
-		return yarn.AllocateResponse{}, nil, fmt.Errorf("%w: Invalid responseId in AllocateRequest from application attempt: %s, expect responseId to be %d, but get %d",
+		return yarn.AllocateResponse{}, nil, fmt.Errorf("%w: response id of %s, want %d, got %d",
 			yarn.ErrOutOfStep, id, t.last.ResponseID, req.ResponseID)
 	}
 	if t.stage == unregistered { // its asks come too late, and are no error
@@ -131,7 +131,7 @@ func (s *Scheduler) checkAsks(in []yarn.Ask) ([]ask, error) {
 			return nil, labelError(w.NodeLabel)
 		}
 		if w.Count < 0 {
-			return nil, fmt.Errorf("%w: Invalid container number, which cannot be less than 0: %d", yarn.ErrInvalidResource, w.Count)
+			return nil, fmt.Errorf("%w: %d containers were asked for", yarn.ErrInvalidResource, w.Count)
 		}
 		r, err := s.normalize(w.Resource)
 		if err != nil {
@@ -145,7 +145,7 @@ func (s *Scheduler) checkAsks(in []yarn.Ask) ([]ask, error) {
 func checkReleases(a *app, ids []yarn.ContainerID) error {
 	for _, id := range ids {
 		if id.Attempt.Application != a.sub.ID || id.Attempt != a.attempt.id && !a.sub.KeepContainers {
-			return fmt.Errorf("%w: Cannot release container : %s not belonging to this application attempt : %s", ErrInvalidRelease, id, a.attempt.id)
+			return fmt.Errorf("release %s: %w than %s", id, ErrInvalidRelease, a.attempt.id)
 		}
 	}
 	return nil
@@ -192,7 +192,7 @@ func (s *Scheduler) headroom(t *attempt) yarn.Resource {
 func (s *Scheduler) Finish(now time.Time, id yarn.AttemptID, final yarn.FinalStatus, diagnostics, trackingURL string) (bool, []Action, error) {
 	a := s.attempt(id)
 	if a == nil {
-		return false, nil, fmt.Errorf("%w: Application doesn't exist in cache %s", yarn.ErrOutOfStep, id)
+		return false, nil, fmt.Errorf("%w: %s is over or unknown", yarn.ErrOutOfStep, id)
 	}
 	t := a.attempt
 	t.lastHeard = now
@@ -201,7 +201,7 @@ func (s *Scheduler) Finish(now time.Time, id yarn.AttemptID, final yarn.FinalSta
 		return true, nil, nil
 	case registered:
 	default:
-		return false, nil, fmt.Errorf("%w: Application Master is trying to unregister before registering for: %s", yarn.ErrNotRegistered, id.Application)
+		return false, nil, fmt.Errorf("%w: %s unregisters before it registered", yarn.ErrNotRegistered, id)
 	}
 	t.stage, t.state, t.diagnostics, t.asks = unregistered, yarn.AttemptFinishing, diagnostics, nil
 	a.state, a.final, a.diagnostics, a.finished = yarn.StateFinished, final, diagnostics, now

@@ -157,8 +157,7 @@ func (s *Scheduler) normalize(r yarn.Resource) (yarn.Resource, error) {
 	}
 	limit := s.Max()
 	tooMuch := func(name string) error {
-		return fmt.Errorf("%w: Invalid resource request! Cannot allocate containers as requested resource is less than 0 or greater than maximum allowed allocation. "+
-			"Requested resource type=[%s], Requested resource=%s, maximum allowed allocation=%s", yarn.ErrInvalidResource, name, r, limit)
+		return fmt.Errorf("%w: %s of %s is less than none or more than the largest container, %s", yarn.ErrInvalidResource, name, r, limit)
 	}
 	if r.MemoryMiB < 0 || r.MemoryMiB > limit.MemoryMiB {
 		return yarn.Resource{}, tooMuch(yarn.MemoryName)
