@@ -73,7 +73,7 @@ func (a *agent) connect() {
 	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address()}
 	running, exited := a.running, a.exited
 	s.toMaster(func() {
-		a.m.sessions[a.task] = s
+		a.m.sessions[a.container] = s
 		a.m.turn(hello)
 		if running {
 			a.m.turn(a.startedEvent())
@@ -311,8 +311,8 @@ func (s *session) depart(silent bool) {
 	}
 	s.left = true
 	a := s.agent
-	if a.m.sessions[a.task] == s {
-		delete(a.m.sessions, a.task)
+	if a.m.sessions[a.container] == s {
+		delete(a.m.sessions, a.container)
 	}
 	a.m.turn(membership.Left{Task: a.task, Incarnation: a.incarnation, Container: a.container, Silent: silent})
 }

@@ -26,7 +26,7 @@ type master struct {
 	header    membership.Header
 	shadow    Machine // restored from a snapshot, steps along; nil: none yet
 	ledger    *ledger.Ledger
-	sessions  map[job.Task]*session
+	sessions  map[yarn.ContainerID]*session // by container: an agent of a replaced incarnation may call in beside the new one
 	audit     *auditor
 	log       bytes.Buffer
 	ticking   time.Time // the wake that a tick is planned for
@@ -36,7 +36,7 @@ type master struct {
 }
 
 func newMaster(w *world, i int, j job.Job) *master {
-	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[job.Task]*session)}
+	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[yarn.ContainerID]*session)}
 	real := membership.New(j, m.seed, membership.Options{})
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
@@ -193,21 +193,19 @@ func (m *master) perform(a membership.Action) {
 	case membership.Launch:
 		m.w.after(m.w.latency(), func() { m.w.launch(m, a) })
 	case membership.StartProcess:
-		m.tell(a.Task, func(g *agent) { g.startProcess(a.Incarnation) })
+		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.startProcess(a.Incarnation) })
 	case membership.StopProcess:
-		m.tell(a.Task, func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
+		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
 	case membership.Retire:
-		if s := m.sessions[a.Task]; s != nil && s.agent.container == a.Container {
-			m.tell(a.Task, (*agent).retire)
-		}
+		m.tell(a.Container, (*agent).retire)
 	case membership.Finish:
 		m.finish()
 	}
 }
 
-// tell sends an order to a task's agent, if it is connected.
-func (m *master) tell(t job.Task, order func(*agent)) {
-	if s := m.sessions[t]; s != nil {
+// tell sends an order to the agent in a container, if it is connected.
+func (m *master) tell(c yarn.ContainerID, order func(*agent)) {
+	if s := m.sessions[c]; s != nil {
 		s.toAgent(func() { order(s.agent) })
 	}
 }
