@@ -28,9 +28,8 @@ func (l *link) carry(to, from *net.TCPConn, count *atomic.Int64) {
 			return
 		}
 		// Known to be there: the kernel moves them (splice), and the pipe that this takes is held no longer than that.
-		done, err := io.CopyN(to, from, int64(n))
-		count.Add(done)
-		if err != nil {
+		count.Add(int64(n)) // first: who sees the bytes sees them counted
+		if _, err := io.CopyN(to, from, int64(n)); err != nil {
 			l.reset()
 			return
 		}

@@ -7,15 +7,14 @@ import (
 	"time"
 
 	"tfos/internal/endpoint"
-	"tfos/internal/job"
 )
 
 // client is a program that connects.
 type client interface {
 	// connect returns errRefused, errReset, or a connection.
 	connect(addr string) (conn, error)
-	// storm connects over and over from several threads and keeps all connections, until calm is called.
-	storm(addr string, threads int) (calm func(name string) tally)
+	// storm connects over and over from several threads and keeps all connections, up to most a thread, until calm is called.
+	storm(addr string, threads, most int) (calm func(name string) tally)
 	// many makes n connections and returns those that came about.
 	many(addr string, n int) []conn
 }
@@ -98,8 +97,14 @@ func (r *rig) reaches(t testing.TB, name string) conn {
 	return c
 }
 
-// contract is what both carriers promise. size scales what takes time: 1 for a test that is run all the time.
-func contract(t *testing.T, size int, start func(t *testing.T) *rig) {
+// scale says how much is done of what takes time.
+type scale struct{ connections, rounds int }
+
+// small is for tests that are run all the time.
+var small = scale{connections: 500, rounds: 3}
+
+// contract is what both carriers promise.
+func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
 	t.Run("refused without a target", func(t *testing.T) {
 		r := start(t)
 		r.move(t, "")
@@ -199,7 +204,7 @@ func contract(t *testing.T, size int, start func(t *testing.T) *rig) {
 	t.Run("thousands of connections", func(t *testing.T) {
 		r := start(t)
 		a, b := serve(t, "a"), serve(t, "b")
-		n := 500 * size
+		n := size.connections
 		r.move(t, a.addr())
 		cs := r.client.many(r.ps(t), n)
 		if len(cs) != n {
@@ -223,8 +228,8 @@ func contract(t *testing.T, size int, start func(t *testing.T) *rig) {
 		r := start(t)
 		r.move(t, "")
 		var all tally
-		for round := range 3 * size {
-			calm := r.client.storm(r.ps(t), 4)
+		for round := range size.rounds {
+			calm := r.client.storm(r.ps(t), 4, 150)
 			var last *server
 			for k := range 4 {
 				last = serve(t, fmt.Sprintf("%d.%d", round, k))
@@ -237,7 +242,7 @@ func contract(t *testing.T, size int, start func(t *testing.T) *rig) {
 			}
 			all = tally{all.Refused + n.Refused, all.Reset + n.Reset, all.Right + n.Right, 0}
 		}
-		if all.Right == 0 || all.total() < 100*size {
+		if all.Right == 0 || all.total() < 20*size.rounds {
 			t.Errorf("the race was none: %+v", all)
 		}
 		t.Logf("%d connections: %+v", all.total(), all)
@@ -258,7 +263,7 @@ func contract(t *testing.T, size int, start func(t *testing.T) *rig) {
 		if err := r.endpoints.Update(t.Context(), spec(r.gen+1, r.gen+1, a.addr())); err == nil {
 			t.Error("it took another generation")
 		}
-		if n := r.counters(); n.Task != (job.Task{Role: "ps"}) || n.Connections != 1 || n.Resets != 1 {
+		if n := r.counters(); n.Task != ps0 || n.Connections != 1 {
 			t.Errorf("the last counters are %+v", n)
 		}
 	})

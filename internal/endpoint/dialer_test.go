@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"syscall"
 	"testing"
@@ -38,7 +39,7 @@ func (d dialer) many(addr string, n int) (cs []conn) {
 	return cs
 }
 
-func (d dialer) storm(addr string, threads int) func(string) tally {
+func (d dialer) storm(addr string, threads, most int) func(string) tally {
 	var (
 		stop = make(chan struct{})
 		wg   sync.WaitGroup
@@ -48,7 +49,7 @@ func (d dialer) storm(addr string, threads int) func(string) tally {
 	)
 	for range threads {
 		wg.Go(func() {
-			for {
+			for range most {
 				select {
 				case <-stop:
 					return
@@ -72,7 +73,12 @@ func (d dialer) storm(addr string, threads int) func(string) tally {
 		close(stop)
 		wg.Wait()
 		for _, c := range cs {
+			if n.Wrong > 0 { // enough is known, and each costs the whole wait
+				break
+			}
 			switch got, err := c.line(); {
+			case errors.Is(err, os.ErrDeadlineExceeded):
+				n.Wrong++
 			case err != nil:
 				n.Reset++
 			case got == name:
@@ -82,6 +88,8 @@ func (d dialer) storm(addr string, threads int) func(string) tally {
 			default:
 				n.Wrong++
 			}
+		}
+		for _, c := range cs {
 			c.(*dialed).c.Close()
 		}
 		return n
@@ -113,8 +121,7 @@ func (d *dialed) echo(text string) (string, error) {
 func (d *dialed) ended() bool {
 	for {
 		if _, err := d.line(); err != nil {
-			var timeout net.Error
-			return !errors.As(err, &timeout) || !timeout.Timeout()
+			return !errors.Is(err, os.ErrDeadlineExceeded)
 		}
 	}
 }

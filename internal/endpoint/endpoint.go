@@ -52,8 +52,8 @@ type Counters struct {
 	Connections uint64 // begun, to a target
 	Refused     uint64 // there was no target, or, under Forward, it could not be reached
 	Resets      uint64 // by a re-target
-	Sent        int64  // bytes to the peer; -1: not known, they do not pass through us
-	Received    int64  // bytes from the peer; -1: not known
+	Sent        int64  // bytes that the processes sent; -1: not known, they do not pass through us
+	Received    int64  // bytes that the peer sent; -1: not known
 }
 
 // Endpoints are the addresses of one agent's task and its peers. Safe for concurrent use.

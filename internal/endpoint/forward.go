@@ -140,7 +140,7 @@ func (p *forwarded) serve(near *net.TCPConn) {
 	l := &link{near, c.(*net.TCPConn)}
 	p.connections.Add(1)
 	if !p.begin(l, change) {
-		p.resets.Add(1)
+		p.resets.Add(1) // first: who sees the end sees it counted
 		l.reset()
 		return
 	}
@@ -177,8 +177,8 @@ func (p *forwarded) retarget(to netip.AddrPort) {
 	p.target = to
 	p.change, p.changed = context.WithCancel(context.Background())
 	for l := range p.open {
-		l.reset()
 		p.resets.Add(1)
+		l.reset()
 	}
 	clear(p.open)
 }

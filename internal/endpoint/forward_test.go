@@ -28,7 +28,7 @@ func startForward(t testing.TB) *endpoint.Endpoints {
 }
 
 func TestForwardKeepsTheContract(t *testing.T) {
-	contract(t, 1, func(t *testing.T) *rig { return &rig{endpoints: startForward(t), client: dialer{t}} })
+	contract(t, small, func(t *testing.T) *rig { return &rig{endpoints: startForward(t), client: dialer{t}} })
 }
 
 // TestForwardShowsTheTaskItsRealAddress: it listens there itself.

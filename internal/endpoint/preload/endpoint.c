@@ -55,7 +55,8 @@
 
 #define LOAD(x) __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define STORE(x, v) __atomic_store_n(&(x), (v), __ATOMIC_RELEASE)
-#define COUNT(x) __atomic_fetch_add(&(x), 1, __ATOMIC_RELAXED)
+#define COUNT(x) __atomic_fetch_add(&(x), 1, __ATOMIC_RELEASE)
+#define UNCOUNT(x) __atomic_fetch_sub(&(x), 1, __ATOMIC_RELEASE)
 
 /* Which build this is: the agent's tests compare it with the sources. */
 #ifndef SOURCE_SHA256
@@ -221,18 +222,21 @@ static void snapshot(int i, struct ep_entry *out)
 	memset(out, 0, sizeof *out);
 }
 
-/* reset ends the connection c for its user, now, and has close() send RST instead of lingering towards a dead peer. It returns
- * false if fd is c but is not connected, which its connect() may be about to change. */
-static int reset(int fd, uint64_t c)
+/* reset ends the connection c, made through entry i, for its user, now, and has close() send RST instead of lingering towards a dead
+ * peer. It returns false if fd is c but is not connected, which its connect() may be about to change. */
+static int reset(int fd, uint64_t c, int i)
 {
 	int d = fcntl(fd, F_DUPFD_CLOEXEC, 0), ended = 1; /* pins the socket: fd may be closed and reused meanwhile */
 	if (d < 0) return 1;
 	if (cookie(d) == c) {
 		struct linger hard = {1, 0};
-		if (shutdown(d, SHUT_RDWR) == 0) /* aborts a connect under way, too */
+		COUNT(count_of[i].resets); /* first: who sees the end sees it counted */
+		if (shutdown(d, SHUT_RDWR) == 0) { /* aborts a connect under way, too */
 			setsockopt(d, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
-		else
+		} else {
 			ended = errno != ENOTCONN;
+			UNCOUNT(count_of[i].resets);
+		}
 	}
 	close(d);
 	return ended;
@@ -247,11 +251,7 @@ static void *watch(void *unused)
 		for (int fd = 0; fd < st->top; fd++) {
 			struct rec *r = &st->rec[fd];
 			if (!r->idx1 || LOAD(entries[r->idx1 - 1].gen) == r->gen) continue;
-			if (cookie(fd) == r->cookie) {
-				if (!reset(fd, r->cookie)) continue; /* looked at again below */
-				COUNT(count_of[r->idx1 - 1].resets);
-			}
-			r->idx1 = 0;
+			if (reset(fd, r->cookie, r->idx1 - 1)) r->idx1 = 0; /* otherwise looked at again */
 		}
 		pthread_mutex_unlock(&st->mu);
 		struct timespec wait = {0, POLL_NS};
@@ -285,9 +285,8 @@ static int enter(int fd, uint64_t c, int i, uint32_t gen)
 	struct rec *r = &st->rec[fd];
 	if (r->idx1 && r->cookie == c && (r->idx1 != (uint32_t)i + 1 || r->gen != gen)) {
 		/* A second connect() on a socket asks how the first got on, and that went to the old target. */
-		reset(fd, c);
+		reset(fd, c, r->idx1 - 1);
 		r->idx1 = 0;
-		COUNT(count_of[i].resets);
 		err = ECONNRESET;
 	} else if (!start_watching()) {
 		err = EAGAIN; /* a connection that could not be reset must not be made */
@@ -344,8 +343,7 @@ EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n)
 	if (failed && failed != EINPROGRESS && failed != EALREADY && failed != EISCONN && failed != EINTR) {
 		leave(fd, c);
 	} else if (LOAD(entries[i].gen) != e.gen && leave(fd, c)) { /* re-targeted since the snapshot */
-		reset(fd, c);
-		COUNT(count_of[i].resets);
+		reset(fd, c, i);
 	}
 	errno = rc < 0 ? failed : saved;
 	return rc;

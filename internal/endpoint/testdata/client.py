@@ -166,13 +166,15 @@ def op_threads(n=0):
     return {"count": len(os.listdir("/proc/self/task"))}
 
 
-def op_storm(addr, threads):
-    """Begin to connect, over and over, and keep every connection."""
+def op_storm(addr, threads, most):
+    """Begin to connect, over and over, and keep every connection, up to so many a thread."""
     global storm
     stop, out = threading.Event(), []
 
     def run():
-        while not stop.is_set():
+        for _ in range(most):
+            if stop.is_set():
+                return
             s = socket.socket()
             s.settimeout(WAIT)
             out.append((s, s.connect_ex(split(addr))))
@@ -193,11 +195,15 @@ def op_calm(name):
     n = {"refused": 0, "reset": 0, "right": 0, "wrong": 0}
     for s, code in out:
         conns["storm"] = s
-        if code:
+        if n["wrong"]:
+            pass  # enough is known, and each costs the whole wait
+        elif code:
             n["refused" if code == errno.ECONNREFUSED else "reset"] += 1
         else:
             line = op_line("storm")
-            if "error" in line:
+            if line.get("error") == "timed out":
+                n["wrong"] += 1
+            elif "error" in line:
                 n["reset"] += 1
             elif line["line"] == name:
                 n["right"] += 1

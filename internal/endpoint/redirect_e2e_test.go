@@ -1,0 +1,417 @@
+//go:build e2e
+
+package endpoint_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"tfos/internal/agent/port"
+	"tfos/internal/endpoint"
+)
+
+// python runs testdata/client.py, which needs no packages. TFOS_PYTHON names another interpreter, as for all tests with this tag.
+func python() string {
+	if p := os.Getenv("TFOS_PYTHON"); p != "" {
+		return p
+	}
+	return "python3"
+}
+
+// process is a client that is another program.
+type process struct {
+	t   testing.TB
+	pid int
+	w   io.Writer
+	r   *bufio.Reader
+	to  []int // the child to which requests go: of the program, of that child, and so on
+}
+
+func startProcess(t testing.TB, e *endpoint.Endpoints) *process {
+	t.Helper()
+	cmd := exec.Command(python(), "testdata/client.py")
+	cmd.Env = e.Env(os.Environ())
+	cmd.Stderr = t.Output()
+	w, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		w.Close()
+		dead := time.AfterFunc(wait, func() { cmd.Process.Kill() })
+		defer dead.Stop()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the client: %v", err)
+		}
+	})
+	return &process{t: t, pid: cmd.Process.Pid, w: w, r: bufio.NewReader(r)}
+}
+
+// answer is what the program says. Which of the fields, its functions op_… tell.
+type answer struct {
+	ID    int
+	Error string
+	Line  string
+	OK    bool
+	Count int
+	tally
+}
+
+type args map[string]any
+
+// do has the program do something.
+func (p *process) do(op string, a args) answer {
+	p.t.Helper()
+	p.ask(op, a)
+	return p.answer(op)
+}
+
+func (p *process) ask(op string, a args) {
+	p.t.Helper()
+	request := args{"op": op}
+	for k, v := range a {
+		request[k] = v
+	}
+	for i := len(p.to) - 1; i >= 0; i-- {
+		request = args{"op": "child", "id": p.to[i], "request": request}
+	}
+	b, err := json.Marshal(request)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, err := p.w.Write(append(b, '\n')); err != nil {
+		p.t.Fatalf("%s: %v", op, err)
+	}
+}
+
+func (p *process) answer(op string) (got answer) {
+	p.t.Helper()
+	b, err := p.r.ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(b, &got)
+	}
+	if err != nil {
+		p.t.Fatalf("%s: %v", op, err)
+	}
+	return got
+}
+
+// child is a process that this one starts, by fork or spawn.
+func (p *process) child(how string) *process {
+	p.t.Helper()
+	id := p.do(how, nil).ID
+	c := *p
+	c.to = append(append([]int{}, p.to...), id)
+	return &c
+}
+
+func (p *process) connect(addr string) (conn, error) {
+	switch a := p.do("connect", args{"addr": addr}); a.Error {
+	case "":
+		return connected{p, a.ID}, nil
+	case "ECONNREFUSED":
+		return nil, errRefused
+	default:
+		return nil, fmt.Errorf("%w: %s", errReset, a.Error)
+	}
+}
+
+func (p *process) many(addr string, n int) (cs []conn) {
+	a := p.do("many", args{"addr": addr, "n": n})
+	for i := range a.Count {
+		cs = append(cs, connected{p, a.ID + i})
+	}
+	return cs
+}
+
+func (p *process) storm(addr string, threads, most int) func(string) tally {
+	p.do("storm", args{"addr": addr, "threads": threads, "most": most})
+	return func(name string) tally { return p.do("calm", args{"name": name}).tally }
+}
+
+// connected is a conn of a process.
+type connected struct {
+	p  *process
+	id int
+}
+
+func (c connected) line() (string, error) {
+	a := c.p.do("line", args{"id": c.id})
+	if a.Error != "" {
+		return "", errors.New(a.Error)
+	}
+	return a.Line, nil
+}
+
+func (c connected) echo(text string) (string, error) {
+	a := c.p.do("echo", args{"id": c.id, "text": text})
+	if a.Error != "" {
+		return "", errors.New(a.Error)
+	}
+	return a.Line, nil
+}
+
+func (c connected) ended() bool { return c.p.do("ended", args{"id": c.id}).OK }
+
+// large is for tests of redirect. TFOS_RACE_ROUNDS=200 races 100,000 connections.
+func large() scale {
+	s := scale{connections: 3000, rounds: 20}
+	if n, err := strconv.Atoi(os.Getenv("TFOS_RACE_ROUNDS")); err == nil {
+		s.rounds = n
+	}
+	return s
+}
+
+// redirected is a rig of redirect and a program that uses it.
+func redirected(t testing.TB, port int) (*rig, *process) {
+	t.Helper()
+	e := startRedirect(t, port)
+	p := startProcess(t, e)
+	return &rig{endpoints: e, client: p}, p
+}
+
+func TestRedirectKeepsTheContract(t *testing.T) {
+	contract(t, large(), func(t *testing.T) *rig {
+		r, _ := redirected(t, 0)
+		return r
+	})
+}
+
+func TestForwardKeepsTheContractForPrograms(t *testing.T) {
+	contract(t, scale{connections: 1000, rounds: 6}, func(t *testing.T) *rig {
+		e := startForward(t)
+		return &rig{endpoints: e, client: startProcess(t, e)}
+	})
+}
+
+func TestRedirectCoversThePython(t *testing.T) {
+	r, p := redirected(t, 0)
+	p.do("threads", nil) // it runs
+	if covers, err := r.endpoints.Covers(p.pid); !covers || err != nil {
+		t.Errorf("covers the client: %v, %v", covers, err)
+	}
+}
+
+// TestRedirectOfEveryKindOfSocket: TensorFlow's are non-blocking, and of IPv6 with a mapped address.
+func TestRedirectOfEveryKindOfSocket(t *testing.T) {
+	r, p := redirected(t, 0)
+	a, b := serve(t, "a"), serve(t, "b")
+	r.move(t, a.addr())
+	for _, addr := range []string{r.ps(t), "[::ffff:127.101.0.0]:4"} {
+		for _, blocking := range []bool{true, false} {
+			got := p.do("connect", args{"addr": addr, "blocking": blocking})
+			if got.Error != "" && got.Error != "EINPROGRESS" {
+				t.Fatalf("connect to %s: %s", addr, got.Error)
+			}
+			c := connected{p, got.ID}
+			if line, err := c.line(); line != "a" || err != nil {
+				t.Errorf("%s: connected to %q, %v", addr, line, err)
+			}
+			if peer := p.do("peer", args{"id": got.ID}).Line; !strings.HasSuffix(peer, a.addr()) {
+				t.Errorf("%s: the connection goes to %s", addr, peer)
+			}
+			r.move(t, b.addr())
+			if !c.ended() {
+				t.Errorf("%s goes on", addr)
+			}
+			r.move(t, a.addr())
+		}
+	}
+	if got := p.do("udp", args{"addr": r.ps(t)}).Line; got != r.ps(t) {
+		t.Errorf("UDP was led to %s", got)
+	}
+	if got := p.do("connect", args{"addr": b.addr()}); got.Error != "" {
+		t.Errorf("a real address: %s", got.Error)
+	} else if line, _ := (connected{p, got.ID}).line(); line != "b" {
+		t.Errorf("a real address led to %q", line)
+	}
+}
+
+// TestRedirectResetsWhatHangs: a sender whose buffers are full, and a connection that nobody accepts.
+func TestRedirectResetsWhatHangs(t *testing.T) {
+	r, p := redirected(t, 0)
+	mute := startServer(t, &server{name: "mute", mute: true})
+	r.move(t, mute.addr())
+	c := r.reaches(t, "mute").(connected)
+	if n := p.do("fill", args{"id": c.id}).Count; n == 0 {
+		t.Fatal("nothing could be sent")
+	}
+	r.move(t, "")
+	if got := p.do("writable", args{"id": c.id}); !got.OK || got.Error == "" {
+		t.Errorf("a sender with full buffers: %+v", got)
+	}
+
+	r.move(t, listenOne(t))
+	pending := p.do("connect", args{"addr": r.ps(t), "blocking": false})
+	if pending.Error != "EINPROGRESS" || p.do("ended", args{"id": pending.ID, "wait": 0.1}).OK {
+		t.Fatalf("a connection that nobody accepts: %+v", pending)
+	}
+	s := serve(t, "a")
+	r.move(t, s.addr())
+	if !(connected{p, pending.ID}).ended() {
+		t.Error("a connection under way to the old target goes on")
+	}
+	if n := r.counters(); n.Resets != 2 {
+		t.Errorf("counted %+v, want 2 resets", n)
+	}
+}
+
+// TestRedirectAnswersASecondConnect: a program that asks by a second connect how the first got on is not told of the new target.
+func TestRedirectAnswersASecondConnect(t *testing.T) {
+	r, p := redirected(t, 0)
+	r.move(t, listenOne(t))
+	pending := p.do("connect", args{"addr": r.ps(t), "blocking": false})
+	if got := p.do("again", args{"id": pending.ID, "addr": r.ps(t)}).Error; got != "EALREADY" {
+		t.Fatalf("while it is under way: %q", got)
+	}
+	a, b := serve(t, "a"), serve(t, "b")
+	r.move(t, a.addr())
+	for range 10 { // until it is told that the first is over, and another is through
+		got := p.do("again", args{"id": pending.ID, "addr": r.ps(t)}).Error
+		if got == "" || got == "EISCONN" {
+			break
+		}
+	}
+	c := connected{p, pending.ID}
+	if line, err := c.line(); line != "a" && err == nil {
+		t.Errorf("connected to %q", line)
+	}
+	r.move(t, b.addr())
+	if !c.ended() {
+		t.Error("it goes on")
+	}
+}
+
+// TestRedirectSparesOthers: the number of a connection that the program closed belongs to something else now.
+func TestRedirectSparesOthers(t *testing.T) {
+	r, p := redirected(t, 0)
+	a := serve(t, "a")
+	r.move(t, a.addr())
+	c := r.reaches(t, "a").(connected)
+	if !p.do("reuse", args{"id": c.id}).OK {
+		t.Fatal("the number was not taken again")
+	}
+	later := r.reaches(t, "a")
+	r.move(t, "")
+	if !later.ended() { // then the thread has been through
+		t.Error("a connection goes on")
+	}
+	if !p.do("pair", args{"id": c.id}).OK {
+		t.Error("what has the number now was reset")
+	}
+}
+
+// TestRedirectInChildren: of fork, which has the parent's connections too, and of another program.
+func TestRedirectInChildren(t *testing.T) {
+	r, p := redirected(t, 0)
+	a, b := serve(t, "a"), serve(t, "b")
+	r.move(t, a.addr())
+	inherited := r.reaches(t, "a").(connected)
+	for _, how := range []string{"fork", "spawn"} {
+		child := p.child(how)
+		grandchild := child.child("fork")
+		var cs []conn
+		for _, q := range []*process{p, child, grandchild} {
+			c := (&rig{endpoints: r.endpoints, client: q}).reaches(t, "a")
+			cs = append(cs, c)
+		}
+		if how == "fork" {
+			cs = append(cs, connected{child, inherited.id}, inherited)
+			if n := child.do("threads", nil).Count; n != 2 {
+				t.Errorf("a forked child that connected has %d threads, want its own and the library's", n)
+			}
+		}
+		r.move(t, b.addr())
+		for i, c := range cs {
+			if !c.ended() {
+				t.Errorf("%s: connection %d goes on", how, i)
+			}
+		}
+		for _, q := range []*process{p, child, grandchild} {
+			(&rig{endpoints: r.endpoints, client: q}).reaches(t, "b")
+		}
+		r.move(t, a.addr())
+	}
+}
+
+// TestRedirectStartsNoThreadForNothing: most programs of a task never connect to a peer.
+func TestRedirectStartsNoThreadForNothing(t *testing.T) {
+	r, p := redirected(t, 0)
+	s := serve(t, "a")
+	p.do("connect", args{"addr": s.addr()})
+	r.move(t, "")
+	r.refuses(t)
+	if n := p.do("threads", nil).Count; n != 1 {
+		t.Errorf("%d threads before any connection to a peer", n)
+	}
+}
+
+// TestRedirectGivesTheTaskItsPort: whoever binds the task's own address listens on the port that the agent holds, and believes to have
+// the virtual one.
+func TestRedirectGivesTheTaskItsPort(t *testing.T) {
+	held, err := port.Hold(port.ReusePort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	r, p := redirected(t, held.Number)
+	r.move(t, "")
+	for _, addr := range []string{"0.0.0.0:4", "127.100.0.0:4", "[::]:4", "[::ffff:0.0.0.0]:4"} {
+		l := p.do("listen", args{"addr": addr})
+		if l.Error != "" || l.Line != "4" || l.Count != 4 {
+			t.Errorf("bind %s: %+v, want to be told of port 4", addr, l)
+			continue
+		}
+		c, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(held.Number)), wait)
+		if err != nil {
+			t.Errorf("bind %s: %v", addr, err)
+			continue
+		}
+		accepted := p.do("accept", args{"id": l.ID})
+		if line, err := bufio.NewReader(c).ReadString('\n'); line != "task\n" {
+			t.Errorf("bind %s: connected to %q, %v", addr, line, err)
+		}
+		c.Close()
+		p.do("reuse", args{"id": accepted.ID})
+		p.do("reuse", args{"id": l.ID})
+	}
+	if got := p.do("listen", args{"addr": "0.0.0.0:0"}); got.Error != "" || got.Line == "4" {
+		t.Errorf("another port: %+v", got)
+	}
+	if got := p.do("listen", args{"addr": "127.0.0.1:4"}).Line; got == strconv.Itoa(held.Number) {
+		t.Error("another address was moved")
+	}
+}
+
+// TestLibraryIsWhatTheCompilerMakes builds it again. Another compiler makes other bytes; then the tests of what is in the one
+// committed have to do.
+func TestLibraryIsWhatTheCompilerMakes(t *testing.T) {
+	dir := t.TempDir()
+	if out, err := exec.Command("./build", dir).CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	made, err := os.ReadDir(dir)
+	if err != nil || len(made) == 0 {
+		t.Fatalf("build made nothing: %v", err)
+	}
+	for _, f := range made {
+		compareBuilds(t, "preload/"+f.Name(), dir+"/"+f.Name())
+	}
+}
