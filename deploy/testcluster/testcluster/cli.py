@@ -89,7 +89,10 @@ def _run(a):
     if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", a.name):
         raise Problem(f"cluster name {a.name!r}: letters a-z, digits and - only")
     if a.command == "fetch":
-        return jars.fetch(layout.HOME, jars.full_version(a.version))
+        version = jars.full_version(a.version)
+        for each in dict.fromkeys((version, jars.dshell_versions(version)[1])):
+            jars.fetch(layout.HOME, each)
+        return None
     if a.command == "up":
         lay = _new_layout(a)
         seconds = lifecycle.up(lay)
