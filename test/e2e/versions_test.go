@@ -2,14 +2,17 @@
 
 package e2e
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // TestVersions runs the same job, unchanged, on the oldest and the newest Hadoop that tfos knows, and puts both to the
 // contract suites. These clusters issue no tokens.
 func TestVersions(t *testing.T) {
 	for i, version := range []string{"2.10", "3.5"} {
 		t.Run(version, func(t *testing.T) {
-			c, err := startCluster("e2e-"+version, portBase+1000*(i+1), "--version", version, "--nms", "2", "--gpus", "2")
+			c, err := startCluster("e2e-"+strings.ReplaceAll(version, ".", "-"), portBase+1000*(i+1), "--version", version, "--nms", "2", "--gpus", "2")
 			if err != nil {
 				t.Fatal(err)
 			}
