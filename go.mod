@@ -2,6 +2,9 @@ module tfos
 
 go 1.26.0
 
+// What scripts put there is no code of ours.
+ignore ./build
+
 require (
 	github.com/cenkalti/backoff/v5 v5.0.3
 	github.com/charmbracelet/lipgloss v1.1.0
