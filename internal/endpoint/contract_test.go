@@ -15,7 +15,7 @@ type client interface {
 	connect(addr string) (conn, error)
 	// storm connects over and over from several threads and keeps all connections, up to most a thread, until calm is called.
 	storm(addr string, threads, most int) (calm func(name string) tally)
-	// many makes n connections and returns those that came about.
+	// many makes n connections, reads a line from each, and returns those that had one.
 	many(addr string, n int) []conn
 }
 
@@ -209,11 +209,6 @@ func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
 		cs := r.client.many(r.ps(t), n)
 		if len(cs) != n {
 			t.Fatalf("made %d connections of %d", len(cs), n)
-		}
-		for _, c := range []conn{cs[0], cs[n-1]} {
-			if got, err := c.line(); got != "a" || err != nil {
-				t.Fatalf("connected to %q, %v", got, err)
-			}
 		}
 		r.move(t, b.addr())
 		for i, c := range cs {

@@ -32,7 +32,11 @@ func (d dialer) connect(addr string) (conn, error) {
 
 func (d dialer) many(addr string, n int) (cs []conn) {
 	for range n {
-		if c, err := d.connect(addr); err == nil {
+		c, err := d.connect(addr)
+		if err != nil {
+			continue
+		}
+		if _, err := c.line(); err == nil {
 			cs = append(cs, c)
 		}
 	}

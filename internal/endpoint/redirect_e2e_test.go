@@ -415,3 +415,34 @@ func TestLibraryIsWhatTheCompilerMakes(t *testing.T) {
 		compareBuilds(t, "preload/"+f.Name(), dir+"/"+f.Name())
 	}
 }
+
+// BenchmarkReset is the time from a move to the end of the old connection, as a program tells it.
+func BenchmarkReset(b *testing.B) {
+	b.Run("redirect", func(b *testing.B) {
+		r, _ := redirected(b, 0)
+		measureResets(b, r)
+	})
+	b.Run("forward", func(b *testing.B) {
+		e := startForward(b)
+		measureResets(b, &rig{endpoints: e, client: startProcess(b, e)})
+	})
+}
+
+func measureResets(b *testing.B, r *rig) {
+	var worst time.Duration
+	s := serve(b, "a")
+	for b.Loop() {
+		b.StopTimer()
+		r.move(b, s.addr())
+		c := r.reaches(b, "a").(connected)
+		c.p.ask("ended", args{"id": c.id})
+		b.StartTimer()
+		begin := time.Now()
+		r.move(b, "")
+		if !c.p.answer("ended").OK {
+			b.Fatal("a connection goes on")
+		}
+		worst = max(worst, time.Since(begin))
+	}
+	b.ReportMetric(float64(worst.Microseconds())/1e3, "ms-worst")
+}
