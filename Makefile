@@ -38,7 +38,11 @@ test: check build venv jars ## every test: the fast ones, real TensorFlow on the
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e -p 1 ./test/e2e/...
 
 .PHONY: nightly
-nightly: test versions ## make test, long simulations, and the other Hadoop versions
+nightly: test versions simulate ## make test, the other Hadoop versions, and long simulations
+
+.PHONY: simulate
+simulate: need-go ## play 100,000 seeded jobs in a world where everything goes wrong
+	go test -count=1 -timeout 3h ./internal/sim -run TestInvariants -seeds 100000
 
 .PHONY: versions
 versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5

@@ -18,15 +18,15 @@ import (
 	"tfos/internal/version"
 )
 
-// heapGoal keeps the collector from letting the heap of a small program grow to twice its size and more.
-const heapGoal = 12 << 20
+// garbage is how much of the heap may be garbage, in percent of what lives: a master mostly waits, so it can pay with time.
+const garbage = 50
 
 func main() {
 	if len(os.Args) > 1 {
 		fmt.Println("tfos-am", version.String())
 		return
 	}
-	debug.SetMemoryLimit(heapGoal)
+	debug.SetGCPercent(garbage)
 	log, err := zap.NewProductionConfig().Build()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tfos-am:", err)

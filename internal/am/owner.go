@@ -77,6 +77,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 	if err := o.events.begin(o.machine.Header()); err != nil {
 		return membership.Result{}, err
 	}
+	o.giveBack(r.Kept)
 	o.turn(membership.Began{})
 	if err := o.fits(r); err != nil {
 		o.turn(membership.Unfit{Reason: err.Error()})
@@ -219,6 +220,7 @@ func (o *owner) answered(ctx context.Context, b beat) error {
 	if err != nil {
 		return err
 	}
+	o.giveBack(b.response.Kept)
 	for _, c := range out.Unfit {
 		o.log.Warn("container smaller than asked for", zap.Stringer("container", c.ID), zap.Stringer("resource", c.Resource))
 	}
@@ -233,6 +235,16 @@ func (o *owner) answered(ctx context.Context, b beat) error {
 		o.turn(membership.Completed{Container: s.ID, Exit: s.ExitStatus, Diagnostics: s.Diagnostics})
 	}
 	return nil
+}
+
+// giveBack releases containers of the attempt before this one: this one starts the job over, and their agents must not go on
+// beside it.
+func (o *owner) giveBack(kept []yarn.Container) {
+	for _, c := range kept {
+		o.log.Info("container of the attempt before given back", zap.Stringer("container", c.ID), zap.Stringer("node", c.Node))
+		o.ledger.Adopt(c.ID)
+		o.ledger.Release(c.ID)
+	}
 }
 
 // turn steps the machine by one event and carries out what it decides.

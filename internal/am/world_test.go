@@ -64,6 +64,7 @@ type world struct {
 	final      yarn.FinalStatus           // guarded by mu
 	diag       string                     // guarded by mu
 	failStart  error                      // guarded by mu: what the NodeManagers say to every start
+	kept       []yarn.Container           // guarded by mu: alive from an attempt before
 }
 
 func newWorld(t *testing.T, programs map[string]program) *world {
@@ -85,7 +86,7 @@ func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, e
 	defer w.mu.Unlock()
 	w.registered++
 	w.responseID = 0
-	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default"}, nil
+	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", Kept: w.kept}, nil
 }
 
 func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {
