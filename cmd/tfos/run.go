@@ -213,28 +213,36 @@ Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with -
 			if local {
 				return c.runLocal(cmd, &j, args)
 			}
-			dirs, err := client.FindConf(c.conf, os.Getenv)
-			if err != nil {
-				return err
-			}
-			p, err := j.prepare(cmd, args)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			cluster, err := client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
-			if err != nil {
-				return err
-			}
-			defer cluster.Close()
-			ui := c.ui(true)
-			defer ui.Close()
-			return cluster.Run(cmd.Context(), p, ui, client.RunOptions{KillOnExit: killOnExit})
+			return c.onCluster(cmd, &j, args, true, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
+				return cluster.Run(cmd.Context(), p, ui, client.RunOptions{KillOnExit: killOnExit})
+			})
 		},
 	}
 	j.add(cmd)
 	cmd.Flags().BoolVar(&killOnExit, "kill-on-exit", false, "stop the job when interrupted")
 	return cmd
+}
+
+// onCluster does something with a job that was looked at, on the configured cluster. What is wrong with the job is told before
+// the cluster is talked to. live: the terminal may be drawn on.
+func (c *command) onCluster(cmd *cobra.Command, j *jobFlags, args []string, live bool, do func(*client.Cluster, *client.Prepared, client.UI) error) error {
+	dirs, err := client.FindConf(c.conf, os.Getenv)
+	if err != nil {
+		return err
+	}
+	p, err := j.prepare(cmd, args)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	cluster, err := client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	ui := c.ui(live)
+	defer ui.Close()
+	return do(cluster, p, ui)
 }
 
 // runLocal runs a job on an embedded cluster that lives as long.
@@ -270,28 +278,14 @@ Every flag has a key in the job file; the flag wins.`,
 			} else if local {
 				return exit.Errorf(exit.Usage, "submit --master local: the embedded cluster lives only while tfos run does").Try("use tfos run --master local")
 			}
-			dirs, err := client.FindConf(c.conf, os.Getenv)
-			if err != nil {
-				return err
-			}
-			p, err := j.prepare(cmd, args)
-			if err != nil {
-				return err
-			}
-			defer p.Close()
-			cluster, err := client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
-			if err != nil {
-				return err
-			}
-			defer cluster.Close()
-			ui := c.ui(false)
-			defer ui.Close()
-			s, err := cluster.SubmitOnly(cmd.Context(), p, ui)
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(c.stdout, s.ID)
-			return nil
+			return c.onCluster(cmd, &j, args, false, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
+				s, err := cluster.SubmitOnly(cmd.Context(), p, ui)
+				if err != nil {
+					return err
+				}
+				fmt.Fprintln(c.stdout, s.ID)
+				return nil
+			})
 		},
 	}
 	j.add(cmd)
