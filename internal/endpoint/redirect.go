@@ -199,7 +199,8 @@ func (r *redirect) probe(ctx context.Context) error {
 }
 
 // Covers reports whether a running process has the library: one that is statically linked, or cannot use this build of it, has not, and
-// reaches none of its peers under Redirect. A process that has just been started may not have loaded it yet.
+// reaches none of its peers under Redirect. A process that has just been started may not have loaded it yet. The other carriers need no
+// library, and cover all.
 func (e *Endpoints) Covers(pid int) (bool, error) {
 	r, ok := e.carrier.(*redirect)
 	if !ok {
