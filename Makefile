@@ -34,8 +34,8 @@ demo: build venv ## train the handwritten digits on the embedded YARN
 	bin/tfos run --master local --env PYTHON=$(PYTHON) examples/digits/ps.yaml
 
 .PHONY: test
-test: check build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
-	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e -p 1 ./test/e2e/...
+test: check need-cc build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e -p 1 ./internal/endpoint ./test/e2e/...
 
 .PHONY: nightly
 nightly: test versions simulate ## make test, the other Hadoop versions, and long simulations
@@ -68,8 +68,10 @@ jars: need-java ## Hadoop's jars, in build/testcluster
 clean: ## remove what was built, but not the Python environment and the jars
 	rm -rf bin
 
-.PHONY: need-go need-java
+.PHONY: need-go need-java need-cc
 need-go:
 	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
 need-java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "a JDK and Maven are missing: Debian: apt-get install openjdk-17-jdk-headless maven" >&2; exit 1; }
+need-cc:
+	@command -v cc >/dev/null || { echo "a C compiler is missing: Debian: apt-get install gcc libc6-dev" >&2; exit 1; }

@@ -111,9 +111,7 @@ func TestProgramsThatFail(t *testing.T) {
 			r := tfos(t, c.env, "run", jobFile(t, hello), "--", "bash", "-c", f.command)
 			r.want(t, 1).says(t, f.says...)
 			c.shell(t, "yarn application -status "+r.application(t)+" | grep -q 'Final-State : FAILED'")
-			if left := leftovers(t, r.application(t)); len(left) > 0 {
-				t.Errorf("still running:\n%s", strings.Join(left, "\n"))
-			}
+			gone(t, r.application(t))
 		})
 	}
 }
@@ -130,9 +128,7 @@ roles:
   ps: {instances: 1, memory: 256MiB, service: true, command: ./ignore_sigterm}
 `, program("ignore_sigterm")))
 	r := tfos(t, c.env, "run", job).want(t, 0)
-	if left := leftovers(t, r.application(t)); len(left) > 0 {
-		t.Errorf("still running:\n%s", strings.Join(left, "\n"))
-	}
+	gone(t, r.application(t))
 }
 
 // TestSecondSubmitUploadsNothing: the cache on HDFS is keyed by content.

@@ -57,9 +57,7 @@ func TestDigitsOnTheEmbeddedYARN(t *testing.T) {
 				t.Errorf("accuracy %.4f, want at least %.2f", a, wantAccuracy)
 			}
 			verifyModel(t, nil, filepath.Join(dir, "model"))
-			if left := leftovers(t, r.application(t)); len(left) > 0 {
-				t.Errorf("still running:\n%s", strings.Join(left, "\n"))
-			}
+			gone(t, r.application(t))
 		})
 	}
 }
@@ -97,9 +95,7 @@ func (c *cluster) trains(t *testing.T, strategy string) {
 		}
 	}
 	c.logged(t, id, v)
-	if left := leftovers(t, id); len(left) > 0 {
-		t.Errorf("still running:\n%s", strings.Join(left, "\n"))
-	}
+	gone(t, id)
 }
 
 // logged looks for the output of every task in the aggregated logs, as YARN's tool shows them and as tfos does. wants holds

@@ -89,9 +89,7 @@ func TestOperate(t *testing.T) {
 	if v.State != status.Stopped || v.ExitCode == nil || *v.ExitCode != 5 {
 		t.Errorf("after the kill: state %s, exit code %v: %s", v.State, v.ExitCode, v.Diagnostics)
 	}
-	if left := leftovers(t, id); len(left) > 0 {
-		t.Errorf("still running:\n%s", strings.Join(left, "\n"))
-	}
+	gone(t, id)
 	c.logged(t, id, v, "worker is here", "ps is here")
 	tfos(t, c.env, "kill", id).says(t, id)
 }
