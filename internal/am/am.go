@@ -122,7 +122,7 @@ func (m *Master) Run(ctx context.Context) error {
 		return err
 	}
 
-	own := newOwner(m, server)
+	own := newOwner(m, server, address)
 	wg.Go(func() { own.heart.run(ctx) })
 	result, err := own.run(ctx, &wg, registered)
 	if err != nil {

@@ -140,12 +140,13 @@ func TestSecondAttemptGivesBackWhatTheFirstLeft(t *testing.T) {
 		w := newWorld(t, map[string]program{"chief": exits(0), "worker": serves, "ps": serves})
 		old := yarn.ContainerID{Attempt: w.container.Attempt, ID: 5}
 		w.container.Attempt.Attempt = 2
-		w.kept, w.live[old] = []yarn.Container{{ID: old}}, true
+		own := yarn.ContainerID{Attempt: w.container.Attempt, ID: 2}
+		w.kept, w.live[old] = []yarn.Container{{ID: old}, {ID: own}}, true
 		if err := w.train(digits); err != nil {
 			t.Fatal(err)
 		}
-		if !slices.Contains(w.released, old) {
-			t.Errorf("released %v, not %v", w.released, old)
+		if !slices.Equal(w.released, []yarn.ContainerID{old}) {
+			t.Errorf("released %v, want %v alone", w.released, old)
 		}
 		if w.final != yarn.FinalSucceeded {
 			t.Errorf("final status %v: %s", w.final, w.diag)

@@ -2,6 +2,7 @@ package am
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -22,17 +23,24 @@ const (
 type beat struct {
 	response yarn.AllocateResponse
 	err      error
+	// registered says that the ResourceManager did not know this master and now does: it remembers nothing that was asked. The
+	// containers are those that it found alive.
+	registered bool
+	kept       []yarn.Container
 }
 
-// heart carries the owner's requests to the ResourceManager, one at a time, and decides nothing.
+// heart carries the owner's requests to the ResourceManager, one at a time, and registers again with one that restarted. It
+// decides nothing.
 type heart struct {
-	rm    ResourceManager
+	rm       ResourceManager
+	register func(context.Context) (yarn.Registered, error)
+
 	next  chan yarn.AllocateRequest // capacity 1: the owner sends one when the one before was answered
 	beats chan beat                 // capacity 1
 }
 
-func newHeart(rm ResourceManager) *heart {
-	return &heart{rm: rm, next: make(chan yarn.AllocateRequest, 1), beats: make(chan beat, 1)}
+func newHeart(rm ResourceManager, register func(context.Context) (yarn.Registered, error)) *heart {
+	return &heart{rm: rm, register: register, next: make(chan yarn.AllocateRequest, 1), beats: make(chan beat, 1)}
 }
 
 // run calls until ctx ends. A call that failed is reported, not repeated: the owner's ledger makes the same request again.
@@ -42,12 +50,20 @@ func (h *heart) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case req := <-h.next:
-			call, cancel := context.WithTimeout(ctx, beatTimeout)
-			resp, err := h.rm.Allocate(call, req)
-			cancel()
-			h.beats <- beat{resp, err}
+			h.beats <- h.beat(ctx, req)
 		}
 	}
+}
+
+func (h *heart) beat(ctx context.Context, req yarn.AllocateRequest) beat {
+	call, cancel := context.WithTimeout(ctx, beatTimeout)
+	defer cancel()
+	resp, err := h.rm.Allocate(call, req)
+	if !errors.Is(err, yarn.ErrNotRegistered) {
+		return beat{response: resp, err: err}
+	}
+	r, err := h.register(ctx)
+	return beat{err: err, registered: err == nil, kept: r.Kept}
 }
 
 // pause is how long to wait before the next call after failures in a row: doubling from a tenth of a second to five

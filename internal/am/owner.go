@@ -47,10 +47,11 @@ type agent struct {
 	incarnation job.Incarnation
 }
 
-func newOwner(m *Master, server *control.Master) *owner {
+func newOwner(m *Master, server *control.Master, address string) *owner {
+	register := func(ctx context.Context) (yarn.Registered, error) { return m.register(ctx, address) }
 	o := &owner{
 		m: m, log: m.log, server: server,
-		heart:      newHeart(m.o.RM),
+		heart:      newHeart(m.o.RM, register),
 		machine:    membership.New(m.o.Job, m.o.Seed, membership.Options{}),
 		ledger:     ledger.New(),
 		roles:      make(map[string]int),
@@ -103,7 +104,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			o.heart.next <- o.ledger.Next(float32(o.fraction()))
 		case answer := <-o.heart.beats:
 			o.beating = false
-			if err := o.answered(ctx, answer); err != nil {
+			if err := o.answered(answer); err != nil {
 				return membership.Result{}, err
 			}
 			beat.Reset(o.interval())
@@ -180,24 +181,17 @@ func (o *owner) left(l left) {
 }
 
 // answered books what a heartbeat brought. An error ends the attempt.
-func (o *owner) answered(ctx context.Context, b beat) error {
+func (o *owner) answered(b beat) error {
 	switch {
+	case b.registered:
+		o.log.Info("registered again with a ResourceManager that restarted")
+		o.failures = 0
+		o.ledger.Resync()
+		o.giveBack(b.kept)
+		return nil
 	case b.err == nil:
 	case errors.Is(b.err, yarn.ErrAttemptGone):
 		return b.err
-	case errors.Is(b.err, yarn.ErrNotRegistered):
-		// The ResourceManager restarted and remembers nothing that was asked.
-		o.log.Info("resync with the ResourceManager", zap.Error(b.err))
-		address, err := o.m.address()
-		if err != nil {
-			return err
-		}
-		if _, err := o.m.register(ctx, address); err != nil {
-			return err
-		}
-		o.ledger.Resync()
-		o.failures = 0
-		return nil
 	case errors.Is(b.err, yarn.ErrInvalidResource), errors.Is(b.err, yarn.ErrUnknownResource):
 		o.ledger.Refused() // and would be again, for as long as we ask
 		o.turn(membership.Unfit{Reason: fmt.Sprintf("the ResourceManager refused what the job asks for: %v", b.err)})
@@ -237,10 +231,13 @@ func (o *owner) answered(ctx context.Context, b beat) error {
 	return nil
 }
 
-// giveBack releases containers of the attempt before this one: this one starts the job over, and their agents must not go on
-// beside it.
+// giveBack releases what an attempt before this one left: this one starts the job over, and their agents must not go on
+// beside it. A ResourceManager that restarted names our own containers too.
 func (o *owner) giveBack(kept []yarn.Container) {
 	for _, c := range kept {
+		if c.ID.Attempt == o.m.o.Container.Attempt {
+			continue
+		}
 		o.log.Info("container of the attempt before given back", zap.Stringer("container", c.ID), zap.Stringer("node", c.Node))
 		o.ledger.Adopt(c.ID)
 		o.ledger.Release(c.ID)
