@@ -30,8 +30,9 @@ check: need-go ## format, vet, staticcheck, architecture rules and the fast test
 	go test ./...
 
 .PHONY: demo
-demo: build venv ## train the handwritten digits on the embedded YARN
-	bin/tfos run --master local --env PYTHON=$(PYTHON) examples/digits/ps.yaml
+demo: build venv ## train the handwritten digits on the embedded YARN, into build/demo
+	@rm -rf build/demo
+	bin/tfos run --master local --env PYTHON=$(PYTHON) --checkpoint-dir $(CURDIR)/build/demo examples/digits/ps.yaml
 
 .PHONY: test
 test: check need-cc build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
