@@ -87,6 +87,10 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 	}
 	v, err := c.look(ctx, r)
 	if err != nil {
+		// A master that has just ended its job does not answer any more, and YARN may not have known that before.
+		if r, again := c.report(ctx, id); again == nil && r.State.Terminal() {
+			return c.copyAllKept(ctx, r, o, out)
+		}
 		return exit.Errorf(exit.Infrastructure, "ask the master of %s where its tasks are: %w", id, err).Try("try again: it may be restarting")
 	}
 	key, err := c.key(ctx, id)
