@@ -97,6 +97,9 @@ func (m *Machine) giveUpGang() {
 
 func (m *Machine) askAgain() {
 	m.s.AskAgain = time.Time{}
+	for i := range m.s.Tasks {
+		m.rested(&m.s.Tasks[i])
+	}
 	m.ask(func(n int) int { return n })
 }
 

@@ -278,7 +278,10 @@ func (m *Machine) deadlines() []time.Time {
 	}
 	ds := []time.Time{m.s.GangUntil, m.s.AskAgain}
 	for i := range m.s.Tasks {
-		ds = append(ds, m.s.Tasks[i].Until, m.s.Tasks[i].Rest)
+		ds = append(ds, m.s.Tasks[i].Until)
+		if rest := m.s.Tasks[i].Rest; rest.After(m.now) { // a pause that is over may still have to wait for others
+			ds = append(ds, rest)
+		}
 	}
 	for i := range m.s.Nodes {
 		ds = append(ds, m.s.Nodes[i].Until)
@@ -310,8 +313,8 @@ func (m *Machine) expire() {
 	}
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
-		if m.due(t.Rest) {
-			m.rested(t)
+		if m.rested(t) {
+			m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
 		}
 		if m.due(t.Until) {
 			m.overdue(t)

@@ -24,6 +24,7 @@ func (m *Machine) proceed() {
 			m.start(t)
 		case (t.Run == starting || t.Run == running) && m.outdated(t):
 			m.note(t, CauseAftershock, false)
+			t.Lost = m.now  // for those that depend on it
 			t.Incarnation++ // the agent stops the one before first
 			m.start(t)
 		}
@@ -33,13 +34,14 @@ func (m *Machine) proceed() {
 // start gives the order to start the current incarnation's process.
 func (m *Machine) start(t *task) {
 	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
+	t.Rest = time.Time{}
 	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause = 0, time.Time{}, time.Time{}, nil, CauseNone
 	m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
 }
 
 // ready reports whether nothing of the task's own is in the way of a start: it has an agent, and its pause is over.
 func (m *Machine) ready(t *task) bool {
-	return t.Address != "" && t.Until.IsZero() && t.Rest.IsZero() &&
+	return t.Address != "" && t.Until.IsZero() && !m.now.Before(t.Rest) &&
 		(t.Run == joined || t.Run == pausing || t.Run == starting || t.Run == running)
 }
 

@@ -73,13 +73,13 @@ func (m *Machine) leave(t *task, l loss) {
 func (m *Machine) aftershock(t *task) bool {
 	for i := range m.s.Tasks {
 		peer := &m.s.Tasks[i]
-		if peer.Outcome != open || !m.depends(t.Task, peer.Task) {
+		if !m.depends(t.Task, peer.Task) {
 			continue
 		}
-		if peer.held() && !peer.Until.IsZero() && peer.Run != launched {
+		if peer.held() && !peer.Until.IsZero() && peer.Run != launched && peer.Outcome == open {
 			return true // its agent's connection has ended, and soon we shall know why
 		}
-		back := peer.Run == starting || peer.Run == running
+		back := peer.Run == starting || peer.Run == running || peer.Outcome == succeeded
 		if !peer.Lost.IsZero() && !t.Ordered.After(peer.Lost) && (!back || m.now.Sub(peer.Ordered) <= m.opts.AftershockWindow) {
 			return true
 		}
@@ -157,20 +157,18 @@ func (m *Machine) reopen(t *task) {
 // vacate leaves a task without a container, until it is granted another one.
 func (m *Machine) vacate(t *task, rest time.Time) {
 	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, history: t.history}
-	if rest.IsZero() {
-		m.rested(t)
+	if m.rested(t) {
+		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
 	}
 }
 
-// rested ends a task's pause.
-func (m *Machine) rested(t *task) {
-	t.Rest = time.Time{}
-	if t.Run == resting {
-		t.Run = waiting
-		if m.asking() {
-			m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
-		}
+// rested has a task wait for a container if its pause is over and containers are wanted now. It reports whether one more is.
+func (m *Machine) rested(t *task) bool {
+	if t.Run != resting || m.now.Before(t.Rest) || !m.asking() {
+		return false
 	}
+	t.Run, t.Rest = waiting, time.Time{}
+	return true
 }
 
 // rest is until when a task pauses before it is tried again; zero: it need not. Losing something once to the cluster says

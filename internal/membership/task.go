@@ -35,7 +35,7 @@ type task struct {
 // history is what outlives a task's containers.
 type history struct {
 	Ordered time.Time `json:"ordered,omitzero"`  // when its newest process was told to start
-	Lost    time.Time `json:"lost,omitzero"`     // when it was lost by a cause of its own, no aftershock
+	Lost    time.Time `json:"lost,omitzero"`     // when it was last lost, or started anew while it ran; aftershocks do not count
 	Crashes int       `json:"crashes,omitempty"` // failures of its program in a row, without having run for long in between
 	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
 }

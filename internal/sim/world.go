@@ -47,6 +47,7 @@ type Machine interface {
 // Options put bugs in. The zero value has none.
 type Options struct {
 	Wrap            func(Machine) Machine                     // every machine, replayed and restored ones too
+	Machine         func(*membership.Options)                 // changes what the machines are made of
 	ForgetfulAgents bool                                      // agents start a process whenever they are told to
 	Restore         func([]byte) (*membership.Machine, error) // nil: membership.Restore
 }
