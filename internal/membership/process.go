@@ -12,22 +12,32 @@ func (m *Machine) proceed() {
 	if m.s.Phase != training {
 		return
 	}
-	m.publish()
+	if !m.opts.StableEndpoints {
+		m.publish() // which outdates processes
+	}
+	var due []*task
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
 		switch {
 		case !m.ready(t) || !m.provided(t):
+			continue
 		case t.Run == joined:
-			m.start(t)
 		case t.Run == pausing:
 			t.Incarnation++
-			m.start(t)
 		case (t.Run == starting || t.Run == running) && m.outdated(t):
 			m.note(t, CauseAftershock, false)
 			t.Lost = m.now  // for those that depend on it
 			t.Incarnation++ // the agent stops the one before first
-			m.start(t)
+		default:
+			continue
 		}
+		due = append(due, t)
+	}
+	if m.opts.StableEndpoints {
+		m.publish() // which has the endpoints reset connections to incarnations of before
+	}
+	for _, t := range due {
+		m.start(t)
 	}
 }
 
@@ -69,9 +79,9 @@ func (m *Machine) outdated(t *task) bool {
 	return t.Renew || !m.opts.StableEndpoints && t.Generation < moved
 }
 
-// publish makes a cluster_spec of where the tasks are now, if that is news. Peers find a task that moved through stable
-// endpoints, so that those are told of a loss at once: they cut the connections to it. Without them a spec is for starting
-// processes with, and waits until it is whole.
+// publish makes a cluster_spec of where the tasks are now, if that is news. Peers find a task through stable endpoints, which
+// are told of a loss at once, and of another incarnation at the same place: they cut the connections to the one before. Without
+// them a spec is for starting processes with: it waits until it is whole, and only addresses matter.
 func (m *Machine) publish() {
 	spec := Spec{Generation: m.s.Generation + 1, Members: make([]Member, 0, len(m.s.Tasks))}
 	for i := range m.s.Tasks {
@@ -82,7 +92,9 @@ func (m *Machine) publish() {
 			return
 		}
 	}
-	same := func(a, b Member) bool { return a.Task == b.Task && a.Address == b.Address }
+	same := func(a, b Member) bool {
+		return a.Task == b.Task && a.Address == b.Address && (a.Incarnation == b.Incarnation || !m.opts.StableEndpoints)
+	}
 	if slices.EqualFunc(spec.Members, m.s.Spec.Members, same) {
 		return
 	}

@@ -22,6 +22,7 @@ type auditor struct {
 	stable     bool                           // peers find a task that moved
 	launched   map[job.Task]membership.Launch // the newest container, with the newest incarnation in it
 	ordered    map[job.Task]job.Incarnation   // to start, last
+	starting   map[job.Task]job.Incarnation   // in the turn under way
 	done       map[job.Task]bool              // the newest incarnation ended well, as the machine knows
 	excluded   map[string]bool
 	nodes      int // of the cluster, as the machine was told
@@ -81,6 +82,12 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		}
 	case membership.ClusterSized:
 		a.nodes = ev.Nodes
+	}
+	a.starting = make(map[job.Task]job.Incarnation)
+	for _, action := range actions {
+		if s, ok := action.(membership.StartProcess); ok {
+			a.starting[s.Task] = s.Incarnation
+		}
 	}
 	for _, action := range actions {
 		if a.finished {
@@ -176,6 +183,9 @@ func (a *auditor) publish(s membership.Spec) {
 	owner := make(map[string]job.Task)
 	for _, m := range s.Members {
 		c := a.current(m.Task, m.Incarnation)
+		if a.starting[m.Task] == m.Incarnation { // the spec is for it
+			c = a.launched[m.Task].Container
+		}
 		switch other, taken := owner[m.Address]; {
 		case seen[m.Task]:
 			a.violate("spec", "%s is in generation %d twice", m.Task, s.Generation)
