@@ -367,7 +367,7 @@ func TestASignalGivesTheProgramLittleTime(t *testing.T) {
 		if err := w.end(); !errors.Is(err, context.Canceled) {
 			t.Errorf("run: %v", err)
 		}
-		w.expect("after the signal", "stop 100 200ms", "exited inc=1 code=143 SIGTERM", "left closed")
+		w.expect("after the signal", "stop 100 200ms", "left closed") // how it ended is for YARN to tell
 	})
 }
 

@@ -39,6 +39,7 @@ type owner struct {
 	next      *control.Start // to be started once program has ended; nil: none
 	withdrawn bool           // next was stopped before it started
 	retiring  bool
+	killed    bool          // told to end at once, by a signal: how the program ends says nothing of it
 	tensor    *port.Port    // kept for a TensorBoard; nil: none
 	progress  step.Progress // newest
 	told      step.Progress // last reported
@@ -70,7 +71,7 @@ func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkO
 		case <-tick.C:
 			o.report()
 		case <-done:
-			done = nil
+			done, o.killed = nil, true
 			o.a.log.Info("told to end at once")
 			if !o.retiring && err == nil {
 				err = ctx.Err()
@@ -186,6 +187,9 @@ func (o *owner) exited() {
 		zap.Bool("oom", x.OOM), zap.Bool("stopped", x.Stopped), zap.String("reason", x.Reason))
 	if x.Left > 0 {
 		o.a.log.Error("processes of the program do not die", zap.Int("left", x.Left))
+	}
+	if o.killed && x.Stopped { // YARN takes the container, and tells the master why
+		return
 	}
 	o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stderr: x.Stderr})
 	switch next := o.next; {

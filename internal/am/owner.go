@@ -38,6 +38,7 @@ type owner struct {
 	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
 	beating  bool                                    // a heartbeat is under way
 	failures int                                     // heartbeats that failed in a row
+	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
 }
 
@@ -215,6 +216,10 @@ func (o *owner) answered(b beat) error {
 		return err
 	}
 	o.giveBack(b.response.Kept)
+	if n := b.response.ClusterNodes; n != o.nodes {
+		o.nodes = n
+		o.turn(membership.ClusterSized{Nodes: n})
+	}
 	for _, c := range out.Unfit {
 		o.log.Warn("container smaller than asked for", zap.Stringer("container", c.ID), zap.Stringer("resource", c.Resource))
 	}
@@ -291,6 +296,12 @@ func (o *owner) perform(a membership.Action) {
 		if g, ok := o.agents[a.Container]; ok {
 			g.session.Retire(control.Retire{Reason: "the job has no more use for this container", Grace: o.m.o.Job.Stop.Grace})
 		}
+	case membership.Exclude:
+		o.log.Warn("node excluded for a while: it failed repeatedly", zap.String("node", a.Host))
+		o.ledger.Exclude(a.Host)
+	case membership.Readmit:
+		o.log.Info("node readmitted", zap.String("node", a.Host))
+		o.ledger.Readmit(a.Host)
 	case membership.Finish:
 		o.result = &a.Result
 	}

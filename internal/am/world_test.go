@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -65,6 +66,11 @@ type world struct {
 	diag       string                     // guarded by mu
 	failStart  error                      // guarded by mu: what the NodeManagers say to every start
 	kept       []yarn.Container           // guarded by mu: alive from an attempt before
+	history    []string                   // guarded by mu: every process that was started
+	oneNode    bool                       // guarded by mu: all containers are on one node of many
+	excluded   map[string]bool            // guarded by mu: hosts that were excluded at some time
+
+	places map[job.Task][]*modelAgent // guarded by mu: a task's agents, oldest first
 }
 
 func newWorld(t *testing.T, programs map[string]program) *world {
@@ -77,6 +83,7 @@ func newWorld(t *testing.T, programs map[string]program) *world {
 		t: t, net: memnet.New(), authority: authority, programs: programs, fs: dfs.NewMemory(dfs.MemoryOptions{User: "ann"}),
 		container: yarn.ContainerID{Attempt: yarn.AttemptID{Application: app, Attempt: 1}, ID: 1},
 		asks:      make(map[int64]yarn.Ask), next: 2, live: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]control.Start),
+		places: make(map[job.Task][]*modelAgent), excluded: make(map[string]bool),
 	}
 	return w
 }
@@ -116,15 +123,22 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 		}
 	}
 	w.responseID++
-	resp := yarn.AllocateResponse{ResponseID: w.responseID, Completed: w.completed}
+	for _, host := range r.BlacklistAdd {
+		w.excluded[host] = true
+	}
+	resp := yarn.AllocateResponse{ResponseID: w.responseID, Completed: w.completed, ClusterNodes: 100}
 	w.completed = nil
 	for id, a := range w.asks {
 		for ; a.Count > 0; a.Count-- {
 			c := yarn.ContainerID{Attempt: w.container.Attempt, ID: w.next}
 			w.next++
 			w.live[c] = true
+			host := fmt.Sprint("node", c.ID)
+			if w.oneNode {
+				host = "node"
+			}
 			resp.Granted = append(resp.Granted, yarn.Container{
-				ID: c, Node: yarn.NodeID{Host: fmt.Sprint("node", c.ID), Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID,
+				ID: c, Node: yarn.NodeID{Host: host, Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID,
 			})
 		}
 		w.asks[id] = a
@@ -171,11 +185,19 @@ func (w *world) Start(_ context.Context, c yarn.Container, l yarn.LaunchContext)
 	if err != nil {
 		return err
 	}
-	a := &modelAgent{w: w, task: task, done: make(chan struct{})}
+	inc, err := strconv.Atoi(l.Env[launch.EnvIncarnation])
+	if err != nil {
+		return err
+	}
+	dead, die := context.WithCancel(w.ctx)
+	a := &modelAgent{w: w, task: task, container: c.ID, node: c.Node.Host, dead: dead, retire: die}
+	w.mu.Lock()
+	w.places[task] = append(w.places[task], a)
+	w.mu.Unlock()
 	host := w.net.Host(c.Node.Host)
 	a.link, err = control.NewLink(control.LinkOptions{
 		Identity: identity,
-		Hello:    control.Hello{Container: c.ID, Task: task, Incarnation: 1, Agent: c.Node.Host + ":1", Address: c.Node.Host + ":2"},
+		Hello:    control.Hello{Container: c.ID, Task: task, Incarnation: job.Incarnation(inc), Agent: c.Node.Host + ":1", Address: c.Node.Host + ":2"},
 		Handler:  a,
 		Master:   func(context.Context) (string, error) { return l.Env[launch.EnvMaster], nil },
 		Dialer:   host.Dial,
@@ -184,16 +206,8 @@ func (w *world) Start(_ context.Context, c yarn.Container, l yarn.LaunchContext)
 		return err
 	}
 	w.agents.Go(func() {
-		ctx, cancel := context.WithCancel(w.ctx)
-		w.agents.Go(func() {
-			select {
-			case <-a.done:
-				cancel()
-			case <-ctx.Done():
-			}
-		})
-		_ = a.link.Run(ctx) // ends with the test, or with the agent
-		cancel()
+		_ = a.link.Run(dead) // ends with the test, or with the agent
+		die()
 		w.complete(c.ID, yarn.ExitSuccess, "")
 	})
 	return nil
@@ -201,31 +215,60 @@ func (w *world) Start(_ context.Context, c yarn.Container, l yarn.LaunchContext)
 
 // modelAgent does what the master says, with a model program.
 type modelAgent struct {
-	w    *world
-	task job.Task
-	link *control.Link
-	done chan struct{}
-	stop context.CancelFunc // stops the program; nil: none was started
+	w         *world
+	task      job.Task
+	link      *control.Link
+	container yarn.ContainerID
+	node      string
+	dead      context.Context // ends with the agent
+	retire    context.CancelFunc
+	// What runs. The orders come one after the other, so that nothing guards it.
+	incarnation job.Incarnation // of the newest program; 0: none was started
+	stop        context.CancelFunc
+	ended       chan struct{} // closed when the newest program has ended
 }
 
 func (a *modelAgent) Spec(s membership.Spec) { a.link.Generation(s.Generation) }
 
 func (a *modelAgent) Start(c control.Start) {
-	if a.stop != nil {
+	if c.Incarnation <= a.incarnation {
 		return
 	}
+	if a.stop != nil {
+		a.stop()
+		<-a.ended
+	}
+	a.incarnation = c.Incarnation
 	a.w.mu.Lock()
 	a.w.starts[a.task] = c
+	a.w.history = append(a.w.history, fmt.Sprintf("%s inc=%d generation=%d on %s", a.task, c.Incarnation, c.Generation, a.node))
 	a.w.mu.Unlock()
 	ctx, stop := context.WithCancel(a.w.ctx)
-	a.stop = stop
+	ended := make(chan struct{})
+	a.stop, a.ended = stop, ended
 	a.link.Started(control.Started{Incarnation: c.Incarnation, PID: 100 + a.task.Index})
-	a.w.agents.Go(func() { a.link.Exited(a.w.programs[a.task.Role](a.task, c.Incarnation, ctx.Done())) })
+	a.w.agents.Go(func() {
+		defer close(ended)
+		exit := a.w.programs[a.task.Role](a.task, c.Incarnation, ctx.Done())
+		if a.dead.Err() == nil {
+			a.link.Exited(exit)
+		}
+	})
 }
 
 func (a *modelAgent) Stop(control.Stop) { a.stop() }
 
-func (a *modelAgent) Retire(control.Retire) { close(a.done) }
+func (a *modelAgent) Retire(control.Retire) { a.retire() }
+
+// lose ends a task's newest container with the exit status, its agent and program without a word.
+func (w *world) lose(t job.Task, exit yarn.ExitStatus) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.places[t]
+	a := all[len(all)-1]
+	w.completeLocked(a.container, exit, "")
+	a.retire()
+}
 
 // train runs a master on the job until it ends, and returns how.
 func (w *world) train(text string) error {

@@ -12,11 +12,11 @@ var (
 	eventKinds = kinds[Event]{
 		"began": Began{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
-		"master-failed": MasterFailed{}, "tick": Tick{},
+		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "tick": Tick{},
 	}
 	actionKinds = kinds[Action]{
 		"ask": Ask{}, "release": Release{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
-		"stop-process": StopProcess{}, "retire": Retire{}, "finish": Finish{},
+		"stop-process": StopProcess{}, "retire": Retire{}, "exclude": Exclude{}, "readmit": Readmit{}, "finish": Finish{},
 	}
 )
 

@@ -35,6 +35,7 @@ var (
 		{Exited{Task: worker1, Incarnation: 2, Reason: "no shell"}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":0,"reason":"no shell"}`},
 		{StopRequested{"by ann"}, `{"kind":"stop-requested","reason":"by ann"}`},
 		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},
+		{ClusterSized{9}, `{"kind":"cluster-sized","nodes":9}`},
 		{Tick{}, `{"kind":"tick"}`},
 	}
 	loggedActions = []struct {
@@ -48,6 +49,8 @@ var (
 		{StartProcess{worker1, 2, 4}, `{"kind":"start-process","task":"worker/1","incarnation":2,"generation":4}`},
 		{StopProcess{worker1, 2, time.Second}, `{"kind":"stop-process","task":"worker/1","incarnation":2,"grace":1000000000}`},
 		{Retire{worker1, 2, container(3)}, `{"kind":"retire","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003"}`},
+		{Exclude{"n1"}, `{"kind":"exclude","host":"n1"}`},
+		{Readmit{"n1"}, `{"kind":"readmit","host":"n1"}`},
 		{Finish{Result{1, "worker/1 failed"}}, `{"kind":"finish","result":{"exit_code":1,"diagnostics":"worker/1 failed"}}`},
 	}
 )

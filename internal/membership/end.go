@@ -14,11 +14,6 @@ func (m *Machine) succeed() {
 	}
 }
 
-// fail ends the job because of one task. The first failure is told; what follows it is its echo.
-func (m *Machine) fail(t *task, cause Cause, what string, stderr []string) {
-	m.end(Result{cause.exitCode(), sentenceOfFailure(t.Task, what, stderr)})
-}
-
 // end settles the result and stops whatever runs. The first result stays.
 func (m *Machine) end(r Result) {
 	if m.s.Phase == stopping {
@@ -38,13 +33,13 @@ func (m *Machine) end(r Result) {
 // stop ends one task in the way that fits how far it is.
 func (m *Machine) stop(t *task) {
 	switch t.Run {
-	case waiting:
+	case resting, waiting:
 		t.close(m.now, stopped, CauseStopped)
-		t.Run = gone
+		t.Run, t.Rest = gone, time.Time{}
 	case launched: // no agent to talk to
 		t.close(m.now, stopped, CauseStopped)
 		m.release(t, gone)
-	case joined:
+	case joined, pausing:
 		t.close(m.now, stopped, CauseStopped)
 		m.retire(t)
 	case starting, running:

@@ -41,7 +41,8 @@ type LaunchFailed struct {
 }
 
 // Joined is an agent that registered: it holds a port for its task and waits for a cluster_spec. One whose connection had
-// ended joins again; what its process did meanwhile follows as Started or Exited.
+// ended joins again; what its process did meanwhile follows as Started or Exited. The incarnation is the newest that it was
+// told to start, or its container's first.
 type Joined struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
@@ -86,6 +87,11 @@ type MasterFailed struct {
 	Reason string `json:"reason"`
 }
 
+// ClusterSized says how many nodes the cluster has now.
+type ClusterSized struct {
+	Nodes int `json:"nodes"`
+}
+
 // Tick lets time pass.
 type Tick struct{}
 
@@ -100,6 +106,7 @@ func (Started) event()       {}
 func (Exited) event()        {}
 func (StopRequested) event() {}
 func (MasterFailed) event()  {}
+func (ClusterSized) event()  {}
 func (Tick) event()          {}
 
 // Action is something to be done. Actions are repeatable: doing one twice is doing it once.
@@ -131,7 +138,8 @@ type Publish struct {
 	Spec Spec `json:"spec"`
 }
 
-// StartProcess has a task's agent start its process, with the published cluster_spec.
+// StartProcess has a task's agent start its process, with the published cluster_spec. If the process of an earlier
+// incarnation still runs there, the agent stops it first.
 type StartProcess struct {
 	Task        job.Task        `json:"task"`
 	Incarnation job.Incarnation `json:"incarnation"`
@@ -153,6 +161,16 @@ type Retire struct {
 	Container   yarn.ContainerID `json:"container,omitzero"`
 }
 
+// Exclude keeps new containers off a node for a while.
+type Exclude struct {
+	Host string `json:"host"`
+}
+
+// Readmit ends an exclusion.
+type Readmit struct {
+	Host string `json:"host"`
+}
+
 // Finish ends the application. It is the last action.
 type Finish struct {
 	Result Result `json:"result"`
@@ -165,9 +183,12 @@ func (Publish) action()      {}
 func (StartProcess) action() {}
 func (StopProcess) action()  {}
 func (Retire) action()       {}
+func (Exclude) action()      {}
+func (Readmit) action()      {}
 func (Finish) action()       {}
 
-// Spec is a cluster_spec: where each task listens, in one generation.
+// Spec is a cluster_spec: where each task listens, in one generation. With stable endpoints a task that is lost is left out
+// until it is back.
 type Spec struct {
 	Generation job.Generation `json:"generation"`
 	Members    []Member       `json:"members"` // ordered by the job's roles, then index

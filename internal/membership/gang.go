@@ -4,8 +4,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
-
-	"tfos/internal/job"
 )
 
 // begin asks for all containers at once. Nothing runs before all are there: half a gang would hold what another job needs
@@ -39,7 +37,9 @@ func (m *Machine) waiting(role string) int {
 }
 
 // asking reports whether containers are wanted now.
-func (m *Machine) asking() bool { return m.s.Phase == forming && m.s.AskAgain.IsZero() }
+func (m *Machine) asking() bool {
+	return m.s.Phase == training || m.s.Phase == forming && m.s.AskAgain.IsZero()
+}
 
 // granted gives a container to the first task of its role that waits. One that nobody waits for goes back.
 func (m *Machine) granted(ev Granted) {
@@ -52,21 +52,42 @@ func (m *Machine) granted(ev Granted) {
 		return
 	}
 	m.assign(&m.s.Tasks[i], ev)
+}
+
+// watchGang keeps the clock of an incomplete gang. Waiting in the queue hurts nobody; holding a part of a gang does. A job in
+// training is incomplete when it lacks what it cannot go on without.
+func (m *Machine) watchGang() {
+	lacks, holds := false, false
+	for i := range m.s.Tasks {
+		switch t := &m.s.Tasks[i]; {
+		case t.Outcome != open:
+		case t.held():
+			holds = true
+		default:
+			lacks = lacks || m.s.Phase == forming || m.essential(t.Task)
+		}
+	}
 	switch {
-	case m.all((*task).held):
+	case m.s.Phase != forming && m.s.Phase != training:
+	case !lacks || !holds:
 		m.s.GangUntil = time.Time{}
 	case m.s.GangUntil.IsZero():
-		m.s.GangUntil = m.now.Add(m.job.Gang.Timeout) // waiting in the queue hurts nobody; holding a part of a gang does
+		m.s.GangUntil = m.now.Add(m.job.Gang.Timeout)
 	}
 }
 
 // giveUpGang gives back what an incomplete gang holds, so that another job's gang can become whole, and pauses.
 func (m *Machine) giveUpGang() {
 	m.ask(func(int) int { return 0 })
+	m.s.Phase = forming
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.held() {
-			m.release(t, gone)
-			*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: waiting}
+		if t := &m.s.Tasks[i]; t.Outcome == open {
+			if t.held() {
+				m.release(t, gone)
+			}
+			if t.Run != resting {
+				*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: waiting, Cause: t.Cause, history: t.history}
+			}
 		}
 	}
 	m.s.GangUntil = time.Time{}
@@ -76,6 +97,9 @@ func (m *Machine) giveUpGang() {
 
 func (m *Machine) askAgain() {
 	m.s.AskAgain = time.Time{}
+	for i := range m.s.Tasks {
+		m.rested(&m.s.Tasks[i])
+	}
 	m.ask(func(n int) int { return n })
 }
 
@@ -93,42 +117,9 @@ func (m *Machine) backoff() time.Duration {
 	return d/2 + time.Duration(random.Int64N(int64(d)))
 }
 
-// publishWhole publishes the first cluster_spec once every task's agent has registered, and starts the processes.
+// publishWhole begins the training once every task's agent has registered.
 func (m *Machine) publishWhole() {
-	if m.s.Phase != forming || !m.all(func(t *task) bool { return t.Run == joined }) {
-		return
+	if m.s.Phase == forming && m.all(func(t *task) bool { return t.Run == joined || t.Outcome != open }) {
+		m.s.Phase = training
 	}
-	m.s.Phase = training
-	m.publish()
-	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
-		t.Run = starting
-		m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
-	}
-}
-
-// publish makes a cluster_spec of where the tasks are now.
-func (m *Machine) publish() {
-	m.s.Generation++
-	spec := Spec{Generation: m.s.Generation, Members: make([]Member, 0, len(m.s.Tasks))}
-	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
-		spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address})
-	}
-	m.s.Spec = spec
-	m.do(Publish{spec.clone()})
-}
-
-func (s Spec) clone() Spec {
-	s.Members = slices.Clone(s.Members)
-	return s
-}
-
-// Address is where a task listens; false: it is not in the spec.
-func (s Spec) Address(t job.Task) (string, bool) {
-	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Task == t })
-	if i < 0 {
-		return "", false
-	}
-	return s.Members[i].Address, true
 }

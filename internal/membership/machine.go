@@ -25,6 +25,19 @@ type Options struct {
 	StopMargin    time.Duration `json:"stop_margin"`    // ns; beyond the grace period, until what still runs is given up
 	BackoffMin    time.Duration `json:"backoff_min"`    // ns; pause after the first gang that was given up; doubles with each
 	BackoffMax    time.Duration `json:"backoff_max"`    // ns
+
+	RestMin          time.Duration `json:"rest_min"`          // ns; pause before the first restart of a program that failed; doubles with each in a row
+	RestMax          time.Duration `json:"rest_max"`          // ns
+	SettledAfter     time.Duration `json:"settled_after"`     // ns; a process that ran for so long starts a new row
+	AftershockWindow time.Duration `json:"aftershock_window"` // ns; after a lost peer was started again, that its loss excuses those who depend on it
+	MaxStrikes       int           `json:"max_strikes"`       // losses of one task in a row to the cluster, with which the job is given up
+	NodeFaults       int           `json:"node_faults"`       // of a node within NodeMemory, before it is excluded
+	NodeMemory       time.Duration `json:"node_memory"`       // ns
+	ExcludeFor       time.Duration `json:"exclude_for"`       // ns
+
+	// StableEndpoints says that tasks find their peers through endpoints that stay, wherever those live now. Without them a
+	// task that moves has every process start anew with the new cluster_spec.
+	StableEndpoints bool `json:"stable_endpoints"`
 }
 
 func (o Options) withDefaults() Options {
@@ -38,6 +51,18 @@ func (o Options) withDefaults() Options {
 	set(&o.StopMargin, 10*time.Second)
 	set(&o.BackoffMin, 5*time.Second)
 	set(&o.BackoffMax, 2*time.Minute)
+	set(&o.RestMin, time.Second)
+	set(&o.RestMax, time.Minute)
+	set(&o.SettledAfter, 10*time.Minute)
+	set(&o.AftershockWindow, 90*time.Second)
+	set(&o.NodeMemory, 30*time.Minute)
+	set(&o.ExcludeFor, 10*time.Minute)
+	if o.MaxStrikes == 0 {
+		o.MaxStrikes = 10
+	}
+	if o.NodeFaults == 0 {
+		o.NodeFaults = 2
+	}
 	return o
 }
 
@@ -65,6 +90,13 @@ type state struct {
 	Began      time.Time      `json:"began,omitzero"`
 	Ended      time.Time      `json:"ended,omitzero"`
 	Result     *Result        `json:"result,omitempty"` // decided; the job may still be winding down
+
+	Moved        job.Generation `json:"moved,omitempty"`         // the newest in which an address of the cluster changed
+	Charges      []charge       `json:"charges,omitempty"`       // failures of the program within the window, oldest first
+	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
+	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
+	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
+	ClusterNodes int            `json:"cluster_nodes,omitempty"` // how many the cluster has; 0: not known
 }
 
 // phase is where the job stands.
@@ -112,6 +144,8 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
+	m.proceed()
+	m.watchGang()
 	m.settle()
 	return m.out
 }
@@ -139,13 +173,13 @@ func (m *Machine) apply(ev Event) {
 			m.launchFailed(t, ev)
 		}
 	case Joined:
-		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
+		if t := m.host(ev.Task, ev.Incarnation, ev.Container); t != nil {
 			m.joined(t, ev)
 		} else { // an agent that nobody waits for must not hold its container
 			m.do(Retire{ev.Task, ev.Incarnation, ev.Container})
 		}
 	case Left:
-		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
+		if t := m.host(ev.Task, ev.Incarnation, ev.Container); t != nil {
 			m.left(t, ev.Silent)
 		}
 	case Started:
@@ -156,13 +190,15 @@ func (m *Machine) apply(ev Event) {
 		if t := m.current(ev.Task, ev.Incarnation, yarn.ContainerID{}); t != nil {
 			m.exited(t, ev)
 		}
+	case ClusterSized:
+		m.resized(ev.Nodes)
 	case Tick:
 		m.expire()
 	}
 }
 
 // current finds the task that an event speaks of. It is nil if the event comes late: from an incarnation that was replaced,
-// from a container that was given back, or about a task that the job does not have. This is the one place that tells.
+// from a container that was given back, or about a task that the job does not have. This and host are the one place that tells.
 func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
 	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task == name })
 	if i < 0 {
@@ -170,6 +206,16 @@ func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID
 	}
 	t := &m.s.Tasks[i]
 	if !t.held() || t.Incarnation != inc || !c.IsZero() && t.Container != c {
+		return nil
+	}
+	return t
+}
+
+// host is current for what an agent says of itself: it is its container that counts. The order to start the next incarnation
+// in place may not have reached it, so it may claim an earlier one; it cannot claim a later one.
+func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
+	t := m.holder(c)
+	if t == nil || t.Task != name || inc > t.Incarnation {
 		return nil
 	}
 	return t
@@ -233,6 +279,12 @@ func (m *Machine) deadlines() []time.Time {
 	ds := []time.Time{m.s.GangUntil, m.s.AskAgain}
 	for i := range m.s.Tasks {
 		ds = append(ds, m.s.Tasks[i].Until)
+		if rest := m.s.Tasks[i].Rest; rest.After(m.now) { // a pause that is over may still have to wait for others
+			ds = append(ds, rest)
+		}
+	}
+	for i := range m.s.Nodes {
+		ds = append(ds, m.s.Nodes[i].Until)
 	}
 	return ds
 }
@@ -245,18 +297,30 @@ func (m *Machine) expire() {
 		if m.due(m.s.AskAgain) {
 			m.askAgain()
 		}
-		if m.due(m.s.GangUntil) {
-			m.giveUpGang()
-		}
 	case stopping:
 		if m.due(m.s.StopUntil) {
 			m.abandon()
 		}
 		return
 	}
+	if m.due(m.s.GangUntil) {
+		m.giveUpGang()
+	}
+	for i := range m.s.Nodes {
+		if n := &m.s.Nodes[i]; m.due(n.Until) {
+			m.readmit(n)
+		}
+	}
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; m.due(t.Until) {
+		t := &m.s.Tasks[i]
+		if m.rested(t) {
+			m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
+		}
+		if m.due(t.Until) {
 			m.overdue(t)
+		}
+		if m.s.Phase == stopping {
+			return
 		}
 	}
 }

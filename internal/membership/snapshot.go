@@ -42,6 +42,9 @@ func Restore(b []byte) (*Machine, error) {
 	if !slices.EqualFunc(j.Tasks(), s.State.Tasks, func(name job.Task, t task) bool { return name == t.Task }) {
 		return nil, errors.New("restore membership: the tasks are not those of the job")
 	}
+	if s.State.Phase == stopping && s.State.Result == nil {
+		return nil, errors.New("restore membership: the job is stopping, but has no result")
+	}
 	if s.State.Phase == finished && s.State.Result == nil {
 		return nil, errors.New("restore membership: the job is finished, but has no result")
 	}

@@ -15,7 +15,7 @@ import (
 
 // A story is a job's life told event by event. Its commands:
 //
-//	job                      a new machine for the job file below it
+//	job [stable] [strikes=1] a new machine for the job file below it: with stable endpoints, with so much patience with the cluster
 //	train                    began, all granted (c1 on n1, c2 on n2, …), joined and started, without showing it
 //	EVENT [after=5m] …       the event, so long after the one before; shows the actions
 //	view                     what status says
@@ -34,7 +34,9 @@ func TestStories(t *testing.T) {
 				if err != nil {
 					td.Fatalf(t, "%v", err)
 				}
-				s.m = New(j, 1, Options{})
+				opts := Options{StableEndpoints: td.HasArg("stable")}
+				td.MaybeScanArgs(t, "strikes", &opts.MaxStrikes)
+				s.m = New(j, 1, opts)
 				return ""
 			case "train":
 				s.train(t)
@@ -87,10 +89,10 @@ func (s *story) train(t *testing.T) {
 func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	t.Helper()
 	var after, task, role, c, node, address, signal string
-	inc, code, pid := 1, 0, 0
+	inc, code, pid, nodes := 1, 0, 0, 0
 	for name, dst := range map[string]any{
 		"after": &after, "task": &task, "role": &role, "c": &c, "node": &node, "address": &address,
-		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid,
+		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "nodes": &nodes,
 	} {
 		td.MaybeScanArgs(t, name, dst)
 	}
@@ -147,6 +149,8 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		return StopRequested{td.Input}
 	case "master-failed":
 		return MasterFailed{td.Input}
+	case "cluster-sized":
+		return ClusterSized{nodes}
 	case "tick":
 		return Tick{}
 	}
@@ -184,6 +188,10 @@ func tell(actions []Action) string {
 			fmt.Fprintf(&b, "stop %s inc=%d grace=%s\n", a.Task, a.Incarnation, a.Grace)
 		case Retire:
 			fmt.Fprintf(&b, "retire %s inc=%d %s\n", a.Task, a.Incarnation, short(a.Container))
+		case Exclude:
+			fmt.Fprintf(&b, "exclude %s\n", a.Host)
+		case Readmit:
+			fmt.Fprintf(&b, "readmit %s\n", a.Host)
 		case Finish:
 			fmt.Fprintf(&b, "finish exit=%d %s\n", a.Result.ExitCode, a.Result.Diagnostics)
 		}
@@ -228,6 +236,13 @@ func (s *story) view() string {
 		}
 		if t.ExitCode != nil {
 			fmt.Fprintf(&b, " code=%d", *t.ExitCode)
+		}
+		b.WriteByte('\n')
+	}
+	for _, r := range v.Restarts {
+		fmt.Fprintf(&b, "restarted %s cause=%s at=%s seconds=%.1f", r.Task, r.Cause, r.At.Format(time.TimeOnly), r.Seconds)
+		if r.NewContainer {
+			b.WriteString(" new-container")
 		}
 		b.WriteByte('\n')
 	}

@@ -24,17 +24,33 @@ type task struct {
 	Cause       Cause            `json:"cause,omitempty"`
 	// Until is when its agent is given up: it must have registered by then, or be back. Zero: it is there, or not awaited.
 	Until time.Time `json:"until,omitzero"`
+	// Rest is until when it pauses after a loss, before it asks for a container or starts a process. Zero: it does not.
+	Rest time.Time `json:"rest,omitzero"`
+	// Renew says that its process is of before a loss that it does not outlive.
+	Renew      bool           `json:"renew,omitempty"`
+	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
+	history
 }
 
-// run is how far the current incarnation is. It goes down this list, never back but by a new incarnation.
+// history is what outlives a task's containers.
+type history struct {
+	Ordered time.Time `json:"ordered,omitzero"`  // when its newest process was told to start
+	Lost    time.Time `json:"lost,omitzero"`     // when it was last lost, or started anew while it ran; aftershocks do not count
+	Crashes int       `json:"crashes,omitempty"` // failures of its program in a row, without having run for long in between
+	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
+}
+
+// run is how far the task is. It goes down this list, never back but by a new incarnation.
 type run string
 
 const (
+	resting  run = "resting"  // pauses before it asks for a container
 	waiting  run = "waiting"  // for a container
 	launched run = "launched" // has a container; its agent has not registered
 	joined   run = "joined"   // its agent waits for a cluster_spec
 	starting run = "starting" // its process was told to start
 	running  run = "running"  //
+	pausing  run = "pausing"  // its process ended, its agent is there: it starts again, as the next incarnation
 	ending   run = "ending"   // its process was told to stop
 	retiring run = "retiring" // it has no process any more; its agent was told to end
 	gone     run = "gone"     // its container has ended, or was given back
@@ -51,7 +67,7 @@ const (
 )
 
 // held reports whether the task has a container.
-func (t *task) held() bool { return t.Run != waiting && t.Run != gone }
+func (t *task) held() bool { return t.Run != resting && t.Run != waiting && t.Run != gone }
 
 // away reports whether the task holds nothing.
 func (t *task) away() bool { return !t.held() }
@@ -66,7 +82,7 @@ func (t *task) close(now time.Time, o outcome, c Cause) {
 // assign gives the task a container, and with it its next incarnation.
 func (m *Machine) assign(t *task, g Granted) {
 	*t = task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: launched, Container: g.Container, Node: g.Node,
-		Until: m.now.Add(m.opts.LaunchTimeout)}
+		Until: m.now.Add(m.opts.LaunchTimeout), history: t.history}
 	m.do(Launch{t.Task, t.Incarnation, t.Container, t.Node})
 }
 
@@ -89,7 +105,7 @@ func (m *Machine) joined(t *task, ev Joined) {
 		t.Run, t.Agent, t.Address = joined, ev.Agent, ev.Address
 		m.publishWhole()
 	case starting: // it may not have heard
-		m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
+		m.do(StartProcess{t.Task, t.Incarnation, t.Generation})
 	case ending, retiring: // it may not have heard; with the agent ends its process, if it has one
 		t.close(m.now, stopped, CauseStopped)
 		m.retire(t)
@@ -104,6 +120,7 @@ func (m *Machine) started(t *task, ev Started) {
 		t.Run = running
 	}
 	t.PID, t.Started = ev.PID, m.now
+	m.back(t.Task)
 }
 
 func (m *Machine) exited(t *task, ev Exited) {
@@ -124,10 +141,13 @@ func (m *Machine) exited(t *task, ev Exited) {
 		m.retire(t)
 	default:
 		cause, what := causeOfExit(ev, t.Task.Role)
-		t.close(m.now, failed, cause)
-		m.retire(t)
-		m.fail(t, cause, what, ev.Stderr)
+		m.lose(t, loss{cause: cause, what: what, stderr: ev.Stderr, hopeless: ev.hopeless()})
 	}
+}
+
+// hopeless reports whether there is nothing to run: no such command, or it cannot be executed.
+func (ev Exited) hopeless() bool {
+	return ev.Reason != "" || ev.Signal == "" && (ev.Code == 126 || ev.Code == 127)
 }
 
 func (m *Machine) launchFailed(t *task, ev LaunchFailed) {
@@ -135,8 +155,7 @@ func (m *Machine) launchFailed(t *task, ev LaunchFailed) {
 		return // the answer was lost, the launch was not: the agent is there
 	}
 	m.release(t, gone)
-	t.close(m.now, failed, CauseLaunch)
-	m.fail(t, CauseLaunch, "its container could not be started on "+t.Node.Host+": "+ev.Reason, nil)
+	m.lose(t, loss{cause: CauseLaunch, what: "its container could not be started on " + t.Node.Host + ": " + ev.Reason, container: true})
 }
 
 // completed is the end of a task's container.
@@ -145,12 +164,9 @@ func (m *Machine) completed(t *task, ev Completed) {
 	t.Run, t.Until = gone, time.Time{}
 	switch {
 	case before == retiring:
-	case m.s.Phase == stopping:
-		t.close(m.now, stopped, CauseStopped)
 	default:
 		cause, what := causeOfCompletion(ev, t, before)
-		t.close(m.now, failed, cause)
-		m.fail(t, cause, what, nil)
+		m.lose(t, loss{cause: cause, what: what, container: true})
 	}
 }
 
@@ -172,9 +188,8 @@ func (m *Machine) left(t *task, silent bool) {
 func (m *Machine) overdue(t *task) {
 	if t.Run == launched {
 		m.release(t, gone)
-		t.close(m.now, failed, CauseLaunch)
-		m.fail(t, CauseLaunch, "its agent on "+t.Node.Host+" did not register within "+m.opts.LaunchTimeout.String()+
-			" of its container's start", nil)
+		m.lose(t, loss{cause: CauseLaunch, container: true,
+			what: "its agent on " + t.Node.Host + " did not register within " + m.opts.LaunchTimeout.String() + " of its container's start"})
 		return
 	}
 	m.lost(t, "the connection to its agent on "+t.Node.Host+" ended, and it did not come back within "+m.opts.RejoinTimeout.String())
@@ -183,10 +198,5 @@ func (m *Machine) overdue(t *task) {
 // lost gives up a task whose agent cannot be reached.
 func (m *Machine) lost(t *task, what string) {
 	m.release(t, gone)
-	if m.s.Phase == stopping {
-		t.close(m.now, stopped, CauseStopped)
-		return
-	}
-	t.close(m.now, failed, CauseSilent)
-	m.fail(t, CauseSilent, what, nil)
+	m.lose(t, loss{cause: CauseSilent, what: what, container: true})
 }

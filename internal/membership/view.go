@@ -23,6 +23,9 @@ func (m *Machine) View() status.View {
 	for i := range m.s.Tasks {
 		v.Tasks = append(v.Tasks, m.s.Tasks[i].view())
 	}
+	for _, r := range m.s.Restarts {
+		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer})
+	}
 	return v
 }
 
@@ -51,9 +54,9 @@ func (t *task) state() status.State {
 		return status.Stopped
 	}
 	switch t.Run {
-	case waiting:
+	case resting, waiting:
 		return status.Pending
-	case launched, joined, starting:
+	case launched, joined, starting, pausing:
 		return status.Starting
 	}
 	return status.Running
@@ -85,6 +88,9 @@ func (m *Machine) situation() string {
 	if m.s.Result != nil {
 		return m.s.Result.Diagnostics
 	}
+	if m.s.Phase == training {
+		return m.recovering()
+	}
 	if m.s.Phase != forming {
 		return ""
 	}
@@ -106,6 +112,27 @@ func (m *Machine) situation() string {
 		return fmt.Sprintf("waits for containers: has %d of %d", holds, total)
 	}
 	return fmt.Sprintf("waits for agents to start: has %d of %d", came, total)
+}
+
+// recovering says what is being replaced, and why; empty: nothing is.
+func (m *Machine) recovering() string {
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		why := ""
+		if t.Cause != CauseNone && t.Cause != CauseAftershock {
+			why = " (" + string(t.Cause) + ")"
+		}
+		switch {
+		case t.Outcome != open:
+		case t.Run == resting || t.Run == waiting:
+			return fmt.Sprintf("waits for a new container for %s%s", t.Task, why)
+		case t.Run == launched:
+			return fmt.Sprintf("waits for the new agent of %s to start", t.Task)
+		case t.Run == pausing:
+			return fmt.Sprintf("starts %s again%s", t.Task, why)
+		}
+	}
+	return ""
 }
 
 // optional is nil for a time that has not come.

@@ -14,13 +14,13 @@ type agent struct {
 	w           *world
 	m           *master
 	task        job.Task
-	incarnation job.Incarnation
+	incarnation job.Incarnation // that it was told to start last, or the container's first
 	container   yarn.ContainerID
 	node        yarn.NodeID
 	alive       bool
 	session     *session // nil: not connected
 	apartUntil  time.Time
-	started     bool // a process was started, once
+	started     bool // a process of the incarnation was started
 	running     bool
 	retiring    bool
 	exited      *membership.Exited // what every Hello tells from then on
@@ -71,12 +71,12 @@ func (a *agent) connect() {
 	s := &session{agent: a, open: true}
 	a.session = s
 	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address()}
-	running, exited := a.running, a.exited
+	running, exited, runs := a.running, a.exited, a.startedEvent()
 	s.toMaster(func() {
 		a.m.sessions[a.container] = s
 		a.m.turn(hello)
 		if running {
-			a.m.turn(a.startedEvent())
+			a.m.turn(runs)
 		}
 		if exited != nil {
 			a.m.turn(*exited)
@@ -98,10 +98,14 @@ func (a *agent) key() string {
 
 // startProcess obeys an order, once.
 func (a *agent) startProcess(inc job.Incarnation) {
-	if !a.alive || inc != a.incarnation || a.retiring || a.started && !a.w.opts.ForgetfulAgents {
+	again := inc == a.incarnation && a.started
+	if !a.alive || inc < a.incarnation || a.retiring || again && !a.w.opts.ForgetfulAgents {
 		return
 	}
-	a.started, a.running = true, true
+	if !again {
+		a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
+	}
+	a.incarnation, a.started, a.running, a.exited = inc, true, true, nil
 	if a.w.running[a.key()]++; a.w.running[a.key()] > 1 {
 		a.w.violated("process: two processes of %s run at once", a.key())
 	}
@@ -110,11 +114,11 @@ func (a *agent) startProcess(inc job.Incarnation) {
 	bad := a.w.sc.failing > 0 && a.w.chance(a.w.sc.failing)
 	switch {
 	case bad:
-		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(a.badEnd()) })
+		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(inc, a.badEnd()) })
 	case role.Service || a.task.Role == job.Evaluator && a.m.job.Success == job.SuccessChief:
 		// until it is stopped
 	default:
-		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(membership.Exited{}) })
+		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(inc, membership.Exited{}) })
 	}
 }
 
@@ -132,16 +136,45 @@ func (a *agent) badEnd() membership.Exited {
 }
 
 // exit is the end of the process by itself.
-func (a *agent) exit(e membership.Exited) {
-	if !a.running {
+func (a *agent) exit(inc job.Incarnation, e membership.Exited) {
+	if !a.running || a.incarnation != inc {
 		return
 	}
 	if e.Code != 0 || e.Reason != "" {
-		a.m.audit.programFailed = true
+		a.m.audit.failures++
+		a.m.audit.hopeless = a.m.audit.hopeless || e.Reason != ""
+		a.shock()
 	} else {
 		a.m.audit.endedWell[a.task] = true
 	}
 	a.ended(e)
+}
+
+// shock has the programs that cannot go on without this one end with an error, a few seconds after it.
+func (a *agent) shock() {
+	role := func(t job.Task) (service, trains bool) {
+		r, _ := a.m.job.Role(t.Role)
+		return r.Service, !r.Service && t.Role != job.Evaluator
+	}
+	service, trains := role(a.task)
+	for _, peer := range a.w.agents {
+		if peer.m != a.m || peer == a || !peer.running {
+			continue
+		}
+		_, along := role(peer.task)
+		switch {
+		case a.m.job.Strategy == job.StrategyMirrored && trains && along:
+		case a.m.job.Strategy == job.StrategyParameterServer && service && peer.task == a.m.job.Leader():
+		default:
+			continue
+		}
+		inc := peer.incarnation
+		a.w.after(2*time.Second+a.w.upTo(5*time.Second), func() {
+			if peer.incarnation == inc {
+				peer.ended(membership.Exited{Code: 1, Stderr: []string{"AbortedError: a peer is gone"}})
+			}
+		})
+	}
 }
 
 // ended notes the process's end, and reports it.
@@ -171,13 +204,20 @@ func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
 	if a.w.sc.stuck > 0 && a.w.chance(a.w.sc.stuck) {
 		return
 	}
+	end := func(after time.Duration, e membership.Exited) {
+		a.w.after(after, func() {
+			if a.incarnation == inc {
+				a.ended(e)
+			}
+		})
+	}
 	switch a.w.rng.IntN(4) {
 	case 0:
-		a.w.after(grace, func() { a.ended(membership.Exited{Code: 137, Signal: "SIGKILL"}) })
+		end(grace, membership.Exited{Code: 137, Signal: "SIGKILL"})
 	case 1:
-		a.w.after(a.w.upTo(grace), func() { a.ended(membership.Exited{}) })
+		end(a.w.upTo(grace), membership.Exited{})
 	default:
-		a.w.after(a.w.upTo(time.Second), func() { a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) })
+		end(a.w.upTo(time.Second), membership.Exited{Code: 143, Signal: "SIGTERM"})
 	}
 }
 
@@ -205,6 +245,9 @@ func (a *agent) end(exit yarn.ExitStatus) {
 func (a *agent) die() {
 	if !a.alive {
 		return
+	}
+	if a.running {
+		a.shock()
 	}
 	a.kill()
 	if a.session != nil {

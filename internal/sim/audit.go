@@ -18,8 +18,14 @@ type auditor struct {
 	job    job.Job
 	broken []string
 
-	asked      map[string]int // by role: wanted, as the last Ask said, less what was granted since
-	launched   map[job.Task]membership.Launch
+	asked      map[string]int                 // by role: wanted, as the last Ask said, less what was granted since
+	stable     bool                           // peers find a task that moved
+	launched   map[job.Task]membership.Launch // the newest container, with the newest incarnation in it
+	ordered    map[job.Task]job.Incarnation   // to start, last
+	starting   map[job.Task]job.Incarnation   // in the turn under way
+	done       map[job.Task]bool              // the newest incarnation ended well, as the machine knows
+	excluded   map[string]bool
+	nodes      int // of the cluster, as the machine was told
 	state      map[yarn.ContainerID]custody
 	used       map[yarn.ContainerID]bool   // launched at some time
 	address    map[yarn.ContainerID]string // as its agent said when it joined
@@ -29,7 +35,8 @@ type auditor struct {
 	result     membership.Result
 
 	// What happened in the world, told by the models.
-	programFailed bool
+	failures      int  // ends that are the program's own fault
+	hopeless      bool // a program cannot be run at all
 	clusterFailed bool
 	killed        bool
 	endedWell     map[job.Task]bool
@@ -45,8 +52,8 @@ const (
 	ended                       // YARN said so
 )
 
-func newAuditor(number int, j job.Job) *auditor {
-	return &auditor{number: number, job: j, asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
+func newAuditor(number int, j job.Job, stable bool) *auditor {
+	return &auditor{number: number, job: j, stable: stable, done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]bool), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
 		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool)}
 }
 
@@ -66,8 +73,20 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.state[ev.Container] = ended
 		}
 	case membership.Joined:
-		if a.current(ev.Task, ev.Incarnation) == ev.Container {
+		if a.launched[ev.Task].Container == ev.Container {
 			a.address[ev.Container] = ev.Address
+		}
+	case membership.Exited:
+		if !a.current(ev.Task, ev.Incarnation).IsZero() && ev.Code == 0 && ev.Reason == "" {
+			a.done[ev.Task] = true
+		}
+	case membership.ClusterSized:
+		a.nodes = ev.Nodes
+	}
+	a.starting = make(map[job.Task]job.Incarnation)
+	for _, action := range actions {
+		if s, ok := action.(membership.StartProcess); ok {
+			a.starting[s.Task] = s.Incarnation
 		}
 	}
 	for _, action := range actions {
@@ -83,6 +102,9 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	case wanted && !a.used[granted]:
 		a.violate("grants", "%s was asked for, and given back as it came", granted)
 	}
+	if n := len(a.excluded); n*3 > a.nodes {
+		a.violate("exclude", "%d of %d nodes are excluded", n, a.nodes)
+	}
 	a.gang(now)
 }
 
@@ -97,21 +119,34 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 	case membership.Publish:
 		a.publish(action.Spec)
 	case membership.StartProcess:
-		switch c := a.current(action.Task, action.Incarnation); {
-		case c.IsZero():
-			a.violate("incarnation", "%s: the newest incarnation is %d", tell(action), a.launched[action.Task].Incarnation)
-		case a.state[c] != held:
-			a.violate("incarnation", "%s: its container is no longer held", tell(action))
-		case action.Generation != a.generation:
-			a.violate("generation", "%s: the newest generation is %d", tell(action), a.generation)
-		}
+		a.start(action)
 	case membership.Retire:
 		if a.state[action.Container] == held {
 			a.state[action.Container] = retired
 		}
+	case membership.Exclude:
+		a.excluded[action.Host] = true
+	case membership.Readmit:
+		delete(a.excluded, action.Host)
 	case membership.Finish:
 		a.finish(action.Result)
 	}
+}
+
+// start checks an order to start a process: again, or as the next incarnation in the same container.
+func (a *auditor) start(s membership.StartProcess) {
+	l := a.launched[s.Task]
+	switch again := s.Incarnation == l.Incarnation && a.ordered[s.Task] == s.Incarnation; {
+	case s.Incarnation != l.Incarnation && (s.Incarnation != l.Incarnation+1 || a.ordered[s.Task] != l.Incarnation):
+		a.violate("incarnation", "%s: the newest incarnation is %d", tell(s), l.Incarnation)
+	case a.state[l.Container] != held:
+		a.violate("incarnation", "%s: its container is no longer held", tell(s))
+	case !again && s.Generation != a.generation || s.Generation > a.generation:
+		a.violate("generation", "%s: the newest generation is %d", tell(s), a.generation)
+	}
+	l.Incarnation = s.Incarnation
+	a.launched[s.Task], a.ordered[s.Task] = l, s.Incarnation
+	a.done[s.Task] = false
 }
 
 // current is the container of a task's incarnation if that is the newest; zero: it is not.
@@ -134,10 +169,12 @@ func (a *auditor) launch(l membership.Launch) {
 		a.violate("incarnation", "%s, in a container that was used before", tell(l))
 	}
 	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
+	a.done[l.Task], a.endedWell[l.Task] = false, false
 	a.asked[l.Task.Role]--
 }
 
 func (a *auditor) publish(s membership.Spec) {
+	first := a.generation == 0
 	if s.Generation <= a.generation {
 		a.violate("generation", "generation %d is published after %d", s.Generation, a.generation)
 	}
@@ -146,6 +183,9 @@ func (a *auditor) publish(s membership.Spec) {
 	owner := make(map[string]job.Task)
 	for _, m := range s.Members {
 		c := a.current(m.Task, m.Incarnation)
+		if a.starting[m.Task] == m.Incarnation { // the spec is for it
+			c = a.launched[m.Task].Container
+		}
 		switch other, taken := owner[m.Address]; {
 		case seen[m.Task]:
 			a.violate("spec", "%s is in generation %d twice", m.Task, s.Generation)
@@ -153,13 +193,15 @@ func (a *auditor) publish(s membership.Spec) {
 			a.violate("spec", "%s and %s have the same address %s", other, m.Task, m.Address)
 		case c.IsZero():
 			a.violate("spec", "generation %d has %s in incarnation %d, the newest is %d", s.Generation, m.Task, m.Incarnation, a.launched[m.Task].Incarnation)
-		case a.state[c] != held || a.address[c] != m.Address:
+		case a.state[c] != held && !a.done[m.Task] || a.address[c] != m.Address:
 			a.violate("spec", "generation %d has %s at %q, which is not where its agent is (%q)", s.Generation, m.Task, m.Address, a.address[c])
 		}
 		seen[m.Task], owner[m.Address] = true, m.Task
 	}
 	for _, t := range a.job.Tasks() {
-		if c := a.launched[t].Container; !seen[t] && a.state[c] == held {
+		c := a.launched[t].Container
+		whole := first || !a.stable && t.Role != job.Evaluator // a TF_CONFIG is made of it
+		if there := a.state[c] == held && a.address[c] != ""; !seen[t] && (whole || there) {
 			a.violate("spec", "generation %d lacks %s", s.Generation, t)
 		}
 	}
@@ -210,7 +252,10 @@ func (a *auditor) finish(r membership.Result) {
 
 // judge compares the result with what happened.
 func (a *auditor) judge(r membership.Result) {
-	reason := map[int]bool{job.ExitFailed: a.programFailed, job.ExitInfrastructure: a.clusterFailed, job.ExitKilled: a.killed}
+	reason := map[int]bool{job.ExitFailed: a.failures > 0, job.ExitInfrastructure: a.clusterFailed, job.ExitKilled: a.killed}
+	if budget := a.job.Recovery.UserFailures; r.ExitCode == job.ExitFailed && !a.hopeless && a.failures > 0 && a.failures <= budget {
+		a.violate("budget", "the job failed by its program, which failed %d times by itself and may %d times: %s", a.failures, budget, r.Diagnostics)
+	}
 	switch happened, known := reason[r.ExitCode]; {
 	case r.ExitCode == job.ExitSucceeded:
 		for _, t := range a.job.Tasks() {

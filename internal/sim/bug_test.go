@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfos/internal/membership"
+	"tfos/internal/yarn"
 )
 
 // bug is a machine with a bug: step stands between it and the world.
@@ -25,6 +26,15 @@ func answers(change func(ev membership.Event, actions []membership.Action) []mem
 	return Options{Wrap: func(m Machine) Machine {
 		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
 			return change(ev, slices.Clone(m.Step(now, ev)))
+		}}
+	}}
+}
+
+// events is a bug in what goes in.
+func events(change func(membership.Event) membership.Event) Options {
+	return Options{Wrap: func(m Machine) Machine {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+			return m.Step(now, change(ev))
 		}}
 	}}
 }
@@ -109,6 +119,17 @@ var bugs = []struct {
 		return []membership.Action{a}
 	})},
 
+	{"incarnation", "replaces a task that may still run where it was", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
+		if _, left := ev.(membership.Left); left && !has[membership.Finish](actions) {
+			return without[membership.Release](actions)
+		}
+		return actions
+	})},
+	{"incarnation", "starts again under the same incarnation number as before", each(func(a membership.StartProcess) []membership.Action {
+		a.Incarnation = 1
+		return []membership.Action{a}
+	})},
+
 	{"process", "an agent starts whenever it is told", Options{
 		Wrap: each(twice[membership.StartProcess]).Wrap, ForgetfulAgents: true,
 	}},
@@ -176,12 +197,35 @@ var bugs = []struct {
 	{"result", "calls every end a success", result(func(r *membership.Result) { r.ExitCode = 0 })},
 	{"result", "fails without a sentence", result(func(r *membership.Result) { r.Diagnostics = "" })},
 
+	{"budget", "charges aftershocks", Options{Machine: func(o *membership.Options) { o.AftershockWindow = 1 }}},
+	{"budget", "charges the cluster's failures to the program", events(func(ev membership.Event) membership.Event {
+		if c, ok := ev.(membership.Completed); ok && c.Exit.Infrastructure() {
+			c.Exit = yarn.ExitPMemExceeded
+			return c
+		}
+		return ev
+	})},
+
+	{"exclude", "takes the cluster for larger than it is", Options{
+		Machine: func(o *membership.Options) { o.NodeFaults = 1 },
+		Wrap: events(func(ev membership.Event) membership.Event {
+			if c, ok := ev.(membership.ClusterSized); ok {
+				c.Nodes *= 10
+				return c
+			}
+			return ev
+		}).Wrap,
+	}},
+
 	{"replay", "acts on a count that is not in the log", countsSteps()},
 	{"same", "acts on a count that goes on from run to run", countsSteps()},
 
 	{"snapshot", "a restored machine has forgotten its deadlines", forgetful(`"gang_until":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten when to ask again", forgetful(`"ask_again":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten its agents' deadlines", forgetful(`"until":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten its pauses", forgetful(`"rest":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten what was lost", forgetful(`"lost":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten the charges", forgetful(`"charges":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten the generation", forgetful(`"generation":1,"spec"`, `"generation":0,"spec"`)},
 	{"snapshot", "a restored machine has forgotten its result", forgetful(`"exit_code":1`, `"exit_code":4`)},
 }

@@ -30,6 +30,7 @@ type master struct {
 	audit     *auditor
 	log       bytes.Buffer
 	ticking   time.Time // the wake that a tick is planned for
+	nodes     int       // as the machine was told
 	started   bool
 	stopEarly bool // a stop was requested before the master ran
 	done      bool
@@ -37,10 +38,14 @@ type master struct {
 
 func newMaster(w *world, i int, j job.Job) *master {
 	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[yarn.ContainerID]*session)}
-	real := membership.New(j, m.seed, membership.Options{})
+	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: w.sc.stable}
+	if w.opts.Machine != nil {
+		w.opts.Machine(&opts)
+	}
+	real := membership.New(j, m.seed, opts)
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
-	m.audit = newAuditor(i, j)
+	m.audit = newAuditor(i, j, w.sc.stable)
 	head, err := json.Marshal(m.header)
 	if err != nil {
 		panic("sim: " + err.Error())
@@ -198,6 +203,10 @@ func (m *master) perform(a membership.Action) {
 		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
 	case membership.Retire:
 		m.tell(a.Container, (*agent).retire)
+	case membership.Exclude:
+		m.ledger.Exclude(a.Host)
+	case membership.Readmit:
+		m.ledger.Readmit(a.Host)
 	case membership.Finish:
 		m.finish()
 	}
@@ -270,6 +279,10 @@ func (m *master) answered(answer yarn.AllocateResponse) {
 	out, err := m.ledger.Answered(answer)
 	if err != nil {
 		panic("sim: " + err.Error())
+	}
+	if answer.ClusterNodes != m.nodes {
+		m.nodes = answer.ClusterNodes
+		m.turn(membership.ClusterSized{Nodes: m.nodes})
 	}
 	for _, c := range append(out.Granted, out.Surplus...) { // the machine must know what to do with more than it asked for
 		m.turn(membership.Granted{Role: m.job.Roles[c.AskID-1].Name, Container: c.ID, Node: c.Node})

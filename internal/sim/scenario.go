@@ -18,12 +18,14 @@ type scenario struct {
 	onHeartbeat bool // the scheduler grants node by node, as a real one does
 	jobs        []job.Job
 	faults      []fault
-	lossy       int // one in so many calls to the ResourceManager is lost; 0: none
-	slow        int // one in so many localizations takes very long; 0: none
-	refusing    int // one in so many launches fails; 0: none
-	failing     int // one in so many programs ends badly; 0: none
-	breaking    int // one in so many messages breaks its connection; 0: none
-	stuck       int // one in so many agents does not manage to stop its process; 0: none
+	lossy       int  // one in so many calls to the ResourceManager is lost; 0: none
+	slow        int  // one in so many localizations takes very long; 0: none
+	refusing    int  // one in so many launches fails; 0: none
+	failing     int  // one in so many programs ends badly; 0: none
+	breaking    int  // one in so many messages breaks its connection; 0: none
+	stuck       int  // one in so many agents does not manage to stop its process; 0: none
+	strikes     int  // of one task by the cluster, with which a job is given up; 0: the default
+	stable      bool // peers find a task that moved by themselves
 }
 
 // fault is something that goes wrong at a time.
@@ -36,7 +38,7 @@ type fault struct {
 const faultsEnd = 10 * time.Minute
 
 func draw(rng *rand.Rand) scenario {
-	sc := scenario{nodes: 2 + rng.IntN(3), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0}
+	sc := scenario{nodes: 2 + rng.IntN(3), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0, strikes: rng.IntN(4), stable: rng.IntN(2) == 0}
 	crowded := rng.IntN(3) == 0 // every job needs more than half of the cluster
 	for range 1 + rng.IntN(3) {
 		tasks := 1 + rng.IntN(sc.nodes*5)
@@ -88,6 +90,13 @@ func drawJob(rng *rand.Rand, tasks int) job.Job {
 	if rng.IntN(3) == 0 {
 		text += "success: all\n"
 	}
+	if rng.IntN(2) == 0 {
+		text += fmt.Sprintf("recovery: {user-failures: %d}\n", rng.IntN(6))
+	}
+	if rng.IntN(2) == 0 {
+		strategies := []job.Strategy{job.StrategyMirrored, job.StrategyV1, job.StrategyNone}
+		text += fmt.Sprintf("strategy: %s\n", strategies[rng.IntN(len(strategies))])
+	}
 	j, err := job.Parse("job.yaml", []byte(text), nil)
 	if err != nil {
 		panic("sim: a drawn job is not valid: " + err.Error())
@@ -115,7 +124,7 @@ func (w *world) endContainer() {
 	if a := w.someAgent(); a != nil {
 		exit := exits[w.rng.IntN(len(exits))]
 		if exit == yarn.ExitPMemExceeded {
-			a.m.audit.programFailed = true
+			a.m.audit.failures++
 		} else {
 			a.m.audit.clusterFailed = true
 		}
@@ -189,9 +198,10 @@ func (w *world) desert() {
 // grantSurplus grants a container more than was asked for, past the ledger.
 func (w *world) grantSurplus() {
 	m := w.masters[w.rng.IntN(len(w.masters))]
-	if m.audit.generation > 0 { // a gang that forms would take it
+	role := m.job.Roles[w.rng.IntN(len(m.job.Roles))].Name
+	if m.audit.generation > 0 && m.audit.asked[role] <= 0 { // who waits for one would take it
 		id := yarn.ContainerID{Attempt: m.attempt, ID: 1 << 30}
-		m.turn(membership.Granted{Role: m.job.Roles[w.rng.IntN(len(m.job.Roles))].Name, Container: id, Node: m.node})
+		m.turn(membership.Granted{Role: role, Container: id, Node: m.node})
 	}
 }
 

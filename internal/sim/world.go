@@ -10,8 +10,9 @@
 //
 //	generation     a generation is published once, and they only grow        publish twice; publish generation 0
 //	spec           one address per live task, of its newest incarnation      leave one out; a stale incarnation; another's address
-//	incarnation    a new container is a new incarnation, the old one's       launch as the first incarnation again; start one that
-//	               is no longer held; only the newest is started             was replaced; launch twice
+//	incarnation    a new container or a new start is the next incarnation;   launch or start as the first incarnation again; start
+//	               of a new container, the old one is no longer held; only   one that was replaced; launch twice; replace a task
+//	               the newest is started                                     that may still run where it was
 //	process        at most one running process per task and incarnation      an agent that starts whenever it is told
 //	grants         a grant is launched or released at once, launched if      keep a surplus container; end without giving back;
 //	               it was asked for; at the end nothing is held and          leave the asks standing; go on asking for what is
@@ -19,6 +20,8 @@
 //	gang           an incomplete gang holds nothing past its timeout         sleep through deadlines; keep what was granted
 //	ends           once faults stop, the job ends                            do not hear that processes exit
 //	finish         Finish is last and exactly once                           finish twice; do more after it
+//	budget         the program's own failures alone spend the user's budget  charge aftershocks; charge what the cluster did
+//	exclude        never more than a third of the cluster is excluded        take the cluster for larger than it is
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
 //	replay         the event log gives the same actions                      act on a count of steps that is not in the log
@@ -47,6 +50,7 @@ type Machine interface {
 // Options put bugs in. The zero value has none.
 type Options struct {
 	Wrap            func(Machine) Machine                     // every machine, replayed and restored ones too
+	Machine         func(*membership.Options)                 // changes what the machines are made of
 	ForgetfulAgents bool                                      // agents start a process whenever they are told to
 	Restore         func([]byte) (*membership.Machine, error) // nil: membership.Restore
 }

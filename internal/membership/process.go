@@ -1,0 +1,123 @@
+package membership
+
+import (
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+)
+
+// proceed publishes what has changed and starts what can be started. It runs after every event while the job trains.
+func (m *Machine) proceed() {
+	if m.s.Phase != training {
+		return
+	}
+	if !m.opts.StableEndpoints {
+		m.publish() // which outdates processes
+	}
+	var due []*task
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		switch {
+		case !m.ready(t) || !m.provided(t):
+			continue
+		case t.Run == joined:
+		case t.Run == pausing:
+			t.Incarnation++
+		case (t.Run == starting || t.Run == running) && m.outdated(t):
+			m.note(t, CauseAftershock, false)
+			t.Lost = m.now  // for those that depend on it
+			t.Incarnation++ // the agent stops the one before first
+		default:
+			continue
+		}
+		due = append(due, t)
+	}
+	if m.opts.StableEndpoints {
+		m.publish() // which has the endpoints reset connections to incarnations of before
+	}
+	for _, t := range due {
+		m.start(t)
+	}
+}
+
+// start gives the order to start the current incarnation's process.
+func (m *Machine) start(t *task) {
+	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
+	t.Rest = time.Time{}
+	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause = 0, time.Time{}, time.Time{}, nil, CauseNone
+	m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
+}
+
+// ready reports whether nothing of the task's own is in the way of a start: it has an agent, and its pause is over.
+func (m *Machine) ready(t *task) bool {
+	return t.Address != "" && t.Until.IsZero() && !m.now.Before(t.Rest) &&
+		(t.Run == joined || t.Run == pausing || t.Run == starting || t.Run == running)
+}
+
+// provided reports whether the others are where they must be for the task's process to start.
+func (m *Machine) provided(t *task) bool {
+	for i := range m.s.Tasks {
+		switch peer := &m.s.Tasks[i]; {
+		case peer == t || peer.Outcome != open:
+		case m.depends(t.Task, peer.Task) && !m.ready(peer):
+			return false
+		case !m.opts.StableEndpoints && m.meets(t.Task, peer.Task) && peer.Address == "":
+			return false // it would have to start again as soon as that is known
+		}
+	}
+	return true
+}
+
+// outdated reports whether a process must be started anew although it runs: it is of before a loss that it does not outlive,
+// or it knows an address that is no longer true.
+func (m *Machine) outdated(t *task) bool {
+	moved := m.s.Moved
+	if t.Task.Role == job.Evaluator {
+		moved = 0 // its own address changes with its container only
+	}
+	return t.Renew || !m.opts.StableEndpoints && t.Generation < moved
+}
+
+// publish makes a cluster_spec of where the tasks are now, if that is news. Peers find a task through stable endpoints, which
+// are told of a loss at once, and of another incarnation at the same place: they cut the connections to the one before. Without
+// them a spec is for starting processes with: it waits until it is whole, and only addresses matter.
+func (m *Machine) publish() {
+	spec := Spec{Generation: m.s.Generation + 1, Members: make([]Member, 0, len(m.s.Tasks))}
+	for i := range m.s.Tasks {
+		switch t := &m.s.Tasks[i]; {
+		case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
+			spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address})
+		case !m.opts.StableEndpoints && t.Task.Role != job.Evaluator && t.Outcome == open:
+			return
+		}
+	}
+	same := func(a, b Member) bool {
+		return a.Task == b.Task && a.Address == b.Address && (a.Incarnation == b.Incarnation || !m.opts.StableEndpoints)
+	}
+	if slices.EqualFunc(spec.Members, m.s.Spec.Members, same) {
+		return
+	}
+	others := func(s Spec) []Member {
+		return slices.DeleteFunc(slices.Clone(s.Members), func(a Member) bool { return a.Task.Role == job.Evaluator })
+	}
+	if !slices.EqualFunc(others(spec), others(m.s.Spec), same) {
+		m.s.Moved = spec.Generation
+	}
+	m.s.Generation, m.s.Spec = spec.Generation, spec
+	m.do(Publish{spec.clone()})
+}
+
+func (s Spec) clone() Spec {
+	s.Members = slices.Clone(s.Members)
+	return s
+}
+
+// Address is where a task listens; false: it is not in the spec.
+func (s Spec) Address(t job.Task) (string, bool) {
+	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Task == t })
+	if i < 0 {
+		return "", false
+	}
+	return s.Members[i].Address, true
+}

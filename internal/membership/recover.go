@@ -1,0 +1,220 @@
+package membership
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"tfos/internal/job"
+)
+
+// loss is the end of a task's process, or of its container, before its work was done.
+type loss struct {
+	cause     Cause
+	what      string   // happened, as a part of a sentence
+	stderr    []string // the process's last lines
+	container bool     // lost as well: a new one is needed
+	hopeless  bool     // another try would end alike
+}
+
+// charge is a failure of the program that counts against its budget.
+type charge struct {
+	At   time.Time `json:"at"`
+	Task job.Task  `json:"task"`
+	What string    `json:"what"`
+}
+
+// lose takes a loss in: it finds out whose fault it was, books it, and replaces what was lost or ends the job.
+func (m *Machine) lose(t *task, l loss) {
+	if m.s.Phase == stopping {
+		t.close(m.now, stopped, CauseStopped)
+		m.leave(t, l)
+		return
+	}
+	if l.cause == CauseProgram && !l.hopeless && m.aftershock(t) {
+		l.cause = CauseAftershock
+	}
+	if !t.Started.IsZero() && m.now.Sub(t.Started) >= m.opts.SettledAfter {
+		t.Crashes, t.Strikes = 0, 0
+	}
+	if verdict := m.book(t, l); verdict != nil {
+		t.close(m.now, failed, l.cause)
+		m.leave(t, l)
+		m.end(*verdict)
+		return
+	}
+	t.Cause, t.Ended = l.cause, m.now
+	m.note(t, l.cause, l.container)
+	if l.cause != CauseAftershock {
+		m.shake(t)
+	}
+	switch {
+	case !l.container:
+		t.Run, t.Rest = pausing, m.rest(t, l.cause)
+	default:
+		m.vacate(t, m.rest(t, l.cause))
+	}
+}
+
+// leave is the last of a task that is not replaced.
+func (m *Machine) leave(t *task, l loss) {
+	if l.container {
+		t.Run, t.Until = gone, time.Time{}
+	} else {
+		m.retire(t)
+	}
+}
+
+// aftershock reports whether a process that ended with an error did so because of a peer that it depends on: that was lost
+// while the process was there, and is not back for longer than the window. A loss excuses the process of its time only: the one
+// started afterwards has its own failures.
+func (m *Machine) aftershock(t *task) bool {
+	for i := range m.s.Tasks {
+		peer := &m.s.Tasks[i]
+		if !m.depends(t.Task, peer.Task) {
+			continue
+		}
+		if peer.held() && !peer.Until.IsZero() && peer.Run != launched && peer.Outcome == open {
+			return true // its agent's connection has ended, and soon we shall know why
+		}
+		back := peer.Run == starting || peer.Run == running || peer.Outcome == succeeded
+		if !peer.Lost.IsZero() && !t.Ordered.After(peer.Lost) && (!back || m.now.Sub(peer.Ordered) <= m.opts.AftershockWindow) {
+			return true
+		}
+	}
+	return false
+}
+
+// book counts a loss. The verdict is how the job ends if it was one too many; nil: it goes on.
+func (m *Machine) book(t *task, l loss) *Result {
+	switch {
+	case l.cause == CauseAftershock:
+	case l.hopeless:
+		return &Result{l.cause.exitCode(), sentenceOfFailure(t.Task, l.what, l.stderr)}
+	case l.cause.Infrastructure():
+		m.blame(t, l.cause)
+		if t.Strikes++; t.Strikes >= m.opts.MaxStrikes {
+			what := l.what
+			if t.Strikes > 1 {
+				what = fmt.Sprintf("%s. The cluster failed it %d times in a row, and the job gives up", strings.TrimRight(what, "."), t.Strikes)
+			}
+			return &Result{job.ExitInfrastructure, sentenceOfFailure(t.Task, what, l.stderr)}
+		}
+	default:
+		t.Crashes++
+		budget := m.job.Recovery
+		m.s.Charges = slices.DeleteFunc(m.s.Charges, func(c charge) bool { return m.now.Sub(c.At) >= budget.Window })
+		m.s.Charges = append(m.s.Charges, charge{m.now, t.Task, l.what})
+		if n := len(m.s.Charges); n > budget.UserFailures {
+			return &Result{job.ExitFailed, sentenceOfFailure(t.Task, m.spent(l.what), l.stderr)}
+		}
+	}
+	return nil
+}
+
+// spent says of the last failure that the budget is spent, and what the first one was.
+func (m *Machine) spent(what string) string {
+	n, budget := len(m.s.Charges), m.job.Recovery
+	if budget.UserFailures == 0 {
+		return what
+	}
+	first := m.s.Charges[0]
+	s := fmt.Sprintf("%s. It was failure %d of the program within %s, and %d are forgiven (recovery.user-failures)", what, n, budget.Window, budget.UserFailures)
+	if last := m.s.Charges[n-1]; first.Task != last.Task || first.What != last.What {
+		s += fmt.Sprintf("; the first was at %s: %s, %s", first.At.Format(time.TimeOnly+" MST"), first.Task, first.What)
+	}
+	return s
+}
+
+// shake notes a loss for those that depend on the task.
+func (m *Machine) shake(t *task) {
+	t.Lost = m.now
+	for i := range m.s.Tasks {
+		peer := &m.s.Tasks[i]
+		if peer.Task == t.Task || !m.depends(peer.Task, t.Task) {
+			continue
+		}
+		switch {
+		case peer.Outcome == succeeded && m.job.Strategy == job.StrategyMirrored:
+			m.reopen(peer) // nobody else can make a step without it
+		case peer.Outcome == open && !m.outlives(peer.Task, t.Task):
+			peer.Renew = true
+		}
+	}
+}
+
+// reopen has a task that ended well run again.
+func (m *Machine) reopen(t *task) {
+	if t.held() {
+		m.do(Release{t.Container})
+	}
+	m.note(t, CauseAftershock, true)
+	m.vacate(t, time.Time{})
+}
+
+// vacate leaves a task without a container, until it is granted another one.
+func (m *Machine) vacate(t *task, rest time.Time) {
+	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, history: t.history}
+	if m.rested(t) {
+		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
+	}
+}
+
+// rested has a task wait for a container if its pause is over and containers are wanted now. It reports whether one more is.
+func (m *Machine) rested(t *task) bool {
+	if t.Run != resting || m.now.Before(t.Rest) || !m.asking() {
+		return false
+	}
+	t.Run, t.Rest = waiting, time.Time{}
+	return true
+}
+
+// rest is until when a task pauses before it is tried again; zero: it need not. Losing something once to the cluster says
+// nothing of the next try.
+func (m *Machine) rest(t *task, c Cause) time.Time {
+	doublings := t.Crashes - 1
+	switch {
+	case c == CauseAftershock:
+		return time.Time{}
+	case c.Infrastructure():
+		if doublings = t.Strikes - 2; doublings < 0 {
+			return time.Time{}
+		}
+	}
+	d := m.opts.RestMin
+	for range doublings {
+		d = min(2*d, m.opts.RestMax)
+	}
+	m.s.Rests++
+	random := rand.New(rand.NewPCG(m.seed, 1<<32+uint64(m.s.Rests))) // apart from the gangs' numbers
+	return m.now.Add(d*3/4 + time.Duration(random.Int64N(int64(d)/2)))
+}
+
+// restart is one replacement of a process or a container.
+type restart struct {
+	Task         job.Task      `json:"task"`
+	Cause        Cause         `json:"cause"`
+	At           time.Time     `json:"at"`
+	Took         time.Duration `json:"took"` // ns; until the new process was there
+	Done         bool          `json:"done"`
+	NewContainer bool          `json:"new_container"`
+}
+
+// maxRestarts bounds how many restarts are remembered: the newest.
+const maxRestarts = 200
+
+func (m *Machine) note(t *task, c Cause, container bool) {
+	m.s.Restarts = append(m.s.Restarts, restart{Task: t.Task, Cause: c, At: m.now, NewContainer: container})
+	m.s.Restarts = m.s.Restarts[max(0, len(m.s.Restarts)-maxRestarts):]
+}
+
+// back closes the records of a task whose process is there again.
+func (m *Machine) back(t job.Task) {
+	for i := range m.s.Restarts {
+		if r := &m.s.Restarts[i]; r.Task == t && !r.Done {
+			r.Done, r.Took = true, m.now.Sub(r.At)
+		}
+	}
+}
