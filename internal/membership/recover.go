@@ -185,11 +185,14 @@ func (m *Machine) rest(t *task, c Cause) time.Time {
 	}
 	d := m.opts.RestMin
 	for range doublings {
-		d = min(2*d, m.opts.RestMax)
+		if d *= 2; d >= m.opts.RestMax {
+			d = m.opts.RestMax
+			break
+		}
 	}
 	m.s.Rests++
 	random := rand.New(rand.NewPCG(m.seed, 1<<32+uint64(m.s.Rests))) // apart from the gangs' numbers
-	return m.now.Add(d*3/4 + time.Duration(random.Int64N(int64(d)/2)))
+	return m.now.Add(d*3/4 + time.Duration(random.Int64N(max(1, int64(d)/2))))
 }
 
 // restart is one replacement of a process or a container.
