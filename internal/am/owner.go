@@ -102,7 +102,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			o.turn(membership.Tick{})
 		case <-beat.C:
 			o.beating = true
-			o.heart.next <- o.ledger.Next(float32(o.fraction()))
+			o.heart.next <- o.ledger.Next(float32(o.fraction(o.machine.View().Tasks)))
 		case answer := <-o.heart.beats:
 			o.beating = false
 			if err := o.answered(answer); err != nil {

@@ -16,7 +16,7 @@ func (o *owner) view() status.View {
 	v := o.machine.View()
 	v.ID = o.m.o.Container.Attempt.Application.String()
 	v.User = o.m.o.Manifest.User
-	v.Progress = o.fraction()
+	v.Progress = o.fraction(v.Tasks)
 	if !o.m.o.Submitted.IsZero() {
 		v.Started = o.m.o.Submitted
 	}
@@ -43,10 +43,10 @@ const formed = 0.1
 
 // fraction is how far the job is, from 0 to 1: while the gang forms the part of the agents that joined, afterwards the most
 // that a program said of its steps, or else the part of the tasks whose end decides that have ended well.
-func (o *owner) fraction() float64 {
+func (o *owner) fraction(tasks []status.Task) float64 {
 	total, decide, done, joined := 0, 0, 0, 0
 	best := 0.0
-	for _, t := range o.machine.View().Tasks {
+	for _, t := range tasks {
 		total++
 		if t.Address != "" {
 			joined++

@@ -64,11 +64,7 @@ func (c *Cluster) stopInOrder(ctx context.Context, r yarn.Report, reason string)
 	if err != nil {
 		return err
 	}
-	address, err := c.masterAddress(ctx, r)
-	if err != nil {
-		return err
-	}
-	m, err := c.Peers.Master(address, key)
+	m, err := c.master(ctx, r, key)
 	if err != nil {
 		return err
 	}

@@ -83,12 +83,17 @@ func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity
 // stopWatching is an error of whoever is shown the views, not of the connection.
 type stopWatching struct{ error }
 
-func (c *Cluster) watchOnce(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error) error {
+// master prepares a connection to a job's current master. Close the result.
+func (c *Cluster) master(ctx context.Context, r yarn.Report, key control.Identity) (Master, error) {
 	address, err := c.masterAddress(ctx, r)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	m, err := c.Peers.Master(address, key)
+	return c.Peers.Master(address, key)
+}
+
+func (c *Cluster) watchOnce(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error) error {
+	m, err := c.master(ctx, r, key)
 	if err != nil {
 		return err
 	}
