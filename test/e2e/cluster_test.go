@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +25,13 @@ type cluster struct {
 }
 
 // portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports that the kernel hands out.
-const portBase = 26000
+// TFOS_TEST_PORTS sets another one, so that two checkouts can test at the same time.
+var portBase = func() int {
+	if n, err := strconv.Atoi(os.Getenv("TFOS_TEST_PORTS")); err == nil {
+		return n
+	}
+	return 26000
+}()
 
 // shared is the cluster that most tests use: three nodes, a NameNode that issues delegation tokens as a secure one does,
 // and every protection on offer.
