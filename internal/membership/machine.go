@@ -26,7 +26,7 @@ type Options struct {
 	BackoffMin    time.Duration `json:"backoff_min"`    // ns; pause after the first gang that was given up; doubles with each
 	BackoffMax    time.Duration `json:"backoff_max"`    // ns
 
-	RestMin          time.Duration `json:"rest_min"`          // ns; pause before the first restart of a program that failed; doubles with each in a row
+	RestMin          time.Duration `json:"rest_min"`          // ns; pause before the second try in a row, the first comes at once; doubles with each
 	RestMax          time.Duration `json:"rest_max"`          // ns
 	SettledAfter     time.Duration `json:"settled_after"`     // ns; a process that ran for so long starts a new row
 	AftershockWindow time.Duration `json:"aftershock_window"` // ns; after a lost peer was started again, that its loss excuses those who depend on it

@@ -171,20 +171,18 @@ func (m *Machine) rested(t *task) bool {
 	return true
 }
 
-// rest is until when a task pauses before it is tried again; zero: it need not. Losing something once to the cluster says
-// nothing of the next try.
+// rest is until when a task pauses before it is tried again; zero: it need not. Losing something once, to the cluster or by
+// its own fault, says nothing of the next try: most who die once were killed.
 func (m *Machine) rest(t *task, c Cause) time.Time {
-	doublings := t.Crashes - 1
-	switch {
-	case c == CauseAftershock:
+	row := t.Crashes
+	if c.Infrastructure() {
+		row = t.Strikes
+	}
+	if c == CauseAftershock || row < 2 {
 		return time.Time{}
-	case c.Infrastructure():
-		if doublings = t.Strikes - 2; doublings < 0 {
-			return time.Time{}
-		}
 	}
 	d := m.opts.RestMin
-	for range doublings {
+	for range row - 2 {
 		if d *= 2; d >= m.opts.RestMax {
 			d = m.opts.RestMax
 			break

@@ -29,6 +29,7 @@ type auditor struct {
 	state      map[yarn.ContainerID]custody
 	used       map[yarn.ContainerID]bool   // launched at some time
 	address    map[yarn.ContainerID]string // as its agent said when it joined
+	crashed    map[job.Task]crashes        // under strategy none, where each failure is a task's own
 	generation job.Generation
 	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
 	finished   bool
@@ -40,6 +41,13 @@ type auditor struct {
 	clusterFailed bool
 	killed        bool
 	endedWell     map[job.Task]bool
+}
+
+// crashes are a task's failures in a row: none of its processes ran for long in between.
+type crashes struct {
+	row     int
+	at      time.Time // of the last; zero: the task has had another container since
+	started time.Time // the newest process
 }
 
 // custody is what became of a container that was granted.
@@ -54,7 +62,7 @@ const (
 
 func newAuditor(number int, j job.Job, stable bool) *auditor {
 	return &auditor{number: number, job: j, stable: stable, done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]bool), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
-		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool)}
+		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
 func (a *auditor) violate(invariant, format string, args ...any) {
@@ -77,8 +85,17 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.address[ev.Container] = ev.Address
 		}
 	case membership.Exited:
-		if !a.current(ev.Task, ev.Incarnation).IsZero() && ev.Code == 0 && ev.Reason == "" {
+		switch c := a.crashed[ev.Task]; {
+		case a.current(ev.Task, ev.Incarnation).IsZero():
+		case ev.Code == 0 && ev.Reason == "":
 			a.done[ev.Task] = true
+		case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
+		default:
+			if now.Sub(c.started) >= settled {
+				c.row = 0
+			}
+			c.row, c.at = c.row+1, now
+			a.crashed[ev.Task] = c
 		}
 	case membership.ClusterSized:
 		a.nodes = ev.Nodes
@@ -120,6 +137,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 		a.publish(action.Spec)
 	case membership.StartProcess:
 		a.start(action)
+		a.pace(now, action.Task)
 	case membership.Retire:
 		if a.state[action.Container] == held {
 			a.state[action.Container] = retired
@@ -149,6 +167,28 @@ func (a *auditor) start(s membership.StartProcess) {
 	a.done[s.Task] = false
 }
 
+// The machine's own, for the audit of pauses: a row of failures ends with a process that runs for so long, and from the second
+// failure on there is a pause of this much or more, its random part left out.
+const (
+	settled    = 10 * time.Minute
+	leastPause = 750 * time.Millisecond
+)
+
+// alone reports whether a task depends on no other, so that each of its failures is its own.
+func (a *auditor) alone(t job.Task) bool {
+	return a.job.Strategy == job.StrategyNone || a.job.Strategy == job.StrategyParameterServer && t != a.job.Leader()
+}
+
+// pace checks that a crash loop slows down.
+func (a *auditor) pace(now time.Time, t job.Task) {
+	c := a.crashed[t]
+	if c.row >= 2 && now.Sub(c.at) < leastPause {
+		a.violate("pause", "%s is started %s after failure %d in a row", t, now.Sub(c.at), c.row)
+	}
+	c.started = now
+	a.crashed[t] = c
+}
+
 // current is the container of a task's incarnation if that is the newest; zero: it is not.
 func (a *auditor) current(t job.Task, inc job.Incarnation) yarn.ContainerID {
 	if l := a.launched[t]; l.Incarnation == inc {
@@ -171,6 +211,7 @@ func (a *auditor) launch(l membership.Launch) {
 	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
 	a.done[l.Task], a.endedWell[l.Task] = false, false
 	a.asked[l.Task.Role]--
+	a.crashed[l.Task] = crashes{row: a.crashed[l.Task].row}
 }
 
 func (a *auditor) publish(s membership.Spec) {

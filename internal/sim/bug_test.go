@@ -206,6 +206,8 @@ var bugs = []struct {
 		return ev
 	})},
 
+	{"pause", "starts a crash loop as fast as it can", Options{Machine: func(o *membership.Options) { o.RestMin = 1 }}},
+
 	{"exclude", "takes the cluster for larger than it is", Options{
 		Machine: func(o *membership.Options) { o.NodeFaults = 1 },
 		Wrap: events(func(ev membership.Event) membership.Event {

@@ -21,6 +21,8 @@
 //	ends           once faults stop, the job ends                            do not hear that processes exit
 //	finish         Finish is last and exactly once                           finish twice; do more after it
 //	budget         the program's own failures alone spend the user's budget  charge aftershocks; charge what the cluster did
+//	pause          from a program's second failure in a row on there is a    start a crash loop as fast as it can
+//	               pause before the next start
 //	exclude        never more than a third of the cluster is excluded        take the cluster for larger than it is
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
