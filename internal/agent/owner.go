@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,6 +18,7 @@ import (
 	"tfos/internal/agent/step"
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/launch"
 	"tfos/internal/membership"
 	"tfos/internal/supervise"
 )
@@ -161,9 +163,9 @@ func (o *owner) env(c control.Start) []string {
 		}
 	}
 	maps.Copy(env, c.Env)
-	// YARN keeps each file in a directory of its own and links it here. Python looks for modules beside what the link points
-	// to, where the program's other files are not.
-	env["PYTHONPATH"] = strings.TrimSuffix(o.a.o.Dir+":"+env["PYTHONPATH"], ":")
+	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
+	// what the link points to, where the program's other files are not.
+	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.PythonDir)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
 	env["TFOS_AGENT"] = o.api
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
 	env["TF_GRPC_REUSE_PORT"] = "true" // else TensorFlow could not bind the port that is held for it

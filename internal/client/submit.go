@@ -22,6 +22,7 @@ import (
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/yarn"
+	"tfos/python"
 )
 
 // masterAttempts is how often YARN starts a job's master before it gives the job up.
@@ -60,7 +61,15 @@ type Prepared struct {
 
 // Prepare looks at everything that can be wrong with a job on this machine. Close the result.
 func Prepare(j job.Job, b Binaries, version, level string) (*Prepared, error) {
-	items := []stage.Item{{Source: b.Master, Name: launch.MasterBinary}, {Source: b.Agent, Name: launch.AgentBinary}}
+	modules, err := python.Archive()
+	if err != nil {
+		return nil, err
+	}
+	items := []stage.Item{
+		{Source: b.Master, Name: launch.MasterBinary},
+		{Source: b.Agent, Name: launch.AgentBinary},
+		{Source: launch.PythonDir + ".zip", Name: launch.PythonDir, Archive: true, Content: modules},
+	}
 	for _, f := range j.Files {
 		items = append(items, stage.Item{Source: f.Source, Name: f.Name})
 	}
@@ -90,6 +99,9 @@ type Submitted struct {
 func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted, err error) {
 	id, err := c.check(ctx, p.Job)
 	if err != nil {
+		return nil, err
+	}
+	if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.ConfFile, Content: c.Conf}); err != nil {
 		return nil, err
 	}
 	began := time.Now()
@@ -196,10 +208,12 @@ func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepar
 	small := []smallFile{
 		{launch.JobFile, job.Marshal(p.Job)},
 		{launch.ManifestFile, manifest},
-		{launch.ConfFile, c.Conf},
 	}
 	// Each takes several round trips to HDFS, and none needs another.
-	files := map[string]yarn.LocalResource{launch.MasterBinary: staged.Resources[0].Local()}
+	files := map[string]yarn.LocalResource{
+		launch.MasterBinary: staged.Resources[0].Local(),
+		launch.ConfFile:     staged.Resources[len(staged.Resources)-1].Local(), // Submit added it last
+	}
 	locals := make([]yarn.LocalResource, len(small))
 	writes, within := errgroup.WithContext(ctx)
 	for i, f := range small {

@@ -14,16 +14,17 @@ import (
 )
 
 // Names of files in the directory of the master's container; the agents' containers hold the job's own files besides
-// AgentBinary.
+// AgentBinary, PythonDir and ConfFile.
 const (
 	MasterBinary = "tfos-am"
 	AgentBinary  = "tfos-agent"
 	JobFile      = "job.yaml"        // the job with flags and defaults applied
 	ManifestFile = "manifest.json"   // a Manifest
 	ConfFile     = "hadoop-conf.xml" // the client's Hadoop configuration, merged
+	PythonDir    = ".tfos-python"    // the modules that go on PYTHONPATH
 )
 
-// Names of files in a job's staging directory, beside JobFile, ManifestFile and ConfFile.
+// Names of files in a job's staging directory, beside JobFile and ManifestFile.
 const (
 	ClientKeyFile = "client.pem"    // the client's identity, mode 0600
 	MasterFile    = "master.json"   // a Master: where the current master listens

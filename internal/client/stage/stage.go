@@ -6,6 +6,7 @@
 package stage
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -23,18 +24,20 @@ type Item struct {
 	Source  string // a local path, file://…, or the URI of a file on the cluster
 	Name    string // in the container's directory
 	Archive bool   // unpacked there
+	Content []byte // what the file holds; Source is then only what people call it. nil: it is read from Source
 }
 
 // Set is what Collect found: files with their hashes, directories packed. Close removes what it packed.
 type Set struct {
 	files []file
-	temp  string // directory of packed archives; empty: none
+	taken map[string]string // names in the container, and whose they are
+	temp  string            // directory of packed archives; empty: none
 }
 
 // file is one Item, looked at.
 type file struct {
 	Item
-	path   string // local; empty: it lies on the cluster already, at Source
+	path   string // local; empty: it is Content, or lies on the cluster already, at Source
 	suffix string // of the entry in the cache: archives keep theirs, for NodeManagers unpack by it
 	size   int64
 	sum    string // SHA-256, hexadecimal
@@ -59,22 +62,40 @@ func (s *Set) Close() error {
 
 // Collect looks at items: each must exist, be readable, and have a name of its own. Its errors are the user's to mend.
 func Collect(items []Item) (*Set, error) {
-	s := &Set{}
-	taken := map[string]string{}
+	s := &Set{taken: map[string]string{}}
 	for _, it := range items {
-		if other, ok := taken[it.Name]; ok {
-			return nil, errors.Join(exit.Errorf(exit.Usage, "%s and %s would both be %q in the containers", other, it.Source, it.Name).
-				Try("give one of them another name: %s#name", it.Source), s.Close())
-		}
-		taken[it.Name] = it.Source
-		f, err := s.collect(it)
-		if err != nil {
+		if err := s.Add(it); err != nil {
 			return nil, errors.Join(err, s.Close())
 		}
-		s.files = append(s.files, f)
 	}
 	return s, nil
 }
+
+// Add looks at one more item, as Collect does.
+func (s *Set) Add(it Item) error {
+	if other, ok := s.taken[it.Name]; ok {
+		return exit.Errorf(exit.Usage, "%s and %s would both be %q in the containers", other, it.Source, it.Name).
+			Try("give one of them another name: PATH#NAME")
+	}
+	f, err := s.collect(it)
+	if err != nil {
+		return err
+	}
+	s.taken[it.Name] = it.Source
+	s.files = append(s.files, f)
+	return nil
+}
+
+// open reads the file, if it is local.
+func (f file) open() (io.ReadCloser, error) {
+	if f.Content != nil {
+		return io.NopCloser(bytes.NewReader(f.Content)), nil
+	}
+	return os.Open(f.path)
+}
+
+// remote reports whether the file lies on the cluster already.
+func (f file) remote() bool { return f.path == "" && f.Content == nil }
 
 func (s *Set) collect(it Item) (file, error) {
 	f := file{Item: it}
@@ -83,6 +104,11 @@ func (s *Set) collect(it Item) (file, error) {
 			return f, exit.Errorf(exit.Usage, "archive %s: YARN unpacks no such file", it.Source).
 				Try("make it one of %s", strings.Join(unpacked, ", "))
 		}
+	}
+	if it.Content != nil {
+		sum := sha256.Sum256(it.Content)
+		f.size, f.sum = int64(len(it.Content)), hex.EncodeToString(sum[:])
+		return f, nil
 	}
 	path, local := LocalPath(it.Source)
 	if !local {

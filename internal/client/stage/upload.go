@@ -7,7 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"net/url"
-	"os"
 	"path"
 	"time"
 
@@ -42,7 +41,7 @@ func (s *Set) Upload(ctx context.Context, d dfs.FS, cache string, progress Progr
 		return st, Explain(d, "make the cache directory", cache, err)
 	}
 	for _, f := range s.files {
-		if f.path == "" {
+		if f.remote() {
 			r, err := remote(ctx, d, f.Item)
 			if err != nil {
 				return st, err
@@ -91,7 +90,7 @@ func put(ctx context.Context, d dfs.FS, f file, entry string, progress func(int6
 }
 
 func copyTo(ctx context.Context, d dfs.FS, f file, name string, progress func(int64)) (int64, error) {
-	in, err := os.Open(f.path)
+	in, err := f.open()
 	if err != nil {
 		return 0, err
 	}
