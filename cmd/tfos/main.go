@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"tfos/internal/client"
@@ -33,7 +34,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) exit.Code {
 	cmd := &command{stdout: stdout, stderr: stderr}
 	root := cmd.root()
-	root.SetArgs(args)
+	root.SetArgs(spelled(args))
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exit.OK
@@ -50,4 +51,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) exit.Code
 		fmt.Fprintln(stderr, "tfos:", err)
 	}
 	return code
+}
+
+// spelled accepts -as-story for --as-story, as who writes Go tests is used to.
+func spelled(args []string) []string {
+	args = slices.Clone(args)
+	for i, a := range args {
+		if a == "--" {
+			break
+		}
+		if a == "-as-story" {
+			args[i] = "--as-story"
+		}
+	}
+	return args
 }

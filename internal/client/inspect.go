@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"path"
 	"slices"
 	"sync"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
 	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -161,4 +164,18 @@ func ParseApplication(s string) (yarn.ApplicationID, error) {
 			Try("tfos list shows them")
 	}
 	return id, nil
+}
+
+// EventLog reads the event log that a job's master leaves when the job ends.
+func (c *Cluster) EventLog(ctx context.Context, id yarn.ApplicationID) ([]byte, error) {
+	name := path.Join(c.jobDir(id), launch.EventsFile)
+	b, err := c.readFile(ctx, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, exit.Errorf(exit.Usage, "%s has no event log at %s: %w", id, c.FS.URI(name), err).
+			Try("its master leaves one when the job ends in order; %s shows whether it has", c.command("status "+id.String()))
+	case err != nil:
+		return nil, stage.Explain(c.FS, "read", name, err)
+	}
+	return b, nil
 }

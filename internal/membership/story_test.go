@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -15,9 +16,12 @@ import (
 
 // A story is a job's life told event by event. Its commands:
 //
-//	job [stable] [strikes=1] a new machine for the job file below it: with stable endpoints, with so much patience with the cluster
+//	job [stable] [strikes=1] a new machine for the job file below it: with stable endpoints, with so much patience with the cluster;
+//	                         seed=2: with other random pauses
+//	machine at=TIME          a machine as the first line of an event log says, below it
 //	train                    began, all granted (c1 on n1, c2 on n2, …), joined and started, without showing it
 //	EVENT [after=5m] …       the event, so long after the one before; shows the actions
+//	event [after=5m]         the event below it, as it is in an event log
 //	view                     what status says
 //	wake                     when the machine wants a tick
 //
@@ -25,30 +29,38 @@ import (
 // launch-failed, completed, stop-requested and master-failed, the reason. After each event the machine is taken apart and
 // put together again from its snapshot.
 func TestStories(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		s := story{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-		datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
-			switch td.Cmd {
-			case "job":
-				j, err := job.Parse("job.yaml", []byte(td.Input), nil)
-				if err != nil {
-					td.Fatalf(t, "%v", err)
-				}
-				opts := Options{StableEndpoints: td.HasArg("stable")}
-				td.MaybeScanArgs(t, "strikes", &opts.MaxStrikes)
-				s.m = New(j, 1, opts)
-				return ""
-			case "train":
-				s.train(t)
-				return ""
-			case "view":
-				return s.view()
-			case "wake":
-				return s.wake()
+	datadriven.Walk(t, "testdata", RunStory)
+}
+
+// RunStory plays one story; the tests of event logs play theirs with it.
+func RunStory(t *testing.T, path string) {
+	s := story{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
+		switch td.Cmd {
+		case "job":
+			j, err := job.Parse("job.yaml", []byte(td.Input), nil)
+			if err != nil {
+				td.Fatalf(t, "%v", err)
 			}
-			ev := s.event(t, td)
-			return tell(s.step(t, ev))
-		})
+			opts := Options{StableEndpoints: td.HasArg("stable")}
+			seed := uint64(1)
+			td.MaybeScanArgs(t, "strikes", &opts.MaxStrikes)
+			td.MaybeScanArgs(t, "seed", &seed)
+			s.m = New(j, seed, opts)
+			return ""
+		case "machine":
+			s.machine(t, td)
+			return ""
+		case "train":
+			s.train(t)
+			return ""
+		case "view":
+			return s.view()
+		case "wake":
+			return s.wake()
+		}
+		ev := s.event(t, td)
+		return Tell(s.step(t, ev))
 	})
 }
 
@@ -68,6 +80,24 @@ func (s *story) step(t *testing.T, ev Event) []Action {
 		t.Fatal(err)
 	}
 	return actions
+}
+
+// machine makes the machine of an event log's first line.
+func (s *story) machine(t *testing.T, td *datadriven.TestData) {
+	t.Helper()
+	var at string
+	td.ScanArgs(t, "at", &at)
+	var h Header
+	err := json.Unmarshal([]byte(td.Input), &h)
+	if err == nil {
+		s.m, err = h.Machine()
+	}
+	if err == nil {
+		s.now, err = time.Parse(time.RFC3339Nano, at)
+	}
+	if err != nil {
+		td.Fatalf(t, "%v", err)
+	}
 }
 
 func (s *story) train(t *testing.T) {
@@ -153,6 +183,12 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		return ClusterSized{nodes}
 	case "tick":
 		return Tick{}
+	case "event":
+		ev, err := DecodeEvent([]byte(td.Input))
+		if err != nil {
+			td.Fatalf(t, "%v", err)
+		}
+		return ev
 	}
 	td.Fatalf(t, "%q is no event", td.Cmd)
 	return nil
@@ -161,45 +197,6 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 func container(n int) yarn.ContainerID {
 	return yarn.ContainerID{Attempt: yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1, Sequence: 1}, Attempt: 1}, ID: int64(n)}
 }
-
-// tell writes actions as a person would.
-func tell(actions []Action) string {
-	if len(actions) == 0 {
-		return "nothing"
-	}
-	var b strings.Builder
-	for _, a := range actions {
-		switch a := a.(type) {
-		case Ask:
-			fmt.Fprintf(&b, "ask %s %d\n", a.Role, a.Count)
-		case Release:
-			fmt.Fprintf(&b, "release %s\n", short(a.Container))
-		case Launch:
-			fmt.Fprintf(&b, "launch %s inc=%d %s on %s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host)
-		case Publish:
-			fmt.Fprintf(&b, "publish generation=%d", a.Spec.Generation)
-			for _, m := range a.Spec.Members {
-				fmt.Fprintf(&b, " %s(%d)=%s", m.Task, m.Incarnation, m.Address)
-			}
-			b.WriteByte('\n')
-		case StartProcess:
-			fmt.Fprintf(&b, "start %s inc=%d generation=%d\n", a.Task, a.Incarnation, a.Generation)
-		case StopProcess:
-			fmt.Fprintf(&b, "stop %s inc=%d grace=%s\n", a.Task, a.Incarnation, a.Grace)
-		case Retire:
-			fmt.Fprintf(&b, "retire %s inc=%d %s\n", a.Task, a.Incarnation, short(a.Container))
-		case Exclude:
-			fmt.Fprintf(&b, "exclude %s\n", a.Host)
-		case Readmit:
-			fmt.Fprintf(&b, "readmit %s\n", a.Host)
-		case Finish:
-			fmt.Fprintf(&b, "finish exit=%d %s\n", a.Result.ExitCode, a.Result.Diagnostics)
-		}
-	}
-	return b.String()
-}
-
-func short(c yarn.ContainerID) string { return fmt.Sprintf("c%d", c.ID) }
 
 func (s *story) wake() string {
 	wake := s.m.Wake()

@@ -1,0 +1,47 @@
+package membership
+
+import (
+	"fmt"
+	"strings"
+
+	"tfos/internal/yarn"
+)
+
+// Tell writes actions as a person would, a line each: c1 is the container with the number 1.
+func Tell(actions []Action) string {
+	if len(actions) == 0 {
+		return "nothing"
+	}
+	var b strings.Builder
+	for _, a := range actions {
+		switch a := a.(type) {
+		case Ask:
+			fmt.Fprintf(&b, "ask %s %d\n", a.Role, a.Count)
+		case Release:
+			fmt.Fprintf(&b, "release %s\n", short(a.Container))
+		case Launch:
+			fmt.Fprintf(&b, "launch %s inc=%d %s on %s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host)
+		case Publish:
+			fmt.Fprintf(&b, "publish generation=%d", a.Spec.Generation)
+			for _, m := range a.Spec.Members {
+				fmt.Fprintf(&b, " %s(%d)=%s", m.Task, m.Incarnation, m.Address)
+			}
+			b.WriteByte('\n')
+		case StartProcess:
+			fmt.Fprintf(&b, "start %s inc=%d generation=%d\n", a.Task, a.Incarnation, a.Generation)
+		case StopProcess:
+			fmt.Fprintf(&b, "stop %s inc=%d grace=%s\n", a.Task, a.Incarnation, a.Grace)
+		case Retire:
+			fmt.Fprintf(&b, "retire %s inc=%d %s\n", a.Task, a.Incarnation, short(a.Container))
+		case Exclude:
+			fmt.Fprintf(&b, "exclude %s\n", a.Host)
+		case Readmit:
+			fmt.Fprintf(&b, "readmit %s\n", a.Host)
+		case Finish:
+			fmt.Fprintf(&b, "finish exit=%d %s\n", a.Result.ExitCode, a.Result.Diagnostics)
+		}
+	}
+	return b.String()
+}
+
+func short(c yarn.ContainerID) string { return fmt.Sprintf("c%d", c.ID) }
