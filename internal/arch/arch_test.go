@@ -28,7 +28,7 @@ var layers = []struct {
 	{"pure", []string{
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
-		"internal/miniyarn/sched", "internal/sim", "python",
+		"internal/miniyarn/sched", "internal/fault", "internal/sim", "python",
 	}},
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet",

@@ -1,0 +1,69 @@
+package fault
+
+import (
+	"maps"
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+)
+
+// patience is how long a silent agent is waited for (docs/job-file.md): whoever is silent for clearly longer is replaced.
+// Of silence for about as long nothing can be expected.
+const patience = 5 * time.Second
+
+// Expectation is what a plan may cost a job: everyone else's process and container is the same afterwards.
+type Expectation struct {
+	Moves    map[job.Task]bool // get a new container
+	Restarts map[job.Task]bool // get a new process, those that move included
+}
+
+// Expect tells what the plan costs. It is written from docs/job-file.md, apart from the code that decides (package
+// membership), to be held against it. Neighbours are the tasks on the node that a task is on, itself included. Stable says
+// that peers find a task that moves by themselves; else all of them start anew.
+func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Task) Expectation {
+	e := Expectation{Moves: make(map[job.Task]bool), Restarts: make(map[job.Task]bool)}
+	for _, f := range p {
+		switch f.Kind {
+		case KillProcess:
+			e.Restarts[f.Task] = true
+		case KillAgent:
+			e.Moves[f.Task] = true
+		case StopAgent, MuteAgent, CutAgent:
+			if f.For > patience {
+				e.Moves[f.Task] = true
+			}
+		case KillNode, StopNode:
+			for _, t := range neighbours(f.Task) {
+				if f.Kind == KillNode || f.For > patience {
+					e.Moves[t] = true
+				}
+			}
+		}
+	}
+	maps.Copy(e.Restarts, e.Moves)
+	hit := slices.Collect(maps.Keys(e.Restarts))
+	for _, t := range j.Tasks() {
+		follows := func(lost job.Task) bool { return follows(j, t, lost) || !stable && e.Moves[lost] && meet(t, lost) }
+		if slices.ContainsFunc(hit, follows) {
+			e.Restarts[t] = true
+		}
+	}
+	return e
+}
+
+// follows reports whether t's process starts anew because lost's was lost.
+func follows(j job.Job, t, lost job.Task) bool {
+	service := func(t job.Task) bool { r, _ := j.Role(t.Role); return r.Service }
+	trains := func(t job.Task) bool { return !service(t) && t.Role != job.Evaluator }
+	switch j.Strategy {
+	case job.StrategyParameterServer:
+		return t == j.Leader() && service(lost)
+	case job.StrategyMirrored:
+		return trains(t) && trains(lost)
+	}
+	return false
+}
+
+// meet reports whether a task's address is in the other's cluster_spec.
+func meet(t, u job.Task) bool { return t.Role != job.Evaluator && u.Role != job.Evaluator }
