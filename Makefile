@@ -43,8 +43,8 @@ test: check need-cc build venv jars ## every test: the fast ones, real TensorFlo
 nightly: test versions simulate ## make test, the other Hadoop versions, and long simulations
 
 .PHONY: simulate
-simulate: need-go ## play 20,000 seeded jobs in a world where everything goes wrong
-	go test -count=1 -timeout 1h ./internal/sim -run TestInvariants -seeds 20000
+simulate: need-go ## play 100,000 seeded jobs in a world where everything goes wrong
+	GOGC=400 go test -count=1 -timeout 1h ./internal/sim -run TestInvariants -v -seeds 100000
 
 .PHONY: versions
 versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5

@@ -60,7 +60,7 @@ func (m *Machine) provided(t *task) bool {
 	for i := range m.s.Tasks {
 		switch peer := &m.s.Tasks[i]; {
 		case peer == t || peer.Outcome != open:
-		case m.depends(t.Task, peer.Task) && !m.ready(peer):
+		case !m.ready(peer) && m.depends(t.Task, peer.Task):
 			return false
 		case !m.opts.StableEndpoints && m.meets(t.Task, peer.Task) && peer.Address == "":
 			return false // it would have to start again as soon as that is known

@@ -28,9 +28,10 @@ type master struct {
 	ledger    *ledger.Ledger
 	sessions  map[yarn.ContainerID]*session // by container: an agent of a replaced incarnation may call in beside the new one
 	audit     *auditor
-	log       bytes.Buffer
-	ticking   time.Time // the wake that a tick is planned for
-	nodes     int       // as the machine was told
+	turns     []membership.Turn // all that led to something
+	log       bytes.Buffer      // the same as the event log has it, under Options.Logs
+	ticking   time.Time         // the wake that a tick is planned for
+	nodes     int               // as the machine was told
 	started   bool
 	stopEarly bool // a stop was requested before the master ran
 	done      bool
@@ -46,11 +47,7 @@ func newMaster(w *world, i int, j job.Job) *master {
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
 	m.audit = newAuditor(i, j, w.sc.stable)
-	head, err := json.Marshal(m.header)
-	if err != nil {
-		panic("sim: " + err.Error())
-	}
-	m.log.Write(append(head, '\n'))
+	m.write(m.header)
 	return m
 }
 
@@ -98,16 +95,26 @@ func (m *master) turn(ev membership.Event) {
 	m.audit.turn(now, ev, actions)
 	m.compare(now, ev, actions)
 	if _, tick := ev.(membership.Tick); !tick || len(actions) > 0 {
-		line, err := json.Marshal(membership.Turn{Time: now, Event: ev, Actions: actions})
-		if err != nil {
-			panic("sim: " + err.Error())
-		}
-		m.log.Write(append(line, '\n'))
+		t := membership.Turn{Time: now, Event: ev, Actions: actions}
+		m.turns = append(m.turns, t)
+		m.write(t)
 	}
 	for _, a := range actions {
 		m.perform(a)
 	}
 	m.planTick()
+}
+
+// write adds a line to the event log.
+func (m *master) write(v any) {
+	if !m.w.opts.Logs {
+		return
+	}
+	line, err := json.Marshal(v)
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.log.Write(append(line, '\n'))
 }
 
 // repeatable is turn for an event that the network may deliver again, late.
@@ -143,7 +150,7 @@ func (m *master) compare(now time.Time, ev membership.Event, actions []membershi
 			m.audit.violate("snapshot", "a restored machine answers %s with %s, the real one with %s", tell(ev), tellAll(got), tellAll(actions))
 		}
 	}
-	if !m.w.chance(50) {
+	if !m.w.chance(100) { // it costs more than the turn
 		return
 	}
 	b, err := m.machine.Snapshot()
@@ -162,11 +169,14 @@ func (m *master) compare(now time.Time, ev membership.Event, actions []membershi
 	m.shadow = m.w.opts.Wrap(restored)
 }
 
-// replay re-steps the event log, and says where it differs; empty: it does not.
+// replay re-steps what happened, as the event log tells it if there is one, and says where it differs; empty: it does not.
 func (m *master) replay() string {
-	header, turns, err := membership.ReadLog(m.log.Bytes())
-	if err != nil {
-		return fmt.Sprintf("replay: job %d: %v", m.audit.number, err)
+	header, turns := m.header, m.turns
+	if m.w.opts.Logs {
+		var err error
+		if header, turns, err = membership.ReadLog(m.log.Bytes()); err != nil {
+			return fmt.Sprintf("replay: job %d: %v", m.audit.number, err)
+		}
 	}
 	again, err := header.Machine()
 	if err != nil {

@@ -51,6 +51,7 @@ type Machine interface {
 
 // Options put bugs in. The zero value has none.
 type Options struct {
+	Logs            bool                                      // write event logs, and replay from them; costs as much as the rest
 	Wrap            func(Machine) Machine                     // every machine, replayed and restored ones too
 	Machine         func(*membership.Options)                 // changes what the machines are made of
 	ForgetfulAgents bool                                      // agents start a process whenever they are told to
@@ -60,7 +61,7 @@ type Options struct {
 // Outcome is what became of a seed.
 type Outcome struct {
 	Violations []string // invariants that were broken; none: all held
-	Logs       [][]byte // each job's event log
+	Logs       [][]byte // each job's event log, under Options.Logs
 	Results    []membership.Result
 	Elapsed    time.Duration // of the world's time
 }
