@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/agent/port"
+	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/job"
 )
@@ -35,6 +36,7 @@ type Agent struct {
 	ended     chan struct{}     // closed when the owner takes no more
 	link      *control.Link
 	logs      *logs
+	storage   *storage.Storage
 	stop      chan struct{} // closed by Close
 	close     sync.Once
 }
@@ -61,6 +63,8 @@ func New(o Options) (*Agent, error) {
 		stop:      make(chan struct{}),
 	}
 	a.logs = newLogs(o.LogDir)
+	o.Storage.Logger = a.log.Named("storage")
+	a.storage = storage.New(o.Storage)
 	return a, nil
 }
 
@@ -151,6 +155,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	api.close()
 	serving.Wait()
 	o.releasePorts()
+	if err := a.storage.Close(); err != nil {
+		a.log.Warn("filesystems not closed", zap.Error(err))
+	}
 	a.log.Info("agent ended", zap.NamedError("cause", err))
 	a.log.Sync()
 	return err

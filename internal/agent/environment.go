@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
@@ -23,6 +25,7 @@ const (
 	envContainer = "CONTAINER_ID"
 	envNodeHost  = "NM_HOST"
 	envLogDirs   = "LOG_DIRS"
+	envUser      = "USER" // who submitted the job
 )
 
 // FromEnvironment reads the options of an agent from the environment of its container, as getenv has it, and from the credentials
@@ -71,6 +74,9 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		LogDir:      logDir,
 		Env:         os.Environ(),
 		Master:      func(context.Context) (string, error) { return master, nil },
+		Storage: storage.Options{
+			Conf: filepath.Join(dir, launch.ConfFile), Tokens: tokens, User: getenv(envUser), Getenv: getenv,
+		},
 	}, nil
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/supervise"
@@ -29,7 +30,9 @@ type Options struct {
 	// Listener is where the agent serves; nil: any port of this node. The Agent closes it.
 	Listener net.Listener
 	// Socket is where the agent serves its program; nil: a Unix socket. The Agent closes it.
-	Socket   net.Listener
+	Socket net.Listener
+	// Storage says where the filesystems are that the agent and its program use. Its Logger is the Agent's.
+	Storage  storage.Options
 	Patience time.Duration // how long to be without a master before ending; 0: control's default
 }
 
