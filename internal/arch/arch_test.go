@@ -28,12 +28,12 @@ var layers = []struct {
 	{"pure", []string{
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
-		"internal/miniyarn/sched", "internal/fault", "internal/sim", "python",
+		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "python",
 	}},
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet",
 	}},
-	{"services", []string{"internal/supervise", "internal/endpoint", "internal/miniyarn"}},
+	{"services", []string{"internal/supervise", "internal/endpoint", "internal/miniyarn", "internal/checkpoint/store"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }

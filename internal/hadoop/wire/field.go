@@ -10,9 +10,10 @@ type Field struct {
 	Number uint64
 	Bytes  []byte // of a length-delimited field (string, bytes, message); nil for the others. Not a copy.
 	Varint uint64 // of a varint field
+	Fixed  uint64 // of a fixed-size field, of 4 or 8 bytes
 }
 
-// CutField splits b after the first field of a message. Fixed-size fields are passed over: only their number is told.
+// CutField splits b after the first field of a message.
 func CutField(b []byte) (f Field, rest []byte, err error) {
 	key, rest, err := CutUvarint(b)
 	if err != nil {
@@ -37,6 +38,12 @@ func CutField(b []byte) (f Field, rest []byte, err error) {
 	}
 	if err != nil || f.Number == 0 {
 		return Field{}, nil, fmt.Errorf("protobuf field %d: %w", f.Number, orMalformed(err))
+	}
+	switch fixed {
+	case 4:
+		f.Fixed = uint64(binary.LittleEndian.Uint32(rest))
+	case 8:
+		f.Fixed = binary.LittleEndian.Uint64(rest)
 	}
 	return f, rest[fixed:], nil
 }

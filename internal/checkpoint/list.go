@@ -1,0 +1,358 @@
+package checkpoint
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Listing is what a directory holds.
+type Listing struct {
+	Checkpoints []Checkpoint // the oldest first
+	States      []StateAt    // the state files, by directory
+	// Problems are sentences about the directory rather than one checkpoint: a state file that names none, say.
+	Problems []string
+}
+
+// StateAt is a state file.
+type StateAt struct {
+	Dir   string // relative: "" or "chief"
+	State State
+}
+
+// SetAside is the directory, in each directory of checkpoints, that broken ones are moved to. What lies in it is not listed.
+const SetAside = "set-aside"
+
+const (
+	metadataFile = "training_metadata.json" // of BackupAndRestore
+	// maxSmall is how large a state or metadata file may be, in bytes.
+	maxSmall = 4 << 20
+)
+
+// temporary matches directories in which a Saver collects the shards of a checkpoint that is being written.
+var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$`)
+
+// Skip says whether a directory, by its last element, is no place of checkpoints.
+func Skip(dir string) bool { return dir == SetAside || temporary.MatchString(dir) }
+
+// List finds the checkpoints among the files of a directory and those below it, which may come in any order. It opens state and
+// metadata files only. A problem of theirs is reported in the Listing; the error is an open or read that failed.
+//
+// Which is the newest is said by time of completion, except that a state file's own order wins among those that it lists: a copied directory
+// has new times.
+func List(files []File, open Opener) (Listing, error) {
+	l := lister{groups: map[string]*Checkpoint{}, plain: map[string]File{}, claimed: map[string]bool{}}
+	files = slices.Clone(files)
+	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	for _, f := range files {
+		l.plain[f.Name] = f
+	}
+	l.savedModels(files)
+	for _, f := range files {
+		if !l.claimed[f.Name] {
+			l.classify(f)
+		}
+	}
+	var result Listing
+	for _, f := range files {
+		if path.Base(f.Name) == StateFile && !l.claimed[f.Name] {
+			s, problem, err := readState(open, f)
+			if err != nil {
+				return Listing{}, err
+			}
+			if problem != "" {
+				result.Problems = append(result.Problems, problem)
+				continue
+			}
+			result.States = append(result.States, StateAt{Dir: parent(f.Name), State: s})
+		}
+	}
+	l.legacy(files, result.States)
+	for _, name := range slices.Sorted(maps.Keys(l.groups)) {
+		c := l.groups[name]
+		if len(c.Files) == 0 {
+			continue
+		}
+		l.complete(c)
+		if err := l.epoch(c, open); err != nil {
+			return Listing{}, err
+		}
+		result.Checkpoints = append(result.Checkpoints, *c)
+	}
+	for _, s := range result.States {
+		if s.State.Latest != "" && !slices.ContainsFunc(result.Checkpoints, func(c Checkpoint) bool { return names(s.Dir, s.State.Latest, c.Name) && !c.missing() }) {
+			result.Problems = append(result.Problems, fmt.Sprintf("%s names %s, which is not there", path.Join(s.Dir, StateFile), s.State.Latest))
+		}
+	}
+	order(result.Checkpoints, result.States)
+	return result, nil
+}
+
+// missing says that a bundle has no index: to TensorFlow it is not there.
+func (c *Checkpoint) missing() bool {
+	return c.Format == Bundle && !slices.ContainsFunc(c.Files, func(f File) bool { return f.Name == c.Name+".index" })
+}
+
+// lister groups files.
+type lister struct {
+	groups  map[string]*Checkpoint // by name
+	plain   map[string]File        // all files, by name
+	claimed map[string]bool        // files that belong to a checkpoint, or to none
+}
+
+func (l *lister) group(name string, format Format) *Checkpoint {
+	c := l.groups[name]
+	if c == nil {
+		c = &Checkpoint{Name: name, Format: format}
+		l.groups[name] = c
+	}
+	return c
+}
+
+func (l *lister) claim(c *Checkpoint, f File) {
+	l.claimed[f.Name] = true
+	c.Files = append(c.Files, f)
+	c.Size += f.Size
+}
+
+// savedModels claims the directories that hold a saved_model.pb.
+func (l *lister) savedModels(files []File) {
+	for _, f := range files {
+		if path.Base(f.Name) == "saved_model.pb" {
+			l.group(path.Dir(f.Name), SavedModel)
+		}
+	}
+	for _, f := range files {
+		for dir := path.Dir(f.Name); ; dir = path.Dir(dir) {
+			if c := l.groups[dir]; c != nil && c.Format == SavedModel && (dir != "." || inSavedModel(f.Name)) {
+				l.claim(c, f)
+				break
+			}
+			if dir == "." {
+				break
+			}
+		}
+	}
+}
+
+// inSavedModel tells a SavedModel's own files in the listed directory from others that lie beside them.
+func inSavedModel(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return slices.Contains([]string{"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra"}, first)
+}
+
+var (
+	dataFile  = regexp.MustCompile(`^(.+)\.data-\d{5}-of-(\d{5})$`)
+	indexFile = regexp.MustCompile(`^(.+)\.index$`)
+	indexTemp = regexp.MustCompile(`^(.+)\.index\.tempstate\d*$`)
+	hdf5File  = regexp.MustCompile(`\.(h5|hdf5)(\.bkp)?$`)
+)
+
+func (l *lister) classify(f File) {
+	if m := dataFile.FindStringSubmatch(f.Name); m != nil {
+		l.claim(l.group(m[1], Bundle), f)
+	} else if m := indexFile.FindStringSubmatch(f.Name); m != nil {
+		l.claim(l.group(m[1], Bundle), f)
+	} else if m := indexTemp.FindStringSubmatch(f.Name); m != nil {
+		l.claim(l.group(m[1], Bundle), f)
+	} else if hdf5File.MatchString(f.Name) {
+		l.claim(l.group(f.Name, HDF5), f)
+	} else if strings.HasSuffix(f.Name, ".keras") {
+		l.claim(l.group(f.Name, Keras), f)
+	}
+}
+
+var legacyShard = regexp.MustCompile(`^(.+)-\d{5}-of-(\d{5})$`)
+
+// legacy finds tables of the old format, which have no name of their own: those that have a .meta beside them or that a state
+// file names. Then it gives each .meta to its checkpoint.
+func (l *lister) legacy(files []File, states []StateAt) {
+	for _, f := range files {
+		prefix := f.Name
+		if m := legacyShard.FindStringSubmatch(f.Name); m != nil {
+			prefix = m[1]
+		}
+		_, meta := l.plain[prefix+".meta"]
+		named := meta || slices.ContainsFunc(states, func(s StateAt) bool {
+			return s.State.Latest != "" && names(s.Dir, s.State.Latest, prefix) || slices.ContainsFunc(s.State.All, func(w string) bool { return names(s.Dir, w, prefix) })
+		})
+		if !l.claimed[f.Name] && named && path.Base(f.Name) != StateFile {
+			l.claim(l.group(prefix, Legacy), f)
+		}
+	}
+	for _, f := range files {
+		if prefix, ok := strings.CutSuffix(f.Name, ".meta"); ok && l.groups[prefix] != nil && !l.claimed[f.Name] {
+			l.claim(l.groups[prefix], f)
+		}
+	}
+}
+
+// complete fills in what follows from the files.
+func (l *lister) complete(c *Checkpoint) {
+	slices.SortFunc(c.Files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	c.Number = number(c.Name, c.Format)
+	c.Step = c.Number
+	for _, f := range c.Files {
+		if !strings.HasSuffix(f.Name, ".meta") && f.Time.After(c.Time) {
+			c.Time = f.Time
+		}
+	}
+	if i := slices.IndexFunc(c.Files, func(f File) bool { return f.Name == c.Name+".index" }); i >= 0 {
+		c.Time = c.Files[i].Time
+	}
+	switch {
+	case c.missing():
+		c.Unfinished = fmt.Sprintf("%s.index is missing: its writer has not finished", c.Name)
+	case c.Format == Bundle || c.Format == Legacy:
+		c.Unfinished = missingShard(c)
+	}
+}
+
+var shardNumber = regexp.MustCompile(`-(\d{5})-of-(\d{5})$`)
+
+// missingShard looks for gaps in the numbers of shards.
+func missingShard(c *Checkpoint) string {
+	have := map[string]bool{}
+	for _, f := range c.Files {
+		have[f.Name] = true
+	}
+	for _, f := range c.Files {
+		m := shardNumber.FindStringSubmatchIndex(f.Name)
+		if m == nil {
+			continue
+		}
+		stem, of := f.Name[:m[0]], f.Name[m[4]:m[5]]
+		count, _ := strconv.Atoi(of)
+		for i := range count {
+			if name := fmt.Sprintf("%s-%05d-of-%s", stem, i, of); !have[name] {
+				return name + " is missing"
+			}
+		}
+	}
+	return ""
+}
+
+var (
+	lastNumber  = regexp.MustCompile(`-(\d{1,18})$`)
+	firstNumber = regexp.MustCompile(`(?:^|[-_.])(\d{1,18})(?:[-_.]|$)`)
+)
+
+// number reads the number in a name: the 12 of ckpt-12, the 5 of weights.05-0.23.weights.h5, the 3 of export/3.
+func number(name string, format Format) int64 {
+	stem := path.Base(name)
+	if format == HDF5 || format == Keras {
+		stem = strings.TrimSuffix(stem, ".bkp")
+		stem = strings.TrimSuffix(stem, path.Ext(stem))
+		stem = strings.TrimSuffix(stem, ".weights")
+	}
+	m := lastNumber.FindStringSubmatch(stem)
+	if m == nil && format != Bundle && format != Legacy {
+		m = firstNumber.FindStringSubmatch(stem)
+	}
+	if m == nil {
+		return Unknown
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return Unknown
+	}
+	return n
+}
+
+// epoch reads what BackupAndRestore notes beside latest.weights.h5, which is written after it: weights without it are restored
+// as of epoch 0.
+func (l *lister) epoch(c *Checkpoint, open Opener) error {
+	if c.Format != HDF5 || !strings.HasPrefix(path.Base(c.Name), "latest.weights.h5") {
+		return nil
+	}
+	name := path.Join(path.Dir(c.Name), metadataFile)
+	if strings.HasSuffix(c.Name, ".bkp") {
+		name += ".bkp"
+	}
+	f, ok := l.plain[name]
+	if !ok {
+		c.Unfinished = name + " is missing: its writer has not finished"
+		return nil
+	}
+	l.claim(c, f)
+	content, err := readSmall(open, f)
+	if err != nil {
+		return err
+	}
+	var noted struct{ Epoch, Batch *int64 }
+	if json.Unmarshal(content, &noted) != nil || noted.Epoch == nil {
+		c.Unfinished = name + " is damaged: it names no epoch"
+		return nil
+	}
+	c.Number, c.Step = *noted.Epoch, *noted.Epoch
+	return nil
+}
+
+func readState(open Opener, f File) (s State, problem string, err error) {
+	content, err := readSmall(open, f)
+	if err != nil {
+		return State{}, "", err
+	}
+	if s, err = ParseState(content); err != nil {
+		return State{}, fmt.Sprintf("%s is damaged: %v", f.Name, err), nil
+	}
+	if s.Latest == "" {
+		return State{}, f.Name + " names no checkpoint", nil
+	}
+	return s, "", nil
+}
+
+// readSmall reads a file whole, if it is small.
+func readSmall(open Opener, f File) ([]byte, error) {
+	if f.Size > maxSmall {
+		return nil, nil // a file of another kind by that name
+	}
+	c, err := open(f.Name)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	b := make([]byte, min(c.Size(), maxSmall))
+	n, err := c.ReadAt(b, 0)
+	if n < len(b) && err != nil && err != io.EOF {
+		return nil, fmt.Errorf("read %s: %w", f.Name, err)
+	}
+	return b[:n], nil
+}
+
+// order sorts checkpoints, the oldest first.
+func order(list []Checkpoint, states []StateAt) {
+	type key struct {
+		time   time.Time
+		listed int
+	}
+	keys := map[string]key{}
+	for _, c := range list {
+		keys[c.Name] = key{time: c.Time}
+	}
+	for _, s := range states {
+		var latest time.Time
+		for i, written := range s.State.All {
+			for _, c := range list {
+				if names(s.Dir, written, c.Name) {
+					if c.Time.After(latest) {
+						latest = c.Time
+					}
+					keys[c.Name] = key{time: latest, listed: i + 1}
+				}
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Checkpoint) int {
+		x, y := keys[a.Name], keys[b.Name]
+		return cmp.Or(x.time.Compare(y.time), cmp.Compare(x.listed, y.listed), cmp.Compare(a.Number, b.Number), cmp.Compare(a.Name, b.Name))
+	})
+}

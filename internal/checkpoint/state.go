@@ -1,0 +1,166 @@
+package checkpoint
+
+import (
+	"fmt"
+	"math"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// StateFile is the name of the file in which a Saver or CheckpointManager says which checkpoint is the newest.
+const StateFile = "checkpoint"
+
+// State is the content of a StateFile, a CheckpointState in protobuf's text format.
+type State struct {
+	Latest string   // model_checkpoint_path, as written: relative to the file's directory, or absolute
+	All    []string // all_model_checkpoint_paths, the oldest first
+	// Times are when each of All was written, in seconds since 1970; empty, or as many as All.
+	Times []float64
+	// LastPreserved is when a checkpoint was last kept for good, in seconds since 1970, with keep_checkpoint_every_n_hours; else 0.
+	LastPreserved float64
+}
+
+// ParseState reads a state file. Fields that it does not know it passes over.
+func ParseState(text []byte) (State, error) {
+	var s State
+	for number, line := range strings.Split(string(text), "\n") {
+		line = strings.TrimSpace(line)
+		if line == "" || line[0] == '#' {
+			continue
+		}
+		name, value, ok := strings.Cut(line, ":")
+		if !ok {
+			return State{}, problemf("line %d is no field", number+1)
+		}
+		value = strings.TrimSpace(value)
+		var err error
+		var seconds float64
+		switch name {
+		case "model_checkpoint_path":
+			s.Latest, err = unquote(value)
+		case "all_model_checkpoint_paths":
+			var p string
+			p, err = unquote(value)
+			s.All = append(s.All, p)
+		case "all_model_checkpoint_timestamps":
+			seconds, err = strconv.ParseFloat(value, 64)
+			s.Times = append(s.Times, seconds)
+		case "last_preserved_timestamp":
+			s.LastPreserved, err = strconv.ParseFloat(value, 64)
+		}
+		if err != nil {
+			return State{}, problemf("line %d: %s is no value", number+1, value)
+		}
+	}
+	if len(s.Times) != len(s.All) {
+		s.Times = nil
+	}
+	return s, nil
+}
+
+// Marshal is the state as TensorFlow writes it.
+func (s State) Marshal() []byte {
+	var b strings.Builder
+	fmt.Fprintf(&b, "model_checkpoint_path: %s\n", quote(s.Latest))
+	for _, p := range s.All {
+		fmt.Fprintf(&b, "all_model_checkpoint_paths: %s\n", quote(p))
+	}
+	for _, t := range s.Times {
+		fmt.Fprintf(&b, "all_model_checkpoint_timestamps: %s\n", strconv.FormatFloat(t, 'f', -1, 64))
+	}
+	if s.LastPreserved != 0 {
+		fmt.Fprintf(&b, "last_preserved_timestamp: %s\n", strconv.FormatFloat(s.LastPreserved, 'f', -1, 64))
+	}
+	return []byte(b.String())
+}
+
+// names says whether a path in the state file of directory dir ("" or "chief") means the checkpoint name. Absolute paths are
+// known by their last element only: the directory may have been reached by another name, or copied.
+func names(dir, written, name string) bool {
+	if strings.HasPrefix(written, "/") || strings.Contains(written, "://") {
+		return path.Base(written) == path.Base(name) && dir == parent(name)
+	}
+	return path.Join(dir, written) == name
+}
+
+// parent is the directory of a relative name: "" for the listed one.
+func parent(name string) string {
+	if dir := path.Dir(name); dir != "." {
+		return dir
+	}
+	return ""
+}
+
+// stamp is a time as state files have it.
+func stamp(t time.Time) float64 { return float64(t.UnixMicro()) / 1e6 }
+
+// quote writes a string with protobuf's text escapes.
+func quote(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\' || c == '\'':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c < ' ' || c >= 0x7f:
+			fmt.Fprintf(&b, "\\%03o", c)
+		default:
+			b.WriteByte(c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
+}
+
+// unquote reads a string with protobuf's text escapes.
+func unquote(s string) (string, error) {
+	if len(s) < 2 || s[0] != '"' && s[0] != '\'' || s[len(s)-1] != s[0] {
+		return "", strconv.ErrSyntax
+	}
+	mark := s[0]
+	s = s[1 : len(s)-1]
+	var b strings.Builder
+	for len(s) > 0 {
+		c := s[0]
+		if c == mark {
+			return "", strconv.ErrSyntax
+		}
+		if c != '\\' {
+			b.WriteByte(c)
+			s = s[1:]
+			continue
+		}
+		if len(s) > 1 && (s[1] == '"' || s[1] == '\'' || s[1] == '?') { // Go wants only the mark escaped
+			b.WriteByte(s[1])
+			s = s[2:]
+			continue
+		}
+		n := 2
+		for n < 4 && n < len(s) && s[1] >= '0' && s[1] <= '7' && s[n] >= '0' && s[n] <= '7' {
+			n++
+		}
+		if len(s) > 1 && s[1] >= '0' && s[1] <= '7' {
+			v, err := strconv.ParseUint(s[1:n], 8, 16)
+			if err != nil || v > math.MaxUint8 {
+				return "", strconv.ErrSyntax
+			}
+			b.WriteByte(byte(v))
+			s = s[n:]
+			continue
+		}
+		v, wide, rest, err := strconv.UnquoteChar(s, '"')
+		if err != nil {
+			return "", err
+		}
+		if wide {
+			b.WriteRune(v)
+		} else {
+			b.WriteByte(byte(v))
+		}
+		s = rest
+	}
+	return b.String(), nil
+}

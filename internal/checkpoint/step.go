@@ -1,0 +1,60 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+const attribute = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+// stepKeys are the variables that count training steps, the first the surest: of v1 programs, of a tf.train.Checkpoint made with
+// step= or global_step=, and of optimizers.
+var stepKeys = []string{
+	"global_step", "global_step" + attribute, "step" + attribute,
+	"optimizer/_iterations" + attribute, "optimizer/iter" + attribute,
+	"optimizer/iterations" + attribute, "model/optimizer/_iterations" + attribute, "model/optimizer/iter" + attribute,
+}
+
+const (
+	typeInt32 = 3
+	typeInt64 = 9
+)
+
+// Step reads the training step from the variables of a checkpoint, or answers with what c has. It does not verify: a damaged
+// checkpoint may say anything, or be a *Problem.
+func Step(c Checkpoint, open Opener) (int64, error) {
+	if c.Format != Bundle || c.Unfinished != "" {
+		return c.Step, nil
+	}
+	index, err := readBundle(open, c.Name+".index")
+	if err != nil {
+		return c.Step, err
+	}
+	for _, key := range stepKeys {
+		i, found := slices.BinarySearchFunc(index.entries, key, func(e entry, key string) int { return strings.Compare(e.key, key) })
+		if !found {
+			continue
+		}
+		e := index.entries[i]
+		if e.elements != 1 || len(e.slices) > 0 || e.dtype != typeInt32 && e.dtype != typeInt64 || e.size != dtypeSize[e.dtype] {
+			continue
+		}
+		return readStep(open, shardName(c.Name, e.shard, index.shards), e)
+	}
+	return c.Step, nil
+}
+
+func readStep(open Opener, name string, e entry) (int64, error) {
+	f, err := open(name)
+	if err != nil {
+		return Unknown, err
+	}
+	defer f.Close()
+	b := make([]byte, 8)
+	if n, err := f.ReadAt(b[:e.size], e.offset); n < int(e.size) {
+		return Unknown, fmt.Errorf("read %s: %w", name, err)
+	}
+	return int64(binary.LittleEndian.Uint64(b)), nil // an int32 step is not negative
+}

@@ -1,0 +1,28 @@
+package checkpoint
+
+import (
+	"fmt"
+)
+
+// DefaultPieceSize is how much of a file a Piece reads, in bytes: enough that starting a read of HDFS costs little beside it.
+const DefaultPieceSize = 32 << 20
+
+// NewPlan reads the index of a checkpoint and plans the rest of its verification, in pieces of at most pieceSize bytes each where
+// the format lets them be cut. The error is a *Problem if it is broken already.
+func NewPlan(c Checkpoint, open Opener, pieceSize int64) (*Plan, error) {
+	if c.Unfinished != "" {
+		return nil, &Problem{What: c.Unfinished}
+	}
+	b := &planner{pieceSize: pieceSize}
+	var err error
+	switch c.Format {
+	case Bundle:
+		err = planBundle(open, c.Name, c.Files, b)
+	default:
+		err = fmt.Errorf("%s: checkpoints of the format %s are not verified", c.Name, c.Format)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &b.plan, nil
+}
