@@ -24,7 +24,7 @@ const sunPath = 107
 const socketName = ".tfos-agent"
 
 // api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, POST /v1/step takes the step
-// that it is at.
+// that it is at, POST /v1/lease is for the module tfos.data.
 type api struct {
 	path     string
 	dir      string // made for the socket; empty: none was
@@ -124,6 +124,7 @@ func handler(agent *Agent) http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("POST /v1/lease", func(w http.ResponseWriter, r *http.Request) { serveLease(agent, w, r) })
 	return mux
 }
 

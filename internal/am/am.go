@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/am/input"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/token"
@@ -51,7 +52,8 @@ type Options struct {
 	Listener  net.Listener
 	RM        ResourceManager
 	Nodes     NodeManagers
-	FS        dfs.FS // holds the staging directory
+	FS        dfs.FS         // holds the staging directory
+	Files     input.Resolver // finds the job's input and its checkpoints
 	Authority *control.Authority
 	Tokens    TokenFile
 	Submitted time.Time
@@ -68,6 +70,8 @@ type Master struct {
 	log  *zap.Logger
 	mail chan any      // for the owner; capacity mailbox
 	done chan struct{} // closed when the owner has ended: mail goes nowhere
+
+	input *input.Input // shares the job's input
 }
 
 // mailbox is how many messages may wait for the owner, which never does more than compute. Senders block beyond it.
@@ -75,7 +79,9 @@ const mailbox = 256
 
 // New makes a master. It starts nothing.
 func New(o Options) *Master {
-	return &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
+	m := &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
+	m.input = m.newInput()
+	return m
 }
 
 // Run is the attempt's life: it registers, runs the job and unregisters. It returns nil once the job's result, whatever it
@@ -89,7 +95,7 @@ func (m *Master) Run(ctx context.Context) error {
 		return err
 	}
 	server, err := control.NewMaster(control.MasterOptions{
-		Listener: m.o.Listener, Identity: identity, Handler: (*handler)(m), Logger: m.log.Named("control"),
+		Listener: m.o.Listener, Identity: identity, Handler: (*handler)(m), Leases: m.input, Logger: m.log.Named("control"),
 	})
 	if err != nil {
 		cancel()
@@ -111,6 +117,7 @@ func (m *Master) Run(ctx context.Context) error {
 			m.post(broken{err})
 		}
 	})
+	wg.Go(func() { m.input.Run(ctx) })
 	// Two things of the start take a round trip each and do not need each other.
 	announced := make(chan error, 1)
 	wg.Go(func() { announced <- m.announce(ctx, address) })

@@ -45,7 +45,8 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 		return err
 	}
 	rm, nodes := yarnrpc.NewMaster(scheduler, amrm), yarnrpc.NewNodes(containers)
-	fs, err := dfs.Open(ctx, "", dfs.Options{Conf: c.conf, User: c.manifest.User, Tokens: c.tokens(), Log: log.Named("dfs")})
+	files := dfs.NewResolver(dfs.Options{Conf: c.conf, User: c.manifest.User, Tokens: c.tokens(), Log: log.Named("dfs")})
+	fs, _, err := files.Resolve(ctx, "/")
 	if err != nil {
 		return err
 	}
@@ -55,11 +56,11 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	}
 	m := New(Options{
 		Container: c.id, Job: c.job, Manifest: c.manifest, Host: c.host, Listener: listener,
-		RM: rm, Nodes: nodes, FS: fs, Authority: authority, Tokens: c.taskCredentials,
+		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Tokens: c.taskCredentials,
 		Submitted: c.submitted, Seed: seedOf(c.id), Log: log,
 	})
 	err = m.Run(ctx)
-	return errors.Join(err, rm.Close(), nodes.Close(), fs.Close())
+	return errors.Join(err, rm.Close(), nodes.Close(), files.Close())
 }
 
 // container is what a master's container holds.

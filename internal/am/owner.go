@@ -40,6 +40,7 @@ type owner struct {
 	failures int                                     // heartbeats that failed in a row
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
+	inputs   inputs // of the job, and who may read them
 }
 
 // agent is a connected agent, and the incarnation of its task that it runs or will run.
@@ -60,6 +61,7 @@ func newOwner(m *Master, server *control.Master, address string) *owner {
 		current:    make(map[job.Task]yarn.ContainerID),
 		agents:     make(map[yarn.ContainerID]agent),
 		progress:   make(map[job.Task]control.Progress),
+		inputs:     newInputs(m.input.Lose),
 	}
 	for i, role := range m.o.Job.Roles {
 		o.roles[role.Name] = i
@@ -146,6 +148,8 @@ func (o *owner) receive(msg any) error {
 			o.progress[msg.task] = msg.progress
 			o.dirty = true
 		}
+	case shared:
+		o.inputs.views, o.dirty = msg.views, true
 	case broken:
 		return msg.err
 	}
@@ -259,6 +263,7 @@ func (o *owner) turn(ev membership.Event) {
 	if err := o.events.append(membership.Turn{Time: now, Event: ev, Actions: actions}); err != nil {
 		o.log.Warn("event not logged", zap.Error(err))
 	}
+	o.inputs.turn(ev, actions)
 	for _, a := range actions {
 		o.perform(a)
 	}

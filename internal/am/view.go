@@ -17,6 +17,7 @@ func (o *owner) view() status.View {
 	v.ID = o.m.o.Container.Attempt.Application.String()
 	v.User = o.m.o.Manifest.User
 	v.Progress = o.fraction(v.Tasks)
+	v.Inputs = o.inputs.view()
 	if !o.m.o.Submitted.IsZero() {
 		v.Started = o.m.o.Submitted
 	}

@@ -163,9 +163,10 @@ func (l *Link) session(outer context.Context) (bool, error) {
 		return false, fmt.Errorf("connect to the master at %s: %w", address, err)
 	}
 	defer conn.Close()
+	side.client = controlpb.NewMasterClient(conn)
 	mute := time.AfterFunc(2*connectWait, func() { cancel(errMute) })
 	defer mute.Stop()
-	stream, beat, err := l.greet(ctx, conn, side)
+	stream, beat, err := l.greet(ctx, side)
 	defer l.end(side)
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
@@ -197,8 +198,8 @@ func (l *Link) session(outer context.Context) (bool, error) {
 type masterStream = grpc.BidiStreamingClient[controlpb.FromAgent, controlpb.ToAgent]
 
 // greet says Hello and waits for the Welcome, which tells how often to say that the agent lives.
-func (l *Link) greet(ctx context.Context, conn *grpc.ClientConn, side *agentSide) (masterStream, time.Duration, error) {
-	stream, err := controlpb.NewMasterClient(conn).Session(ctx)
+func (l *Link) greet(ctx context.Context, side *agentSide) (masterStream, time.Duration, error) {
+	stream, err := side.client.Session(ctx)
 	if err != nil {
 		return nil, 0, foreign(err)
 	}
@@ -272,9 +273,10 @@ func (l *Link) end(side *agentSide) {
 
 // agentSide is the agent's end of one session.
 type agentSide struct {
-	welcome bool          // guarded by the Link's mu
-	wake    chan struct{} // capacity 1: there is something in outbox
-	parting chan struct{} // closed when the outbox is the last to be sent
+	client  controlpb.MasterClient // of the session's connection
+	welcome bool                   // guarded by the Link's mu
+	wake    chan struct{}          // capacity 1: there is something in outbox
+	parting chan struct{}          // closed when the outbox is the last to be sent
 
 	mu     sync.Mutex
 	outbox []*controlpb.FromAgent // guarded by mu

@@ -14,7 +14,7 @@ func (m *Machine) View() status.View {
 	v := status.View{
 		Name: m.job.Name, Queue: m.job.Queue, State: m.jobState(), Generation: m.s.Generation,
 		Started: m.s.Began, Finished: optional(m.s.Ended), Diagnostics: m.situation(),
-		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: []status.Checkpoint{},
+		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: []status.Checkpoint{}, Inputs: []status.Input{},
 	}
 	if m.s.Phase == finished {
 		code := m.s.Result.ExitCode

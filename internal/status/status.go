@@ -40,6 +40,7 @@ type View struct {
 	Tasks       []Task         `json:"tasks"`
 	Restarts    []Restart      `json:"restarts"`
 	Checkpoints []Checkpoint   `json:"checkpoints"`
+	Inputs      []Input        `json:"inputs"`
 }
 
 // Task is one task of a View.
@@ -78,4 +79,15 @@ type Checkpoint struct {
 	Bytes   int64     `json:"bytes"`
 	Time    time.Time `json:"time"`
 	Verdict string    `json:"verdict"` // "whole", or what is wrong with it
+}
+
+// Input is one dataset that tasks share by leases.
+type Input struct {
+	Name   string `json:"name"`
+	Role   string `json:"role"`   // "evaluator" for one that the evaluator reads by itself; else empty
+	Epoch  int    `json:"epoch"`  // from 1
+	Epochs int    `json:"epochs"` // 0: without end
+	Done   int    `json:"done"`   // pieces of the epoch that are consumed
+	Total  int    `json:"total"`  // pieces of the epoch; 0: not listed yet
+	Leased int    `json:"leased"` // pieces that are being read
 }

@@ -57,6 +57,17 @@ const document = `{
       "time": "2026-03-01T12:00:00Z",
       "verdict": "whole"
     }
+  ],
+  "inputs": [
+    {
+      "name": "text /data/*",
+      "role": "",
+      "epoch": 2,
+      "epochs": 3,
+      "done": 10,
+      "total": 40,
+      "leased": 4
+    }
   ]
 }`
 
@@ -69,6 +80,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at}},
 		Restarts:    []Restart{{Task: "worker/1", Cause: "preempted", At: at, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
 		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole"}},
+		Inputs:      []Input{{Name: "text /data/*", Epoch: 2, Epochs: 3, Done: 10, Total: 40, Leased: 4}},
 	}
 	b, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {

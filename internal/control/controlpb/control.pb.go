@@ -24,6 +24,113 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type LeaseEnd int32
+
+const (
+	LeaseEnd_LEASE_END_OPEN     LeaseEnd = 0
+	LeaseEnd_LEASE_END_DONE     LeaseEnd = 1
+	LeaseEnd_LEASE_END_RETURNED LeaseEnd = 2
+)
+
+// Enum value maps for LeaseEnd.
+var (
+	LeaseEnd_name = map[int32]string{
+		0: "LEASE_END_OPEN",
+		1: "LEASE_END_DONE",
+		2: "LEASE_END_RETURNED",
+	}
+	LeaseEnd_value = map[string]int32{
+		"LEASE_END_OPEN":     0,
+		"LEASE_END_DONE":     1,
+		"LEASE_END_RETURNED": 2,
+	}
+)
+
+func (x LeaseEnd) Enum() *LeaseEnd {
+	p := new(LeaseEnd)
+	*p = x
+	return p
+}
+
+func (x LeaseEnd) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LeaseEnd) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_control_controlpb_control_proto_enumTypes[0].Descriptor()
+}
+
+func (LeaseEnd) Type() protoreflect.EnumType {
+	return &file_internal_control_controlpb_control_proto_enumTypes[0]
+}
+
+func (x LeaseEnd) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LeaseEnd.Descriptor instead.
+func (LeaseEnd) EnumDescriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{0}
+}
+
+type LeaseState int32
+
+const (
+	LeaseState_LEASE_STATE_WAITING LeaseState = 0
+	LeaseState_LEASE_STATE_GRANTED LeaseState = 1
+	LeaseState_LEASE_STATE_OVER    LeaseState = 2
+	LeaseState_LEASE_STATE_AGREED  LeaseState = 3
+	LeaseState_LEASE_STATE_FRESH   LeaseState = 4
+	LeaseState_LEASE_STATE_REFUSED LeaseState = 5
+)
+
+// Enum value maps for LeaseState.
+var (
+	LeaseState_name = map[int32]string{
+		0: "LEASE_STATE_WAITING",
+		1: "LEASE_STATE_GRANTED",
+		2: "LEASE_STATE_OVER",
+		3: "LEASE_STATE_AGREED",
+		4: "LEASE_STATE_FRESH",
+		5: "LEASE_STATE_REFUSED",
+	}
+	LeaseState_value = map[string]int32{
+		"LEASE_STATE_WAITING": 0,
+		"LEASE_STATE_GRANTED": 1,
+		"LEASE_STATE_OVER":    2,
+		"LEASE_STATE_AGREED":  3,
+		"LEASE_STATE_FRESH":   4,
+		"LEASE_STATE_REFUSED": 5,
+	}
+)
+
+func (x LeaseState) Enum() *LeaseState {
+	p := new(LeaseState)
+	*p = x
+	return p
+}
+
+func (x LeaseState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LeaseState) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_control_controlpb_control_proto_enumTypes[1].Descriptor()
+}
+
+func (LeaseState) Type() protoreflect.EnumType {
+	return &file_internal_control_controlpb_control_proto_enumTypes[1]
+}
+
+func (x LeaseState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LeaseState.Descriptor instead.
+func (LeaseState) EnumDescriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{1}
+}
+
 type FromAgent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -1251,6 +1358,656 @@ func (x *LogChunk) GetOffset() int64 {
 	return 0
 }
 
+type LeaseRequest struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation int32                  `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the process
+	Client      string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	Number      uint64                 `protobuf:"varint,3,opt,name=number,proto3" json:"number,omitempty"`
+	// Types that are valid to be assigned to Op:
+	//
+	//	*LeaseRequest_Next
+	//	*LeaseRequest_Ack
+	//	*LeaseRequest_Save
+	//	*LeaseRequest_Restore
+	Op            isLeaseRequest_Op `protobuf_oneof:"op"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRequest) Reset() {
+	*x = LeaseRequest{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRequest) ProtoMessage() {}
+
+func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
+func (*LeaseRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *LeaseRequest) GetIncarnation() int32 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *LeaseRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetOp() isLeaseRequest_Op {
+	if x != nil {
+		return x.Op
+	}
+	return nil
+}
+
+func (x *LeaseRequest) GetNext() *LeaseNext {
+	if x != nil {
+		if x, ok := x.Op.(*LeaseRequest_Next); ok {
+			return x.Next
+		}
+	}
+	return nil
+}
+
+func (x *LeaseRequest) GetAck() *LeaseAck {
+	if x != nil {
+		if x, ok := x.Op.(*LeaseRequest_Ack); ok {
+			return x.Ack
+		}
+	}
+	return nil
+}
+
+func (x *LeaseRequest) GetSave() *LeaseSave {
+	if x != nil {
+		if x, ok := x.Op.(*LeaseRequest_Save); ok {
+			return x.Save
+		}
+	}
+	return nil
+}
+
+func (x *LeaseRequest) GetRestore() *LeaseRestore {
+	if x != nil {
+		if x, ok := x.Op.(*LeaseRequest_Restore); ok {
+			return x.Restore
+		}
+	}
+	return nil
+}
+
+type isLeaseRequest_Op interface {
+	isLeaseRequest_Op()
+}
+
+type LeaseRequest_Next struct {
+	Next *LeaseNext `protobuf:"bytes,4,opt,name=next,proto3,oneof"`
+}
+
+type LeaseRequest_Ack struct {
+	Ack *LeaseAck `protobuf:"bytes,5,opt,name=ack,proto3,oneof"`
+}
+
+type LeaseRequest_Save struct {
+	Save *LeaseSave `protobuf:"bytes,6,opt,name=save,proto3,oneof"`
+}
+
+type LeaseRequest_Restore struct {
+	Restore *LeaseRestore `protobuf:"bytes,7,opt,name=restore,proto3,oneof"`
+}
+
+func (*LeaseRequest_Next) isLeaseRequest_Op() {}
+
+func (*LeaseRequest_Ack) isLeaseRequest_Op() {}
+
+func (*LeaseRequest_Save) isLeaseRequest_Op() {}
+
+func (*LeaseRequest_Restore) isLeaseRequest_Op() {}
+
+type LeaseNext struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dataset       *LeaseDataset          `protobuf:"bytes,1,opt,name=dataset,proto3" json:"dataset,omitempty"`
+	Epoch         int32                  `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseNext) Reset() {
+	*x = LeaseNext{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseNext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseNext) ProtoMessage() {}
+
+func (x *LeaseNext) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
+func (*LeaseNext) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LeaseNext) GetDataset() *LeaseDataset {
+	if x != nil {
+		return x.Dataset
+	}
+	return nil
+}
+
+func (x *LeaseNext) GetEpoch() int32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+type LeaseDataset struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Patterns      []string               `protobuf:"bytes,2,rep,name=patterns,proto3" json:"patterns,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Split         int64                  `protobuf:"varint,4,opt,name=split,proto3" json:"split,omitempty"`
+	Epochs        int32                  `protobuf:"varint,5,opt,name=epochs,proto3" json:"epochs,omitempty"`
+	Shuffle       *uint64                `protobuf:"varint,6,opt,name=shuffle,proto3,oneof" json:"shuffle,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseDataset) Reset() {
+	*x = LeaseDataset{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseDataset) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseDataset) ProtoMessage() {}
+
+func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
+func (*LeaseDataset) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *LeaseDataset) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *LeaseDataset) GetPatterns() []string {
+	if x != nil {
+		return x.Patterns
+	}
+	return nil
+}
+
+func (x *LeaseDataset) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *LeaseDataset) GetSplit() int64 {
+	if x != nil {
+		return x.Split
+	}
+	return 0
+}
+
+func (x *LeaseDataset) GetEpochs() int32 {
+	if x != nil {
+		return x.Epochs
+	}
+	return 0
+}
+
+func (x *LeaseDataset) GetShuffle() uint64 {
+	if x != nil && x.Shuffle != nil {
+		return *x.Shuffle
+	}
+	return 0
+}
+
+type LeaseAck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Acks          []*LeaseConsumed       `protobuf:"bytes,1,rep,name=acks,proto3" json:"acks,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseAck) Reset() {
+	*x = LeaseAck{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseAck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseAck) ProtoMessage() {}
+
+func (x *LeaseAck) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
+func (*LeaseAck) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LeaseAck) GetAcks() []*LeaseConsumed {
+	if x != nil {
+		return x.Acks
+	}
+	return nil
+}
+
+type LeaseConsumed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Lease         uint64                 `protobuf:"varint,1,opt,name=lease,proto3" json:"lease,omitempty"`
+	Position      int64                  `protobuf:"varint,2,opt,name=position,proto3" json:"position,omitempty"`
+	End           LeaseEnd               `protobuf:"varint,3,opt,name=end,proto3,enum=tfos.control.v1.LeaseEnd" json:"end,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseConsumed) Reset() {
+	*x = LeaseConsumed{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseConsumed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseConsumed) ProtoMessage() {}
+
+func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
+func (*LeaseConsumed) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *LeaseConsumed) GetLease() uint64 {
+	if x != nil {
+		return x.Lease
+	}
+	return 0
+}
+
+func (x *LeaseConsumed) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LeaseConsumed) GetEnd() LeaseEnd {
+	if x != nil {
+		return x.End
+	}
+	return LeaseEnd_LEASE_END_OPEN
+}
+
+type LeaseSave struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          int64                  `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	Alone         bool                   `protobuf:"varint,2,opt,name=alone,proto3" json:"alone,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseSave) Reset() {
+	*x = LeaseSave{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseSave) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseSave) ProtoMessage() {}
+
+func (x *LeaseSave) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
+func (*LeaseSave) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LeaseSave) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *LeaseSave) GetAlone() bool {
+	if x != nil {
+		return x.Alone
+	}
+	return false
+}
+
+type LeaseRestore struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Step          int64                  `protobuf:"varint,1,opt,name=step,proto3" json:"step,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRestore) Reset() {
+	*x = LeaseRestore{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRestore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRestore) ProtoMessage() {}
+
+func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
+func (*LeaseRestore) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *LeaseRestore) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+type LeaseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         LeaseState             `protobuf:"varint,1,opt,name=state,proto3,enum=tfos.control.v1.LeaseState" json:"state,omitempty"`
+	Lease         *LeaseGrant            `protobuf:"bytes,2,opt,name=lease,proto3" json:"lease,omitempty"`
+	Epoch         int32                  `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Code          string                 `protobuf:"bytes,4,opt,name=code,proto3" json:"code,omitempty"`
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseResponse) Reset() {
+	*x = LeaseResponse{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseResponse) ProtoMessage() {}
+
+func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
+func (*LeaseResponse) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *LeaseResponse) GetState() LeaseState {
+	if x != nil {
+		return x.State
+	}
+	return LeaseState_LEASE_STATE_WAITING
+}
+
+func (x *LeaseResponse) GetLease() *LeaseGrant {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *LeaseResponse) GetEpoch() int32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *LeaseResponse) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type LeaseGrant struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Epoch         int32                  `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Piece         int64                  `protobuf:"varint,3,opt,name=piece,proto3" json:"piece,omitempty"`
+	Path          string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Size          int64                  `protobuf:"varint,5,opt,name=size,proto3" json:"size,omitempty"`
+	From          int64                  `protobuf:"varint,6,opt,name=from,proto3" json:"from,omitempty"`
+	To            int64                  `protobuf:"varint,7,opt,name=to,proto3" json:"to,omitempty"`
+	Position      int64                  `protobuf:"varint,8,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseGrant) Reset() {
+	*x = LeaseGrant{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseGrant) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseGrant) ProtoMessage() {}
+
+func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
+func (*LeaseGrant) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *LeaseGrant) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetEpoch() int32 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetPiece() int64 {
+	if x != nil {
+		return x.Piece
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LeaseGrant) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *LeaseGrant) GetPosition() int64 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
 var File_internal_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_controlpb_control_proto_rawDesc = "" +
@@ -1339,11 +2096,72 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06follow\x18\x03 \x01(\bR\x06follow\"6\n" +
 	"\bLogChunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset2\xd3\x01\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xb4\x02\n" +
+	"\fLeaseRequest\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x12\x16\n" +
+	"\x06number\x18\x03 \x01(\x04R\x06number\x120\n" +
+	"\x04next\x18\x04 \x01(\v2\x1a.tfos.control.v1.LeaseNextH\x00R\x04next\x12-\n" +
+	"\x03ack\x18\x05 \x01(\v2\x19.tfos.control.v1.LeaseAckH\x00R\x03ack\x120\n" +
+	"\x04save\x18\x06 \x01(\v2\x1a.tfos.control.v1.LeaseSaveH\x00R\x04save\x129\n" +
+	"\arestore\x18\a \x01(\v2\x1d.tfos.control.v1.LeaseRestoreH\x00R\arestoreB\x04\n" +
+	"\x02op\"Z\n" +
+	"\tLeaseNext\x127\n" +
+	"\adataset\x18\x01 \x01(\v2\x1d.tfos.control.v1.LeaseDatasetR\adataset\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\"\xab\x01\n" +
+	"\fLeaseDataset\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
+	"\bpatterns\x18\x02 \x03(\tR\bpatterns\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x14\n" +
+	"\x05split\x18\x04 \x01(\x03R\x05split\x12\x16\n" +
+	"\x06epochs\x18\x05 \x01(\x05R\x06epochs\x12\x1d\n" +
+	"\ashuffle\x18\x06 \x01(\x04H\x00R\ashuffle\x88\x01\x01B\n" +
+	"\n" +
+	"\b_shuffle\">\n" +
+	"\bLeaseAck\x122\n" +
+	"\x04acks\x18\x01 \x03(\v2\x1e.tfos.control.v1.LeaseConsumedR\x04acks\"n\n" +
+	"\rLeaseConsumed\x12\x14\n" +
+	"\x05lease\x18\x01 \x01(\x04R\x05lease\x12\x1a\n" +
+	"\bposition\x18\x02 \x01(\x03R\bposition\x12+\n" +
+	"\x03end\x18\x03 \x01(\x0e2\x19.tfos.control.v1.LeaseEndR\x03end\"5\n" +
+	"\tLeaseSave\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x03R\x04step\x12\x14\n" +
+	"\x05alone\x18\x02 \x01(\bR\x05alone\"\"\n" +
+	"\fLeaseRestore\x12\x12\n" +
+	"\x04step\x18\x01 \x01(\x03R\x04step\"\xb7\x01\n" +
+	"\rLeaseResponse\x121\n" +
+	"\x05state\x18\x01 \x01(\x0e2\x1b.tfos.control.v1.LeaseStateR\x05state\x121\n" +
+	"\x05lease\x18\x02 \x01(\v2\x1b.tfos.control.v1.LeaseGrantR\x05lease\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x05R\x05epoch\x12\x12\n" +
+	"\x04code\x18\x04 \x01(\tR\x04code\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\xb0\x01\n" +
+	"\n" +
+	"LeaseGrant\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\x12\x14\n" +
+	"\x05piece\x18\x03 \x01(\x03R\x05piece\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x12\n" +
+	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
+	"\x04from\x18\x06 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\a \x01(\x03R\x02to\x12\x1a\n" +
+	"\bposition\x18\b \x01(\x03R\bposition*J\n" +
+	"\bLeaseEnd\x12\x12\n" +
+	"\x0eLEASE_END_OPEN\x10\x00\x12\x12\n" +
+	"\x0eLEASE_END_DONE\x10\x01\x12\x16\n" +
+	"\x12LEASE_END_RETURNED\x10\x02*\x9c\x01\n" +
+	"\n" +
+	"LeaseState\x12\x17\n" +
+	"\x13LEASE_STATE_WAITING\x10\x00\x12\x17\n" +
+	"\x13LEASE_STATE_GRANTED\x10\x01\x12\x14\n" +
+	"\x10LEASE_STATE_OVER\x10\x02\x12\x16\n" +
+	"\x12LEASE_STATE_AGREED\x10\x03\x12\x15\n" +
+	"\x11LEASE_STATE_FRESH\x10\x04\x12\x17\n" +
+	"\x13LEASE_STATE_REFUSED\x10\x052\x9b\x02\n" +
 	"\x06Master\x12C\n" +
 	"\aSession\x12\x1a.tfos.control.v1.FromAgent\x1a\x18.tfos.control.v1.ToAgent(\x010\x01\x12?\n" +
 	"\x05Watch\x12\x1d.tfos.control.v1.WatchRequest\x1a\x15.tfos.control.v1.View0\x01\x12C\n" +
-	"\x04Stop\x12\x1c.tfos.control.v1.StopRequest\x1a\x1d.tfos.control.v1.StopResponse2J\n" +
+	"\x04Stop\x12\x1c.tfos.control.v1.StopRequest\x1a\x1d.tfos.control.v1.StopResponse\x12F\n" +
+	"\x05Lease\x12\x1d.tfos.control.v1.LeaseRequest\x1a\x1e.tfos.control.v1.LeaseResponse2J\n" +
 	"\x05Agent\x12A\n" +
 	"\x04Logs\x12\x1c.tfos.control.v1.LogsRequest\x1a\x19.tfos.control.v1.LogChunk0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
 
@@ -1359,57 +2177,80 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 	return file_internal_control_controlpb_control_proto_rawDescData
 }
 
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
-	(*FromAgent)(nil),    // 0: tfos.control.v1.FromAgent
-	(*Hello)(nil),        // 1: tfos.control.v1.Hello
-	(*Heartbeat)(nil),    // 2: tfos.control.v1.Heartbeat
-	(*Started)(nil),      // 3: tfos.control.v1.Started
-	(*Exited)(nil),       // 4: tfos.control.v1.Exited
-	(*Progress)(nil),     // 5: tfos.control.v1.Progress
-	(*ToAgent)(nil),      // 6: tfos.control.v1.ToAgent
-	(*Welcome)(nil),      // 7: tfos.control.v1.Welcome
-	(*Spec)(nil),         // 8: tfos.control.v1.Spec
-	(*Member)(nil),       // 9: tfos.control.v1.Member
-	(*Start)(nil),        // 10: tfos.control.v1.Start
-	(*Stop)(nil),         // 11: tfos.control.v1.Stop
-	(*Retire)(nil),       // 12: tfos.control.v1.Retire
-	(*WatchRequest)(nil), // 13: tfos.control.v1.WatchRequest
-	(*View)(nil),         // 14: tfos.control.v1.View
-	(*StopRequest)(nil),  // 15: tfos.control.v1.StopRequest
-	(*StopResponse)(nil), // 16: tfos.control.v1.StopResponse
-	(*LogsRequest)(nil),  // 17: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),     // 18: tfos.control.v1.LogChunk
-	nil,                  // 19: tfos.control.v1.Start.EnvEntry
+	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
+	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
+	(*FromAgent)(nil),     // 2: tfos.control.v1.FromAgent
+	(*Hello)(nil),         // 3: tfos.control.v1.Hello
+	(*Heartbeat)(nil),     // 4: tfos.control.v1.Heartbeat
+	(*Started)(nil),       // 5: tfos.control.v1.Started
+	(*Exited)(nil),        // 6: tfos.control.v1.Exited
+	(*Progress)(nil),      // 7: tfos.control.v1.Progress
+	(*ToAgent)(nil),       // 8: tfos.control.v1.ToAgent
+	(*Welcome)(nil),       // 9: tfos.control.v1.Welcome
+	(*Spec)(nil),          // 10: tfos.control.v1.Spec
+	(*Member)(nil),        // 11: tfos.control.v1.Member
+	(*Start)(nil),         // 12: tfos.control.v1.Start
+	(*Stop)(nil),          // 13: tfos.control.v1.Stop
+	(*Retire)(nil),        // 14: tfos.control.v1.Retire
+	(*WatchRequest)(nil),  // 15: tfos.control.v1.WatchRequest
+	(*View)(nil),          // 16: tfos.control.v1.View
+	(*StopRequest)(nil),   // 17: tfos.control.v1.StopRequest
+	(*StopResponse)(nil),  // 18: tfos.control.v1.StopResponse
+	(*LogsRequest)(nil),   // 19: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 20: tfos.control.v1.LogChunk
+	(*LeaseRequest)(nil),  // 21: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 22: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 23: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 24: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 25: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 26: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 27: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 28: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 29: tfos.control.v1.LeaseGrant
+	nil,                   // 30: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
-	1,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
-	2,  // 1: tfos.control.v1.FromAgent.heartbeat:type_name -> tfos.control.v1.Heartbeat
-	3,  // 2: tfos.control.v1.FromAgent.started:type_name -> tfos.control.v1.Started
-	4,  // 3: tfos.control.v1.FromAgent.exited:type_name -> tfos.control.v1.Exited
-	5,  // 4: tfos.control.v1.FromAgent.progress:type_name -> tfos.control.v1.Progress
-	3,  // 5: tfos.control.v1.Hello.running:type_name -> tfos.control.v1.Started
-	4,  // 6: tfos.control.v1.Hello.exited:type_name -> tfos.control.v1.Exited
-	7,  // 7: tfos.control.v1.ToAgent.welcome:type_name -> tfos.control.v1.Welcome
-	8,  // 8: tfos.control.v1.ToAgent.spec:type_name -> tfos.control.v1.Spec
-	10, // 9: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
-	11, // 10: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
-	12, // 11: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
-	9,  // 12: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	19, // 13: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	0,  // 14: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
-	13, // 15: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
-	15, // 16: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	17, // 17: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	6,  // 18: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	14, // 19: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	16, // 20: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	18, // 21: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	18, // [18:22] is the sub-list for method output_type
-	14, // [14:18] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
+	4,  // 1: tfos.control.v1.FromAgent.heartbeat:type_name -> tfos.control.v1.Heartbeat
+	5,  // 2: tfos.control.v1.FromAgent.started:type_name -> tfos.control.v1.Started
+	6,  // 3: tfos.control.v1.FromAgent.exited:type_name -> tfos.control.v1.Exited
+	7,  // 4: tfos.control.v1.FromAgent.progress:type_name -> tfos.control.v1.Progress
+	5,  // 5: tfos.control.v1.Hello.running:type_name -> tfos.control.v1.Started
+	6,  // 6: tfos.control.v1.Hello.exited:type_name -> tfos.control.v1.Exited
+	9,  // 7: tfos.control.v1.ToAgent.welcome:type_name -> tfos.control.v1.Welcome
+	10, // 8: tfos.control.v1.ToAgent.spec:type_name -> tfos.control.v1.Spec
+	12, // 9: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
+	13, // 10: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
+	14, // 11: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
+	11, // 12: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
+	30, // 13: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	22, // 14: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	24, // 15: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	26, // 16: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	27, // 17: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	23, // 18: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	25, // 19: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	0,  // 20: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
+	1,  // 21: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
+	29, // 22: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	2,  // 23: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
+	15, // 24: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
+	17, // 25: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
+	21, // 26: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	19, // 27: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	8,  // 28: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	16, // 29: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	18, // 30: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	28, // 31: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	20, // 32: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	28, // [28:33] is the sub-list for method output_type
+	23, // [23:28] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_controlpb_control_proto_init() }
@@ -1431,18 +2272,26 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Stop)(nil),
 		(*ToAgent_Retire)(nil),
 	}
+	file_internal_control_controlpb_control_proto_msgTypes[19].OneofWrappers = []any{
+		(*LeaseRequest_Next)(nil),
+		(*LeaseRequest_Ack)(nil),
+		(*LeaseRequest_Save)(nil),
+		(*LeaseRequest_Restore)(nil),
+	}
+	file_internal_control_controlpb_control_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   20,
+			NumEnums:      2,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
 		GoTypes:           file_internal_control_controlpb_control_proto_goTypes,
 		DependencyIndexes: file_internal_control_controlpb_control_proto_depIdxs,
+		EnumInfos:         file_internal_control_controlpb_control_proto_enumTypes,
 		MessageInfos:      file_internal_control_controlpb_control_proto_msgTypes,
 	}.Build()
 	File_internal_control_controlpb_control_proto = out.File

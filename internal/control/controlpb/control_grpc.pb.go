@@ -25,6 +25,7 @@ const (
 	Master_Session_FullMethodName = "/tfos.control.v1.Master/Session"
 	Master_Watch_FullMethodName   = "/tfos.control.v1.Master/Watch"
 	Master_Stop_FullMethodName    = "/tfos.control.v1.Master/Stop"
+	Master_Lease_FullMethodName   = "/tfos.control.v1.Master/Lease"
 )
 
 // MasterClient is the client API for Master service.
@@ -39,6 +40,9 @@ type MasterClient interface {
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[View], error)
 	// Stop ends the job in order.
 	Stop(ctx context.Context, in *StopRequest, opts ...grpc.CallOption) (*StopResponse, error)
+	// Lease is a call of an agent's process to the owner of the job's input, package lease says what they mean. It is held for a
+	// few seconds while there is nothing to say.
+	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
 }
 
 type masterClient struct {
@@ -91,6 +95,16 @@ func (c *masterClient) Stop(ctx context.Context, in *StopRequest, opts ...grpc.C
 	return out, nil
 }
 
+func (c *masterClient) Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaseResponse)
+	err := c.cc.Invoke(ctx, Master_Lease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MasterServer is the server API for Master service.
 // All implementations must embed UnimplementedMasterServer
 // for forward compatibility.
@@ -103,6 +117,9 @@ type MasterServer interface {
 	Watch(*WatchRequest, grpc.ServerStreamingServer[View]) error
 	// Stop ends the job in order.
 	Stop(context.Context, *StopRequest) (*StopResponse, error)
+	// Lease is a call of an agent's process to the owner of the job's input, package lease says what they mean. It is held for a
+	// few seconds while there is nothing to say.
+	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
 	mustEmbedUnimplementedMasterServer()
 }
 
@@ -121,6 +138,9 @@ func (UnimplementedMasterServer) Watch(*WatchRequest, grpc.ServerStreamingServer
 }
 func (UnimplementedMasterServer) Stop(context.Context, *StopRequest) (*StopResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Stop not implemented")
+}
+func (UnimplementedMasterServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
 }
 func (UnimplementedMasterServer) mustEmbedUnimplementedMasterServer() {}
 func (UnimplementedMasterServer) testEmbeddedByValue()                {}
@@ -179,6 +199,24 @@ func _Master_Stop_Handler(srv interface{}, ctx context.Context, dec func(interfa
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Master_Lease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Lease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Lease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Lease(ctx, req.(*LeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Master_ServiceDesc is the grpc.ServiceDesc for Master service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -189,6 +227,10 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Stop",
 			Handler:    _Master_Stop_Handler,
+		},
+		{
+			MethodName: "Lease",
+			Handler:    _Master_Lease_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
