@@ -279,8 +279,10 @@ func (m *Machine) deadlines() []time.Time {
 	ds := []time.Time{m.s.GangUntil, m.s.AskAgain}
 	for i := range m.s.Tasks {
 		ds = append(ds, m.s.Tasks[i].Until)
-		if rest := m.s.Tasks[i].Rest; rest.After(m.now) { // a pause that is over may still have to wait for others
-			ds = append(ds, rest)
+		// The pause of a process that is over may still have to wait for others. That of a container ends with a Tick alone: an
+		// event that comes between must not take it away.
+		if t := &m.s.Tasks[i]; t.Rest.After(m.now) || t.Run == resting && m.asking() {
+			ds = append(ds, t.Rest)
 		}
 	}
 	for i := range m.s.Nodes {
