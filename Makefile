@@ -44,7 +44,7 @@ nightly: test versions simulate ## make test, the other Hadoop versions, and lon
 
 .PHONY: simulate
 simulate: need-go ## play 100,000 seeded jobs in a world where everything goes wrong
-	GOGC=400 go test -count=1 -timeout 1h ./internal/sim -run TestInvariants -v -seeds 100000
+	GOGC=400 go test -count=1 -timeout 1h ./internal/sim -run "TestInvariants|TestPlans" -v -seeds 100000 -plan-seeds 300
 
 .PHONY: versions
 versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5

@@ -3,6 +3,7 @@ package fault
 import (
 	"embed"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -33,5 +34,6 @@ func All() ([]Named, error) {
 		}
 		all = append(all, Named{strings.TrimSuffix(e.Name(), ".plan"), p})
 	}
+	slices.SortFunc(all, func(a, b Named) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }

@@ -11,19 +11,21 @@ import (
 
 // agent is the model of an agent in its container, with the program it runs.
 type agent struct {
-	w           *world
-	m           *master
-	task        job.Task
-	incarnation job.Incarnation // that it was told to start last, or the container's first
-	container   yarn.ContainerID
-	node        yarn.NodeID
-	alive       bool
-	session     *session // nil: not connected
-	apartUntil  time.Time
-	started     bool // a process of the incarnation was started
-	running     bool
-	retiring    bool
-	exited      *membership.Exited // what every Hello tells from then on
+	w            *world
+	m            *master
+	task         job.Task
+	incarnation  job.Incarnation // that it was told to start last, or the container's first
+	container    yarn.ContainerID
+	node         yarn.NodeID
+	alive        bool
+	session      *session // nil: not connected
+	apartUntil   time.Time
+	stoppedUntil time.Time // the node stands still, and what runs there with it
+	began        time.Time // when its newest process did
+	started      bool      // a process of the incarnation was started
+	running      bool
+	retiring     bool
+	exited       *membership.Exited // what every Hello tells from then on
 }
 
 // launch is a NodeManager that is asked to start an agent.
@@ -105,12 +107,16 @@ func (a *agent) startProcess(inc job.Incarnation) {
 	if !again {
 		a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
 	}
-	a.incarnation, a.started, a.running, a.exited = inc, true, true, nil
+	a.incarnation, a.began, a.started, a.running, a.exited = inc, a.w.clock.now, true, true, nil
 	if a.w.running[a.key()]++; a.w.running[a.key()] > 1 {
 		a.w.violated("process: two processes of %s run at once", a.key())
 	}
 	a.report(a.startedEvent())
 	role, _ := a.m.job.Role(a.task.Role)
+	span := a.w.upTo(2 * time.Minute)
+	if a.w.sc.steady {
+		span += 2 * time.Minute
+	}
 	bad := a.w.sc.failing > 0 && a.w.chance(a.w.sc.failing)
 	switch {
 	case bad:
@@ -118,7 +124,7 @@ func (a *agent) startProcess(inc job.Incarnation) {
 	case role.Service || a.task.Role == job.Evaluator && a.m.job.Success == job.SuccessChief:
 		// until it is stopped
 	default:
-		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(inc, membership.Exited{}) })
+		a.w.after(span, func() { a.exit(inc, membership.Exited{}) })
 	}
 }
 
@@ -140,36 +146,55 @@ func (a *agent) exit(inc job.Incarnation, e membership.Exited) {
 	if !a.running || a.incarnation != inc {
 		return
 	}
+	if a.w.clock.now.Before(a.stoppedUntil) {
+		a.w.clock.at(a.stoppedUntil, func() { a.exit(inc, e) })
+		return
+	}
 	if e.Code != 0 || e.Reason != "" {
 		a.m.audit.failures++
 		a.m.audit.hopeless = a.m.audit.hopeless || e.Reason != ""
-		a.shock()
+		a.m.shock(a.task, a.incarnation)
 	} else {
 		a.m.audit.endedWell[a.task] = true
 	}
 	a.ended(e)
 }
 
-// shock has the programs that cannot go on without this one end with an error, a few seconds after it.
-func (a *agent) shock() {
+// life is one process of a task.
+type life struct {
+	task        job.Task
+	incarnation job.Incarnation
+}
+
+// shock has the programs that cannot go on without a task's process end with an error, a few seconds after their connections to
+// it did. Those that were started when it was doomed itself wait for the next one.
+func (m *master) shock(t job.Task, inc job.Incarnation) {
+	doomed, known := m.doomed[life{t, inc}]
+	if !known {
+		doomed = m.w.clock.now
+		m.doomed[life{t, inc}] = doomed
+	}
 	role := func(t job.Task) (service, trains bool) {
-		r, _ := a.m.job.Role(t.Role)
+		r, _ := m.job.Role(t.Role)
 		return r.Service, !r.Service && t.Role != job.Evaluator
 	}
-	service, trains := role(a.task)
-	for _, peer := range a.w.agents {
-		if peer.m != a.m || peer == a || !peer.running {
+	service, trains := role(t)
+	for _, peer := range m.w.agents {
+		if peer.m != m || peer.task == t || !peer.running || peer.began.After(doomed) {
 			continue
 		}
 		_, along := role(peer.task)
 		switch {
-		case a.m.job.Strategy == job.StrategyMirrored && trains && along:
-		case a.m.job.Strategy == job.StrategyParameterServer && service && peer.task == a.m.job.Leader():
+		case m.job.Strategy == job.StrategyMirrored && trains && along:
+		case m.job.Strategy == job.StrategyParameterServer && service && peer.task == m.job.Leader():
 		default:
 			continue
 		}
 		inc := peer.incarnation
-		a.w.after(2*time.Second+a.w.upTo(5*time.Second), func() {
+		if own := (life{peer.task, inc}); m.doomed[own].IsZero() {
+			m.doomed[own] = m.w.clock.now
+		}
+		m.w.after(2*time.Second+m.w.upTo(5*time.Second), func() {
 			if peer.incarnation == inc {
 				peer.ended(membership.Exited{Code: 1, Stderr: []string{"AbortedError: a peer is gone"}})
 			}
@@ -247,7 +272,7 @@ func (a *agent) die() {
 		return
 	}
 	if a.running {
-		a.shock()
+		a.m.shock(a.task, a.incarnation)
 	}
 	a.kill()
 	if a.session != nil {
@@ -276,11 +301,15 @@ type session struct {
 	agent            *agent
 	open             bool
 	quiet            bool      // nothing arrives any more, and nobody knows
+	muted            bool      // the same of what the agent says
 	lastDown, lastUp time.Time // when the newest message arrives
 	left             bool      // the master was told
 }
 
 func (s *session) toMaster(f func()) {
+	if s.muted {
+		return
+	}
 	s.lastUp = s.send(s.lastUp, func() {
 		if !s.left {
 			f()
@@ -336,6 +365,20 @@ func (s *session) silence() {
 		return
 	}
 	s.quiet = true
+	s.giveUp()
+}
+
+// mute stops what the agent says, without a word.
+func (s *session) mute() {
+	if s.muted || s.quiet || !s.open {
+		return
+	}
+	s.muted = true
+	s.giveUp()
+}
+
+// giveUp has both ends close the connection after a time in which the master heard nothing.
+func (s *session) giveUp() {
 	a := s.agent
 	a.w.after(silenceLimit, func() {
 		s.open = false

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,14 +25,15 @@ type auditor struct {
 	ordered    map[job.Task]job.Incarnation   // to start, last
 	starting   map[job.Task]job.Incarnation   // in the turn under way
 	done       map[job.Task]bool              // the newest incarnation ended well, as the machine knows
-	excluded   map[string]bool
-	nodes      int // of the cluster, as the machine was told
+	excluded   map[string]time.Time           // hosts, since when
+	nodes      int                            // of the cluster, as the machine was told
 	state      map[yarn.ContainerID]custody
 	used       map[yarn.ContainerID]bool   // launched at some time
 	address    map[yarn.ContainerID]string // as its agent said when it joined
 	crashed    map[job.Task]crashes        // under strategy none, where each failure is a task's own
 	generation job.Generation
 	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
+	gaveUp     time.Time // when the gang was, and nothing was asked for since; zero: it was not
 	finished   bool
 	result     membership.Result
 
@@ -61,7 +63,7 @@ const (
 )
 
 func newAuditor(number int, j job.Job, stable bool) *auditor {
-	return &auditor{number: number, job: j, stable: stable, done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]bool), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
+	return &auditor{number: number, job: j, stable: stable, done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
 		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
@@ -128,6 +130,15 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 func (a *auditor) action(now time.Time, action membership.Action) {
 	switch action := action.(type) {
 	case membership.Ask:
+		if action.Count > 0 && !a.gaveUp.IsZero() {
+			if paused := now.Sub(a.gaveUp); paused < gangPause {
+				a.violate("gang", "it was given up, and is asked for again after %s", paused)
+			}
+			a.gaveUp = time.Time{}
+		}
+		if action.Count == 0 {
+			a.gaveUp = now
+		}
 		a.asked[action.Role] = action.Count
 	case membership.Release:
 		a.state[action.Container] = released
@@ -143,7 +154,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 			a.state[action.Container] = retired
 		}
 	case membership.Exclude:
-		a.excluded[action.Host] = true
+		a.excluded[action.Host] = now
 	case membership.Readmit:
 		delete(a.excluded, action.Host)
 	case membership.Finish:
@@ -256,12 +267,33 @@ func (a *auditor) gang(now time.Time) {
 			n++
 		}
 	}
+	lacks := n < len(a.job.Tasks())
+	if a.generation > 0 { // then it is whole while it has what it cannot go on without
+		lacks = slices.ContainsFunc(a.job.Tasks(), func(t job.Task) bool {
+			return a.essential(t) && a.state[a.launched[t].Container] != held && !a.done[t]
+		})
+	}
 	switch {
-	case n == 0 || n == len(a.job.Tasks()) || a.generation > 0 || a.finished:
+	case n == 0 || !lacks || a.finished:
 		a.incomplete = time.Time{}
 	case a.incomplete.IsZero():
 		a.incomplete = now
 	}
+}
+
+// gangPause is the least pause between giving a gang up and asking for it again.
+const gangPause = 2500 * time.Millisecond
+
+// essential reports whether the job stands still without a task.
+func (a *auditor) essential(t job.Task) bool {
+	r, _ := a.job.Role(t.Role)
+	switch a.job.Strategy {
+	case job.StrategyNone:
+		return false
+	case job.StrategyMirrored:
+		return !r.Service && t.Role != job.Evaluator
+	}
+	return r.Service || t == a.job.Leader()
 }
 
 // pass lets time pass: what must not last is checked against it.
@@ -271,7 +303,16 @@ func (a *auditor) pass(now time.Time) {
 		a.violate("gang", "a part of it is held since %s, for longer than %s", a.incomplete.Sub(epoch), a.job.Gang.Timeout)
 		a.incomplete = time.Time{}
 	}
+	for host, since := range a.excluded {
+		if now.Sub(since) > excludedFor+time.Minute && !a.finished { // the minute: a job that ends leaves it
+			a.violate("exclude", "%s is excluded since %s", host, since.Sub(epoch))
+			delete(a.excluded, host)
+		}
+	}
 }
+
+// excludedFor is how long a node is kept from new containers (docs/job-file.md).
+const excludedFor = 10 * time.Minute
 
 func (a *auditor) finish(r membership.Result) {
 	if a.finished {

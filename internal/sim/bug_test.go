@@ -170,6 +170,25 @@ var bugs = []struct {
 		return actions
 	})},
 
+	{"gang", "asks again at once for a gang that it gave up", Options{Machine: func(o *membership.Options) { o.BackoffMin = 1 }}},
+	{"gang", "gives up what trains, and keeps its containers", Options{Wrap: func(m Machine) Machine {
+		trains := false
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+			actions := m.Step(now, ev)
+			trains = trains || has[membership.Publish](actions)
+			if _, tick := ev.(membership.Tick); tick && trains && !has[membership.Finish](actions) {
+				return without[membership.Release](slices.Clone(actions))
+			}
+			return actions
+		}}
+	}}},
+
+	{"ends", "does not notice that an agent is silent", events(func(ev membership.Event) membership.Event {
+		if l, left := ev.(membership.Left); left && l.Silent {
+			return membership.Tick{}
+		}
+		return ev
+	})},
 	{"ends", "does not hear that processes exit", Options{Wrap: func(m Machine) Machine {
 		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
 			if _, exited := ev.(membership.Exited); exited {
@@ -217,6 +236,10 @@ var bugs = []struct {
 			}
 			return ev
 		}).Wrap,
+	}},
+
+	{"exclude", "forgets that it excluded a node", Options{
+		Machine: func(o *membership.Options) { o.NodeFaults, o.ExcludeFor = 1, time.Hour },
 	}},
 
 	{"replay", "acts on a count that is not in the log", countsSteps()},

@@ -3,8 +3,10 @@ package sim
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"time"
 
 	"tfos/internal/job"
@@ -28,17 +30,19 @@ type master struct {
 	ledger    *ledger.Ledger
 	sessions  map[yarn.ContainerID]*session // by container: an agent of a replaced incarnation may call in beside the new one
 	audit     *auditor
-	turns     []membership.Turn // all that led to something
-	log       bytes.Buffer      // the same as the event log has it, under Options.Logs
-	ticking   time.Time         // the wake that a tick is planned for
-	nodes     int               // as the machine was told
+	spec      membership.Spec    // the newest
+	doomed    map[life]time.Time // when a process was lost, or lost one that it cannot go on without
+	turns     []membership.Turn  // all that led to something
+	log       bytes.Buffer       // the same as the event log has it, under Options.Logs
+	ticking   time.Time          // the wake that a tick is planned for
+	nodes     int                // as the machine was told
 	started   bool
 	stopEarly bool // a stop was requested before the master ran
 	done      bool
 }
 
 func newMaster(w *world, i int, j job.Job) *master {
-	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[yarn.ContainerID]*session)}
+	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[yarn.ContainerID]*session), doomed: make(map[life]time.Time)}
 	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: w.sc.stable}
 	if w.opts.Machine != nil {
 		w.opts.Machine(&opts)
@@ -53,7 +57,11 @@ func newMaster(w *world, i int, j job.Job) *master {
 
 func (m *master) submit() {
 	m.id = m.w.rm.NewApplication().ID
-	actions, err := m.w.rm.Submit(m.w.clock.now, yarn.Submission{ID: m.id, Resource: yarn.Resource{MemoryMiB: 128, VCores: 1}}, "ann")
+	size := yarn.Resource{MemoryMiB: 128, VCores: 1}
+	if m.w.sc.steady {
+		size.MemoryMiB = m.w.sc.nodeMiB
+	}
+	actions, err := m.w.rm.Submit(m.w.clock.now, yarn.Submission{ID: m.id, Resource: size}, "ann")
 	if err != nil {
 		panic("sim: " + err.Error())
 	}
@@ -207,6 +215,8 @@ func (m *master) perform(a membership.Action) {
 		m.ledger.Release(a.Container)
 	case membership.Launch:
 		m.w.after(m.w.latency(), func() { m.w.launch(m, a) })
+	case membership.Publish:
+		m.retarget(a.Spec)
 	case membership.StartProcess:
 		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.startProcess(a.Incarnation) })
 	case membership.StopProcess:
@@ -219,6 +229,20 @@ func (m *master) perform(a membership.Action) {
 		m.ledger.Readmit(a.Host)
 	case membership.Finish:
 		m.finish()
+	}
+}
+
+// retarget is what stable endpoints do with a new cluster_spec: they cut the connections to whoever is no longer where he was.
+func (m *master) retarget(s membership.Spec) {
+	before := m.spec
+	m.spec = s
+	if !m.w.sc.stable {
+		return
+	}
+	for _, was := range before.Members {
+		if !slices.Contains(s.Members, was) {
+			m.shock(was.Task, was.Incarnation)
+		}
 	}
 }
 
@@ -238,6 +262,10 @@ func (m *master) finish() {
 		m.audit.violate("finish", "%s comes after Finish", tellAll(more))
 	}
 	_, actions, err := m.w.rm.Finish(m.w.clock.now, m.attempt, yarn.FinalSucceeded, "", "")
+	if errors.Is(err, yarn.ErrNotRegistered) {
+		m.registerAgain()
+		_, actions, err = m.w.rm.Finish(m.w.clock.now, m.attempt, yarn.FinalSucceeded, "", "")
+	}
 	if err != nil {
 		panic("sim: " + err.Error())
 	}
@@ -265,6 +293,11 @@ func (m *master) beat() {
 			return
 		}
 		answer, actions, err := m.w.rm.Allocate(m.w.clock.now, m.attempt, request)
+		if errors.Is(err, yarn.ErrNotRegistered) {
+			m.registerAgain()
+			next()
+			return
+		}
 		if err != nil {
 			panic("sim: " + err.Error())
 		}
@@ -280,7 +313,19 @@ func (m *master) beat() {
 	})
 }
 
-func (m *master) lostCall() bool { return m.w.sc.lossy > 0 && m.w.chance(m.w.sc.lossy) }
+func (m *master) lostCall() bool {
+	return m.w.clock.now.Before(m.w.heldUntil) || m.w.sc.lossy > 0 && m.w.chance(m.w.sc.lossy)
+}
+
+// registerAgain is what a master does with a ResourceManager that restarted.
+func (m *master) registerAgain() {
+	_, actions, err := m.w.rm.Register(m.w.clock.now, m.attempt, yarn.Registration{})
+	if err != nil {
+		panic("sim: " + err.Error())
+	}
+	m.w.do(actions)
+	m.ledger.Resync()
+}
 
 func (m *master) answered(answer yarn.AllocateResponse) {
 	if m.done {

@@ -17,7 +17,7 @@ type scenario struct {
 	nodeMiB     int64
 	onHeartbeat bool // the scheduler grants node by node, as a real one does
 	jobs        []job.Job
-	faults      []fault
+	mishaps     []mishap
 	lossy       int  // one in so many calls to the ResourceManager is lost; 0: none
 	slow        int  // one in so many localizations takes very long; 0: none
 	refusing    int  // one in so many launches fails; 0: none
@@ -26,10 +26,11 @@ type scenario struct {
 	stuck       int  // one in so many agents does not manage to stop its process; 0: none
 	strikes     int  // of one task by the cluster, with which a job is given up; 0: the default
 	stable      bool // peers find a task that moved by themselves
+	steady      bool // programs run for some minutes, and masters have their nodes for themselves
 }
 
-// fault is something that goes wrong at a time.
-type fault struct {
+// mishap is something that goes wrong at a time.
+type mishap struct {
 	at time.Duration
 	do func(*world)
 }
@@ -54,13 +55,14 @@ func draw(rng *rand.Rand) scenario {
 	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10)
 	kinds := []func(*world){
 		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus,
+		(*world).drawn, (*world).drawn, (*world).drawn,
 	}
 	for range rng.IntN(5) {
 		at := time.Duration(rng.Int64N(int64(3 * time.Minute)))
 		if rng.IntN(4) == 0 {
 			at = time.Duration(rng.Int64N(int64(faultsEnd)))
 		}
-		sc.faults = append(sc.faults, fault{at, kinds[rng.IntN(len(kinds))]})
+		sc.mishaps = append(sc.mishaps, mishap{at, kinds[rng.IntN(len(kinds))]})
 	}
 	return sc
 }
@@ -135,30 +137,9 @@ func (w *world) endContainer() {
 // loseNode takes a node away, for a while. Nodes that masters are on, or may yet come to, are spared: a lost master is
 // another story.
 func (w *world) loseNode() {
-	i := w.rng.IntN(w.sc.nodes)
-	id := nodeID(i)
-	for _, m := range w.masters {
-		if m.node == id || !m.started {
-			return
-		}
+	if id := nodeID(w.rng.IntN(w.sc.nodes)); !w.hostsMaster(id) {
+		w.takeNode(id)
 	}
-	if w.lost[id] {
-		return
-	}
-	w.lost[id] = true
-	for _, m := range w.masters {
-		m.audit.clusterFailed = true // it may have been granted what is there
-	}
-	for _, a := range w.agents {
-		if a.node == id && a.alive {
-			a.vanish()
-		}
-	}
-	w.after(w.upTo(time.Minute), func() { w.do(w.rm.DropNode(w.clock.now, id, yarn.NodeLost)) })
-	w.after(time.Minute+w.upTo(5*time.Minute), func() {
-		delete(w.lost, id)
-		w.do(w.rm.AddNode(w.clock.now, id, "", yarn.Resource{MemoryMiB: w.sc.nodeMiB, VCores: 64}))
-	})
 }
 
 // cutConnection ends an agent's connection. It comes back, soon enough or not.

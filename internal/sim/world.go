@@ -29,6 +29,8 @@
 //	replay         the event log gives the same actions                      act on a count of steps that is not in the log
 //	snapshot       a restored machine acts the same                          forget the deadlines; forget the generation
 //	same           two runs of a seed are equal                              act on something that differs from run to run
+//	plan           under a fault plan (package fault) alone a job succeeds,  expect nobody's aftershock; replace whom it need not
+//	               and nobody restarts or moves but those it says
 package sim
 
 import (
@@ -68,16 +70,17 @@ type Outcome struct {
 
 // world is everything there is. Events happen one at a time, at their time.
 type world struct {
-	opts     Options
-	sc       scenario
-	rng      *rand.Rand
-	clock    clock
-	rm       *sched.Scheduler
-	masters  []*master
-	agents   []*agent // in the order they were launched; dead ones too
-	running  map[string]int
-	lost     map[yarn.NodeID]bool
-	problems []string
+	opts      Options
+	sc        scenario
+	rng       *rand.Rand
+	clock     clock
+	rm        *sched.Scheduler
+	masters   []*master
+	agents    []*agent // in the order they were launched; dead ones too
+	running   map[string]int
+	lost      map[yarn.NodeID]bool
+	heldUntil time.Time // until when the ResourceManager answers nothing
+	problems  []string
 }
 
 // epoch is when every world begins.
@@ -89,15 +92,24 @@ const horizon = 2 * time.Hour
 
 // Run plays one seed.
 func Run(seed uint64, opts Options) Outcome {
+	w := newWorld(opts, rand.New(rand.NewPCG(seed, 0)))
+	w.sc = draw(w.rng)
+	w.build()
+	return w.play()
+}
+
+func newWorld(opts Options, rng *rand.Rand) *world {
 	if opts.Wrap == nil {
 		opts.Wrap = func(m Machine) Machine { return m }
 	}
 	if opts.Restore == nil {
 		opts.Restore = membership.Restore
 	}
-	w := &world{opts: opts, rng: rand.New(rand.NewPCG(seed, 0)), clock: clock{now: epoch}, running: make(map[string]int), lost: make(map[yarn.NodeID]bool)}
-	w.sc = draw(w.rng)
-	w.build()
+	return &world{opts: opts, rng: rng, clock: clock{now: epoch}, running: make(map[string]int), lost: make(map[yarn.NodeID]bool)}
+}
+
+// play lets the world go on to its end.
+func (w *world) play() Outcome {
 	for w.clock.now.Before(epoch.Add(horizon)) && !w.over() && len(w.problems) == 0 && w.clock.step() {
 		for _, m := range w.masters {
 			m.audit.pass(w.clock.now)
@@ -130,7 +142,7 @@ func (w *world) over() bool {
 func (w *world) build() {
 	w.rm = sched.New(sched.Config{ClusterTimestamp: 1, OnHeartbeat: w.sc.onHeartbeat, MasterExpiry: horizon})
 	for i := range w.sc.nodes {
-		w.do(w.rm.AddNode(w.clock.now, nodeID(i), "", yarn.Resource{MemoryMiB: w.sc.nodeMiB, VCores: 64}))
+		w.addNode(nodeID(i))
 	}
 	if w.sc.onHeartbeat {
 		for i := range w.sc.nodes {
@@ -142,7 +154,7 @@ func (w *world) build() {
 		w.masters = append(w.masters, m)
 		w.after(w.upTo(10*time.Second), m.submit)
 	}
-	for _, f := range w.sc.faults {
+	for _, f := range w.sc.mishaps {
 		w.after(f.at, func() { f.do(w) })
 	}
 }
