@@ -57,6 +57,9 @@ func joinCRC(polynomial, a, b uint32, length int64) uint32 {
 	if length == 0 {
 		return a
 	}
+	if a == 0 { // what every region begins with; every map leaves it 0
+		return b
+	}
 	var bit matrix // appends a zero bit
 	bit[0] = polynomial
 	for i := 1; i < 32; i++ {

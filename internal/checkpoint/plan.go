@@ -29,6 +29,7 @@ type region struct {
 	what       string // the subject of a sentence: "tensor w in ckpt-1.data-00000-of-00001"
 	want       uint32
 	polynomial uint32
+	unchecked  bool // no checksum is known: it is enough that it can be read
 }
 
 // span is the part of a region that lies in a piece.
@@ -59,7 +60,7 @@ func (p Piece) Read(r io.ReaderAt, buffer []byte) (Sum, error) {
 		if sp.decode == nil {
 			s.spans[i].crc, err = in.checksum(sp)
 		} else {
-			s.spans[i].crc, err = sp.decode(bufio.NewReader(io.NewSectionReader(r, sp.offset, sp.size)), sp.size)
+			s.spans[i].crc, err = sp.decode(bufio.NewReaderSize(io.NewSectionReader(r, sp.offset, sp.size), int(min(sp.size, int64(len(buffer))))), sp.size)
 			if errors.As(err, new(*Problem)) {
 				s.spans[i].problem, err = err, nil
 			}
@@ -130,7 +131,7 @@ func (p *Plan) Judge(sums []Sum) error {
 		switch {
 		case problems[i] != nil:
 			return problemf("%s %v", r.what, problems[i])
-		case got[i] != r.want:
+		case got[i] != r.want && !r.unchecked:
 			return problemf("%s is damaged: its checksum is %08x, should be %08x", r.what, got[i], r.want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -79,11 +80,15 @@ func (s State) Marshal() []byte {
 // names says whether a path in the state file of directory dir ("" or "chief") means the checkpoint name. Absolute paths are
 // known by their last element only: the directory may have been reached by another name, or copied.
 func names(dir, written, name string) bool {
+	written = shardPattern.ReplaceAllString(written, "")
 	if strings.HasPrefix(written, "/") || strings.Contains(written, "://") {
 		return path.Base(written) == path.Base(name) && dir == parent(name)
 	}
 	return path.Join(dir, written) == name
 }
+
+// shardPattern is what a Saver adds to the name of a sharded checkpoint of the first format.
+var shardPattern = regexp.MustCompile(`-\?{5}-of-\d{5}$`)
 
 // parent is the directory of a relative name: "" for the listed one.
 func parent(name string) string {

@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"encoding/binary"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 )
@@ -25,7 +26,10 @@ const (
 // Step reads the training step from the variables of a checkpoint, or answers with what c has. It does not verify: a damaged
 // checkpoint may say anything, or be a *Problem.
 func Step(c Checkpoint, open Opener) (int64, error) {
-	if c.Format != Bundle || c.Unfinished != "" {
+	switch {
+	case c.Format == HDF5:
+		return kerasStep(c, open)
+	case c.Format != Bundle || c.Unfinished != "":
 		return c.Step, nil
 	}
 	index, err := readBundle(open, c.Name+".index")
@@ -42,6 +46,22 @@ func Step(c Checkpoint, open Opener) (int64, error) {
 			continue
 		}
 		return readStep(open, shardName(c.Name, e.shard, index.shards), e)
+	}
+	return c.Step, nil
+}
+
+// kerasStep reads the optimizer's first variable, which counts its iterations.
+func kerasStep(c Checkpoint, open Opener) (int64, error) {
+	i := slices.IndexFunc(c.Files, func(f File) bool { return f.Name == c.Name })
+	sets, err := datasets(open, c.Files[i])
+	if err != nil {
+		return c.Step, err
+	}
+	for _, d := range sets {
+		counts := d.Path == "optimizer/vars/0" || strings.HasPrefix(d.Path, "optimizer_weights/") && path.Base(d.Path) == "iteration"
+		if counts && d.Plain && d.Integer && d.Elements == 1 && (d.Size == 4 || d.Size == 8) {
+			return readStep(open, c.Name, entry{offset: d.Offset, size: d.Size})
+		}
 	}
 	return c.Step, nil
 }

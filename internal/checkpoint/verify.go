@@ -18,11 +18,26 @@ func NewPlan(c Checkpoint, open Opener, pieceSize int64) (*Plan, error) {
 	switch c.Format {
 	case Bundle:
 		err = planBundle(open, c.Name, c.Files, b)
+	case Legacy:
+		err = planLegacy(open, c, b)
+	case SavedModel:
+		err = planSavedModel(open, c, b)
+	case HDF5:
+		err = planHDF5(open, c, b)
+	case Keras:
+		err = planKeras(open, c, b)
 	default:
-		err = fmt.Errorf("%s: checkpoints of the format %s are not verified", c.Name, c.Format)
+		err = fmt.Errorf("verify %s: there is no format %q", c.Name, c.Format)
 	}
 	if err != nil {
 		return nil, err
+	}
+	for _, f := range c.Files {
+		if f.Name == c.Name+".meta" {
+			if err := checkMessage(open, f, graphField); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return &b.plan, nil
 }

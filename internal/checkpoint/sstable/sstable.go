@@ -11,6 +11,7 @@
 package sstable
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -73,10 +74,13 @@ func Open(r io.ReaderAt, size int64) (*Table, error) {
 		return nil, corrupt(at, "it ends in %#x, not in a table's magic number", got)
 	}
 	t := &Table{r: r, size: at}
-	_, rest, ok := cutHandle(footer)
-	index, _, ok2 := cutHandle(rest)
-	if !ok || !ok2 {
+	meta, rest, ok := cutHandle(footer)
+	index, rest, ok2 := cutHandle(rest)
+	if !ok || !ok2 || len(bytes.Trim(rest[:len(rest)-8], "\x00")) > 0 {
 		return nil, corrupt(at, "the footer points nowhere")
+	}
+	if _, err := t.Block(meta); err != nil { // TensorFlow leaves it empty; to be read it must be right
+		return nil, err
 	}
 	content, err := t.Block(index)
 	if err != nil {
