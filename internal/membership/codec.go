@@ -13,10 +13,11 @@ var (
 		"began": Began{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
 		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "tick": Tick{},
+		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{},
 	}
 	actionKinds = kinds[Action]{
 		"ask": Ask{}, "release": Release{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
-		"stop-process": StopProcess{}, "retire": Retire{}, "exclude": Exclude{}, "readmit": Readmit{}, "finish": Finish{},
+		"stop-process": StopProcess{}, "retire": Retire{}, "exclude": Exclude{}, "readmit": Readmit{}, "inspect": Inspect{}, "finish": Finish{},
 	}
 )
 

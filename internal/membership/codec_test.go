@@ -36,6 +36,13 @@ var (
 		{StopRequested{"by ann"}, `{"kind":"stop-requested","reason":"by ann"}`},
 		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},
 		{ClusterSized{9}, `{"kind":"cluster-sized","nodes":9}`},
+		{Progressed{Step: 12}, `{"kind":"progressed","step":12}`},
+		{Progressed{Unsteady: true}, `{"kind":"progressed","step":0,"unsteady":true}`},
+		{CheckpointSeen{"hdfs:///m/ckpt-12", 12, 7, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Whole},
+			`{"kind":"checkpoint-seen","path":"hdfs:///m/ckpt-12","step":12,"bytes":7,"time":"2026-03-01T12:00:00Z","verdict":"whole"}`},
+		{CheckpointGone{"hdfs:///m/ckpt-12", "set aside"}, `{"kind":"checkpoint-gone","path":"hdfs:///m/ckpt-12","why":"set aside"}`},
+		{Inspected{Number: 1, Newest: "hdfs:///m/ckpt-12", Step: 12}, `{"kind":"inspected","number":1,"newest":"hdfs:///m/ckpt-12","step":12}`},
+		{Inspected{Number: 2, Problem: "no NameNode"}, `{"kind":"inspected","number":2,"step":0,"problem":"no NameNode"}`},
 		{Tick{}, `{"kind":"tick"}`},
 	}
 	loggedActions = []struct {
@@ -51,6 +58,8 @@ var (
 		{Retire{worker1, 2, container(3)}, `{"kind":"retire","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003"}`},
 		{Exclude{"n1"}, `{"kind":"exclude","host":"n1"}`},
 		{Readmit{"n1"}, `{"kind":"readmit","host":"n1"}`},
+		{Inspect{Number: 1}, `{"kind":"inspect","number":1}`},
+		{Inspect{Number: 2, Busy: true}, `{"kind":"inspect","number":2,"busy":true}`},
 		{Finish{Result{1, "worker/1 failed"}}, `{"kind":"finish","result":{"exit_code":1,"diagnostics":"worker/1 failed"}}`},
 	}
 )

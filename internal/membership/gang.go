@@ -13,6 +13,9 @@ func (m *Machine) begin() {
 		return
 	}
 	m.s.Phase, m.s.Began = forming, m.now
+	for i := range m.s.Tasks {
+		m.doubt(&m.s.Tasks[i])
+	}
 	m.ask(func(n int) int { return n })
 }
 

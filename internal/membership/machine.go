@@ -35,6 +35,10 @@ type Options struct {
 	NodeMemory       time.Duration `json:"node_memory"`       // ns
 	ExcludeFor       time.Duration `json:"exclude_for"`       // ns
 
+	// Inspect says that the doer looks at the job's checkpoints when it is given an Inspect.
+	Inspect        bool          `json:"inspect,omitempty"`
+	InspectTimeout time.Duration `json:"inspect_timeout"` // ns; after which a look's answer is not waited for
+
 	// StableEndpoints says that tasks find their peers through endpoints that stay, wherever those live now. Without them a
 	// task that moves has every process start anew with the new cluster_spec.
 	StableEndpoints bool `json:"stable_endpoints"`
@@ -57,6 +61,7 @@ func (o Options) withDefaults() Options {
 	set(&o.AftershockWindow, 90*time.Second)
 	set(&o.NodeMemory, 30*time.Minute)
 	set(&o.ExcludeFor, 10*time.Minute)
+	set(&o.InspectTimeout, 10*time.Minute)
 	if o.MaxStrikes == 0 {
 		o.MaxStrikes = 10
 	}
@@ -97,6 +102,9 @@ type state struct {
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
 	ClusterNodes int            `json:"cluster_nodes,omitempty"` // how many the cluster has; 0: not known
+
+	Progress    progress    `json:"progress,omitzero"`
+	Checkpoints checkpoints `json:"checkpoints,omitzero"`
 }
 
 // phase is where the job stands.
@@ -144,6 +152,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
+	m.inspect()
 	m.proceed()
 	m.watchGang()
 	m.settle()
@@ -192,6 +201,14 @@ func (m *Machine) apply(ev Event) {
 		}
 	case ClusterSized:
 		m.resized(ev.Nodes)
+	case Progressed:
+		m.progressed(ev)
+	case CheckpointSeen:
+		m.checkpointSeen(ev)
+	case CheckpointGone:
+		m.checkpointGone(ev)
+	case Inspected:
+		m.inspected(ev)
 	case Tick:
 		m.expire()
 	}
@@ -277,6 +294,9 @@ func (m *Machine) deadlines() []time.Time {
 		return []time.Time{m.s.StopUntil}
 	}
 	ds := []time.Time{m.s.GangUntil, m.s.AskAgain}
+	if m.awaiting() {
+		ds = append(ds, m.s.Checkpoints.Until)
+	}
 	for i := range m.s.Tasks {
 		ds = append(ds, m.s.Tasks[i].Until)
 		// The pause of a process that is over may still have to wait for others. That of a container ends with a Tick alone: an

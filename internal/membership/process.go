@@ -15,11 +15,12 @@ func (m *Machine) proceed() {
 	if !m.opts.StableEndpoints {
 		m.publish() // which outdates processes
 	}
+	m.doubtOutdated()
 	var due []*task
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
 		switch {
-		case !m.ready(t) || !m.provided(t):
+		case !m.ready(t) || !m.provided(t) || !m.sure(t):
 			continue
 		case t.Run == joined:
 		case t.Run == pausing:
@@ -43,6 +44,7 @@ func (m *Machine) proceed() {
 
 // start gives the order to start the current incarnation's process.
 func (m *Machine) start(t *task) {
+	m.rolledBack(t)
 	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
 	t.Rest = time.Time{}
 	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause = 0, time.Time{}, time.Time{}, nil, CauseNone

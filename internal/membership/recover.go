@@ -46,6 +46,7 @@ func (m *Machine) lose(t *task, l loss) {
 		return
 	}
 	t.Cause, t.Ended = l.cause, m.now
+	m.doubt(t)
 	m.note(t, l.cause, l.container)
 	if l.cause != CauseAftershock {
 		m.shake(t)
@@ -104,6 +105,9 @@ func (m *Machine) book(t *task, l loss) *Result {
 		}
 	default:
 		t.Crashes++
+		if m.stall(t) {
+			return &Result{job.ExitFailed, sentenceOfFailure(t.Task, m.stuck(l.what), l.stderr)}
+		}
 		budget := m.job.Recovery
 		m.s.Charges = slices.DeleteFunc(m.s.Charges, func(c charge) bool { return m.now.Sub(c.At) >= budget.Window })
 		m.s.Charges = append(m.s.Charges, charge{m.now, t.Task, l.what})
@@ -201,13 +205,16 @@ type restart struct {
 	Took         time.Duration `json:"took"` // ns; until the new process was there
 	Done         bool          `json:"done"`
 	NewContainer bool          `json:"new_container"`
+	Step         int64         `json:"step,omitempty"`        // that the job was at; 0: not known
+	RolledBack   bool          `json:"rolled_back,omitempty"` // the training went on from an earlier step: Resumed
+	Resumed      int64         `json:"resumed,omitempty"`     // 0: from the beginning
 }
 
 // maxRestarts bounds how many restarts are remembered: the newest.
 const maxRestarts = 200
 
 func (m *Machine) note(t *task, c Cause, container bool) {
-	m.s.Restarts = append(m.s.Restarts, restart{Task: t.Task, Cause: c, At: m.now, NewContainer: container})
+	m.s.Restarts = append(m.s.Restarts, restart{Task: t.Task, Cause: c, At: m.now, NewContainer: container, Step: m.s.Progress.known()})
 	m.s.Restarts = m.s.Restarts[max(0, len(m.s.Restarts)-maxRestarts):]
 }
 

@@ -17,7 +17,7 @@ import (
 // A story is a job's life told event by event. Its commands:
 //
 //	job [stable] [strikes=1] a new machine for the job file below it: with stable endpoints, with so much patience with the cluster;
-//	                         seed=2: with other random pauses
+//	                         seed=2: with other random pauses; inspect: with checkpoints that are looked at
 //	machine at=TIME          a machine as the first line of an event log says, below it
 //	train                    began, all granted (c1 on n1, c2 on n2, …), joined and started, without showing it
 //	EVENT [after=5m] …       the event, so long after the one before; shows the actions
@@ -42,7 +42,7 @@ func RunStory(t *testing.T, path string) {
 			if err != nil {
 				td.Fatalf(t, "%v", err)
 			}
-			opts := Options{StableEndpoints: td.HasArg("stable")}
+			opts := Options{StableEndpoints: td.HasArg("stable"), Inspect: td.HasArg("inspect")}
 			seed := uint64(1)
 			td.MaybeScanArgs(t, "strikes", &opts.MaxStrikes)
 			td.MaybeScanArgs(t, "seed", &seed)
@@ -241,7 +241,13 @@ func (s *story) view() string {
 		if r.NewContainer {
 			b.WriteString(" new-container")
 		}
+		if r.ResumedStep != nil {
+			fmt.Fprintf(&b, " step=%d resumed=%d lost=%d", r.Step, *r.ResumedStep, r.LostSteps)
+		}
 		b.WriteByte('\n')
+	}
+	for _, c := range v.Checkpoints {
+		fmt.Fprintf(&b, "checkpoint %s step=%d bytes=%d at=%s by=%s: %s\n", c.Path, c.Step, c.Bytes, c.Time.Format(time.TimeOnly), c.By, c.Verdict)
 	}
 	return b.String()
 }

@@ -38,6 +38,8 @@ type history struct {
 	Lost    time.Time `json:"lost,omitzero"`     // when it was last lost, or started anew while it ran; aftershocks do not count
 	Crashes int       `json:"crashes,omitempty"` // failures of its program in a row, without having run for long in between
 	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
+	// Doubt is since when the checkpoints that its program would restore are to be looked at; zero: they need not.
+	Doubt time.Time `json:"doubt,omitzero"`
 }
 
 // run is how far the task is. It goes down this list, never back but by a new incarnation.

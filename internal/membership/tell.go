@@ -37,6 +37,12 @@ func Tell(actions []Action) string {
 			fmt.Fprintf(&b, "exclude %s\n", a.Host)
 		case Readmit:
 			fmt.Fprintf(&b, "readmit %s\n", a.Host)
+		case Inspect:
+			fmt.Fprintf(&b, "inspect %d", a.Number)
+			if a.Busy {
+				b.WriteString(" busy")
+			}
+			b.WriteByte('\n')
 		case Finish:
 			fmt.Fprintf(&b, "finish exit=%d %s\n", a.Result.ExitCode, a.Result.Diagnostics)
 		}

@@ -14,7 +14,7 @@ func (m *Machine) View() status.View {
 	v := status.View{
 		Name: m.job.Name, Queue: m.job.Queue, State: m.jobState(), Generation: m.s.Generation,
 		Started: m.s.Began, Finished: optional(m.s.Ended), Diagnostics: m.situation(),
-		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: []status.Checkpoint{}, Inputs: []status.Input{},
+		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: m.s.Checkpoints.views(), Inputs: []status.Input{},
 	}
 	if m.s.Phase == finished {
 		code := m.s.Result.ExitCode
@@ -24,7 +24,8 @@ func (m *Machine) View() status.View {
 		v.Tasks = append(v.Tasks, m.s.Tasks[i].view())
 	}
 	for _, r := range m.s.Restarts {
-		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer})
+		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer,
+			Step: r.Step, ResumedStep: r.restored(), LostSteps: r.lost()})
 	}
 	return v
 }
@@ -132,7 +133,7 @@ func (m *Machine) recovering() string {
 			return fmt.Sprintf("starts %s again%s", t.Task, why)
 		}
 	}
-	return ""
+	return m.looking()
 }
 
 // optional is nil for a time that has not come.

@@ -117,7 +117,7 @@ func (a *agent) startProcess(inc job.Incarnation) {
 	if a.w.sc.steady {
 		span += 2 * time.Minute
 	}
-	bad := a.w.sc.failing > 0 && a.w.chance(a.w.sc.failing)
+	bad := a.w.sc.failing > 0 && (a.w.chance(a.w.sc.failing) || a.w.sc.looping && a.m.steps.failed[a.task] && !a.w.chance(4))
 	switch {
 	case bad:
 		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(inc, a.badEnd()) })
@@ -130,6 +130,9 @@ func (a *agent) startProcess(inc job.Incarnation) {
 
 // badEnd is one of the ways in which programs fail.
 func (a *agent) badEnd() membership.Exited {
+	if a.w.sc.looping {
+		return membership.Exited{Code: 1, Stderr: []string{"ValueError: the same again"}}
+	}
 	switch a.w.rng.IntN(4) {
 	case 0:
 		return membership.Exited{Code: 139, Signal: "SIGSEGV"}
@@ -153,6 +156,7 @@ func (a *agent) exit(inc job.Incarnation, e membership.Exited) {
 	if e.Code != 0 || e.Reason != "" {
 		a.m.audit.failures++
 		a.m.audit.hopeless = a.m.audit.hopeless || e.Reason != ""
+		a.m.steps.fail(a.w, a.task)
 		a.m.shock(a.task, a.incarnation)
 	} else {
 		a.m.audit.endedWell[a.task] = true

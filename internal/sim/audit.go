@@ -43,6 +43,8 @@ type auditor struct {
 	clusterFailed bool
 	killed        bool
 	endedWell     map[job.Task]bool
+
+	restoring restoring
 }
 
 // crashes are a task's failures in a row: none of its processes ran for long in between.
@@ -73,6 +75,7 @@ func (a *auditor) violate(invariant, format string, args ...any) {
 
 // turn checks one step.
 func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.Action) {
+	a.noteCheckpoints(now, ev)
 	var granted yarn.ContainerID
 	wanted := false
 	switch ev := ev.(type) {
@@ -146,7 +149,12 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 		a.launch(action)
 	case membership.Publish:
 		a.publish(action.Spec)
+	case membership.Inspect:
+		a.inspects(now, action)
 	case membership.StartProcess:
+		if a.ordered[action.Task] != action.Incarnation { // else told again
+			a.startsProgram(now, action.Task)
+		}
 		a.start(action)
 		a.pace(now, action.Task)
 	case membership.Retire:
@@ -335,7 +343,7 @@ func (a *auditor) finish(r membership.Result) {
 // judge compares the result with what happened.
 func (a *auditor) judge(r membership.Result) {
 	reason := map[int]bool{job.ExitFailed: a.failures > 0, job.ExitInfrastructure: a.clusterFailed, job.ExitKilled: a.killed}
-	if budget := a.job.Recovery.UserFailures; r.ExitCode == job.ExitFailed && !a.hopeless && a.failures > 0 && a.failures <= budget {
+	if budget := a.job.Recovery.UserFailures; r.ExitCode == job.ExitFailed && !a.stuck(r) && !a.hopeless && a.failures > 0 && a.failures <= budget {
 		a.violate("budget", "the job failed by its program, which failed %d times by itself and may %d times: %s", a.failures, budget, r.Diagnostics)
 	}
 	switch happened, known := reason[r.ExitCode]; {

@@ -227,6 +227,39 @@ var bugs = []struct {
 
 	{"pause", "starts a crash loop as fast as it can", Options{Machine: func(o *membership.Options) { o.RestMin = 1 }}},
 
+	{"restore", "asks nobody to look at checkpoints", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+		return without[membership.Inspect](actions)
+	})},
+	{"restore", "answers its own question", Options{Wrap: func(m Machine) Machine {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+			actions := m.Step(now, ev)
+			for _, a := range actions {
+				if i, ok := a.(membership.Inspect); ok {
+					actions = append(slices.Clone(actions), m.Step(now, membership.Inspected{Number: i.Number})...)
+				}
+			}
+			return actions
+		}}
+	}}},
+	{"progress", "takes every report for a new step", func() Options {
+		n := int64(0)
+		return events(func(ev membership.Event) membership.Event {
+			if p, ok := ev.(membership.Progressed); ok {
+				n++
+				p.Step += n << 20
+				return p
+			}
+			return ev
+		})
+	}()},
+	{"progress", "hears of no new step", events(func(ev membership.Event) membership.Event {
+		if p, ok := ev.(membership.Progressed); ok {
+			p.Step = min(p.Step, 1)
+			return p
+		}
+		return ev
+	})},
+
 	{"exclude", "takes the cluster for larger than it is", Options{
 		Machine: func(o *membership.Options) { o.NodeFaults = 1 },
 		Wrap: events(func(ev membership.Event) membership.Event {
@@ -250,6 +283,9 @@ var bugs = []struct {
 	{"snapshot", "a restored machine has forgotten its agents' deadlines", forgetful(`"until":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten its pauses", forgetful(`"rest":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten what was lost", forgetful(`"lost":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten that checkpoints are to be looked at", forgetful(`"doubt":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten that it asked for a look", forgetful(`"looks":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten how far the job is", forgetful(`"best":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten the charges", forgetful(`"charges":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten the generation", forgetful(`"generation":1,"spec"`, `"generation":0,"spec"`)},
 	{"snapshot", "a restored machine has forgotten its result", forgetful(`"exit_code":1`, `"exit_code":4`)},

@@ -39,11 +39,12 @@ type master struct {
 	started   bool
 	stopEarly bool // a stop was requested before the master ran
 	done      bool
+	steps     steps
 }
 
 func newMaster(w *world, i int, j job.Job) *master {
-	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), sessions: make(map[yarn.ContainerID]*session), doomed: make(map[life]time.Time)}
-	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: w.sc.stable}
+	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), steps: steps{now: 1, best: 1, failed: make(map[job.Task]bool)}, sessions: make(map[yarn.ContainerID]*session), doomed: make(map[life]time.Time)}
+	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: w.sc.stable, Inspect: w.sc.inspect}
 	if w.opts.Machine != nil {
 		w.opts.Machine(&opts)
 	}
@@ -51,6 +52,7 @@ func newMaster(w *world, i int, j job.Job) *master {
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
 	m.audit = newAuditor(i, j, w.sc.stable)
+	m.audit.restoring = restoring{inspect: w.sc.inspect, lost: make(map[job.Task]time.Time), ended: make(map[job.Task]job.Incarnation)}
 	m.write(m.header)
 	return m
 }
@@ -95,6 +97,7 @@ func (m *master) stopRequested() {
 
 // turn steps the machine, and carries out what it decides.
 func (m *master) turn(ev membership.Event) {
+	m.tellSteps(ev)
 	if m.done {
 		return
 	}
@@ -227,6 +230,8 @@ func (m *master) perform(a membership.Action) {
 		m.ledger.Exclude(a.Host)
 	case membership.Readmit:
 		m.ledger.Readmit(a.Host)
+	case membership.Inspect:
+		m.look(a)
 	case membership.Finish:
 		m.finish()
 	}

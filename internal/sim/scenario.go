@@ -27,6 +27,10 @@ type scenario struct {
 	strikes     int  // of one task by the cluster, with which a job is given up; 0: the default
 	stable      bool // peers find a task that moved by themselves
 	steady      bool // programs run for some minutes, and masters have their nodes for themselves
+	inspect     bool // somebody looks at the jobs' checkpoints
+	blind       int  // one in so many looks is never answered; 0: none
+	stepping    bool // programs say how far they are
+	looping     bool // programs that failed fail again, at the same step
 }
 
 // mishap is something that goes wrong at a time.
@@ -40,6 +44,7 @@ const faultsEnd = 10 * time.Minute
 
 func draw(rng *rand.Rand) scenario {
 	sc := scenario{nodes: 2 + rng.IntN(3), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0, strikes: rng.IntN(4), stable: rng.IntN(2) == 0}
+	sc.inspect, sc.stepping, sc.looping = rng.IntN(2) == 0, rng.IntN(2) == 0, rng.IntN(4) == 0
 	crowded := rng.IntN(3) == 0 // every job needs more than half of the cluster
 	for range 1 + rng.IntN(3) {
 		tasks := 1 + rng.IntN(sc.nodes*5)
@@ -52,7 +57,7 @@ func draw(rng *rand.Rand) scenario {
 		return sc
 	}
 	oneIn := func(n int) int { return []int{0, n, n * 5}[rng.IntN(3)] }
-	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10)
+	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck, sc.blind = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10), oneIn(10)
 	kinds := []func(*world){
 		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus,
 		(*world).drawn, (*world).drawn, (*world).drawn,
@@ -93,7 +98,7 @@ func drawJob(rng *rand.Rand, tasks int) job.Job {
 		text += "success: all\n"
 	}
 	if rng.IntN(2) == 0 {
-		text += fmt.Sprintf("recovery: {user-failures: %d}\n", rng.IntN(6))
+		text += fmt.Sprintf("recovery: {user-failures: %d}\n", rng.IntN(12))
 	}
 	if rng.IntN(2) == 0 {
 		strategies := []job.Strategy{job.StrategyMirrored, job.StrategyV1, job.StrategyNone}

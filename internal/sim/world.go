@@ -23,6 +23,10 @@
 //	budget         the program's own failures alone spend the user's budget  charge aftershocks; charge what the cluster did
 //	pause          from a program's second failure in a row on there is a    start a crash loop as fast as it can
 //	               pause before the next start
+//	restore        a program that reads checkpoints starts after they were    ask nobody; answer oneself
+//	               looked at, or that was given up
+//	progress       a job whose programs fail three times without a new step  take every report for a new step; hear of none
+//	               is stopped, and no other for that
 //	exclude        never more than a third of the cluster is excluded        take the cluster for larger than it is
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence

@@ -38,6 +38,7 @@ type View struct {
 	TrackingURL string         `json:"tracking_url"`
 	Progress    float64        `json:"progress"` // 0 to 1
 	Tasks       []Task         `json:"tasks"`
+	ResumedFrom string         `json:"resumed_from"` // application_…; empty: none
 	Restarts    []Restart      `json:"restarts"`
 	Checkpoints []Checkpoint   `json:"checkpoints"`
 	Inputs      []Input        `json:"inputs"`
@@ -67,8 +68,10 @@ type Restart struct {
 	Task         string    `json:"task"`
 	Cause        string    `json:"cause"`
 	At           time.Time `json:"at"`
-	LostSteps    int64     `json:"lost_steps"`
-	Seconds      float64   `json:"seconds"` // from the loss to the new process
+	Step         int64     `json:"step"`         // that the job was at; 0: not known
+	ResumedStep  *int64    `json:"resumed_step"` // that it went on from, 0 from the beginning; null: it went on where it was, or that is not known
+	LostSteps    int64     `json:"lost_steps"`   // that were taken again
+	Seconds      float64   `json:"seconds"`      // from the loss to the new process
 	NewContainer bool      `json:"new_container"`
 }
 
@@ -79,6 +82,7 @@ type Checkpoint struct {
 	Bytes   int64     `json:"bytes"`
 	Time    time.Time `json:"time"`
 	Verdict string    `json:"verdict"` // "whole", or what is wrong with it
+	By      string    `json:"by"`      // the task that wrote it, "chief/0"; empty: it was there before the job
 }
 
 // Input is one dataset that tasks share by leases.

@@ -39,11 +39,14 @@ const document = `{
       "cause": ""
     }
   ],
+  "resumed_from": "application_1_0000",
   "restarts": [
     {
       "task": "worker/1",
       "cause": "preempted",
       "at": "2026-03-01T12:00:00Z",
+      "step": 15,
+      "resumed_step": 12,
       "lost_steps": 3,
       "seconds": 1.5,
       "new_container": true
@@ -55,7 +58,8 @@ const document = `{
       "step": 12,
       "bytes": 1024,
       "time": "2026-03-01T12:00:00Z",
-      "verdict": "whole"
+      "verdict": "whole",
+      "by": "chief/0"
     }
   ],
   "inputs": [
@@ -73,13 +77,14 @@ const document = `{
 
 func TestKeysOfTheDocument(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	resumed := int64(12)
 	v := View{
 		ID: "application_1_0001", Name: "digits", State: Running, Queue: "ml", User: "ann", Generation: 1, Started: at,
-		TrackingURL: "http://rm/proxy/application_1_0001", Progress: 0.5,
+		TrackingURL: "http://rm/proxy/application_1_0001", Progress: 0.5, ResumedFrom: "application_1_0000",
 		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at}},
-		Restarts:    []Restart{{Task: "worker/1", Cause: "preempted", At: at, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
-		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole"}},
+		Restarts:    []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
+		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},
 		Inputs:      []Input{{Name: "text /data/*", Epoch: 2, Epochs: 3, Done: 10, Total: 40, Leased: 4}},
 	}
 	b, err := json.MarshalIndent(v, "", "  ")

@@ -1,0 +1,220 @@
+package membership
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/status"
+)
+
+// What the machine knows of checkpoints: which there are, and which one a program that starts now restores. It does not look at
+// them itself. Before a program that restores is started, Inspect has them looked at, and broken ones set aside; the answer is
+// awaited, since a program that finds a broken one fails or, worse, does not.
+
+// CheckpointSeen is a checkpoint that was found and verified, or looked at again after it had changed.
+type CheckpointSeen struct {
+	Path    string    `json:"path"` // below checkpoint.dir, and written as that is
+	Step    int64     `json:"step"` // -1: not known
+	Bytes   int64     `json:"bytes"`
+	Time    time.Time `json:"time"`    // when it was completed
+	Verdict string    `json:"verdict"` // Whole, or what is wrong with it
+}
+
+// Whole is the verdict on a checkpoint that has everything it needs.
+const Whole = "whole"
+
+// CheckpointGone is a checkpoint that is no longer at its place.
+type CheckpointGone struct {
+	Path string `json:"path"`
+	Why  string `json:"why"` // "set aside: …"; "removed by checkpoint.keep"; empty: not by us
+}
+
+// Inspected answers an Inspect.
+type Inspected struct {
+	Number  int    `json:"number"`            // of the Inspect
+	Newest  string `json:"newest,omitempty"`  // path of the newest whole checkpoint; empty: there is none
+	Step    int64  `json:"step"`              // of it; -1: not known
+	Problem string `json:"problem,omitempty"` // why it is not known which one is the newest
+}
+
+// Inspect has the job's checkpoints looked at: Inspected is to answer once it is known which is the newest whole one, and
+// newer ones that are broken are set aside.
+type Inspect struct {
+	Number int  `json:"number"`         // each is a new look; the answer to the newest alone counts
+	Busy   bool `json:"busy,omitempty"` // a program that may write checkpoints goes on: nothing is to be set aside
+}
+
+func (CheckpointSeen) event() {}
+func (CheckpointGone) event() {}
+func (Inspected) event()      {}
+func (Inspect) action()       {}
+
+// checkpoints is the ledger.
+type checkpoints struct {
+	Known  []checkpoint `json:"known,omitempty"`  // the oldest first
+	Looks  int          `json:"looks,omitempty"`  // how many Inspect were given out
+	Asked  time.Time    `json:"asked,omitzero"`   // the newest of them
+	Until  time.Time    `json:"until,omitzero"`   // until when its answer is waited for; zero: it came
+	Newest *restorable  `json:"newest,omitempty"` // as it answered; nil: none, or not known
+	Sure   bool         `json:"sure,omitempty"`   // it answered without a problem
+}
+
+// checkpoint is one that is there.
+type checkpoint struct {
+	CheckpointSeen
+	By job.Task `json:"by,omitzero"` // who wrote it; zero: it was there before the job
+}
+
+// restorable is where a program that starts now goes on.
+type restorable struct {
+	Path string `json:"path"`
+	Step int64  `json:"step"` // -1: not known
+}
+
+// maxCheckpoints bounds how many checkpoints are remembered: the newest.
+const maxCheckpoints = 200
+
+func (m *Machine) checkpointSeen(ev CheckpointSeen) {
+	ev.Time = ev.Time.UTC().Round(0)
+	k := &m.s.Checkpoints
+	c := checkpoint{CheckpointSeen: ev}
+	if i := slices.IndexFunc(k.Known, func(c checkpoint) bool { return c.Path == ev.Path }); i >= 0 {
+		c.By = k.Known[i].By
+		k.Known = slices.Delete(k.Known, i, i+1)
+	}
+	if !ev.Time.Before(m.s.Began) {
+		c.By = m.job.Leader()
+		if ev.Verdict == Whole {
+			m.saved(ev.Step)
+		}
+	}
+	at, _ := slices.BinarySearchFunc(k.Known, c, func(a, b checkpoint) int {
+		if a.Time.After(b.Time) {
+			return 1
+		}
+		return -1
+	})
+	k.Known = slices.Insert(k.Known, at, c)
+	k.Known = k.Known[max(0, len(k.Known)-maxCheckpoints):]
+}
+
+func (m *Machine) checkpointGone(ev CheckpointGone) {
+	k := &m.s.Checkpoints
+	k.Known = slices.DeleteFunc(k.Known, func(c checkpoint) bool { return c.Path == ev.Path })
+}
+
+func (m *Machine) inspected(ev Inspected) {
+	k := &m.s.Checkpoints
+	if ev.Number != k.Looks || !m.awaiting() {
+		return // late
+	}
+	k.Until, k.Newest, k.Sure = time.Time{}, nil, ev.Problem == ""
+	if ev.Newest != "" {
+		k.Newest = &restorable{ev.Newest, ev.Step}
+	}
+}
+
+// Restores is the checkpoint from which a program that starts now goes on, and the step that it is of, -1 if that is not known;
+// false: there is none, or none is known.
+func (m *Machine) Restores() (path string, step int64, ok bool) {
+	if n := m.s.Checkpoints.Newest; n != nil && m.s.Checkpoints.Until.IsZero() {
+		return n.Path, n.Step, true
+	}
+	return "", 0, false
+}
+
+// Inspecting is the number of the Inspect whose answer is awaited; 0: none is.
+func (m *Machine) Inspecting() int {
+	if !m.awaiting() {
+		return 0
+	}
+	return m.s.Checkpoints.Looks
+}
+
+// awaiting reports whether the answer to a look is waited for. One that does not come is given up.
+func (m *Machine) awaiting() bool { return m.now.Before(m.s.Checkpoints.Until) }
+
+// restores reports whether a task's program reads checkpoints when it starts. Parameter servers get their variables from others,
+// and so do workers, except where each holds the whole model.
+func (m *Machine) restores(t job.Task) bool {
+	switch m.job.Strategy {
+	case job.StrategyMirrored, job.StrategyNone:
+		return m.trains(t)
+	}
+	return t == m.job.Leader()
+}
+
+// doubt notes that what the task's process may have written since it was looked at last is not known.
+func (m *Machine) doubt(t *task) {
+	if m.opts.Inspect && m.restores(t.Task) {
+		t.Doubt = m.now
+	}
+}
+
+// sure reports whether the checkpoints were looked at since the task's process ended, or that was given up.
+func (m *Machine) sure(t *task) bool {
+	k := &m.s.Checkpoints
+	return t.Doubt.IsZero() || !m.awaiting() && !k.Asked.Before(t.Doubt)
+}
+
+// inspect asks for a look at the checkpoints when a program that restores is to start, and none was asked for since there is doubt.
+// It waits for the look that is under way: the peers of a lost task end one after the other.
+func (m *Machine) inspect() {
+	k := &m.s.Checkpoints
+	if m.s.Phase != forming && m.s.Phase != training || m.awaiting() {
+		return
+	}
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.Outcome == open && !t.Doubt.IsZero() && k.Asked.Before(t.Doubt) {
+			k.Looks++
+			k.Asked, k.Until = m.now, m.now.Add(m.opts.InspectTimeout)
+			m.do(Inspect{k.Looks, m.writing()})
+			return
+		}
+	}
+}
+
+// doubtOutdated has the checkpoints looked at before processes are started anew that run, and may have written.
+func (m *Machine) doubtOutdated() {
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		if (t.Run == starting || t.Run == running) && m.outdated(t) && !t.Doubt.After(t.Ordered) {
+			m.doubt(t)
+		}
+	}
+	m.inspect()
+}
+
+// writing reports whether a program runs, and goes on, that may write checkpoints. One that is to be started anew does not.
+func (m *Machine) writing() bool {
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		if (t.Run == starting || t.Run == running) && m.restores(t.Task) && !m.outdated(t) {
+			return true
+		}
+	}
+	return false
+}
+
+// views are the checkpoints as status shows them.
+func (k *checkpoints) views() []status.Checkpoint {
+	out := make([]status.Checkpoint, 0, len(k.Known))
+	for _, c := range k.Known {
+		v := status.Checkpoint{Path: c.Path, Step: c.Step, Bytes: c.Bytes, Time: c.Time, Verdict: c.Verdict}
+		if c.By != (job.Task{}) {
+			v.By = c.By.String()
+		}
+		out = append(out, v)
+	}
+	return out
+}
+
+// looking says that programs wait for their checkpoints to be looked at; empty: none does.
+func (m *Machine) looking() string {
+	if !m.awaiting() {
+		return ""
+	}
+	return fmt.Sprintf("looks for the newest whole checkpoint in %s", m.job.Checkpoint.Dir)
+}
