@@ -27,7 +27,7 @@ func tfos(t *testing.T, args ...string) (code exit.Code, stdout, stderr string) 
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "run", "submit", "status", "list", "logs", "kill", "replay", "version"} {
+	for _, name := range []string{"", "run", "submit", "resume", "status", "list", "logs", "kill", "replay", "version"} {
 		args := []string{"--help"}
 		if name != "" {
 			args = []string{name, "--help"}
@@ -116,6 +116,12 @@ func TestWrongUsage(t *testing.T) {
 		{"define unknown", []string{"run", "--conf", conf, "--workers", "1", "-D", "gang.timout=1m", "--", "true"}, []string{"gang.timout"}},
 		{"log level", []string{"run", "--conf", conf, "--workers", "1", "--log-level", "loud", "--", "true"}, []string{"--log-level loud"}},
 		{"no application", []string{"status"}, []string{"want one application id", "tfos list"}},
+		{"nothing to resume", []string{"resume", "--conf", conf}, []string{"want an application id or a job file"}},
+		{"resume nothing that is there", []string{"resume", "--conf", conf, "application_1"}, []string{`"application_1" is neither an application id nor a job file`}},
+		{"resume a local application", []string{"resume", "--master", "local", "application_1_0001"}, []string{"ends with its job", "tfos resume --master local JOB.yaml"}},
+		{"resume and leave a local cluster", []string{"resume", "--master", "local", "--detach", file("g.yaml", good)}, []string{"leave --detach out"}},
+		{"resume without checkpoints", []string{"resume", "--master", "local", file("h.yaml", good)}, []string{"h has no directory of checkpoints", "--checkpoint-dir"}},
+		{"resume from nothing", []string{"resume", "--master", "local", "--checkpoint-dir", filepath.Join(dir, "none"), file("i.yaml", good)}, []string{"there is no checkpoint in " + dir + "/none"}},
 		{"not an application", []string{"kill", "job_1_2"}, []string{`"job_1_2" is no application id`}},
 		{"not a task", []string{"logs", "application_1_0001", "worker"}, []string{`"worker" is not a task`}},
 		{"not a stream", []string{"logs", "application_1_0001", "--stream", "x"}, []string{"--stream x"}},

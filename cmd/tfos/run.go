@@ -114,26 +114,31 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	return o, nil
 }
 
-// parse reads the job of a command line: JOB.yaml, flags, and what follows "--".
-func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
-	var commandLine []string
+// split takes a command line apart: what comes before "--", at most one argument, and the command after it.
+func split(cmd *cobra.Command, args []string) (first string, commandLine []string, err error) {
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		args, commandLine = args[:dash], args[dash:]
 		if len(commandLine) == 0 {
-			return job.Job{}, exit.Errorf(exit.Usage, "no command after --").Try("as in tfos run --workers 2 -- python train.py")
+			return "", nil, exit.Errorf(exit.Usage, "no command after --").Try("as in tfos run --workers 2 -- python train.py")
 		}
 	}
-	file := ""
 	switch len(args) {
 	case 0:
+		return "", commandLine, nil
 	case 1:
-		file = args[0]
-	default:
-		return job.Job{}, exit.Errorf(exit.Usage, "%q: want one job file", args).Try("a command goes after --, as in tfos run job.yaml -- python train.py")
+		return args[0], commandLine, nil
+	}
+	return "", nil, exit.Errorf(exit.Usage, "%q: want one job file", args).Try("a command goes after --, as in tfos run job.yaml -- python train.py")
+}
+
+// parse reads the job of a command line: JOB.yaml, flags, and what follows "--".
+func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
+	file, commandLine, err := split(cmd, args)
+	if err != nil {
+		return job.Job{}, err
 	}
 	var data []byte
 	if file != "" {
-		var err error
 		if data, err = os.ReadFile(file); errors.Is(err, fs.ErrNotExist) {
 			return job.Job{}, exit.Errorf(exit.Usage, "the job file %s does not exist", file)
 		} else if err != nil {
@@ -144,6 +149,10 @@ func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
 	if err != nil {
 		return job.Job{}, err
 	}
+	return parseJob(file, data, overlay)
+}
+
+func parseJob(file string, data []byte, overlay job.Overlay) (job.Job, error) {
 	parsed, err := job.Parse(filepath.ToSlash(file), data, overlay)
 	if err != nil {
 		return job.Job{}, exit.Errorf(exit.Usage, "%w", err)
@@ -157,6 +166,10 @@ func (j *jobFlags) prepare(cmd *cobra.Command, args []string) (*client.Prepared,
 	if err != nil {
 		return nil, err
 	}
+	return j.prepareJob(parsed)
+}
+
+func (j *jobFlags) prepareJob(parsed job.Job) (*client.Prepared, error) {
 	if _, err := zapcore.ParseLevel(j.level); err != nil {
 		return nil, exit.Errorf(exit.Usage, "--log-level %s: want debug, info, warn or error", j.level)
 	}
@@ -211,7 +224,11 @@ Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with -
 				return err
 			}
 			if local {
-				return c.runLocal(cmd, &j, args)
+				p, err := j.prepare(cmd, args)
+				if err != nil {
+					return err
+				}
+				return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error { return l.Run(cmd.Context(), p, ui) })
 			}
 			return c.onCluster(cmd, &j, args, true, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
 				return cluster.Run(cmd.Context(), p, ui, client.RunOptions{KillOnExit: killOnExit})
@@ -245,19 +262,15 @@ func (c *command) onCluster(cmd *cobra.Command, j *jobFlags, args []string, live
 	return do(cluster, p, ui)
 }
 
-// runLocal runs a job on an embedded cluster that lives as long.
-func (c *command) runLocal(cmd *cobra.Command, j *jobFlags, args []string) error {
-	p, err := j.prepare(cmd, args)
-	if err != nil {
-		return err
-	}
+// embedded does something with a job on an embedded cluster that lives as long.
+func (c *command) embedded(cmd *cobra.Command, p *client.Prepared, do func(*client.Local, client.UI) error) error {
 	defer p.Close()
 	local, err := client.StartLocal(cmd.Context(), localDir(), c.logger())
 	if err != nil {
 		return err
 	}
 	ui := c.ui(true)
-	err = local.Run(cmd.Context(), p, ui)
+	err = do(local, ui)
 	ui.Close()
 	keepLogs := err != nil && !errors.Is(err, client.ErrInterrupted)
 	return errors.Join(err, local.Close(keepLogs))

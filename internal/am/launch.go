@@ -3,6 +3,7 @@ package am
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 
@@ -97,11 +98,13 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 func (o *owner) start(a membership.StartProcess) control.Start {
 	j := o.m.o.Job
 	role := j.Roles[o.roles[a.Task.Role]]
+	env := clusterspec.Env(j, o.spec, a.Task, a.Incarnation)
+	maps.Copy(env, resumeEnv(o.m.o.Manifest.Resume))
 	return control.Start{
 		Incarnation: a.Incarnation,
 		Generation:  a.Generation,
 		Command:     role.Command,
-		Env:         clusterspec.Env(j, o.spec, a.Task, a.Incarnation),
+		Env:         env,
 		Grace:       j.Stop.Grace,
 		TensorBoard: j.TensorBoard && a.Task == j.Leader(),
 	}

@@ -18,6 +18,9 @@ func (o *owner) view() status.View {
 	v.User = o.m.o.Manifest.User
 	v.Progress = o.fraction(v.Tasks)
 	v.Inputs = o.inputs.view()
+	if r := o.m.o.Manifest.Resume; r != nil {
+		v.ResumedFrom = r.From
+	}
 	if !o.m.o.Submitted.IsZero() {
 		v.Started = o.m.o.Submitted
 	}

@@ -96,6 +96,8 @@ type Cluster struct {
 	Conf []byte // the Hadoop configuration, merged: what the master is given
 	// Where is the ResourceManager's address, for messages.
 	Where string
+	// Resolve finds the filesystem that a URI names, and the name in it.
+	Resolve func(ctx context.Context, uri string) (dfs.FS, string, error)
 
 	// Token is what the job's processes show to FS to act in the user's name; zero: FS wants none. Nil: the same.
 	Token func(ctx context.Context) (token.Token, error)

@@ -88,7 +88,8 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log 
 	if err != nil {
 		return nil, confError(err)
 	}
-	files, err := dfs.Open(ctx, "", dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
+	places := dfs.NewResolver(dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
+	files, _, err := places.Resolve(ctx, "/")
 	if err != nil {
 		return nil, confError(err)
 	}
@@ -98,8 +99,9 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log 
 		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
 		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),
 		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
+		Resolve:  places.Resolve,
 		Collects: collects,
-		close:    []func() error{rm.Close, files.Close},
+		close:    []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {
 		cluster.Logs = aggregatedLogs{fs: files, root: c.String("yarn.nodemanager.remote-app-log-dir"), suffix: c.String("yarn.nodemanager.remote-app-log-dir-suffix")}

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -54,8 +55,9 @@ func isFile(name string) bool {
 // Prepared is a job whose local side is in order: its files are there and packed.
 type Prepared struct {
 	Job     job.Job
-	Version string // of tfos
-	Level   string // of the master's and the agents' log
+	Version string         // of tfos
+	Level   string         // of the master's and the agents' log
+	Resume  *launch.Resume // nil: the job starts from nothing
 	set     *stage.Set
 }
 
@@ -123,6 +125,9 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 		return nil, err
 	}
 	s.key = key
+	var sweep sync.WaitGroup
+	defer sweep.Wait()
+	sweep.Go(func() { c.sweepJobs(ctx, began) })
 	if err := c.hand(ctx, submission); err != nil {
 		return nil, err
 	}
@@ -198,7 +203,7 @@ func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepar
 		return fail(err)
 	}
 	dir := c.jobDir(id)
-	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:]}.Encode()
+	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], Resume: p.Resume}.Encode()
 	if err != nil {
 		return fail(err)
 	}

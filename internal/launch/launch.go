@@ -7,7 +7,9 @@ package launch
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"path"
+	"strings"
 	"time"
 
 	"tfos/internal/yarn"
@@ -48,6 +50,13 @@ const (
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
 )
 
+// Environment of a task's process that goes on from a checkpoint; see Resume.
+const (
+	EnvResumedFrom      = "TFOS_RESUMED_FROM"
+	EnvResumeStep       = "TFOS_RESUME_STEP"
+	EnvResumeCheckpoint = "TFOS_RESUME_CHECKPOINT"
+)
+
 // ApplicationType marks our applications in the ResourceManager's lists.
 const ApplicationType = "TFOS"
 
@@ -57,9 +66,12 @@ const Root = ".tfos"
 // CacheDir holds content-addressed files, named by their SHA-256.
 func CacheDir(home string) string { return path.Join(home, Root, "cache") }
 
+// JobsDir holds the staging directories of a user's applications.
+func JobsDir(home string) string { return path.Join(home, Root, "jobs") }
+
 // JobDir is the staging directory of one application.
 func JobDir(home string, id yarn.ApplicationID) string {
-	return path.Join(home, Root, "jobs", id.String())
+	return path.Join(JobsDir(home), id.String())
 }
 
 // Manifest tells the master what the client staged.
@@ -68,7 +80,15 @@ type Manifest struct {
 	User    string     `json:"user"`    // who submitted
 	Staging string     `json:"staging"` // the job's directory, a name in the default filesystem
 	Agent   Resource   `json:"agent"`
-	Files   []Resource `json:"files"` // for every task's container
+	Files   []Resource `json:"files"`            // for every task's container
+	Resume  *Resume    `json:"resume,omitempty"` // nil: the job starts from nothing
+}
+
+// Resume is where a job goes on that another one left.
+type Resume struct {
+	From       string `json:"from,omitempty"` // application_…; empty: resumed by its job file
+	Checkpoint string `json:"checkpoint"`     // below the job's checkpoint.dir, and written as that is
+	Step       int64  `json:"step"`           // that it was saved at; -1: not known
 }
 
 // Resource is a staged file that NodeManagers localize.
@@ -101,4 +121,13 @@ func ParseManifest(b []byte) (Manifest, error) {
 type Master struct {
 	Address string `json:"address"` // host:port of its gRPC server
 	Attempt int32  `json:"attempt"`
+}
+
+// CheckpointURI is a job's checkpoint.dir as a URI. A plain path is the local disk's of whatever machine it is used on, as it is
+// to the program, whatever the cluster's default filesystem is.
+func CheckpointURI(dir string) string {
+	if strings.HasPrefix(dir, "/") {
+		return (&url.URL{Scheme: "file", Path: dir}).String()
+	}
+	return dir
 }

@@ -1,0 +1,215 @@
+package client
+
+import (
+	"errors"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/yarn"
+)
+
+const models = "/models/digits"
+
+// save puts checkpoints of the steps 100, 200 and 300 into the job's directory, as TensorFlow wrote them.
+func (w *world) save() {
+	w.t.Helper()
+	files, err := filepath.Glob("testdata/checkpoints/*")
+	if err == nil {
+		err = w.fs.Mkdir(w.t.Context(), models, 0o755)
+	}
+	for _, f := range files {
+		b, readErr := os.ReadFile(f)
+		err = errors.Join(err, readErr, stage.WriteSmall(w.t.Context(), w.fs, path.Join(models, filepath.Base(f)), b, 0o644))
+	}
+	if err != nil || len(files) == 0 {
+		w.t.Fatal(files, err)
+	}
+}
+
+// damage changes one byte of a file, from the end.
+func (w *world) damage(name string) {
+	w.t.Helper()
+	b, err := stage.ReadSmall(w.t.Context(), w.fs, name)
+	if err == nil {
+		b[len(b)-1] ^= 1
+		err = stage.WriteSmall(w.t.Context(), w.fs, name, b, 0o644)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// ran has a job with a file and a packed directory run, and end.
+func (w *world) ran(state yarn.ApplicationState) {
+	w.t.Helper()
+	dir := w.t.TempDir()
+	writeFile(w.t, path.Join(dir, "train.py"), "print()")
+	if err := os.Mkdir(path.Join(dir, "lib"), 0o755); err != nil {
+		w.t.Fatal(err)
+	}
+	writeFile(w.t, path.Join(dir, "lib", "x.py"), "x = 1")
+	j := aJob()
+	j.Checkpoint.Dir = "hdfs://" + models
+	j.Files = []job.File{{Source: path.Join(dir, "train.py"), Name: "train.py"}, {Source: path.Join(dir, "lib"), Name: "lib"}}
+	var s shown
+	if _, err := w.cluster().Submit(w.t.Context(), prepare(w.t, j), s.ui()); err != nil {
+		w.t.Fatal(err)
+	}
+	r := w.apps[anID]
+	r.State = state
+	w.apps[anID] = r
+}
+
+// again is what tfos resume APP does.
+func (w *world) again(s *shown, overlay job.Overlay) (*Prepared, error) {
+	c := w.cluster()
+	e, err := c.Earlier(w.t.Context(), anID)
+	if err != nil {
+		return nil, err
+	}
+	j, err := job.Parse(launch.JobFile, e.File, overlay)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Reuse(w.t.Context(), e, &j, overlay); err != nil {
+		return nil, err
+	}
+	p := prepare(w.t, j)
+	if err := c.Resume(w.t.Context(), p, e, s.ui()); err != nil {
+		return nil, err
+	}
+	_, err = c.Submit(w.t.Context(), p, s.ui())
+	return p, err
+}
+
+// TestResume: the newest whole checkpoint, the same files without their being here, and what the flags say.
+func TestResume(t *testing.T) {
+	w := newWorld(t)
+	w.save()
+	w.ran(yarn.StateKilled)
+	w.damage(models + "/ckpt-300.data-00000-of-00001")
+	var s shown
+	p, err := w.again(&s, job.Overlay{{Flag: "--name", Key: "name", Value: "again"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Job.Name != "again" || p.Job.Command != aJob().Command {
+		t.Errorf("the job is %+v", p.Job)
+	}
+	b, err := stage.ReadSmall(t.Context(), w.fs, path.Join(launch.JobDir("/user/ann", anID), launch.ManifestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := launch.ParseManifest(b)
+	want := launch.Resume{From: anID.String(), Checkpoint: "hdfs://" + models + "/ckpt-200", Step: 200}
+	if err != nil || m.Resume == nil || *m.Resume != want {
+		t.Errorf("the manifest has %+v, %v; want %+v", m.Resume, err, want)
+	}
+	archives := map[string]bool{}
+	for _, f := range m.Files {
+		if !strings.HasPrefix(f.URI, w.fs.URI(launch.CacheDir("/user/ann"))) {
+			t.Errorf("%s comes from %s", f.Name, f.URI)
+		}
+		archives[f.Name] = f.Archive
+	}
+	if archive, ok := archives["train.py"]; !ok || archive || !archives["lib"] {
+		t.Errorf("files, and whether they are archives: %v", archives)
+	}
+	for _, phrase := range []string{"set aside hdfs:///models/digits/ckpt-300, which is broken: ", "resumes application_1700000000000_0007 from hdfs:///models/digits/ckpt-200 at step 200"} {
+		if !strings.Contains(s.err.String(), phrase) {
+			t.Errorf("it does not say %q:\n%s", phrase, s.err.String())
+		}
+	}
+	state, err := stage.ReadSmall(t.Context(), w.fs, models+"/checkpoint")
+	if err != nil || !strings.HasPrefix(string(state), `model_checkpoint_path: "ckpt-200"`) {
+		t.Errorf("the state file says %s, %v", state, err)
+	}
+	if left := strings.Join(w.left(models), " "); strings.Contains(left, models+"/ckpt-300.index") || !strings.Contains(left, "set-aside/ckpt-300/ckpt-300.index") {
+		t.Errorf("left: %s", left)
+	}
+}
+
+// TestNothingToResume: an error that says why, and nothing changes anywhere.
+func TestNothingToResume(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		make func(w *world)
+		code exit.Code
+		says string
+	}{
+		{"no such application", func(w *world) { w.save() }, exit.Usage, "nothing is kept of it"},
+		{"forgotten by YARN and by us", func(w *world) {
+			w.ran(yarn.StateFinished)
+			delete(w.apps, anID)
+			if err := w.fs.Remove(w.t.Context(), launch.JobsDir("/user/ann"), true); err != nil {
+				w.t.Fatal(err)
+			}
+		}, exit.Usage, "nothing is kept of it"},
+		{"still running", func(w *world) { w.save(); w.ran(yarn.StateRunning) }, exit.Usage, "has not ended, it is running"},
+		{"somebody else's", func(w *world) {
+			w.ran(yarn.StateFinished)
+			r := w.apps[anID]
+			r.User = "bob"
+			w.apps[anID] = r
+		}, exit.Refused, "is bob's"},
+		{"no file in the cache", func(w *world) {
+			w.save()
+			w.ran(yarn.StateFailed)
+			if err := w.fs.Remove(w.t.Context(), launch.CacheDir("/user/ann"), true); err != nil {
+				w.t.Fatal(err)
+			}
+		}, exit.Usage, "ran with a file train.py that is no longer at memory:///user/ann/.tfos/cache/"},
+		{"no checkpoint", func(w *world) { w.ran(yarn.StateFailed) }, exit.Usage, "there is no checkpoint in hdfs:///models/digits"},
+		{"no whole checkpoint", func(w *world) {
+			w.save()
+			w.ran(yarn.StateFailed)
+			for _, n := range []string{"100", "200", "300"} {
+				w.damage(models + "/ckpt-" + n + ".data-00000-of-00001")
+			}
+		}, exit.Usage, "no checkpoint in hdfs:///models/digits is whole, of 3"},
+		{"the ResourceManager is down", func(w *world) { w.down = errors.New("refused") }, exit.Infrastructure, "no answer from the ResourceManager"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			c.make(w)
+			sent, before := len(w.sent), strings.Join(w.left("/"), "\n")
+			var s shown
+			_, err := w.again(&s, nil)
+			if err == nil || exit.Of(err) != c.code || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%v, code %d; want code %d and %q", err, exit.Of(err), c.code, c.says)
+			}
+			if after := strings.Join(w.left("/"), "\n"); after != before || len(w.sent) != sent {
+				t.Errorf("it submitted %d, and left\n%s\nwhere was\n%s", len(w.sent)-sent, after, before)
+			}
+		})
+	}
+	w := newWorld(t)
+	var s shown
+	if err := w.cluster().Resume(t.Context(), prepare(t, aJob()), nil, s.ui()); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no directory of checkpoints") {
+		t.Errorf("a job without checkpoint.dir: %v", err)
+	}
+}
+
+// TestResumeWithFiles: what is given anew is used, the rest is of the job before.
+func TestResumeWithFiles(t *testing.T) {
+	w := newWorld(t)
+	w.save()
+	w.ran(yarn.StateFinished)
+	file := path.Join(t.TempDir(), "train.py")
+	writeFile(t, file, "print(2)")
+	var s shown
+	p, err := w.again(&s, job.Overlay{{Flag: "--files", Key: "files", Value: file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Job.Files) != 1 || p.Job.Files[0].Source != file || len(p.Job.Archives) != 0 {
+		t.Errorf("files %v, archives %v", p.Job.Files, p.Job.Archives)
+	}
+}
