@@ -1,6 +1,7 @@
 // Package python holds the Python modules that tfos gives every task: what a client packs and ships, an agent puts on PYTHONPATH.
 //
-// The modules want nothing but Python's standard library, 3.8 or newer. docs/python.md says what programs may use of them.
+// The modules want nothing but Python's standard library, 3.8 or newer. docs/python.md says what programs may use of them. Beside them
+// lies TensorFlow's filesystem plugin for each kind of machine, made by internal/agent/fileserver/build.
 package python
 
 import (
@@ -13,7 +14,7 @@ import (
 
 // Patterns, for a directory would leave out what starts with an underscore.
 //
-//go:embed tfos/*.py
+//go:embed sitecustomize.py tfos/*.py tfos/native/*.so
 var modules embed.FS
 
 // Archive is the modules as a .zip, to be unpacked into a directory that goes on PYTHONPATH. One version of tfos makes the same

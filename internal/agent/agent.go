@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/agent/fileserver"
 	"tfos/internal/agent/port"
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
@@ -102,11 +103,19 @@ func (a *Agent) Run(ctx context.Context) error {
 		listener.Close()
 		return err
 	}
-	api, err := newAPI(a.o.Socket, a.o.Dir)
+	apiListener, err := orSocket(a.o.Socket, a.o.Dir, apiSocket)
 	if err != nil {
 		listener.Close()
 		return fmt.Errorf("serve the program: %w", err)
 	}
+	api := newAPI(apiListener)
+	filesListener, err := orSocket(a.o.FilesSocket, a.o.Dir, filesSocket)
+	if err != nil {
+		listener.Close()
+		apiListener.Close()
+		return fmt.Errorf("serve the program: %w", err)
+	}
+	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Logger: a.log.Named("files")})
 	_, ours, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		return err
@@ -139,11 +148,16 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	})
 	serving.Go(func() { api.serve(a) })
+	serving.Go(func() {
+		if err := files.Run(); err != nil {
+			a.log.Error("filesystems are not served", zap.Error(err))
+		}
+	})
 	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	linked := make(chan error, 1)
 	go func() { linked <- a.link.Run(linkCtx) }()
 
-	o := newOwner(a, hello, api.path)
+	o := newOwner(a, hello, apiListener.Addr().String(), filesListener.Addr().String())
 	err, linkOver := o.loop(ctx, linked)
 	close(a.ended)
 	unlink() // sends what was reported last
@@ -153,6 +167,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.logs.end()
 	server.Close(logsWait)
 	api.close()
+	files.Close()
 	serving.Wait()
 	o.releasePorts()
 	if err := a.storage.Close(); err != nil {

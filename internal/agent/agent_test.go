@@ -88,9 +88,13 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := w.net.Host("node").Listen(9)
+	if err != nil {
+		t.Fatal(err)
+	}
 	w.agent, err = agent.New(agent.Options{
 		Identity: issue(subject), Incarnation: 1, Host: "node", Dir: w.dir, LogDir: w.dir, Env: []string{"PATH=/bin", "TFOS_ROLE=wrong"}, Runner: w.runner,
-		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, Dialer: w.net.Host("node").Dial,
+		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, FilesSocket: files, Dialer: w.net.Host("node").Dial,
 		Master: func(context.Context) (string, error) { return "am:1", nil },
 	})
 	if err != nil {
@@ -237,7 +241,7 @@ func TestATaskLives(t *testing.T) {
 		w.master().Start(start(1))
 		w.expect("after start", "run train1", "started inc=1 pid=100")
 		spec := w.runner.spec()
-		for _, want := range []string{"PATH=/bin", "TFOS_ROLE=worker", "TFOS_INCARNATION=1", "TF_GRPC_REUSE_PORT=true", "TFOS_AGENT=node:8"} {
+		for _, want := range []string{"PATH=/bin", "TFOS_ROLE=worker", "TFOS_INCARNATION=1", "TF_GRPC_REUSE_PORT=true", "TFOS_AGENT=node:8", "TFOS_FILES=node:9"} {
 			if !slices.Contains(spec.Env, want) {
 				t.Errorf("environment lacks %s: %q", want, spec.Env)
 			}

@@ -7,8 +7,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
-	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -17,61 +15,17 @@ import (
 	"tfos/internal/job"
 )
 
-// sunPath is how long a Unix socket's path may be (unix(7): 108 bytes with the terminating zero).
-const sunPath = 107
-
-// socketName is the program's socket in its directory.
-const socketName = ".tfos-agent"
-
 // api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, POST /v1/step takes the step
 // that it is at, POST /v1/lease is for the module tfos.data.
 type api struct {
-	path     string
-	dir      string // made for the socket; empty: none was
 	listener net.Listener
 	server   *http.Server
 }
 
-// newAPI serves on listener, or else on a Unix socket in dir.
-func newAPI(listener net.Listener, dir string) (*api, error) {
-	a := &api{
+func newAPI(listener net.Listener) *api {
+	return &api{
 		listener: listener,
 		server:   &http.Server{ReadHeaderTimeout: time.Minute, ReadTimeout: time.Minute, IdleTimeout: 5 * time.Minute, MaxHeaderBytes: 8 << 10},
-	}
-	if listener == nil {
-		if err := a.listen(dir); err != nil {
-			a.remove()
-			return nil, err
-		}
-	}
-	a.path = a.listener.Addr().String()
-	return a, nil
-}
-
-// listen makes the socket in dir, or in a temporary directory where dir's path is too long, as those of YARN are.
-func (a *api) listen(dir string) error {
-	path := filepath.Join(dir, socketName)
-	if len(path) > sunPath {
-		var err error
-		if a.dir, err = os.MkdirTemp("", "tfos-"); err != nil { // mode 0700
-			return err
-		}
-		path = filepath.Join(a.dir, "agent")
-	}
-	var err error
-	if a.listener, err = net.Listen("unix", path); err != nil {
-		return err
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
-		a.listener.Close()
-		return err
-	}
-	return nil
-}
-
-func (a *api) remove() {
-	if a.dir != "" {
-		os.RemoveAll(a.dir)
 	}
 }
 
@@ -154,7 +108,4 @@ func readStep(body io.Reader) (step.Progress, error) {
 }
 
 // close ends serve and removes the socket.
-func (a *api) close() {
-	a.server.Close()
-	a.remove()
-}
+func (a *api) close() { a.server.Close() }

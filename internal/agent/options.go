@@ -31,6 +31,8 @@ type Options struct {
 	Listener net.Listener
 	// Socket is where the agent serves its program; nil: a Unix socket. The Agent closes it.
 	Socket net.Listener
+	// FilesSocket is where the agent serves filesystems to its program; nil: another Unix socket. The Agent closes it.
+	FilesSocket net.Listener
 	// Storage says where the filesystems are that the agent and its program use. Its Logger is the Agent's.
 	Storage  storage.Options
 	Patience time.Duration // how long to be without a master before ending; 0: control's default

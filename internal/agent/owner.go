@@ -31,6 +31,7 @@ type owner struct {
 	a           *Agent
 	hello       control.Hello
 	api         string          // path of the program's socket
+	files       string          // path of the socket by which it reaches filesystems
 	incarnation job.Incarnation // the newest that was started, or the container's first
 	generation  job.Generation  // of the newest cluster_spec
 
@@ -48,8 +49,8 @@ type owner struct {
 	announced bool          // the program reports its steps itself: what it prints counts no more
 }
 
-func newOwner(a *Agent, hello control.Hello, api string) *owner {
-	return &owner{a: a, hello: hello, api: api, incarnation: a.o.Incarnation, grace: defaultGrace}
+func newOwner(a *Agent, hello control.Hello, api, files string) *owner {
+	return &owner{a: a, hello: hello, api: api, files: files, incarnation: a.o.Incarnation, grace: defaultGrace}
 }
 
 // loop runs until the agent is to end, and then until the program has. It reports whether the link had ended by itself.
@@ -166,7 +167,7 @@ func (o *owner) env(c control.Start) []string {
 	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
 	// what the link points to, where the program's other files are not.
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.PythonDir)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
-	env["TFOS_AGENT"] = o.api
+	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
 	env["TF_GRPC_REUSE_PORT"] = "true" // else TensorFlow could not bind the port that is held for it
 	if o.tensor != nil {

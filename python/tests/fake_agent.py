@@ -32,7 +32,8 @@ class FakeAgent:
                 if status != 204:
                     self.send_header("Content-Length", str(len(data)))
                 self.end_headers()
-                self.wfile.write(data)
+                if data:
+                    self.wfile.write(data)
 
             do_GET = do_POST = _answer
 

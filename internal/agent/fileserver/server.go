@@ -1,0 +1,109 @@
+package fileserver
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/dfs"
+)
+
+// Files finds filesystems. storage.Storage is one.
+type Files interface {
+	// Use finds the filesystem of a URI and the name of the file in it. The filesystem stays open until release.
+	Use(ctx context.Context, uri string) (f dfs.FS, name string, release func(), err error)
+}
+
+// Options are what a Server needs.
+type Options struct {
+	Files    Files
+	Listener net.Listener // the Server closes it
+	Logger   *zap.Logger
+	// Memory bounds the contents that are read ahead, in bytes; 0: 32 MiB.
+	Memory int
+}
+
+// Server serves until it is closed.
+type Server struct {
+	o      Options
+	log    *zap.Logger
+	chunks *pool
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	busy   sync.WaitGroup // of sessions
+
+	mu      sync.Mutex
+	conns   map[net.Conn]bool    // guarded by mu, as what follows
+	opened  map[uint64]*openFile // files open for reading
+	handles uint64               // the last that was given out
+	closed  bool
+}
+
+// New makes a Server. Run serves.
+func New(o Options) *Server {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.Memory == 0 {
+		o.Memory = 32 << 20
+	}
+	s := &Server{o: o, log: o.Logger, chunks: newPool(o.Memory / chunkSize), conns: map[net.Conn]bool{}, opened: map[uint64]*openFile{}}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	return s
+}
+
+// Run accepts connections until Close, and then waits for what they are at.
+func (s *Server) Run() error {
+	for {
+		conn, err := s.o.Listener.Accept()
+		if err != nil {
+			s.busy.Wait()
+			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return nil
+			}
+			return err
+		}
+		if !s.admit(conn) {
+			conn.Close()
+			continue
+		}
+		go func() {
+			defer s.busy.Done()
+			defer s.dismiss(conn)
+			newSession(s, conn).serve()
+		}()
+	}
+}
+
+func (s *Server) admit(conn net.Conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.busy.Add(1)
+	s.conns[conn] = true
+	return true
+}
+
+func (s *Server) dismiss(conn net.Conn) {
+	conn.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, conn)
+}
+
+// Close ends Run, every connection, and what is being written: its writers have died. It may be called more than once.
+func (s *Server) Close() {
+	s.cancel()
+	s.o.Listener.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for conn := range s.conns {
+		conn.Close()
+	}
+}

@@ -1,0 +1,180 @@
+package fileserver
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/dfs"
+)
+
+// syncEvery is the least time between two flushes of a file that grows in place: each is several calls to a NameNode, and event
+// writers ask for one after every ten values.
+const syncEvery = time.Second
+
+// writer is a file open for writing. One connection uses it.
+type writer struct {
+	path    string
+	size    int64 // when it was opened
+	release func()
+	inPlace bool // it grows under its name; else it appears when it is closed
+	log     *zap.Logger
+
+	mu     sync.Mutex
+	file   dfs.Writer  // guarded by mu, as what follows
+	err    error       // of a flush that nobody waited for
+	dirty  bool        // something was written since the last sync
+	timer  *time.Timer // syncs later; nil: nothing is due
+	synced time.Time
+	closed bool
+}
+
+// growing reports whether others read a file of this name while it is written.
+func growing(name string) bool { return strings.Contains(path.Base(name), "tfevents") }
+
+func (s *Server) create(name string) (*writer, error) {
+	return s.openWriter(name, growing(name), func(f dfs.FS, inside string) (dfs.Writer, int64, error) {
+		w, err := createOver(s.ctx, f, inside)
+		if err != nil || !growing(name) {
+			return w, 0, err
+		}
+		if err := w.Close(); err != nil {
+			return nil, 0, err
+		}
+		w, err = f.Append(s.ctx, inside)
+		return w, 0, err
+	})
+}
+
+func (s *Server) append(name string) (*writer, error) {
+	return s.openWriter(name, true, func(f dfs.FS, inside string) (dfs.Writer, int64, error) {
+		info, err := f.Stat(s.ctx, inside)
+		if errors.Is(err, fs.ErrNotExist) {
+			var w dfs.Writer
+			if w, err = f.Create(s.ctx, inside, dfs.CreateOptions{}); err == nil {
+				err = w.Close()
+			}
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		w, err := f.Append(s.ctx, inside)
+		return w, info.Size, err
+	})
+}
+
+func (s *Server) openWriter(name string, inPlace bool, open func(f dfs.FS, inside string) (dfs.Writer, int64, error)) (*writer, error) {
+	f, inside, release, err := s.o.Files.Use(s.ctx, locate(name).uri())
+	if err != nil {
+		return nil, err
+	}
+	file, size, err := open(f, inside)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &writer{path: name, size: size, release: release, inPlace: inPlace, log: s.log, file: file}, nil
+}
+
+func (w *writer) write(b []byte) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil {
+		return w.err
+	}
+	w.dirty = true
+	_, err := w.file.Write(b)
+	return err
+}
+
+// flush lets others read what was written, at once or within a second. A file that is to appear whole has nobody to read it.
+func (w *writer) flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil || !w.inPlace || !w.dirty || w.timer != nil {
+		return w.err
+	}
+	wait := syncEvery - time.Since(w.synced)
+	if wait <= 0 {
+		return w.syncNow()
+	}
+	w.timer = time.AfterFunc(wait, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.timer == nil || w.closed {
+			return // done meanwhile
+		}
+		if err := w.syncNow(); err != nil {
+			w.err = err // for the next that asks
+		}
+	})
+	return nil
+}
+
+// syncNow syncs. The caller holds mu.
+func (w *writer) syncNow() error {
+	if w.timer != nil {
+		w.timer.Stop()
+		w.timer = nil
+	}
+	w.dirty = false
+	err := w.file.Sync()
+	w.synced = time.Now()
+	return err
+}
+
+// sync makes what was written safe. Event writers call it where others flush, and lose little.
+func (w *writer) sync() error {
+	if growing(w.path) {
+		return w.flush()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.err != nil || !w.inPlace || !w.dirty {
+		return w.err
+	}
+	return w.syncNow()
+}
+
+// close makes the file whole.
+func (w *writer) close() error {
+	defer w.release()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end()
+	if w.err != nil {
+		w.file.Abort()
+		return w.err
+	}
+	return w.file.Close()
+}
+
+// orphaned gives up a file whose writer died, or keeps what there is of one that grows in place.
+func (w *writer) orphaned() {
+	defer w.release()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.end()
+	if !w.inPlace {
+		w.file.Abort()
+		w.log.Info("a file was given up: the program left it unfinished", zap.String("file", w.path))
+		return
+	}
+	if err := w.file.Close(); err != nil {
+		w.log.Warn("the end of a file is lost, whose writer died", zap.String("file", w.path), zap.Error(err))
+	}
+}
+
+// end stops what is due later. The caller holds mu.
+func (w *writer) end() {
+	w.closed = true
+	if w.timer != nil {
+		w.timer.Stop()
+		w.timer = nil
+	}
+}

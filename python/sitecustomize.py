@@ -1,0 +1,69 @@
+"""Python imports this when it starts: it makes `import tensorflow` bring the filesystems of the task along.
+
+Nothing happens outside of a task, or in a program without TensorFlow. The sitecustomize that the environment has itself, and that
+this one hides, is run as ever.
+"""
+
+import os
+import sys
+
+
+class _TensorFlowFinder:
+    """Finds TensorFlow as Python would, and registers our filesystem plugin as soon as it is imported."""
+
+    def __init__(self):
+        self._looking = False
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow" or self._looking:
+            return None
+        self._looking = True
+        try:
+            spec = self._ask_others(name, path, target)
+        finally:
+            self._looking = False
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            _after(spec.loader)
+        return spec
+
+    @staticmethod
+    def _ask_others(name, path, target):
+        for finder in list(sys.meta_path):
+            find = getattr(finder, "find_spec", None)
+            spec = find(name, path, target) if find else None
+            if spec is not None:
+                return spec
+        return None
+
+
+def _after(loader):
+    execute = loader.exec_module
+
+    def exec_module(module):
+        execute(module)
+        from tfos import _files
+
+        _files.register(module)
+
+    try:
+        loader.exec_module = exec_module
+    except AttributeError:
+        pass  # a loader of a kind of its own: hdfs:// will be unknown to TensorFlow, as it is by itself
+
+
+def _run_hidden():
+    """Run the next sitecustomize on the path, in our place."""
+    from importlib import machinery, util
+
+    here = os.path.realpath(os.path.dirname(__file__))
+    spec = machinery.PathFinder.find_spec("sitecustomize", [p for p in sys.path if os.path.realpath(p) != here])
+    if spec is None or spec.loader is None:
+        return
+    module = util.module_from_spec(spec)
+    sys.modules["sitecustomize"] = module
+    spec.loader.exec_module(module)
+
+
+if os.environ.get("TFOS_FILES"):
+    sys.meta_path.insert(0, _TensorFlowFinder())
+_run_hidden()

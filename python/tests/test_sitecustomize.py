@@ -1,0 +1,83 @@
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class SiteCustomizeTest(unittest.TestCase):
+    """Runs Python in a task-like environment, with a TensorFlow that tells who registers what with it."""
+
+    def setUp(self):
+        self._dir = tempfile.TemporaryDirectory(prefix="tfos-test-")
+        self.dir = self._dir.name
+        self.write("tensorflow/__init__.py", "from tensorflow import experimental\nprint('tensorflow imported')\n")
+        self.write("tensorflow/experimental.py", "def register_filesystem_plugin(path): print('registered', path)\n")
+
+    def tearDown(self):
+        self._dir.cleanup()
+
+    def write(self, name, text):
+        path = os.path.join(self.dir, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as f:
+            f.write(text)
+
+    def python(self, program, *flags, files="/socket"):
+        env = dict(os.environ, PYTHONPATH=HERE + os.pathsep + self.dir, PYTHONDONTWRITEBYTECODE="1", TFOS_FILES=files)
+        r = subprocess.run([sys.executable, *flags, "-c", program], env=env, cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(r.stderr, "")
+        return r.stdout.splitlines()
+
+    def test_import_registers_the_plugin(self):
+        lines = self.python("import tensorflow.experimental, tensorflow as tf; print(tf.__spec__.loader.name)")
+        self.assertEqual(lines[0], "tensorflow imported")
+        self.assertRegex(lines[1], r"^registered .*/native/files_\w+\.so$")
+        self.assertEqual(lines[2:], ["tensorflow"])
+
+    def test_children_have_it_too(self):
+        program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import tensorflow'])"
+        self.assertEqual(len(self.python(program)), 2)
+
+    def test_no_tensorflow(self):
+        self.write("tensorflow/__init__.py", "raise ImportError('broken')")
+        self.assertEqual(self.python("try:\n import tensorflow\nexcept ImportError as e: print(e)"), ["broken"])
+        self.assertEqual(self.python("print(1)"), ["1"])
+
+    def test_import_that_fails_first(self):
+        self.write("tensorflow/__init__.py", "import os\nif 'AGAIN' not in os.environ: raise ImportError('not yet')\nfrom tensorflow import experimental")
+        program = "import os\ntry:\n import tensorflow\nexcept ImportError: os.environ['AGAIN'] = '1'\nimport tensorflow"
+        self.assertEqual(len(self.python(program)), 1)
+
+    def test_outside_of_a_task(self):
+        self.assertEqual(self.python("import tensorflow", files=""), ["tensorflow imported"])
+
+    def test_isolated(self):
+        self.assertEqual(self.python("print('fine')", "-I"), ["fine"])
+        self.assertEqual(self.python("import tensorflow", "-S"), ["tensorflow imported"])
+
+    def test_refusal_is_said_and_no_error(self):
+        self.write("tensorflow/experimental.py", "def register_filesystem_plugin(path): raise RuntimeError('hdfs is taken')\n")
+        program = "import sys; sys.stderr = sys.stdout; import tensorflow"
+        self.assertEqual(self.python(program)[1], "tfos: TensorFlow cannot open hdfs:// paths: hdfs is taken")
+
+    def test_hidden_sitecustomize_runs(self):
+        self.write("sitecustomize.py", "import sys; print('theirs', __name__); mark = 1")
+        self.assertEqual(self.python("import sitecustomize; print(sitecustomize.mark, sitecustomize.__file__.startswith(%r))" % self.dir),
+                         ["theirs sitecustomize", "1 True"])
+
+    def test_hidden_sitecustomize_of_a_venv(self):
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", os.path.join(self.dir, "venv")], check=True)
+        python = os.path.join(self.dir, "venv", "bin", "python")
+        site = subprocess.run([python, "-c", "import site; print(site.getsitepackages()[0])"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+        with open(os.path.join(site, "sitecustomize.py"), "w") as f:
+            f.write("print('of the venv')")
+        env = dict(os.environ, PYTHONPATH=HERE, TFOS_FILES="/socket")
+        r = subprocess.run([python, "-c", "print('fine')"], env=env, stdout=subprocess.PIPE, text=True, check=True)
+        self.assertEqual(r.stdout.split("\n")[:2], ["of the venv", "fine"])
+
+
+if __name__ == "__main__":
+    unittest.main()
