@@ -56,6 +56,7 @@ type checkpoints struct {
 	Known  []checkpoint `json:"known,omitempty"`  // the oldest first
 	Looks  int          `json:"looks,omitempty"`  // how many Inspect were given out
 	Asked  time.Time    `json:"asked,omitzero"`   // the newest of them
+	Busy   bool         `json:"busy,omitempty"`   // as it said
 	Until  time.Time    `json:"until,omitzero"`   // until when its answer is waited for; zero: it came
 	Newest *restorable  `json:"newest,omitempty"` // as it answered; nil: none, or not known
 	Sure   bool         `json:"sure,omitempty"`   // it answered without a problem
@@ -125,12 +126,9 @@ func (m *Machine) Restores() (path string, step int64, ok bool) {
 	return "", 0, false
 }
 
-// Inspecting is the number of the Inspect whose answer is awaited; 0: none is.
-func (m *Machine) Inspecting() int {
-	if !m.awaiting() {
-		return 0
-	}
-	return m.s.Checkpoints.Looks
+// Inspecting is the Inspect whose answer is awaited; false: none is.
+func (m *Machine) Inspecting() (Inspect, bool) {
+	return Inspect{m.s.Checkpoints.Looks, m.s.Checkpoints.Busy}, m.awaiting()
 }
 
 // awaiting reports whether the answer to a look is waited for. One that does not come is given up.
@@ -169,8 +167,8 @@ func (m *Machine) inspect() {
 	for i := range m.s.Tasks {
 		if t := &m.s.Tasks[i]; t.Outcome == open && !t.Doubt.IsZero() && k.Asked.Before(t.Doubt) {
 			k.Looks++
-			k.Asked, k.Until = m.now, m.now.Add(m.opts.InspectTimeout)
-			m.do(Inspect{k.Looks, m.writing()})
+			k.Asked, k.Until, k.Busy = m.now, m.now.Add(m.opts.InspectTimeout), m.writing()
+			m.do(Inspect{k.Looks, k.Busy})
 			return
 		}
 	}

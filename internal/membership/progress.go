@@ -3,6 +3,8 @@ package membership
 import (
 	"fmt"
 	"time"
+
+	"tfos/internal/job"
 )
 
 // How far the training is, in steps, as far as programs say: for what a loss costs, and to end a job that does not get on.
@@ -54,7 +56,7 @@ func (m *Machine) stall(t *task) bool {
 	if p.Unsteady || p.Best == 0 {
 		return false
 	}
-	if p.Stalled.IsZero() || t.Ordered.After(p.Stalled) {
+	if !t.Ordered.Before(p.Stalled) {
 		p.Stalls++
 		p.Stalled = m.now
 	}
@@ -73,23 +75,29 @@ func (m *Machine) stuck(what string) string {
 // rolledBack notes what was lost: the leader's program is about to start, and goes on from the newest checkpoint. The steps
 // count once, for the loss that came first.
 func (m *Machine) rolledBack(t *task) {
-	if t.Task != m.job.Leader() || !m.s.Checkpoints.Sure || !m.s.Checkpoints.Until.IsZero() {
+	if t.Task != m.job.Leader() {
 		return
 	}
 	from := int64(0)
 	if _, step, ok := m.Restores(); ok {
 		from = step
 	}
+	known := m.s.Checkpoints.Sure && m.s.Checkpoints.Until.IsZero() && from >= 0
 	for i := range m.s.Restarts {
 		r := &m.s.Restarts[i]
-		if r.At.Before(t.Ordered) || r.Cause == CauseAftershock || r.Step == 0 {
-			continue
+		if known && !r.Settled && r.Step > 0 && m.startsOver(t.Task, *r) {
+			r.Resumed, r.RolledBack = from, from <= r.Step
+			known = false
 		}
-		if from >= 0 && from <= r.Step {
-			r.Resumed, r.RolledBack = from, true
-		}
-		return
+		r.Settled = true
 	}
+}
+
+// startsOver reports whether a restart had the leader's program start anew: its own, that of a task which it depends on, or where
+// addresses are real that of one which moved.
+func (m *Machine) startsOver(leader job.Task, r restart) bool {
+	return r.Cause != CauseAftershock &&
+		(r.Task == leader || m.depends(leader, r.Task) || !m.opts.StableEndpoints && r.NewContainer && m.meets(leader, r.Task))
 }
 
 // known is the step that the job is at; 0: not known.

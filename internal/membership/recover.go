@@ -206,6 +206,7 @@ type restart struct {
 	Done         bool          `json:"done"`
 	NewContainer bool          `json:"new_container"`
 	Step         int64         `json:"step,omitempty"`        // that the job was at; 0: not known
+	Settled      bool          `json:"settled,omitempty"`     // the leader's program was started since
 	RolledBack   bool          `json:"rolled_back,omitempty"` // the training went on from an earlier step: Resumed
 	Resumed      int64         `json:"resumed,omitempty"`     // 0: from the beginning
 }
