@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/am/input"
+	"tfos/internal/am/keeper"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/token"
@@ -71,7 +72,8 @@ type Master struct {
 	mail chan any      // for the owner; capacity mailbox
 	done chan struct{} // closed when the owner has ended: mail goes nowhere
 
-	input *input.Input // shares the job's input
+	input  *input.Input   // shares the job's input
+	keeper *keeper.Keeper // looks after the job's checkpoints
 }
 
 // mailbox is how many messages may wait for the owner, which never does more than compute. Senders block beyond it.
@@ -81,6 +83,7 @@ const mailbox = 256
 func New(o Options) *Master {
 	m := &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
 	m.input = m.newInput()
+	m.keeper = m.newKeeper()
 	return m
 }
 
@@ -131,6 +134,8 @@ func (m *Master) Run(ctx context.Context) error {
 
 	own := newOwner(m, server, address)
 	wg.Go(func() { own.heart.run(ctx) })
+	known := own.machine.View().Checkpoints
+	wg.Go(func() { m.keeper.Run(ctx, known) })
 	result, err := own.run(ctx, &wg, registered)
 	if err != nil {
 		return err

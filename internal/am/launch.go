@@ -99,7 +99,7 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 	j := o.m.o.Job
 	role := j.Roles[o.roles[a.Task.Role]]
 	env := clusterspec.Env(j, o.spec, a.Task, a.Incarnation)
-	maps.Copy(env, resumeEnv(o.m.o.Manifest.Resume))
+	maps.Copy(env, resumeEnv(o.resume()))
 	return control.Start{
 		Incarnation: a.Incarnation,
 		Generation:  a.Generation,

@@ -41,6 +41,7 @@ type owner struct {
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
 	inputs   inputs // of the job, and who may read them
+	training training
 }
 
 // agent is a connected agent, and the incarnation of its task that it runs or will run.
@@ -54,7 +55,7 @@ func newOwner(m *Master, server *control.Master, address string) *owner {
 	o := &owner{
 		m: m, log: m.log, server: server,
 		heart:      newHeart(m.o.RM, register),
-		machine:    membership.New(m.o.Job, m.o.Seed, membership.Options{}),
+		machine:    membership.New(m.o.Job, m.o.Seed, membership.Options{Inspect: m.o.Job.Checkpoint.Dir != ""}),
 		ledger:     ledger.New(),
 		roles:      make(map[string]int),
 		containers: make(map[yarn.ContainerID]yarn.Container),
@@ -82,6 +83,9 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 		return membership.Result{}, err
 	}
 	o.giveBack(r.Kept)
+	if i, ok := o.machine.Inspecting(); ok { // of the attempt before, which cannot answer any more
+		o.m.keeper.Inspect(i)
+	}
 	o.turn(membership.Began{})
 	if err := o.fits(r); err != nil {
 		o.turn(membership.Unfit{Reason: err.Error()})
@@ -145,6 +149,7 @@ func (o *owner) receive(msg any) error {
 		o.left(msg)
 	case progressed:
 		if a, ok := o.agent(msg.task); ok && msg.progress.Incarnation == a.incarnation {
+			o.training.report(msg.task, o.progress[msg.task], msg.progress)
 			o.progress[msg.task] = msg.progress
 			o.dirty = true
 		}
@@ -255,6 +260,7 @@ func (o *owner) giveBack(kept []yarn.Container) {
 
 // turn steps the machine by one event and carries out what it decides.
 func (o *owner) turn(ev membership.Event) {
+	o.tellSteps(ev)
 	now := time.Now()
 	actions := o.machine.Step(now, ev)
 	if _, tick := ev.(membership.Tick); tick && len(actions) == 0 {
@@ -287,7 +293,10 @@ func (o *owner) perform(a membership.Action) {
 			g.session.Spec(a.Spec)
 		}
 		o.log.Info("cluster_spec published", zap.Int("generation", int(a.Spec.Generation)), zap.Int("tasks", len(a.Spec.Members)))
+	case membership.Inspect:
+		o.m.keeper.Inspect(a)
 	case membership.StartProcess:
+		o.training.starts++
 		if g, ok := o.agent(a.Task); ok {
 			g.session.Start(o.start(a))
 			o.agents[g.session.Container()] = agent{g.session, a.Incarnation}

@@ -290,7 +290,7 @@ func (w *world) train(text string) error {
 	w.ctx = ctx
 	m := New(Options{
 		Container: w.container, Job: j, Manifest: launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.AgentBinary, URI: "mem:///agent"}},
-		Host: "master", Listener: listener, RM: w, Nodes: w, FS: w.fs, Authority: w.authority,
+		Host: "master", Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
 		Log:    zaptest.NewLogger(t),
 	})

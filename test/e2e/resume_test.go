@@ -116,8 +116,7 @@ func TestResumeOnHadoop(t *testing.T) {
 	tfos(t, c.env, "resume", id).want(t, 2).says(t, "has not ended", "tfos kill "+id)
 	tfos(t, c.env, "kill", id).want(t, 0)
 	broken := newest(t, c.list(t, dir))
-	c.shell(t, fmt.Sprintf("hdfs dfs -get %[1]s x && printf '\\001' | dd of=x bs=1 seek=4000 conv=notrunc status=none && hdfs dfs -put -f x %[1]s",
-		fmt.Sprintf("%s/ckpt-%d.data-00000-of-00001", dir, broken)))
+	c.damage(t, fmt.Sprintf("%s/ckpt-%d.data-00000-of-00001", dir, broken))
 
 	r := tfos(t, c.env, "resume", id, "--name", "digits-again").want(t, 0).
 		says(t, fmt.Sprintf("set aside hdfs://%s/ckpt-%d, which is broken", dir, broken),

@@ -7,6 +7,7 @@ package term
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"tfos/internal/status"
 )
@@ -26,10 +27,39 @@ func Lines(prev, next status.View) []string {
 	if next.Generation > prev.Generation {
 		lines = append(lines, fmt.Sprintf("cluster_spec %d published: %s", next.Generation, roles(next)))
 	}
-	for _, r := range next.Restarts[min(len(prev.Restarts), len(next.Restarts)):] {
-		lines = append(lines, fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, r.Cause))
+	return append(lines, restartLines(prev.Restarts, next.Restarts)...)
+}
+
+// restartLines says what became of restarts: that a task is back, and what its loss cost once that is known.
+func restartLines(prev, next []status.Restart) []string {
+	type loss struct {
+		task string
+		at   time.Time
+	}
+	before := make(map[loss]string, len(prev))
+	for _, r := range prev {
+		before[loss{r.Task, r.At}] = restartLine(r)
+	}
+	var lines []string
+	for _, r := range next {
+		if line := restartLine(r); line != "" && line != before[loss{r.Task, r.At}] {
+			lines = append(lines, line)
+		}
 	}
 	return lines
+}
+
+// restartLine is a restart in a sentence; empty: the task is not back.
+func restartLine(r status.Restart) string {
+	switch {
+	case r.Seconds == 0:
+		return ""
+	case r.ResumedStep == nil:
+		return fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, r.Cause)
+	case *r.ResumedStep == 0:
+		return fmt.Sprintf("%s lost at step %d (%s); started over; %d steps, %.1f s", r.Task, r.Step, r.Cause, r.LostSteps, r.Seconds)
+	}
+	return fmt.Sprintf("%s lost at step %d (%s); resumed from %d; %d steps, %.1f s", r.Task, r.Step, r.Cause, *r.ResumedStep, r.LostSteps, r.Seconds)
 }
 
 func name(t status.Task) string { return fmt.Sprintf("%s/%d", t.Role, t.Index) }

@@ -40,7 +40,11 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	}
 	tasks(t, v)
 	for _, r := range v.Restarts {
-		fmt.Fprintf(t, "\n%s\t%s restarted after %.1f s: %s", r.At.Local().Format(time.TimeOnly), r.Task, r.Seconds, r.Cause)
+		line := restartLine(r)
+		if line == "" {
+			line = fmt.Sprintf("%s lost: %s; it is not back", r.Task, r.Cause)
+		}
+		fmt.Fprintf(t, "\n%s\t%s", r.At.Local().Format(time.TimeOnly), line)
 	}
 	if len(v.Restarts) > 0 {
 		fmt.Fprintln(t)

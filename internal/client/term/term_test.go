@@ -30,6 +30,7 @@ func TestLines(t *testing.T) {
 	failed.ExitCode = &three
 	both := failed
 	both.Cause = "program"
+	from := int64(1200)
 	oom := task("worker", 0, status.Failed)
 	oom.Cause = "out of memory"
 	for _, c := range []struct {
@@ -48,6 +49,12 @@ func TestLines(t *testing.T) {
 		{"cause", aView(task("worker", 0, status.Running)), aView(oom), "worker/0 failed: out of memory"},
 		{"spec", aView(), status.View{Generation: 2, Tasks: []status.Task{task("chief", 0, ""), task("worker", 0, ""), task("worker", 1, "")}}, "cluster_spec 2 published: 1 chief, 2 worker"},
 		{"restart", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 4.25}}}, "ps/0 restarted after 4.2 s: node lost"},
+		{"lost", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost"}}}, ""},
+		{"what it cost", status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 31}}},
+			status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Step: 1240, ResumedStep: &from, LostSteps: 40, Seconds: 31}}},
+			"ps/0 lost at step 1240 (node lost); resumed from 1200; 40 steps, 31.0 s"},
+		{"from the beginning", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "program", Step: 40, ResumedStep: new(int64), LostSteps: 40, Seconds: 1}}},
+			"ps/0 lost at step 40 (program); started over; 40 steps, 1.0 s"},
 	} {
 		if got := strings.Join(Lines(c.was, c.now), "\n"); got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)

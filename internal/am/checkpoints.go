@@ -1,0 +1,75 @@
+package am
+
+import (
+	"tfos/internal/am/keeper"
+	"tfos/internal/checkpoint"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+)
+
+func (m *Master) newKeeper() *keeper.Keeper {
+	return keeper.New(keeper.Options{
+		Dir: m.o.Job.Checkpoint.Dir, Resolver: m.o.Files,
+		Tell: func(ev membership.Event) { m.post(ev) },
+		Log:  m.log.Named("checkpoints"),
+	})
+}
+
+// training is how far the programs say that they are, to be told to the machine before it matters. It is part of the owner.
+type training struct {
+	told     int64
+	unsteady bool
+	starts   int              // of processes so far
+	reported map[job.Task]int // how many there were at a task's last report
+}
+
+// report takes a task's step in. One that goes back while nothing was started counts something else than training: after a
+// start it is a program that restored.
+func (t *training) report(task job.Task, was, is control.Progress) {
+	if t.reported == nil {
+		t.reported = make(map[job.Task]int)
+	}
+	if was.Incarnation == is.Incarnation && is.Step < was.Step && t.reported[task] == t.starts {
+		t.unsteady = true
+	}
+	t.reported[task] = t.starts
+}
+
+// tellSteps tells the machine how far the job is, before an event that may be a loss. Steps are no events themselves: the event log
+// would hold little else.
+func (o *owner) tellSteps(ev membership.Event) {
+	switch ev.(type) {
+	case membership.Exited, membership.Completed, membership.Left, membership.LaunchFailed:
+	default:
+		return
+	}
+	step := int64(0)
+	for _, p := range o.progress {
+		step = max(step, p.Step)
+	}
+	t := &o.training
+	if step == t.told {
+		return
+	}
+	t.told = step
+	o.turn(membership.Progressed{Step: step, Unsteady: t.unsteady})
+}
+
+// resume is where a process that starts now goes on; nil: that is not known.
+func (o *owner) resume() *launch.Resume {
+	path, step, ok := o.machine.Restores()
+	first := o.m.o.Manifest.Resume
+	if !ok {
+		return first
+	}
+	r := launch.Resume{Checkpoint: path, Step: step}
+	if step < 0 {
+		r.Step = checkpoint.Unknown
+	}
+	if first != nil {
+		r.From = first.From
+	}
+	return &r
+}

@@ -1,0 +1,119 @@
+package am
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tfos/internal/control"
+	"tfos/internal/dfs"
+	"tfos/internal/job"
+)
+
+// oneFS resolves every URI to one filesystem.
+type oneFS struct{ fs dfs.FS }
+
+func (o oneFS) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
+	return o.fs, strings.TrimPrefix(uri, "hdfs://"), nil
+}
+
+// save writes a checkpoint into /m as TensorFlow did; damaged in a tensor if damage is not 0.
+func (w *world) save(step int, damage byte) {
+	files, err := filepath.Glob(fmt.Sprintf("../client/testdata/checkpoints/ckpt-%d.*", step))
+	for _, f := range files { // the data, then the index
+		b, readErr := os.ReadFile(f)
+		if strings.Contains(f, ".data") {
+			b[len(b)-1] ^= damage
+		}
+		out, createErr := w.fs.Create(w.ctx, path.Join("/m", filepath.Base(f)), dfs.CreateOptions{Overwrite: true})
+		if err = errors.Join(err, readErr, createErr); err != nil {
+			break
+		}
+		_, err = out.Write(b)
+		err = errors.Join(err, out.Close())
+	}
+	if err != nil || len(files) != 2 {
+		w.t.Error(files, err)
+	}
+}
+
+// says has a task report a step.
+func (w *world) says(t job.Task, inc job.Incarnation, step int64) {
+	w.mu.Lock()
+	all := w.places[t]
+	link := all[len(all)-1].link
+	w.mu.Unlock()
+	link.Progress(control.Progress{Incarnation: inc, Step: step, Steps: 400})
+}
+
+const saving = digits + "checkpoint: {dir: \"hdfs:///m\"}\n"
+
+// TestBrokenCheckpointIsNotRestored: the chief fails after its newest checkpoint was damaged. The one before it is found, what
+// that cost is said, and the broken one is kept aside.
+func TestBrokenCheckpointIsNotRestored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plan{}
+		w := newWorld(t, p.programs())
+		if err := w.fs.Mkdir(t.Context(), "/m", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		p["chief/0#1"] = func(task job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
+			time.Sleep(time.Minute)
+			w.save(100, 0)
+			time.Sleep(time.Minute)
+			w.save(200, 1)
+			time.Sleep(10 * time.Second)
+			w.says(task, inc, 240)
+			return control.Exited{Incarnation: inc, Code: 1}
+		}
+		p["chief/0#2"] = after(3*time.Minute, 0)
+		v := w.succeeded(t, saving)
+		chief := job.Task{Role: "chief"}
+		env := w.starts[chief].Env
+		if env["TFOS_RESUME_CHECKPOINT"] != "hdfs:///m/ckpt-100" || env["TFOS_RESUME_STEP"] != "100" {
+			t.Errorf("the chief was started with %q, step %q", env["TFOS_RESUME_CHECKPOINT"], env["TFOS_RESUME_STEP"])
+		}
+		r := v.Restarts[0]
+		if r.Task != "chief/0" || r.Step != 240 || r.ResumedStep == nil || *r.ResumedStep != 100 || r.LostSteps != 140 {
+			t.Errorf("the restart is %+v", r)
+		}
+		if len(v.Checkpoints) != 1 || v.Checkpoints[0].Path != "hdfs:///m/ckpt-100" || v.Checkpoints[0].Verdict != "whole" || v.Checkpoints[0].By != "chief/0" {
+			t.Errorf("checkpoints %+v", v.Checkpoints)
+		}
+		if _, err := w.fs.Stat(t.Context(), "/m/set-aside/ckpt-200/ckpt-200.index"); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestStuckJobEnds: a program that fails at the same step again and again ends the job, although its budget is large.
+func TestStuckJobEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plan{}
+		w := newWorld(t, p.programs())
+		for inc := range 9 {
+			p[fmt.Sprintf("chief/0#%d", inc+1)] = func(task job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
+				time.Sleep(time.Minute)
+				w.says(task, inc, 240)
+				return control.Exited{Incarnation: inc, Code: 1, Stderr: []string{"ValueError: bad shard"}}
+			}
+		}
+		if err := w.train(saving + "recovery: {user-failures: 100}\n"); err != nil {
+			t.Fatal(err)
+		}
+		v := w.result()
+		if *v.ExitCode != 1 || len(v.Restarts) != 2 || !strings.Contains(v.Diagnostics, "Two restarts in a row brought no new step: the training has not come beyond step 240") {
+			t.Errorf("exit code %d after %d restarts: %s", *v.ExitCode, len(v.Restarts), v.Diagnostics)
+		}
+		if got := v.Restarts[1]; got.ResumedStep == nil || *got.ResumedStep != 0 || got.LostSteps != 240 {
+			t.Errorf("it started over: %+v", got)
+		}
+	})
+}

@@ -1,0 +1,299 @@
+// Package keeper looks after a job's checkpoints for its master: it finds new ones, verifies them, says which is the newest
+// whole one, and sets broken ones aside.
+//
+// One goroutine does one thing at a time, reading through a few small buffers: a checkpoint of any size costs the master no more memory than a
+// small one. What it finds it tells as membership's events. An Inspect goes before everything else: processes wait for it.
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/checkpoint"
+	"tfos/internal/checkpoint/store"
+	"tfos/internal/dfs"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/status"
+)
+
+// Resolver finds the filesystem that a URI names, and the name in it.
+type Resolver interface {
+	Resolve(ctx context.Context, uri string) (dfs.FS, string, error)
+}
+
+// Options are what a keeper is made of.
+type Options struct {
+	Dir      string // checkpoint.dir, as the job file has it; empty: the job has none
+	Resolver Resolver
+	Tell     func(membership.Event) // called from Run's goroutine
+	Log      *zap.Logger
+}
+
+// Keeper looks after one directory. Its functions are safe for concurrent use.
+type Keeper struct {
+	o    Options
+	asks chan membership.Inspect // capacity 1: the newest that was not taken yet
+
+	// Only Run's goroutine touches what follows.
+	dir   *store.Directory // nil: not found yet
+	began time.Time
+	told  map[string]verdict // by name: what was told last
+	// stumped holds what could not be read, and is not tried again before it changes.
+	stumped map[string]state
+}
+
+// state tells a checkpoint from one of the same name that was written later.
+type state struct {
+	size int64
+	time int64 // ms since the epoch
+}
+
+type verdict struct {
+	state
+	text string
+}
+
+// Bounds of what is done at a time.
+const (
+	firstScan = 5 * time.Second // between two looks for new checkpoints, after one was found
+	lastScan  = time.Minute     // when none was found for long
+	// inspectTimeout bounds the answer to an Inspect. The machine's own patience is longer.
+	inspectTimeout = 8 * time.Minute
+	listTimeout    = 2 * time.Minute
+	// workers is how many pieces are read at once: a master has one core and shares its node.
+	workers   = 2
+	pieceSize = 8 << 20 // bytes
+	// skew is how much older a checkpoint may be than this keeper and yet be taken for one of this job's.
+	skew = 5 * time.Minute
+)
+
+// notVerified is the verdict on a checkpoint that was there before the job. Of those only the newest are looked into, when a program is to
+// restore one: there may be years of them.
+const notVerified = "not verified"
+
+// New makes a Keeper. It starts nothing.
+func New(o Options) *Keeper {
+	return &Keeper{o: o, asks: make(chan membership.Inspect, 1), told: make(map[string]verdict), stumped: make(map[string]state)}
+}
+
+// Inspect has the directory looked at. The answer to an earlier one that was not begun is not given.
+func (k *Keeper) Inspect(i membership.Inspect) {
+	for {
+		select {
+		case k.asks <- i:
+			return
+		default:
+		}
+		select {
+		case <-k.asks:
+		default:
+		}
+	}
+}
+
+// Run looks after the directory until ctx ends. known is what a master before this one found out.
+func (k *Keeper) Run(ctx context.Context, known []status.Checkpoint) {
+	if k.o.Dir == "" {
+		return
+	}
+	k.began = time.Now()
+	for _, c := range known {
+		k.told[strings.TrimPrefix(c.Path, k.path(""))] = verdict{state{c.Bytes, c.Time.UnixMilli()}, c.Verdict}
+	}
+	pause := firstScan
+	next := time.NewTimer(pause)
+	defer next.Stop()
+	var ask *membership.Inspect
+	for {
+		if ask == nil {
+			select {
+			case <-ctx.Done():
+				return
+			case i := <-k.asks:
+				ask = &i
+			case <-next.C:
+				found := false
+				found, ask = k.scan(ctx)
+				if pause = min(2*pause, lastScan); found {
+					pause = firstScan
+				}
+				next.Reset(pause)
+				continue
+			}
+		}
+		k.inspect(ctx, *ask)
+		ask = nil
+		pause = firstScan
+		next.Reset(pause)
+	}
+}
+
+// open finds the directory.
+func (k *Keeper) open(ctx context.Context) error {
+	if k.dir != nil {
+		return nil
+	}
+	files, name, err := k.o.Resolver.Resolve(ctx, launch.CheckpointURI(k.o.Dir))
+	if err != nil {
+		return err
+	}
+	k.dir = store.New(files, name, store.Options{Workers: workers, PieceSize: pieceSize})
+	return nil
+}
+
+// inspect answers an Inspect.
+func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	answer := membership.Inspected{Number: i.Number, Step: checkpoint.Unknown}
+	found, err := k.newest(ctx, i.Busy)
+	switch {
+	case err != nil:
+		answer.Problem = err.Error()
+		k.o.Log.Warn("the newest whole checkpoint is not known: programs start with what they find", zap.String("dir", k.o.Dir), zap.Error(err))
+	case found.Whole == nil && strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:"):
+		answer.Problem = "there is no checkpoint in " + k.o.Dir + " on the master's disk" // on the program's there may be
+	case found.Whole != nil:
+		answer.Newest, answer.Step = k.path(found.Whole.Name), found.Whole.Step
+	}
+	k.o.Tell(answer)
+}
+
+// newest finds the newest whole checkpoint, and sets newer ones aside unless a program may be writing them.
+func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {
+	if err := k.open(ctx); err != nil {
+		return store.Found{}, err
+	}
+	found, err := k.dir.Newest(ctx, checkpoint.Checkpoint.Exported)
+	if err != nil {
+		return store.Found{}, err
+	}
+	if found.Whole != nil {
+		k.seen(*found.Whole, checkpoint.Verdict{Whole: true})
+	}
+	if busy {
+		return found, nil
+	}
+	if _, err := k.dir.Recover(ctx, found); err != nil {
+		return store.Found{}, err
+	}
+	for _, b := range found.Broken {
+		k.seen(b.Checkpoint, checkpoint.Verdict{Problem: b.Problem})
+		k.gone(b.Checkpoint.Name, "set aside: "+b.Problem)
+		k.o.Log.Warn("broken checkpoint set aside", zap.String("checkpoint", k.path(b.Checkpoint.Name)), zap.String("problem", b.Problem))
+	}
+	return found, nil
+}
+
+// scan looks for new checkpoints and verifies them, the newest first. It stops for an Inspect, which it returns.
+func (k *Keeper) scan(ctx context.Context) (found bool, ask *membership.Inspect) {
+	list, err := k.list(ctx)
+	if err != nil {
+		k.o.Log.Debug("checkpoints cannot be listed", zap.String("dir", k.o.Dir), zap.Error(err))
+		return false, nil
+	}
+	there := make(map[string]bool, len(list))
+	for _, c := range list {
+		there[c.Name] = true
+	}
+	for name := range k.told {
+		if !there[name] {
+			k.gone(name, "")
+		}
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		c := list[i]
+		if c.Unfinished != "" || k.told[c.Name].state == stateOf(c) || k.stumped[c.Name] == stateOf(c) {
+			continue
+		}
+		if k.began.Sub(c.Time) > skew {
+			k.say(c, notVerified)
+			continue
+		}
+		found = true
+		if ask := k.verify(ctx, c); ask != nil || ctx.Err() != nil {
+			return found, ask
+		}
+	}
+	return found, nil
+}
+
+func (k *Keeper) list(ctx context.Context) ([]checkpoint.Checkpoint, error) {
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	if err := k.open(ctx); err != nil {
+		return nil, err
+	}
+	l, err := k.dir.List(ctx)
+	return l.Checkpoints, err
+}
+
+// verify verifies one checkpoint, however large, unless an Inspect comes, which it returns.
+func (k *Keeper) verify(ctx context.Context, c checkpoint.Checkpoint) *membership.Inspect {
+	within, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	var v checkpoint.Verdict
+	go func() {
+		var err error
+		v, err = k.dir.Verify(within, c, nil)
+		done <- err
+	}()
+	var ask *membership.Inspect
+	var err error
+	select {
+	case i := <-k.asks:
+		cancel()
+		ask, err = &i, <-done
+	case err = <-done:
+	}
+	switch {
+	case err == nil:
+		k.seen(c, v)
+		if !v.Whole {
+			k.o.Log.Warn("checkpoint is broken", zap.String("checkpoint", k.path(c.Name)), zap.String("problem", v.Problem))
+		}
+	case within.Err() != nil, errors.Is(err, store.ErrChanged), errors.Is(err, fs.ErrNotExist): // the next scan sees what became of it
+	default:
+		k.stumped[c.Name] = stateOf(c)
+		k.o.Log.Warn("checkpoint cannot be verified", zap.String("checkpoint", k.path(c.Name)), zap.Error(err))
+	}
+	return ask
+}
+
+func stateOf(c checkpoint.Checkpoint) state { return state{c.Size, c.Time.UnixMilli()} }
+
+// seen tells of a checkpoint, unless that was told.
+func (k *Keeper) seen(c checkpoint.Checkpoint, v checkpoint.Verdict) {
+	text := membership.Whole
+	if !v.Whole {
+		text = v.Problem
+	}
+	k.say(c, text)
+}
+
+func (k *Keeper) say(c checkpoint.Checkpoint, text string) {
+	now := verdict{stateOf(c), text}
+	if k.told[c.Name] == now {
+		return
+	}
+	k.told[c.Name] = now
+	k.o.Tell(membership.CheckpointSeen{Path: k.path(c.Name), Step: c.Step, Bytes: c.Size, Time: c.Time, Verdict: text})
+}
+
+func (k *Keeper) gone(name, why string) {
+	delete(k.told, name)
+	k.o.Tell(membership.CheckpointGone{Path: k.path(name), Why: why})
+}
+
+// path is a checkpoint's name below the directory, as the job file writes that.
+func (k *Keeper) path(name string) string {
+	return fmt.Sprintf("%s/%s", strings.TrimRight(k.o.Dir, "/"), name)
+}

@@ -1,0 +1,212 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/dfs"
+	"tfos/internal/membership"
+	"tfos/internal/status"
+)
+
+const dir = "/m"
+
+// house is a directory of checkpoints, and what its keeper said of it.
+type house struct {
+	t  *testing.T
+	fs *dfs.Memory
+	k  *Keeper
+
+	mu    sync.Mutex
+	says  []string // guarded by mu
+	fails error    // guarded by mu; of every operation
+}
+
+func (h *house) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
+	return h.fs, strings.TrimPrefix(uri, "hdfs://"), nil
+}
+
+// keep runs a keeper in a bubble until the end of the test.
+func keep(t *testing.T, known ...status.Checkpoint) *house {
+	t.Helper()
+	h := &house{t: t}
+	h.fs = dfs.NewMemory(dfs.MemoryOptions{Refuse: func(string, string) error {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.fails
+	}})
+	if err := h.fs.Mkdir(t.Context(), dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h.k = New(Options{Dir: "hdfs://" + dir, Resolver: h, Tell: h.hear, Log: zap.NewNop()})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		h.k.Run(ctx, known)
+	}()
+	t.Cleanup(func() { cancel(); <-ended })
+	return h
+}
+
+func (h *house) hear(ev membership.Event) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch ev := ev.(type) {
+	case membership.CheckpointSeen:
+		verdict, _, _ := strings.Cut(ev.Verdict, " in ")
+		h.says = append(h.says, fmt.Sprintf("seen %s step=%d bytes=%d: %s", ev.Path, ev.Step, ev.Bytes, verdict))
+	case membership.CheckpointGone:
+		why, _, _ := strings.Cut(ev.Why, ":")
+		h.says = append(h.says, strings.TrimSpace("gone "+ev.Path+" "+why))
+	case membership.Inspected:
+		h.says = append(h.says, strings.TrimSpace(fmt.Sprintf("look %d: newest %q step=%d %s", ev.Number, ev.Newest, ev.Step, ev.Problem)))
+	}
+}
+
+// said is what was said since it was asked last.
+func (h *house) said() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	all := strings.Join(h.says, "\n")
+	h.says = nil
+	return all
+}
+
+func (h *house) want(lines ...string) {
+	h.t.Helper()
+	if got, want := h.said(), strings.Join(lines, "\n"); got != want {
+		h.t.Errorf("it said\n%s\nwant\n%s", got, want)
+	}
+}
+
+// save puts a checkpoint there as TensorFlow wrote it; its last byte may be another.
+func (h *house) save(step int, damage byte) {
+	h.t.Helper()
+	files, err := filepath.Glob(fmt.Sprintf("../../client/testdata/checkpoints/ckpt-%d.*", step))
+	if err != nil || len(files) != 2 {
+		h.t.Fatal(files, err)
+	}
+	for _, f := range files { // the data, then the index
+		b, err := os.ReadFile(f)
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		if strings.Contains(f, ".data") {
+			b[len(b)-1] ^= damage
+		}
+		w, err := h.fs.Create(h.t.Context(), path.Join(dir, filepath.Base(f)), dfs.CreateOptions{Overwrite: true})
+		if err == nil {
+			_, err = w.Write(b)
+			err = errors.Join(err, w.Close())
+		}
+		if err != nil {
+			h.t.Fatal(err)
+		}
+	}
+}
+
+func TestFindsNewCheckpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keep(t)
+		time.Sleep(time.Minute)
+		h.want()
+		h.save(100, 0)
+		h.save(200, 1)
+		time.Sleep(lastScan)
+		h.want(`seen hdfs:///m/ckpt-200 step=200 bytes=580: tensor _CHECKPOINTABLE_OBJECT_GRAPH`, `seen hdfs:///m/ckpt-100 step=100 bytes=580: whole`)
+		time.Sleep(10 * time.Minute)
+		h.want()
+
+		// Written again, it is another one; what its program removes is gone.
+		h.save(200, 0)
+		for _, f := range []string{"index", "data-00000-of-00001"} {
+			if err := h.fs.Remove(t.Context(), dir+"/ckpt-100."+f, false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(lastScan)
+		h.want("gone hdfs:///m/ckpt-100", "seen hdfs:///m/ckpt-200 step=200 bytes=580: whole")
+	})
+}
+
+func TestInspect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keep(t)
+		h.k.Inspect(membership.Inspect{Number: 1})
+		synctest.Wait()
+		h.want(`look 1: newest "" step=-1`)
+
+		h.save(100, 0)
+		h.save(200, 0)
+		time.Sleep(time.Second)
+		h.save(300, 1)
+		// A program may be writing what looks broken.
+		h.k.Inspect(membership.Inspect{Number: 2, Busy: true})
+		synctest.Wait()
+		h.want("seen hdfs:///m/ckpt-200 step=200 bytes=580: whole", `look 2: newest "hdfs:///m/ckpt-200" step=200`)
+		h.k.Inspect(membership.Inspect{Number: 3})
+		synctest.Wait()
+		h.want("seen hdfs:///m/ckpt-300 step=300 bytes=580: tensor _CHECKPOINTABLE_OBJECT_GRAPH", "gone hdfs:///m/ckpt-300 set aside",
+			`look 3: newest "hdfs:///m/ckpt-200" step=200`)
+		if _, err := h.fs.Stat(t.Context(), dir+"/set-aside/ckpt-300/ckpt-300.index"); err != nil {
+			t.Error(err)
+		}
+
+		h.mu.Lock()
+		h.fails = dfs.ErrSafeMode
+		h.mu.Unlock()
+		h.k.Inspect(membership.Inspect{Number: 4})
+		synctest.Wait()
+		if got := h.said(); !strings.HasPrefix(got, `look 4: newest "" step=-1 `) || !strings.Contains(got, dfs.ErrSafeMode.Error()) {
+			t.Errorf("it said %s", got)
+		}
+	})
+}
+
+// TestOldCheckpoints: what was there before the job is not read but for the newest, and what a master before this one found out is
+// not told again.
+func TestOldCheckpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := keep(t)
+		first.save(100, 1)
+		time.Sleep(time.Second)
+		first.save(200, 0)
+		at, err := first.fs.Stat(t.Context(), dir+"/ckpt-100.index")
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Hour)
+		first.said()
+
+		h := &house{t: t, fs: first.fs}
+		h.k = New(Options{Dir: "hdfs://" + dir + "/", Resolver: h, Tell: h.hear, Log: zap.NewNop()})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			h.k.Run(ctx, []status.Checkpoint{
+				{Path: "hdfs:///m/ckpt-100", Bytes: 580, Time: at.ModTime, Verdict: "damaged"},
+				{Path: "hdfs:///m/ckpt-50", Bytes: 580, Time: at.ModTime, Verdict: "whole"},
+			})
+		}()
+		defer func() { cancel(); <-ended }()
+		time.Sleep(firstScan)
+		synctest.Wait()
+		h.want("gone hdfs:///m/ckpt-50", "seen hdfs:///m/ckpt-200 step=200 bytes=580: not verified")
+		h.k.Inspect(membership.Inspect{Number: 1})
+		synctest.Wait()
+		h.want("seen hdfs:///m/ckpt-200 step=200 bytes=580: whole", `look 1: newest "hdfs:///m/ckpt-200" step=200`)
+	})
+}
