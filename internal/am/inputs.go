@@ -13,6 +13,7 @@ func (m *Master) newInput() *input.Input {
 	return input.New(input.Options{
 		Files:   input.Globs{Resolver: m.o.Files},
 		Store:   input.Beside{Resolver: m.o.Files, Dir: m.o.Job.Checkpoint.Dir},
+		Journal: &input.Journal{FS: m.o.FS, Dir: m.o.Manifest.Staging, Attempt: m.o.Container.Attempt.Attempt},
 		Changed: func(v []lease.View) { m.post(shared{v}) },
 		Log:     m.log.Named("input"),
 	})

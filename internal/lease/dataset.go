@@ -10,22 +10,23 @@ import (
 
 // dataset is one dataset and where its epoch stands.
 type dataset struct {
-	Definition Definition `json:"definition"`
-	Listed     bool       `json:"listed,omitempty"`
-	Problem    string     `json:"problem,omitempty"` // why there are no files
-	Files      []File     `json:"files,omitempty"`
-	Epoch      int        `json:"epoch"` // from 1
-	State      []progress `json:"state,omitempty"`
-	Free       []int      `json:"free,omitempty"` // pieces that are neither done nor held, the next one first
-	Left       int        `json:"left"`           // pieces that are not done
+	Definition Definition
+	Listed     bool
+	Problem    string // why there are no files
+	Files      []File
+	Epoch      int // from 1
+	State      []progress
+	Back       []int // pieces that were given back, which go first, the oldest first
+	Free       []int // the others that are neither done nor held, in the epoch's order
+	Left       int   // pieces that are not done
 
 	pieces []Piece // cut from Files
 }
 
 // progress is where one piece stands in the epoch.
 type progress struct {
-	Done     bool  `json:"d,omitempty"`
-	Position int64 `json:"p,omitempty"`
+	Done     bool
+	Position int64
 }
 
 // list takes the dataset's files and begins its first epoch.
@@ -41,7 +42,7 @@ func (d *dataset) list(files []File) {
 // begin makes everything free, in the epoch's order.
 func (d *dataset) begin(epoch int) {
 	d.Epoch, d.Left = epoch, len(d.pieces)
-	d.State = make([]progress, len(d.pieces))
+	d.State, d.Back = make([]progress, len(d.pieces)), nil
 	d.Free = make([]int, len(d.pieces))
 	for i, p := range d.pieces {
 		d.State[i].Position = p.From
@@ -77,12 +78,23 @@ func (d *dataset) last() bool { return d.Definition.Epochs > 0 && d.Epoch >= d.D
 // clone is a copy that can be stepped apart from d.
 func (d *dataset) clone() *dataset {
 	c := *d
-	c.State, c.Free = slices.Clone(d.State), nil
+	c.State, c.Back, c.Free = slices.Clone(d.State), nil, nil
 	return &c
 }
 
-// refill makes free what is not done, in the epoch's order.
-func (d *dataset) refill() {
+// take is the piece to be leased next. There is one.
+func (d *dataset) take() int {
+	from := &d.Free
+	if len(d.Back) > 0 {
+		from = &d.Back
+	}
+	piece := (*from)[0]
+	*from = (*from)[1:]
+	return piece
+}
+
+// refill makes free what is neither done nor held nor in Back, in the epoch's order.
+func (d *dataset) refill(held map[int]bool) {
 	all := make([]int, len(d.pieces))
 	for i := range all {
 		all[i] = i
@@ -95,7 +107,9 @@ func (d *dataset) refill() {
 			continue
 		}
 		d.Left++
-		d.Free = append(d.Free, i)
+		if !held[i] && !slices.Contains(d.Back, i) {
+			d.Free = append(d.Free, i)
+		}
 	}
 }
 

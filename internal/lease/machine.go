@@ -17,7 +17,7 @@ type Machine struct {
 
 // state is everything that a Snapshot holds.
 type state struct {
-	Datasets map[string]*dataset        `json:"datasets"` // by keyOf
+	Datasets map[string]*dataset        `json:"-"` // by keyOf
 	Leases   map[ID]held                `json:"leases"`
 	Issued   ID                         `json:"issued"`  // the newest lease
 	Lost     map[string]job.Incarnation `json:"lost"`    // by task: this incarnation and those before it
@@ -115,7 +115,7 @@ func (m *Machine) ids() []ID { return slices.Sorted(maps.Keys(m.s.Leases)) }
 func (m *Machine) free(l held) {
 	delete(m.s.Leases, l.ID)
 	d := m.s.Datasets[l.Dataset]
-	d.Free = slices.Insert(d.Free, 0, l.Piece)
+	d.Back = append(d.Back, l.Piece)
 }
 
 // next leases a piece of the epoch that the reader is in.
@@ -151,12 +151,11 @@ func (m *Machine) next(h Holder, n Next) Answer {
 		delete(m.s.Reading, readingKey(h, key))
 		return Answer{State: Over, Epoch: epoch}
 	}
-	if len(d.Free) == 0 {
+	if len(d.Back)+len(d.Free) == 0 {
 		return Answer{State: Waiting}
 	}
 	m.s.Issued++
-	l := held{ID: m.s.Issued, Dataset: key, Piece: d.Free[0], Holder: h}
-	d.Free = d.Free[1:]
+	l := held{ID: m.s.Issued, Dataset: key, Piece: d.take(), Holder: h}
 	m.s.Leases[l.ID] = l
 	m.s.Reading[readingKey(h, key)] = h
 	m.granted(h, l)
@@ -171,8 +170,8 @@ func (m *Machine) ack(h Holder, a Ack) Answer {
 			return refused(NotHeld, "lease %d is not %s's any more", c.Lease, h)
 		}
 		d := m.s.Datasets[l.Dataset]
-		if p := d.pieces[l.Piece]; c.Position < 0 || d.Definition.Kind != Files && c.Position > d.Files[p.File].Size {
-			return refused(Invalid, "position %d is not in %s", c.Position, d.Files[p.File].Path)
+		if c.Position < 0 { // one beyond the end is the program's affair: compressed files are longer inside
+			return refused(Invalid, "position %d is not in %s", c.Position, d.Files[d.pieces[l.Piece].File].Path)
 		}
 		if c.End < Open || c.End > Returned {
 			return refused(Invalid, "lease %d: %d is no end", c.Lease, c.End)

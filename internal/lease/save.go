@@ -25,11 +25,16 @@ type Saved struct {
 
 // SavedDataset is one dataset of a Saved.
 type SavedDataset struct {
-	Definition Definition    `json:"definition"`
-	Files      []File        `json:"files"`
-	Epoch      int           `json:"epoch"`
-	Done       [][2]int      `json:"done"`                // runs of pieces, both ends included
-	Positions  map[int]int64 `json:"positions,omitempty"` // of pieces that are neither done nor untouched
+	Definition Definition `json:"definition"`
+	Files      []File     `json:"files"`
+	Epoch      int        `json:"epoch"`
+	Extent
+}
+
+// Extent is what of the pieces of an epoch is consumed.
+type Extent struct {
+	Done      [][2]int      `json:"done"`                // runs of pieces, both ends included
+	Positions map[int]int64 `json:"positions,omitempty"` // of pieces that are neither done nor untouched
 }
 
 // ParseSaved reads a saved state, written by whoever can write beside the checkpoints.
@@ -49,20 +54,48 @@ func ParseSaved(b []byte) (Saved, error) {
 	return s, nil
 }
 
-// freeze makes of a dataset what is saved of it.
-func (d *dataset) freeze() SavedDataset {
-	s := SavedDataset{Definition: d.Definition, Files: d.Files, Epoch: d.Epoch, Positions: make(map[int]int64)}
+// extent is what of the epoch is consumed.
+func (d *dataset) extent() Extent {
+	x := Extent{Done: [][2]int{}, Positions: make(map[int]int64)}
 	for i, p := range d.State {
-		switch n := len(s.Done); {
-		case p.Done && n > 0 && s.Done[n-1][1] == i-1:
-			s.Done[n-1][1] = i
+		switch n := len(x.Done); {
+		case p.Done && n > 0 && x.Done[n-1][1] == i-1:
+			x.Done[n-1][1] = i
 		case p.Done:
-			s.Done = append(s.Done, [2]int{i, i})
+			x.Done = append(x.Done, [2]int{i, i})
 		case p.Position != d.pieces[i].From:
-			s.Positions[i] = p.Position
+			x.Positions[i] = p.Position
 		}
 	}
-	return s
+	return x
+}
+
+// resume begins an epoch where a part of it is consumed. Nothing is free before refill.
+func (d *dataset) resume(epoch int, x Extent) error {
+	if epoch < 1 || d.Definition.Epochs > 0 && epoch > d.Definition.Epochs {
+		return fmt.Errorf("dataset %s: there is no epoch %d", d.Definition.Name, epoch)
+	}
+	d.begin(epoch)
+	for _, run := range x.Done {
+		if run[0] < 0 || run[1] < run[0] || run[1] >= len(d.pieces) {
+			return fmt.Errorf("dataset %s: there are no pieces %d to %d", d.Definition.Name, run[0], run[1])
+		}
+		for i := run[0]; i <= run[1]; i++ {
+			d.State[i].Done = true
+		}
+	}
+	for i, position := range x.Positions {
+		if i < 0 || i >= len(d.pieces) || position < d.pieces[i].From {
+			return fmt.Errorf("dataset %s: piece %d has no position %d", d.Definition.Name, i, position)
+		}
+		d.State[i].Position = position
+	}
+	return nil
+}
+
+// freeze makes of a dataset what is saved of it.
+func (d *dataset) freeze() SavedDataset {
+	return SavedDataset{Definition: d.Definition, Files: d.Files, Epoch: d.Epoch, Extent: d.extent()}
 }
 
 // thaw is the opposite of freeze; nothing is held then.
@@ -83,25 +116,10 @@ func (s SavedDataset) thaw() (*dataset, error) {
 	if d.Problem != "" {
 		return nil, fmt.Errorf("%s", d.Problem)
 	}
-	if s.Epoch < 1 || s.Definition.Epochs > 0 && s.Epoch > s.Definition.Epochs {
-		return nil, fmt.Errorf("dataset %s: there is no epoch %d", s.Definition.Name, s.Epoch)
+	if err := d.resume(s.Epoch, s.Extent); err != nil {
+		return nil, err
 	}
-	d.begin(s.Epoch)
-	for _, run := range s.Done {
-		if run[0] < 0 || run[1] < run[0] || run[1] >= len(d.pieces) {
-			return nil, fmt.Errorf("dataset %s: there are no pieces %d to %d", s.Definition.Name, run[0], run[1])
-		}
-		for i := run[0]; i <= run[1]; i++ {
-			d.State[i].Done = true
-		}
-	}
-	for i, position := range s.Positions {
-		if i < 0 || i >= len(d.pieces) || position < d.pieces[i].From || d.Definition.Kind != Files && position > d.Files[d.pieces[i].File].Size {
-			return nil, fmt.Errorf("dataset %s: piece %d has no position %d", s.Definition.Name, i, position)
-		}
-		d.State[i].Position = position
-	}
-	d.refill()
+	d.refill(nil)
 	return d, nil
 }
 
@@ -131,7 +149,7 @@ type cutting struct {
 	Step     int64               `json:"step"`
 	Phase    phase               `json:"phase"`
 	Reason   string              `json:"reason,omitempty"`
-	Datasets map[string]*dataset `json:"datasets"`
+	Datasets map[string]*dataset `json:"-"`
 	Marked   map[string]mark     `json:"marked"`            // by task
 	Dropped  map[string]mark     `json:"dropped,omitempty"` // of the save that this one took the place of
 	// Lost are the machine's at the moment when the save was given up: a process that was there then has its part in the failure,

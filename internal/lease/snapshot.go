@@ -3,68 +3,169 @@ package lease
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // snapshotVersion changes when a snapshot of before cannot be read any more.
 const snapshotVersion = 1
 
+// snapshot is a machine between two calls. The files of datasets are many and do not change: a snapshot has them apart.
 type snapshot struct {
-	Version int   `json:"version"`
-	State   state `json:"state"`
+	Version  int                    `json:"version"`
+	State    state                  `json:"state"`
+	Datasets map[string]datasetCopy `json:"datasets"`
+	Cut      map[string]datasetCopy `json:"cut,omitempty"`
 }
 
-// Snapshot is the whole machine as JSON. Resume makes of it one that answers the same from here on.
+// datasetCopy is a dataset in a snapshot.
+type datasetCopy struct {
+	Definition Definition `json:"definition"`
+	Listed     bool       `json:"listed,omitempty"`
+	Epoch      int        `json:"epoch"`
+	Extent
+	Back []int `json:"back,omitempty"`
+}
+
+// FilesOf are the files of the datasets that are listed, by a key that is the snapshot's. The lists do not change.
+func (m *Machine) FilesOf() map[string][]File {
+	all := make(map[string][]File)
+	for key, d := range m.s.Datasets {
+		if d.Listed && d.Problem == "" {
+			all[key] = d.Files
+		}
+	}
+	return all
+}
+
+// Snapshot is the machine as JSON, but for FilesOf. Resume makes of the two one that answers the same from here on. A
+// dataset with a problem is left out: it is listed again.
 func (m *Machine) Snapshot() ([]byte, error) {
-	return json.Marshal(snapshot{snapshotVersion, m.s})
+	s := snapshot{Version: snapshotVersion, State: m.s, Datasets: make(map[string]datasetCopy)}
+	for key, d := range m.s.Datasets {
+		if d.Problem == "" {
+			s.Datasets[key] = d.copy()
+		}
+	}
+	if m.s.Cut != nil {
+		s.Cut = make(map[string]datasetCopy)
+		for key, d := range m.s.Cut.Datasets {
+			s.Cut[key] = d.copy()
+		}
+	}
+	s.State.Kept = slices.Clone(m.s.Kept)
+	for i := range s.State.Kept {
+		k := &s.State.Kept[i]
+		k.Datasets = slices.Clone(k.Datasets)
+		for j := range k.Datasets {
+			k.Datasets[j].Files = nil // those of the dataset
+		}
+	}
+	return json.Marshal(s)
 }
 
-// Resume makes a machine of a snapshot.
-func Resume(b []byte) (*Machine, error) {
+func (d *dataset) copy() datasetCopy {
+	c := datasetCopy{Definition: d.Definition, Listed: d.Listed, Epoch: d.Epoch, Back: d.Back}
+	if d.Listed {
+		c.Extent = d.extent()
+	}
+	return c
+}
+
+// Resume makes a machine of a snapshot and the files that its datasets had.
+func Resume(b []byte, files map[string][]File) (*Machine, error) {
+	m, err := resume(b, files)
+	if err != nil {
+		return nil, fmt.Errorf("resume the input: %w", err)
+	}
+	return m, nil
+}
+
+func resume(b []byte, files map[string][]File) (*Machine, error) {
 	m := New()
 	s := snapshot{State: m.s}
 	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, fmt.Errorf("resume the input: %w", err)
+		return nil, err
 	}
 	if s.Version != snapshotVersion {
-		return nil, fmt.Errorf("resume the input: the snapshot is of version %d, this program reads %d", s.Version, snapshotVersion)
+		return nil, fmt.Errorf("the snapshot is of version %d, this program reads %d", s.Version, snapshotVersion)
 	}
 	m.s = s.State
-	for key, d := range m.s.Datasets {
-		if err := d.recut(); err != nil {
-			return nil, fmt.Errorf("resume the input: %w", err)
+	m.s.Datasets = make(map[string]*dataset)
+	held := make(map[string]map[int]bool)
+	for id, l := range m.s.Leases {
+		if held[l.Dataset] == nil {
+			held[l.Dataset] = make(map[int]bool)
 		}
-		if m.s.Cut != nil && m.s.Cut.Datasets[key] != nil {
-			if err := m.s.Cut.Datasets[key].recut(); err != nil {
-				return nil, fmt.Errorf("resume the input: %w", err)
+		if l.ID != id || held[l.Dataset][l.Piece] {
+			return nil, fmt.Errorf("lease %d is of piece %d, which is leased twice", id, l.Piece)
+		}
+		held[l.Dataset][l.Piece] = true
+	}
+	for key, c := range s.Datasets {
+		d, err := c.dataset(files[key])
+		if err != nil {
+			return nil, err
+		}
+		for _, i := range slices.Concat(slices.Collect(maps.Keys(held[key])), c.Back) {
+			if i < 0 || i >= len(d.pieces) || d.State[i].Done {
+				return nil, fmt.Errorf("dataset %s: piece %d is not there, or is done", c.Definition.Name, i)
 			}
 		}
+		d.Back = c.Back
+		d.refill(held[key])
+		m.s.Datasets[key] = d
 	}
-	for id, l := range m.s.Leases {
-		if d := m.s.Datasets[l.Dataset]; d == nil || l.Piece < 0 || l.Piece >= len(d.pieces) || l.ID != id {
-			return nil, fmt.Errorf("resume the input: lease %d is of no piece", id)
+	for key := range held {
+		if m.s.Datasets[key] == nil {
+			return nil, fmt.Errorf("a lease is of dataset %s, which is not there", key)
+		}
+	}
+	for key, c := range s.Cut {
+		d, err := c.dataset(files[key])
+		if err != nil {
+			return nil, err
+		}
+		if m.s.Cut == nil {
+			return nil, fmt.Errorf("dataset %s is of a save that is not there", key)
+		}
+		if m.s.Cut.Datasets == nil {
+			m.s.Cut.Datasets = make(map[string]*dataset)
+		}
+		m.s.Cut.Datasets[key] = d
+	}
+	for _, k := range m.s.Kept {
+		for j := range k.Datasets {
+			k.Datasets[j].Files = files[trainers+k.Datasets[j].Definition.Name]
 		}
 	}
 	return m, nil
 }
 
-// recut makes the pieces anew, which a snapshot does not hold.
-func (d *dataset) recut() error {
-	if !d.Listed || d.Problem != "" {
-		return nil
+// dataset is the copied one, with nothing free.
+func (c datasetCopy) dataset(files []File) (*dataset, error) {
+	if err := c.Definition.Check(); err != nil {
+		return nil, err
 	}
-	if err := d.Definition.Check(); err != nil {
-		return err
+	d := &dataset{Definition: c.Definition, Epoch: 1}
+	if !c.Listed {
+		return d, nil
 	}
-	if !d.Definition.bounded(d.Files) {
-		return fmt.Errorf("dataset %s: more than %d pieces", d.Definition.Name, MaxPieces)
+	if !c.Definition.bounded(files) {
+		return nil, fmt.Errorf("dataset %s: more than %d pieces", c.Definition.Name, MaxPieces)
 	}
-	if d.pieces = cut(d.Definition, d.Files); len(d.State) != len(d.pieces) {
-		return fmt.Errorf("dataset %s: %d pieces, state of %d", d.Definition.Name, len(d.pieces), len(d.State))
+	if d.list(files); d.Problem != "" {
+		return nil, fmt.Errorf("%s", d.Problem)
 	}
-	for _, i := range d.Free {
-		if i < 0 || i >= len(d.pieces) {
-			return fmt.Errorf("dataset %s: there is no piece %d", d.Definition.Name, i)
+	if err := d.resume(c.Epoch, c.Extent); err != nil {
+		return nil, err
+	}
+	d.Free = nil
+	d.Left = 0
+	for _, p := range d.State {
+		if !p.Done {
+			d.Left++
 		}
 	}
-	return nil
+	return d, nil
 }

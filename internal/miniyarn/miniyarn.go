@@ -192,7 +192,7 @@ func machine() (yarn.Resource, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return yarn.Resource{}, fmt.Errorf("ask for the machine's memory: %w", err)
 	}
-	return yarn.Resource{MemoryMiB: int64(uint64(info.Totalram) * uint64(info.Unit) >> 20), VCores: int32(max(8, 4*runtime.NumCPU()))}, nil
+	return yarn.Resource{MemoryMiB: int64(uint64(info.Totalram) * uint64(info.Unit) >> 20), VCores: int32(max(32, 4*runtime.NumCPU()))}, nil
 }
 
 // Addr is where clients find the ResourceManager, as host:port.

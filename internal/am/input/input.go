@@ -23,6 +23,8 @@ import (
 type Options struct {
 	Files Files
 	Store Store
+	// Journal keeps the state for the next attempt of the master; nil: nothing does.
+	Journal *Journal
 	// Changed is told of a new state, a few times a second at most. The slice is not changed afterwards.
 	Changed func([]lease.View)
 	Log     *zap.Logger
@@ -58,14 +60,29 @@ var ErrEnded = errors.New("the job is ending")
 
 // Input shares the input of one job.
 type Input struct {
-	o    Options
-	mail chan any
-	done chan struct{} // closed when Run has ended
+	o       Options
+	machine *lease.Machine // Run's
+	mail    chan any
+	done    chan struct{} // closed when Run has ended
 }
 
 // New makes an Input. It starts nothing.
 func New(o Options) *Input {
-	return &Input{o: o, mail: make(chan any, mailbox), done: make(chan struct{})}
+	return &Input{o: o, machine: lease.New(), mail: make(chan any, mailbox), done: make(chan struct{})}
+}
+
+// Recall goes on where the attempt of the master before this one was. It is called before Run, by a master that takes over the
+// processes of that attempt.
+func (i *Input) Recall(ctx context.Context) error {
+	if i.o.Journal == nil {
+		return nil
+	}
+	machine, err := i.o.Journal.recall(ctx)
+	if err != nil {
+		return fmt.Errorf("take over the job's input: %w", err)
+	}
+	i.machine = machine
+	return nil
 }
 
 // What the mailbox carries.
@@ -136,8 +153,8 @@ func (i *Input) post(m any) bool {
 // owner is what Run's goroutine holds.
 type owner struct {
 	*Input
-	machine *lease.Machine
 	waiting []call // in the order they came
+	keeping keeping
 	listing map[string]bool
 	storing bool
 	loading bool
@@ -146,7 +163,10 @@ type owner struct {
 
 // Run owns the machine until ctx ends.
 func (i *Input) Run(ctx context.Context) {
-	o := &owner{Input: i, machine: lease.New(), listing: make(map[string]bool)}
+	o := &owner{Input: i, listing: make(map[string]bool)}
+	if i.o.Journal != nil {
+		o.keeping.scribe = newScribe(*i.o.Journal)
+	}
 	defer o.work.Wait()
 	defer close(i.done)
 	tell := time.NewTimer(changed)
@@ -167,6 +187,7 @@ func (i *Input) Run(ctx context.Context) {
 		case m := <-i.mail:
 			fresh = o.receive(m) || fresh
 			o.errands(ctx)
+			o.keep(ctx)
 		}
 	}
 }
@@ -174,19 +195,27 @@ func (i *Input) Run(ctx context.Context) {
 // receive handles one message. It reports whether the state may have changed.
 func (o *owner) receive(m any) bool {
 	switch m := m.(type) {
+	case wrote:
+		o.wrote(m.err)
+		return false
+	case gaveUp:
+		gone := func(c chan lease.Answer) bool { return c == m.answer }
+		o.waiting = slices.DeleteFunc(o.waiting, func(c call) bool { return gone(c.answer) })
+		o.keeping.owed = slices.DeleteFunc(o.keeping.owed, func(d debt) bool { return gone(d.to) })
+		return false
+	}
+	o.keeping.turn++
+	switch m := m.(type) {
 	case call:
 		a := o.machine.Call(m.Call)
 		if a.State == lease.Waiting {
 			o.waiting = append(o.waiting, m)
 			return false
 		}
-		m.answer <- a
+		o.give(m, a)
 		if !concerns(m.Call) {
 			return true
 		}
-	case gaveUp:
-		o.waiting = slices.DeleteFunc(o.waiting, func(c call) bool { return c.answer == m.answer })
-		return false
 	case lost:
 		o.machine.Lose(m.task, m.upTo)
 	case listed:
@@ -222,7 +251,7 @@ func (o *owner) again() {
 		if a := o.machine.Call(c.Call); a.State == lease.Waiting {
 			left = append(left, c)
 		} else {
-			c.answer <- a
+			o.give(c, a)
 		}
 	}
 	clear(o.waiting[len(left):])

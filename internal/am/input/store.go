@@ -59,17 +59,8 @@ func (b Beside) Save(ctx context.Context, s lease.Saved) error {
 	if err := fs.Mkdir(ctx, dir, 0o755); err != nil {
 		return fmt.Errorf("make %s: %w", dir, err)
 	}
-	name := stateName(dir, s.Step)
-	w, err := fs.Create(ctx, name, dfs.CreateOptions{Overwrite: true})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if _, err := w.Write(content); err != nil {
-		w.Abort()
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := w.Close(); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := create(ctx, fs, stateName(dir, s.Step), content); err != nil {
+		return err
 	}
 	return prune(ctx, fs, dir)
 }
