@@ -19,6 +19,7 @@ import io
 import logging
 import os
 import random
+import re
 import struct
 import threading
 import time
@@ -628,7 +629,8 @@ def _length(header):
     return length if _masked_crc(header[:8]) == crc else None
 
 
-_EMPTY = _HEADER.pack(0, _masked_crc(bytes(8)))
+_EMPTY = _HEADER.pack(0, _masked_crc(bytes(8)))  # whose ninth byte is not zero
+_NOT_ZERO = re.compile(rb"[^\0]")
 
 
 def _find_record(f, start, stop, size):
@@ -646,9 +648,13 @@ def _find_record(f, start, stop, size):
         while i >= 0 and i - (8 - zeros) <= last:
             begin = i - (8 - zeros)
             header = window[begin : begin + _HEADER.size]
-            if (header == _EMPTY or header[:8] != bytes(8)) and _length(header) is not None and _chain(f, at + begin, size):
+            i += 1
+            if header[:8] == bytes(8) and header != _EMPTY:  # amid zeros: on to the last eight of them
+                end = _NOT_ZERO.search(window, begin + 8)
+                i = max(i, (end.start() if end else len(window)) - zeros)
+            elif _length(header) is not None and _chain(f, at + begin, size):
                 return at + begin
-            i = window.find(bytes(zeros), i + 1)
+            i = window.find(bytes(zeros), i)
         at += last + 1
     return None
 

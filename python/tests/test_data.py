@@ -1,0 +1,214 @@
+import csv
+import gzip
+import io
+import os
+import random
+import struct
+import tempfile
+import unittest
+from unittest import mock
+
+from tfos import _agent, data
+
+
+class Master:
+    """Leases the pieces of one file, in order, and keeps what it is told."""
+
+    def __init__(self, path, split):
+        size = os.path.getsize(path)
+        step = split or max(size, 1)
+        self.todo = [{"piece": i, "path": path, "size": size, "from": at, "to": min(at + step, size), "position": at, "id": i + 1}
+                     for i, at in enumerate(range(0, size, step))]
+        self.pieces = len(self.todo)
+        self.positions, self.ended, self.calls = {}, [], []
+        self.fail = []  # what the next calls answer instead
+
+    def call(self, method, path, body, timeout):
+        assert (method, path) == ("POST", "/v1/lease")
+        self.calls.append(body)
+        if self.fail:
+            answer = self.fail.pop(0)
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        if "ack" in body:
+            for a in body["ack"]:
+                self.positions[a["lease"]] = a["position"]
+                if a["end"]:
+                    self.ended.append((a["lease"], a["end"]))
+        if "next" not in body:
+            return {"state": "agreed"}
+        if not self.todo:
+            return {"state": "over", "epoch": 1}
+        return {"state": "granted", "epoch": 1, "lease": self.todo.pop(0)}
+
+
+def record(payload):
+    length = struct.pack("<Q", len(payload))
+    return length + struct.pack("<I", data._masked_crc(length)) + payload + struct.pack("<I", data._masked_crc(payload))
+
+
+class DataTest(unittest.TestCase):
+    def setUp(self):
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = directory.name
+        self.addCleanup(data._leased.clear)
+
+    def write(self, content, name="file"):
+        path = os.path.join(self.directory, name)
+        with open(path, "wb") as f:
+            f.write(content)
+        return path
+
+    def served(self, path, split):
+        master = Master(path, split)
+        patch = mock.patch.object(_agent, "call", master.call)
+        patch.start()
+        self.addCleanup(patch.stop)
+        return master
+
+    def read(self, path, kind, split, **more):
+        master = self.served(path, split)
+        found = list(data.records(path, kind, split=split, **more))
+        self.assertEqual(master.ended, [(i + 1, "done") for i in range(master.pieces)])
+        return found
+
+    def test_masked_crc_is_that_of_tensorflow(self):
+        self.assertEqual(data._masked_crc(b"123456789"), ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+    def test_every_line_is_in_one_piece_wherever_a_file_is_cut(self):
+        content = b"one\ntwo\r\n\nfour is long\n" + b"x" * 50 + b"\n\n\nlast"
+        path = self.write(content)
+        want = [b"one", b"two", b"", b"four is long", b"x" * 50, b"", b"", b"last"]
+        for split in [None, *range(1, len(content) + 2)]:
+            self.assertEqual(self.read(path, "text", split), want, f"split {split}")
+        self.assertEqual(self.read(self.write(content + b"\n"), "text", 7), want)
+
+    def test_every_record_is_in_one_piece_wherever_a_file_is_cut(self):
+        r = random.Random(1)
+        want = [r.choice([b"", bytes(r.randrange(40)), r.randbytes(r.randrange(60)), record(b"a record within")]) for _ in range(60)]
+        path = self.write(b"".join(map(record, want)))
+        for split in [None, 1, 2, 3, 5, 8, 13, 16, 17, 64, 100, 1000, 10_000]:
+            self.assertEqual(self.read(path, "tfrecord", split), want, f"split {split}")
+
+    def test_a_boundary_is_found_across_blocks(self):
+        want = [bytes(3 << 20), b"\xff" * (2 << 20), b"end"]
+        path = self.write(b"".join(map(record, want)))
+        for split in [1 << 20, (1 << 20) + 5, (3 << 20) + 16, 3 << 20]:
+            self.assertEqual(self.read(path, "tfrecord", split), want, f"split {split}")
+
+    def test_a_damaged_file_is_an_error(self):
+        whole = record(b"abc") + record(b"def")
+        for content, words in [(whole[:-3], "cut off"), (whole[:19] + b"\x01" + whole[20:], "no record begins at byte 19"), (whole + b"junk", "no record begins")]:
+            with self.assertRaisesRegex(ValueError, words):
+                self.read(self.write(content), "tfrecord", None)
+
+    def test_compressed_files(self):
+        path = self.write(gzip.compress(b"a\nb\n"), "x.gz")
+        self.assertEqual(self.read(path, "text", None), [b"a", b"b"])
+        path = self.write(gzip.compress(record(b"a") + record(b"b")), "y.gz")
+        self.assertEqual(self.read(path, "tfrecord", None), [b"a", b"b"])
+
+    def test_csv(self):
+        rows = [["name", "text"], ["a", "x, y"], ["b", 'two\nlines and "quotes"'], ["", ""]]
+        text = io.StringIO()
+        csv.writer(text).writerows(rows)
+        path = self.write(text.getvalue().encode())
+        self.assertEqual(self.read(path, "csv", None, header=True), rows[1:])
+        path = self.write(b"h\n1,2\n3,4\n5,6\n")
+        for split in range(1, 16):
+            self.assertEqual(self.read(path, "csv", split, header=True), [["1", "2"], ["3", "4"], ["5", "6"]], f"split {split}")
+
+    def test_a_piece_goes_on_where_a_lost_task_was(self):
+        path = self.write(b"one\ntwo\nthree\n")
+        for kind, content, at in [("text", b"one\ntwo\nthree\n", 4), ("tfrecord", b"".join(map(record, [b"one", b"two", b"three"])), 19)]:
+            master = self.served(self.write(content), None)
+            master.todo[0]["position"] = at
+            self.assertEqual(list(data.records(path, kind)), [b"two", b"three"])
+
+    def test_pieces_are_acknowledged_as_they_are_consumed(self):
+        path = self.write(b"one\ntwo\nthree\n")
+        master = self.served(path, 4)
+        for n, piece in enumerate(data.pieces(path, "text", split=4)):
+            for line, position in piece.records():
+                piece.ack(position)
+                self.assertEqual(master.positions[piece.index + 1], position)
+            self.assertEqual(len(master.ended), n)
+        self.assertEqual(master.ended, [(1, "done"), (2, "done"), (3, "done"), (4, "done")])
+
+    def test_leaving_the_loop_gives_a_piece_back(self):
+        path = self.write(b"one\ntwo\nthree\n")
+        master = self.served(path, 4)
+        found = iter(data.files(path))
+        next(found)
+        found.close()
+        self.assertEqual(master.ended, [(1, "returned")])
+        self.assertEqual(data._leased, {})
+
+    def test_a_call_is_repeated_with_its_number_until_it_is_answered(self):
+        path = self.write(b"one\n")
+        master = self.served(path, None)
+        master.fail = [_agent.Unavailable("no agent"), _agent.Refused(503, "no master"), {"state": "waiting"}]
+        with mock.patch("time.sleep"):
+            self.assertEqual(list(data.records(path, "text")), [b"one"])
+        self.assertEqual([c["number"] for c in master.calls], [1, 1, 1, 1, 2, 3])
+        self.assertEqual(len({c["client"] for c in master.calls}), 1)
+
+    def test_refusals(self):
+        path = self.write(b"one\n")
+        for code, error in [("lost", data.LeaseLost), ("no files", FileNotFoundError), ("invalid", ValueError), ("failed", data.Error)]:
+            self.served(path, None).fail = [{"state": "refused", "code": code, "reason": "so it is"}]
+            with self.assertRaisesRegex(error, "so it is"):
+                list(data.records(path, "text"))
+
+    def test_another_piece_is_read_after_going_back(self):
+        path = self.write(b"one\ntwo\n")
+        master = self.served(path, 4)
+        found = iter(data.records(path, "text", split=4))
+        self.assertEqual(next(found), b"one")
+        master.fail = [{"state": "refused", "code": "not held", "reason": "it went back"}]
+        with self.assertLogs("tfos.data", "WARNING"):
+            self.assertEqual(list(found), [b"two"])
+        self.assertEqual(master.ended, [(2, "done")])
+
+    def test_one_iteration_too_many(self):
+        path = self.write(b"one\n")
+        self.served(path, None)
+        lines = data.records(path, "text", epochs=1)
+        list(lines)
+        with self.assertRaisesRegex(ValueError, "epochs=2"):
+            list(lines)
+
+    def test_consumed_in_any_order(self):
+        path = self.write(b"a\nb\nc\nd\n")
+        master = self.served(path, None)
+        blocks = data.records(path, "text")._blocks(acknowledge=False)
+        batch, piece, ends = next(blocks)
+        self.assertEqual((batch, ends), ([b"a", b"b", b"c", b"d"], [2, 4, 6, 8]))
+        data.consumed([(1, 4), (1, 6)])
+        piece._flush()
+        self.assertEqual(master.positions, {})
+        data.consumed([(1, 2)])
+        piece._flush()
+        self.assertEqual(master.positions, {1: 6})
+        self.assertEqual(list(blocks), [])
+        self.assertEqual(master.ended, [])
+        data.consumed([(1, 8)])
+        self.assertEqual(master.ended, [(1, "done")])
+
+    def test_save_tells_what_is_consumed_first(self):
+        path = self.write(b"a\nb\n")
+        master = self.served(path, None)
+        for piece in data.pieces(path, "text"):
+            piece.ack(2, now=False)
+            data.save(7)
+            break
+        kinds = [next(k for k in ("next", "ack", "save") if k in c) for c in master.calls]
+        self.assertEqual(kinds[:3], ["next", "ack", "save"])
+        self.assertEqual(master.calls[2]["save"], {"step": 7, "alone": False})
+        self.assertTrue(data.restore(7))
+
+
+if __name__ == "__main__":
+    unittest.main()
