@@ -56,7 +56,7 @@ func ParseSaved(b []byte) (Saved, error) {
 
 // extent is what of the epoch is consumed.
 func (d *dataset) extent() Extent {
-	x := Extent{Done: [][2]int{}, Positions: make(map[int]int64)}
+	x := Extent{Done: [][2]int{}}
 	for i, p := range d.State {
 		switch n := len(x.Done); {
 		case p.Done && n > 0 && x.Done[n-1][1] == i-1:
@@ -64,6 +64,9 @@ func (d *dataset) extent() Extent {
 		case p.Done:
 			x.Done = append(x.Done, [2]int{i, i})
 		case p.Position != d.pieces[i].From:
+			if x.Positions == nil {
+				x.Positions = make(map[int]int64)
+			}
 			x.Positions[i] = p.Position
 		}
 	}

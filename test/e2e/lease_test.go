@@ -27,7 +27,7 @@ func TestLeases(t *testing.T) {
 	go func() { done <- tfos(t, nil, "run", "--master", "local", job) }()
 
 	for n, kill := range []func(int) error{killProcess, killProcess, killAgent} {
-		eventually(t, "tasks to read", func() bool { return len(spans(t, out)) > 200*(n+1) })
+		eventually(t, "tasks to read", func() bool { return len(spans(t, out)) > 150*(n+1) })
 		if err := kill(pidOf(t, out, 3+n)); err != nil {
 			t.Fatal(err)
 		}
@@ -74,7 +74,7 @@ func writeLines(t *testing.T, dir string, files int) map[string]bool {
 	all := make(map[string]bool)
 	for i := range files {
 		var b strings.Builder
-		for n := range int(math.Exp(r.Float64()*8)) - 1 {
+		for n := range int(math.Exp(r.Float64()*7.5)) - 1 {
 			id := fmt.Sprintf("%d:%d", i, n)
 			all[id] = true
 			fmt.Fprintf(&b, "%s %s\n", id, strings.Repeat("x", r.IntN(40)))
