@@ -68,7 +68,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := control.NewMaster(control.MasterOptions{Listener: l, Identity: issue(control.Subject{Party: control.PartyMaster}), Handler: w})
+	m, err := control.NewMaster(control.MasterOptions{Listener: l, Identity: issue(control.Subject{Party: control.PartyMaster}), Handler: w, Leases: w})
 	if err != nil {
 		t.Fatal(err)
 	}
