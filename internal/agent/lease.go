@@ -29,6 +29,7 @@ type leaseCall struct {
 	Next        *struct {
 		Dataset lease.Definition `json:"dataset"`
 		Epoch   int              `json:"epoch"`
+		Now     bool             `json:"now"`
 	} `json:"next"`
 	Ack []struct {
 		Lease    lease.ID `json:"lease"`
@@ -112,7 +113,7 @@ func readLeaseCall(body io.Reader) (lease.Call, error) {
 	c.Holder.Incarnation = b.Incarnation
 	ops := 0
 	if b.Next != nil {
-		c.Op, ops = lease.Next{Dataset: b.Next.Dataset, Epoch: b.Next.Epoch}, ops+1
+		c.Op, ops = lease.Next{Dataset: b.Next.Dataset, Epoch: b.Next.Epoch, Now: b.Next.Now}, ops+1
 	}
 	if b.Ack != nil {
 		var a lease.Ack

@@ -57,7 +57,7 @@ func TestAProgramsCallsForLeases(t *testing.T) {
 			{
 				who(`"next": {"dataset": {"name": "d", "patterns": ["/*"], "kind": "text", "split": 9}, "epoch": 2}`),
 				`{"state":"granted","epoch":2,"lease":{"id":7,"piece":3,"path":"/a","size":100,"from":10,"to":20,"position":15}}`, 200,
-				[]string{"lease worker/0 (incarnation 1) c 5 {Dataset:text of /*, split 9, epochs 0 Epoch:2}"},
+				[]string{"lease worker/0 (incarnation 1) c 5 {Dataset:text of /*, split 9, epochs 0 Epoch:2 Now:false}"},
 			},
 			{
 				who(`"ack": [{"lease": 7, "position": 18, "end": ""}, {"lease": 8, "position": 1, "end": "done"}]`), `{"state":"agreed"}`, 200,

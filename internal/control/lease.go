@@ -94,7 +94,7 @@ func leaseCallToPB(c lease.Call) *controlpb.LeaseRequest {
 	switch op := c.Op.(type) {
 	case lease.Next:
 		d := op.Dataset
-		p.Op = &controlpb.LeaseRequest_Next{Next: &controlpb.LeaseNext{Epoch: int32(op.Epoch), Dataset: &controlpb.LeaseDataset{
+		p.Op = &controlpb.LeaseRequest_Next{Next: &controlpb.LeaseNext{Epoch: int32(op.Epoch), Now: op.Now, Dataset: &controlpb.LeaseDataset{
 			Name: valid(d.Name), Patterns: validLines(d.Patterns), Kind: valid(string(d.Kind)), Split: d.Split, Epochs: int32(d.Epochs), Shuffle: d.Shuffle,
 		}}}
 	case lease.Ack:
@@ -121,7 +121,7 @@ func leaseCallFromPB(p *controlpb.LeaseRequest) lease.Call {
 		if d == nil {
 			break
 		}
-		c.Op = lease.Next{Epoch: int(op.Next.GetEpoch()), Dataset: lease.Definition{
+		c.Op = lease.Next{Epoch: int(op.Next.GetEpoch()), Now: op.Next.GetNow(), Dataset: lease.Definition{
 			Name: d.GetName(), Patterns: d.GetPatterns(), Kind: lease.Kind(d.GetKind()), Split: d.GetSplit(), Epochs: int(d.GetEpochs()), Shuffle: d.Shuffle,
 		}}
 	case *controlpb.LeaseRequest_Ack:

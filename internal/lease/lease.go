@@ -165,10 +165,12 @@ type Call struct {
 type Op interface{ op() }
 
 type (
-	// Next wants a lease. The epoch is the one that the reader is in; 0: it begins with whatever is under way.
+	// Next wants a lease. The epoch is the one that the reader is in; 0: it begins with whatever is under way. A reader that has
+	// something else to do wants to know Now whether there is one.
 	Next struct {
 		Dataset Definition
 		Epoch   int
+		Now     bool
 	}
 	// Ack says how far leases have been consumed.
 	Ack struct{ Acks []Consumed }

@@ -383,7 +383,7 @@ func (w *world) work(p *process) {
 }
 
 func (w *world) next(p *process) {
-	a := w.call(p, "reader", Next{w.def, p.epoch})
+	a := w.call(p, "reader", Next{Dataset: w.def, Epoch: p.epoch})
 	for _, d := range w.m.Unlisted() {
 		w.m.List(d, w.files, "")
 	}

@@ -183,19 +183,41 @@ class DataTest(unittest.TestCase):
     def test_consumed_in_any_order(self):
         path = self.write(b"a\nb\nc\nd\n")
         master = self.served(path, None)
-        blocks = data.records(path, "text")._blocks(acknowledge=False)
-        batch, piece, ends = next(blocks)
-        self.assertEqual((batch, ends), ([b"a", b"b", b"c", b"d"], [2, 4, 6, 8]))
+        batches = data.records(path, "text")._batches(4)
+        batch, positions = next(batches)
+        self.assertEqual((batch, positions), ([b"a", b"b", b"c", b"d"], [(1, 2), (1, 4), (1, 6), (1, 8)]))
         data.consumed([(1, 4), (1, 6)])
+        piece = data._leased[1]
         piece._flush()
         self.assertEqual(master.positions, {})
         data.consumed([(1, 2)])
         piece._flush()
         self.assertEqual(master.positions, {1: 6})
-        self.assertEqual(list(blocks), [])
+        self.assertEqual(list(batches), [])
         self.assertEqual(master.ended, [])
         data.consumed([(1, 8)])
         self.assertEqual(master.ended, [(1, "done")])
+
+    def test_nobody_waits_with_records_in_hand(self):
+        path = self.write(b"a\nb\nc\nd\n")
+        master = self.served(path, 4)
+        batches = data.records(path, "text", split=4)._batches(3)
+        self.assertEqual(next(batches)[0], [b"a", b"b", b"c"])
+        master.fail = [{"state": "waiting"}]
+        self.assertEqual(next(batches)[0], [b"d"])
+        self.assertEqual(master.calls[-1]["next"]["now"], True)
+        self.assertEqual(list(batches), [])
+        self.assertNotIn("now", master.calls[-1]["next"])
+        self.assertEqual(master.calls[-1]["number"], master.calls[-2]["number"])
+
+    def test_batches_that_are_given_up_are_given_back(self):
+        path = self.write(b"a\nb\nc\nd\n")
+        master = self.served(path, 4)
+        batches = data.records(path, "text", split=4)._batches(3)
+        data.consumed(next(batches)[1][:1])
+        batches.close()
+        self.assertEqual(master.ended, [(1, "returned"), (2, "returned")])
+        self.assertEqual((master.positions[1], master.positions[2]), (2, 4))
 
     def test_save_tells_what_is_consumed_first(self):
         path = self.write(b"a\nb\n")

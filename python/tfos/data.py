@@ -62,14 +62,20 @@ class _Client:
         self._pid = os.getpid()
         self._incarnation = int(os.environ.get("TFOS_INCARNATION") or 0)
 
+    def glance(self, op, body):
+        """Make the call, and return None if there is nothing to say at once. Then call is to be made with the same."""
+        answer = self.call(op, dict(body, now=True), timeout=0)
+        return None if answer["state"] == "waiting" else answer
+
     def call(self, op, body, timeout=None):
-        """Make the call until it is answered. timeout is in seconds: None waits for as long as there is nothing to say."""
+        """Make the call until it is answered, or for timeout seconds: then the state is "waiting"."""
         if os.getpid() != self._pid:
             raise RuntimeError("tfos.data: an iterator was begun in the process that this one was forked from: begin one here")
         with self._lock:
-            self._number += 1
-            request = {"incarnation": self._incarnation, "client": self._id, "number": self._number, op: body}
+            request = {"incarnation": self._incarnation, "client": self._id, "number": self._number + 1, op: body}
             answer = self._answer(request, timeout)
+            if answer["state"] != "waiting":
+                self._number += 1
         if answer["state"] != "refused":
             return answer
         code, reason = answer.get("code"), answer.get("reason", "")
@@ -93,8 +99,8 @@ class _Client:
                 reached, pause = time.monotonic(), 0.1
                 if answer["state"] != "waiting":
                     return answer
-                if timeout is not None and reached - began > timeout:
-                    return {"state": "refused", "code": "failed", "reason": f"waited {timeout:.0f} s in vain for {answer.get('reason') or 'the master'}"}
+                if timeout is not None and reached - began >= timeout:
+                    return answer
                 continue
             except Refused as e:
                 if e.status == 409:
@@ -189,12 +195,19 @@ class _Reader:
         self._dataset = dataset
         self.client = _Client()
 
-    def pieces(self):
-        """Lease one piece after the other. Whoever takes the next one has told what became of the one before."""
+    def pieces(self, glance=False):
+        """Lease one piece after the other. Whoever takes the next one has told what became of the one before.
+
+        With glance, None comes in between where there is none to be had at once: others hold all that are left.
+        """
         d = self._dataset
         epoch = d.begin()
         while True:
-            answer = self.client.call("next", {"dataset": d.definition, "epoch": epoch})
+            answer = glance and self.client.glance("next", {"dataset": d.definition, "epoch": epoch})
+            if not answer:
+                if glance:
+                    yield None
+                answer = self.client.call("next", {"dataset": d.definition, "epoch": epoch})
             epoch = answer["epoch"]
             if answer["state"] == "over":
                 d.end(epoch)
@@ -269,37 +282,56 @@ class _Records:
         self._dataset = dataset
 
     def __iter__(self):
-        for batch, _, _ in self._blocks(acknowledge=True):
+        for batch in self._blocks():
             yield from batch
 
-    def _blocks(self, acknowledge):
-        """Yield lists of records with the piece and the positions after each.
-
-        With acknowledge, asking for the next list says that the one before is consumed; else the caller tells by consumed.
-        """
+    def _blocks(self):
+        """Yield lists of records. Asking for the next one says that the one before is consumed."""
         for piece in _Reader(self._dataset).pieces():
-            track = None
-            if not acknowledge:
-                track = piece._track = _Track(piece)
             try:
                 for batch, positions in self._dataset.read(piece):
-                    if track:
-                        track.delivered(positions)
-                    yield batch, piece, positions
-                    if not piece._open:
-                        break
-                    if acknowledge:
-                        piece.ack(positions[-1], now=False)
-                if track:
-                    track.ended()
-                else:
-                    piece.done()
+                    yield batch
+                    piece.ack(positions[-1], now=False)
+                piece.done()
             except GeneratorExit:
-                if not track:
-                    _quietly(piece._give_back)
+                _quietly(piece._give_back)
                 raise
             except _NotHeld as e:
                 _log.warning("%s: %s; going on with another piece", piece, e)
+
+    def _batches(self, size):
+        """Yield lists of records with (lease, position) of each, which are consumed when consumed is told.
+
+        They are shorter than size where the task has to wait for others: it must not wait with records in its hands, which others wait for.
+        """
+        batch, positions, tracks = [], [], []
+        try:
+            for piece in _Reader(self._dataset).pieces(glance=True):
+                if piece is None:
+                    if batch:
+                        yield batch, positions
+                        batch, positions = [], []
+                    continue
+                track = piece._track = _Track(piece)
+                tracks = [t for t in tracks if t.piece._open]
+                tracks.append(track)
+                for records, ends in self._dataset.read(piece):
+                    if not piece._open:  # the input went back to a checkpoint
+                        break
+                    track.delivered(ends)
+                    for record, end in zip(records, ends):
+                        batch.append(record)
+                        positions.append((piece._id, end))
+                        if len(batch) == size:
+                            yield batch, positions
+                            batch, positions = [], []
+                _unless_gone_back(track.ended)
+            if batch:
+                yield batch, positions
+        except GeneratorExit:
+            for track in tracks:
+                _quietly(track.piece._give_back)
+            raise
 
 
 def records(pattern, kind, *, epochs=1, shuffle=None, split=SPLIT, name=None, header=False):
@@ -322,54 +354,60 @@ class _Rows:
                 yield row
 
 
-def tfrecords(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, positions=False):
+def tfrecords(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None):
     """A tf.data.Dataset of serialized records.
 
-    With positions its elements are (record, position), and records count as consumed only when consumed is called with their
-    positions: for a program that buffers or shuffles records on their way to a training step.
+    With batch its elements are (records, positions), of that many records or fewer, which count as consumed only when consumed is
+    called with their positions: for a program whose checkpoints are to say exactly what it was trained on. Do not batch them anew.
     """
-    return _tensors(records(pattern, "tfrecord", epochs=epochs, shuffle=shuffle, split=split, name=name), positions)
+    return _tensors(records(pattern, "tfrecord", epochs=epochs, shuffle=shuffle, split=split, name=name), batch)
 
 
-def text(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, positions=False):
-    """A tf.data.Dataset of lines, without their ends."""
-    return _tensors(records(pattern, "text", epochs=epochs, shuffle=shuffle, split=split, name=name), positions)
+def text(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None):
+    """A tf.data.Dataset of lines, without their ends. See tfrecords."""
+    return _tensors(records(pattern, "text", epochs=epochs, shuffle=shuffle, split=split, name=name), batch)
 
 
-def csv(pattern, record_defaults, *, epochs=1, shuffle=None, split=SPLIT, name=None, positions=False, header=False, **decode):
+def csv(pattern, record_defaults, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None, header=False, **decode):
     """A tf.data.Dataset of rows: a tuple of columns, as tf.io.decode_csv makes them of record_defaults and further arguments."""
     import tensorflow as tf
 
     lines = _Records(_Dataset("csv", pattern, epochs, shuffle, split, name, header))
     columns = lambda line: tuple(tf.io.decode_csv(line, record_defaults, **decode))  # noqa: E731
-    rows = (lambda line, position: (columns(line), position)) if positions else columns
-    return _tensors(lines, positions).map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    rows = (lambda line, position: (columns(line), position)) if batch else columns
+    return _tensors(lines, batch).map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _tensors(source, positions):
+def _tensors(source, batch):
     import numpy as np
     import tensorflow as tf
 
-    def blocks():
-        for batch, piece, ends in source._blocks(acknowledge=not positions):
-            strings = np.empty(len(batch), dtype=object)
-            strings[:] = batch
-            if positions:
-                yield strings, np.array([(piece._id, end) for end in ends], dtype=np.int64)
-            else:
-                yield strings
+    def array(strings):
+        out = np.empty(len(strings), dtype=object)  # NumPy's own strings lose zeros at their ends
+        out[:] = strings
+        return out
 
-    signature = tf.TensorSpec([None], tf.string)
-    if positions:
-        signature = (signature, tf.TensorSpec([None, 2], tf.int64))
-    return tf.data.Dataset.from_generator(blocks, output_signature=signature).unbatch()
+    if batch:
+
+        def batches():
+            for found, positions in source._batches(batch):
+                yield array(found), np.array(positions, dtype=np.int64)
+
+        signature = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None, 2], tf.int64))
+        return tf.data.Dataset.from_generator(batches, output_signature=signature)
+
+    def blocks():
+        for found in source._blocks():
+            yield array(found)
+
+    return tf.data.Dataset.from_generator(blocks, output_signature=tf.TensorSpec([None], tf.string)).unbatch()
 
 
 class _Track:
     """Which records of a piece were consumed, in whatever order: what counts is how far there is no gap."""
 
     def __init__(self, piece):
-        self._piece = piece
+        self.piece = piece
         self._lock = threading.Lock()
         self._order = collections.deque()  # positions after the records that were delivered, and not consumed without a gap
         self._early = set()  # those of them that are consumed
@@ -384,7 +422,7 @@ class _Track:
             self._ended = True
             over = not self._order
         if over:
-            self._piece.done()
+            self.piece.done()
 
     def consumed(self, positions):
         with self._lock:
@@ -395,9 +433,9 @@ class _Track:
                 self._early.discard(last)
             over = self._ended and not self._order
         if over:
-            self._piece.done()
+            self.piece.done()
         elif last is not None:
-            self._piece.ack(last, now=False)
+            self.piece.ack(last, now=False)
 
 
 def consumed(positions):
@@ -431,7 +469,9 @@ def save(step, *, alone=False, timeout=300):
     """
     for piece in list(_leased.values()):
         _unless_gone_back(piece._flush)
-    _own_client().call("save", {"step": int(step), "alone": bool(alone)}, timeout=timeout)
+    answer = _own_client().call("save", {"step": int(step), "alone": bool(alone)}, timeout=timeout)
+    if answer["state"] == "waiting":
+        raise Error(f"the input at step {step} was not saved: waited {timeout} s in vain for {answer.get('reason') or 'the master'} to save it as well")
 
 
 def restore(step):

@@ -46,6 +46,8 @@ type Store interface {
 const (
 	// hold is how long a call waits for something to say. An agent asks again.
 	hold = 10 * time.Second
+	// glance is how long a call waits that wants to know now: as long as the journal may take.
+	glance = time.Second
 	// listing bounds how long the files of a dataset may take to be found, storing how long one state takes.
 	listing = 10 * time.Minute
 	storing = time.Minute
@@ -119,7 +121,11 @@ func (i *Input) Lease(ctx context.Context, c lease.Call) (lease.Answer, error) {
 	if !i.post(call{c, answer}) {
 		return lease.Answer{}, ErrEnded
 	}
-	patience := time.NewTimer(hold)
+	wait := hold
+	if next, ok := c.Op.(lease.Next); ok && next.Now {
+		wait = glance
+	}
+	patience := time.NewTimer(wait)
 	defer patience.Stop()
 	select {
 	case a := <-answer:

@@ -1500,6 +1500,7 @@ type LeaseNext struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Dataset       *LeaseDataset          `protobuf:"bytes,1,opt,name=dataset,proto3" json:"dataset,omitempty"`
 	Epoch         int32                  `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Now           bool                   `protobuf:"varint,3,opt,name=now,proto3" json:"now,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1546,6 +1547,13 @@ func (x *LeaseNext) GetEpoch() int32 {
 		return x.Epoch
 	}
 	return 0
+}
+
+func (x *LeaseNext) GetNow() bool {
+	if x != nil {
+		return x.Now
+	}
+	return false
 }
 
 type LeaseDataset struct {
@@ -2105,10 +2113,11 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x03ack\x18\x05 \x01(\v2\x19.tfos.control.v1.LeaseAckH\x00R\x03ack\x120\n" +
 	"\x04save\x18\x06 \x01(\v2\x1a.tfos.control.v1.LeaseSaveH\x00R\x04save\x129\n" +
 	"\arestore\x18\a \x01(\v2\x1d.tfos.control.v1.LeaseRestoreH\x00R\arestoreB\x04\n" +
-	"\x02op\"Z\n" +
+	"\x02op\"l\n" +
 	"\tLeaseNext\x127\n" +
 	"\adataset\x18\x01 \x01(\v2\x1d.tfos.control.v1.LeaseDatasetR\adataset\x12\x14\n" +
-	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\"\xab\x01\n" +
+	"\x05epoch\x18\x02 \x01(\x05R\x05epoch\x12\x10\n" +
+	"\x03now\x18\x03 \x01(\bR\x03now\"\xab\x01\n" +
 	"\fLeaseDataset\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bpatterns\x18\x02 \x03(\tR\bpatterns\x12\x12\n" +
