@@ -25,8 +25,9 @@ type Options struct {
 	Store Store
 	// Journal keeps the state for the next attempt of the master; nil: nothing does.
 	Journal *Journal
-	// Changed is told of a new state, a few times a second at most. The slice is not changed afterwards.
-	Changed func([]lease.View)
+	// Changed is told of a new state, a few times a second at most. The slice is not changed afterwards. It must not wait, and
+	// is false if it could not take it now: then it is told again. (Who takes it may wait for Lose at this moment.)
+	Changed func([]lease.View) bool
 	Log     *zap.Logger
 }
 
@@ -187,8 +188,7 @@ func (i *Input) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-due:
-			fresh = false
-			i.o.Changed(o.machine.View())
+			fresh = !i.o.Changed(o.machine.View())
 			tell.Reset(changed)
 		case m := <-i.mail:
 			fresh = o.receive(m) || fresh

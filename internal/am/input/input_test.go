@@ -111,7 +111,7 @@ func start(t *testing.T, m memory, staging dfs.FS, attempt int32) (*Input, func(
 	t.Helper()
 	i := New(Options{
 		Files: Globs{m}, Store: Beside{m, "hdfs:///ckpt"}, Journal: &Journal{staging, "/job", attempt},
-		Changed: func([]lease.View) {}, Log: zaptest.NewLogger(t),
+		Changed: func([]lease.View) bool { return true }, Log: zaptest.NewLogger(t),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := i.Recall(ctx); err != nil {
