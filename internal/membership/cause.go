@@ -25,7 +25,8 @@ const (
 	CauseAgent        Cause = "agent"  // the agent ended, and its process with it
 	CauseSilent       Cause = "silent" // nothing was heard from the agent
 	CauseAftershock   Cause = "aftershock"
-	CauseStopped      Cause = "stopped" // by us, because the job ended
+	CauseScaled       Cause = "scaled"  // started again by us, because the job has another size
+	CauseStopped      Cause = "stopped" // by us, because the job ended, or has a smaller size
 )
 
 // Infrastructure reports whether the program is not to blame.

@@ -43,6 +43,7 @@ var (
 		{CheckpointGone{"hdfs:///m/ckpt-12", "set aside"}, `{"kind":"checkpoint-gone","path":"hdfs:///m/ckpt-12","why":"set aside"}`},
 		{Inspected{Number: 1, Newest: "hdfs:///m/ckpt-12", Step: 12}, `{"kind":"inspected","number":1,"newest":"hdfs:///m/ckpt-12","step":12}`},
 		{Inspected{Number: 2, Problem: "no NameNode"}, `{"kind":"inspected","number":2,"step":0,"problem":"no NameNode"}`},
+		{Scaled{"worker", 4, true}, `{"kind":"scaled","role":"worker","count":4,"renew":true}`},
 		{Tick{}, `{"kind":"tick"}`},
 	}
 	loggedActions = []struct {

@@ -8,7 +8,7 @@ import (
 
 // succeed ends the job well once the tasks that decide have all ended well.
 func (m *Machine) succeed() {
-	done := m.all(func(t *task) bool { return !m.job.Decides(t.Task.Role) || t.Outcome == succeeded })
+	done := m.all(func(t *task) bool { return !m.job.Decides(t.Task.Role) || t.Outcome == succeeded || !t.member() })
 	if done && m.s.Phase == training {
 		m.end(Result{ExitCode: job.ExitSucceeded})
 	}

@@ -63,7 +63,7 @@ func (m *Machine) watchGang() {
 	lacks, holds := false, false
 	for i := range m.s.Tasks {
 		switch t := &m.s.Tasks[i]; {
-		case t.Outcome != open:
+		case t.Outcome != open || !t.member():
 		case t.held():
 			holds = true
 		default:
@@ -88,6 +88,7 @@ func (m *Machine) giveUpGang() {
 			if t.held() {
 				m.release(t, gone)
 			}
+			t.New = false
 			if t.Run != resting {
 				*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: waiting, Cause: t.Cause, history: t.history}
 			}

@@ -87,7 +87,7 @@ type state struct {
 	Phase      phase          `json:"phase"`
 	Generation job.Generation `json:"generation"`
 	Spec       Spec           `json:"spec"`
-	Tasks      []task         `json:"tasks"`    // in the order of job.Tasks
+	Tasks      []task         `json:"tasks"`    // in the order of job.Tasks; those that leave behind the others of their role
 	Attempts   int            `json:"attempts"` // gangs that were given up so far
 	GangUntil  time.Time      `json:"gang_until,omitzero"`
 	AskAgain   time.Time      `json:"ask_again,omitzero"`
@@ -101,6 +101,9 @@ type state struct {
 	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
+	Former       []former       `json:"former,omitempty"`        // tasks that have left
+	GrowUntil    time.Time      `json:"grow_until,omitzero"`     // new tasks wait until then for one another
+	RenewLeader  bool           `json:"renew_leader,omitempty"`  // is to start again once all new tasks are there
 	ClusterNodes int            `json:"cluster_nodes,omitempty"` // how many the cluster has; 0: not known
 
 	Progress    progress    `json:"progress,omitzero"`
@@ -127,7 +130,7 @@ func New(j job.Job, seed uint64, opts Options) *Machine {
 	return m
 }
 
-// Job is the job that the machine was made for.
+// Job is the job as it is wanted now: the one that the machine was made for, its roles of the size asked for since.
 func (m *Machine) Job() job.Job { return m.job }
 
 // Spec is the cluster_spec that was published last; its generation is 0 before the first.
@@ -152,6 +155,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
+	m.adjust()
 	m.inspect()
 	m.proceed()
 	m.watchGang()
@@ -209,6 +213,8 @@ func (m *Machine) apply(ev Event) {
 		m.checkpointGone(ev)
 	case Inspected:
 		m.inspected(ev)
+	case Scaled:
+		m.scale(ev)
 	case Tick:
 		m.expire()
 	}
@@ -293,7 +299,7 @@ func (m *Machine) deadlines() []time.Time {
 	case stopping:
 		return []time.Time{m.s.StopUntil}
 	}
-	ds := []time.Time{m.s.GangUntil, m.s.AskAgain}
+	ds := []time.Time{m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil}
 	if m.awaiting() {
 		ds = append(ds, m.s.Checkpoints.Until)
 	}

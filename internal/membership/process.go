@@ -20,13 +20,17 @@ func (m *Machine) proceed() {
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
 		switch {
-		case !m.ready(t) || !m.provided(t) || !m.sure(t):
+		case !t.member() || !m.ready(t) || !m.provided(t) || !m.sure(t):
 			continue
 		case t.Run == joined:
 		case t.Run == pausing:
 			t.Incarnation++
 		case (t.Run == starting || t.Run == running) && m.outdated(t):
-			m.note(t, CauseAftershock, false)
+			cause := CauseAftershock
+			if t.Resized {
+				cause = CauseScaled
+			}
+			m.note(t, cause, false)
 			t.Lost = m.now  // for those that depend on it
 			t.Incarnation++ // the agent stops the one before first
 		default:
@@ -46,6 +50,7 @@ func (m *Machine) proceed() {
 func (m *Machine) start(t *task) {
 	m.rolledBack(t)
 	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
+	t.Resized = false
 	t.Rest = time.Time{}
 	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause = 0, time.Time{}, time.Time{}, nil, CauseNone
 	m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
@@ -61,7 +66,7 @@ func (m *Machine) ready(t *task) bool {
 func (m *Machine) provided(t *task) bool {
 	for i := range m.s.Tasks {
 		switch peer := &m.s.Tasks[i]; {
-		case peer == t || peer.Outcome != open:
+		case peer == t || peer.Outcome != open || !peer.member():
 		case !m.ready(peer) && m.depends(t.Task, peer.Task):
 			return false
 		case !m.opts.StableEndpoints && m.meets(t.Task, peer.Task) && peer.Address == "":
@@ -88,6 +93,7 @@ func (m *Machine) publish() {
 	spec := Spec{Generation: m.s.Generation + 1, Members: make([]Member, 0, len(m.s.Tasks))}
 	for i := range m.s.Tasks {
 		switch t := &m.s.Tasks[i]; {
+		case !t.member():
 		case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
 			spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address})
 		case !m.opts.StableEndpoints && t.Task.Role != job.Evaluator && t.Outcome == open:
@@ -100,11 +106,11 @@ func (m *Machine) publish() {
 	if slices.EqualFunc(spec.Members, m.s.Spec.Members, same) {
 		return
 	}
-	others := func(s Spec) []Member {
-		return slices.DeleteFunc(slices.Clone(s.Members), func(a Member) bool { return a.Task.Role == job.Evaluator })
-	}
-	if !slices.EqualFunc(others(spec), others(m.s.Spec), same) {
-		m.s.Moved = spec.Generation
+	for _, is := range spec.Members { // who is new, or has left, makes nobody's address untrue
+		i := slices.IndexFunc(m.s.Spec.Members, func(was Member) bool { return was.Task == is.Task })
+		if is.Task.Role != job.Evaluator && i >= 0 && !same(is, m.s.Spec.Members[i]) {
+			m.s.Moved = spec.Generation
+		}
 	}
 	m.s.Generation, m.s.Spec = spec.Generation, spec
 	m.do(Publish{spec.clone()})

@@ -28,7 +28,7 @@ type charge struct {
 
 // lose takes a loss in: it finds out whose fault it was, books it, and replaces what was lost or ends the job.
 func (m *Machine) lose(t *task, l loss) {
-	if m.s.Phase == stopping {
+	if m.s.Phase == stopping || t.Leaving {
 		t.close(m.now, stopped, CauseStopped)
 		m.leave(t, l)
 		return
@@ -48,7 +48,7 @@ func (m *Machine) lose(t *task, l loss) {
 	t.Cause, t.Ended = l.cause, m.now
 	m.doubt(t)
 	m.note(t, l.cause, l.container)
-	if l.cause != CauseAftershock {
+	if l.cause != CauseAftershock && !t.New {
 		m.shake(t)
 	}
 	switch {
@@ -72,6 +72,9 @@ func (m *Machine) leave(t *task, l loss) {
 // while the process was there, and is not back for longer than the window. A loss excuses the process of its time only: the one
 // started afterwards has its own failures.
 func (m *Machine) aftershock(t *task) bool {
+	if t.Resized {
+		return true // those whom it missed have left
+	}
 	for i := range m.s.Tasks {
 		peer := &m.s.Tasks[i]
 		if !m.depends(t.Task, peer.Task) {
@@ -137,7 +140,7 @@ func (m *Machine) shake(t *task) {
 	t.Lost = m.now
 	for i := range m.s.Tasks {
 		peer := &m.s.Tasks[i]
-		if peer.Task == t.Task || !m.depends(peer.Task, t.Task) {
+		if peer.Task == t.Task || !peer.member() || !m.depends(peer.Task, t.Task) {
 			continue
 		}
 		switch {

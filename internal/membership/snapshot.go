@@ -39,7 +39,11 @@ func Restore(b []byte) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore membership: %w", err)
 	}
-	if !slices.EqualFunc(j.Tasks(), s.State.Tasks, func(name job.Task, t task) bool { return name == t.Task }) {
+	members := slices.DeleteFunc(slices.Clone(s.State.Tasks), func(t task) bool {
+		r, _ := j.Role(t.Task.Role)
+		return t.Leaving && t.Task.Index >= r.Instances
+	})
+	if !slices.EqualFunc(j.Tasks(), members, func(name job.Task, t task) bool { return name == t.Task }) {
 		return nil, errors.New("restore membership: the tasks are not those of the job")
 	}
 	if s.State.Phase == stopping && s.State.Result == nil {

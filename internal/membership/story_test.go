@@ -122,7 +122,7 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	inc, code, pid, nodes := 1, 0, 0, 0
 	for name, dst := range map[string]any{
 		"after": &after, "task": &task, "role": &role, "c": &c, "node": &node, "address": &address,
-		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "nodes": &nodes,
+		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "nodes": &nodes, "count": &nodes,
 	} {
 		td.MaybeScanArgs(t, name, dst)
 	}
@@ -181,6 +181,8 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		return MasterFailed{td.Input}
 	case "cluster-sized":
 		return ClusterSized{nodes}
+	case "scaled":
+		return Scaled{role, nodes, td.HasArg("renew")}
 	case "tick":
 		return Tick{}
 	case "event":

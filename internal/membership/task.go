@@ -28,6 +28,7 @@ type task struct {
 	Rest time.Time `json:"rest,omitzero"`
 	// Renew says that its process is of before a loss that it does not outlive.
 	Renew      bool           `json:"renew,omitempty"`
+	Resized    bool           `json:"resized,omitempty"`    // Renew is for the job's size
 	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
 	history
 }
@@ -37,6 +38,8 @@ type history struct {
 	Ordered time.Time `json:"ordered,omitzero"`  // when its newest process was told to start
 	Lost    time.Time `json:"lost,omitzero"`     // when it was last lost, or started anew while it ran; aftershocks do not count
 	Crashes int       `json:"crashes,omitempty"` // failures of its program in a row, without having run for long in between
+	New     bool      `json:"new,omitempty"`     // not yet taken into the cluster of a job that grows
+	Leaving bool      `json:"leaving,omitempty"` // the job has shrunk
 	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
 	// Doubt is since when the checkpoints that its program would restore are to be looked at; zero: they need not.
 	Doubt time.Time `json:"doubt,omitzero"`

@@ -14,11 +14,15 @@ func (m *Machine) View() status.View {
 	v := status.View{
 		Name: m.job.Name, Queue: m.job.Queue, State: m.jobState(), Generation: m.s.Generation,
 		Started: m.s.Began, Finished: optional(m.s.Ended), Diagnostics: m.situation(),
+		Roles: make([]status.Role, 0, len(m.job.Roles)),
 		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: m.s.Checkpoints.views(), Inputs: []status.Input{},
 	}
 	if m.s.Phase == finished {
 		code := m.s.Result.ExitCode
 		v.ExitCode = &code
+	}
+	for _, r := range m.job.Roles {
+		v.Roles = append(v.Roles, status.Role{Name: r.Name, Instances: r.Instances})
 	}
 	for i := range m.s.Tasks {
 		v.Tasks = append(v.Tasks, m.s.Tasks[i].view())
@@ -124,7 +128,9 @@ func (m *Machine) recovering() string {
 			why = " (" + string(t.Cause) + ")"
 		}
 		switch {
-		case t.Outcome != open:
+		case t.Outcome != open || t.Leaving:
+		case t.New:
+			return "grows by " + m.growing()
 		case t.Run == resting || t.Run == waiting:
 			return fmt.Sprintf("waits for a new container for %s%s", t.Task, why)
 		case t.Run == launched:

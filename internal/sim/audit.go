@@ -15,9 +15,11 @@ import (
 // auditor watches one job: the events that go into its machine, the actions that come out. It knows nothing of how the
 // machine decides, only what must hold. The invariants are listed in the package comment.
 type auditor struct {
-	number int // of the job, in its world
-	job    job.Job
+	number int     // of the job, in its world
+	job    job.Job // of the size that is wanted now
 	broken []string
+	tasks  []job.Task        // all that it has ever had
+	known  map[job.Task]bool // those of the published cluster_specs that are still wanted
 
 	asked      map[string]int                 // by role: wanted, as the last Ask said, less what was granted since
 	stable     bool                           // peers find a task that moved
@@ -65,7 +67,7 @@ const (
 )
 
 func newAuditor(number int, j job.Job, stable bool) *auditor {
-	return &auditor{number: number, job: j, stable: stable, done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
+	return &auditor{number: number, job: j, stable: stable, tasks: j.Tasks(), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
 		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
@@ -110,6 +112,10 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		if s, ok := action.(membership.StartProcess); ok {
 			a.starting[s.Task] = s.Incarnation
 		}
+	}
+	if s, ok := ev.(membership.Scaled); ok && a.stable && a.generation > 0 && len(a.starting) > 0 && !s.Renew &&
+		(a.job.Strategy == job.StrategyParameterServer || a.job.Strategy == job.StrategyNone) {
+		a.violate("scale", "processes are started because of another size: %s", tellAll(actions))
 	}
 	for _, action := range actions {
 		if a.finished {
@@ -173,6 +179,9 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 // start checks an order to start a process: again, or as the next incarnation in the same container.
 func (a *auditor) start(s membership.StartProcess) {
 	l := a.launched[s.Task]
+	if !a.wanted(s.Task) {
+		a.violate("scale", "%s, but the job has no such task now", tell(s))
+	}
 	switch again := s.Incarnation == l.Incarnation && a.ordered[s.Task] == s.Incarnation; {
 	case s.Incarnation != l.Incarnation && (s.Incarnation != l.Incarnation+1 || a.ordered[s.Task] != l.Incarnation):
 		a.violate("incarnation", "%s: the newest incarnation is %d", tell(s), l.Incarnation)
@@ -216,7 +225,37 @@ func (a *auditor) current(t job.Task, inc job.Incarnation) yarn.ContainerID {
 	return yarn.ContainerID{}
 }
 
+// scaled is a wish that the job was given.
+func (a *auditor) scaled(role string, count int) {
+	a.job.Roles = slices.Clone(a.job.Roles)
+	for i := range a.job.Roles {
+		if a.job.Roles[i].Name == role {
+			a.job.Roles[i].Instances = count
+		}
+	}
+	for _, t := range a.job.Tasks() {
+		if !slices.Contains(a.tasks, t) {
+			a.tasks = append(a.tasks, t)
+		}
+	}
+	for _, t := range a.tasks {
+		if !a.wanted(t) {
+			delete(a.known, t)
+			delete(a.crashed, t) // it starts over if it comes back
+		}
+	}
+}
+
+// wanted reports whether a task is within the size of its role.
+func (a *auditor) wanted(t job.Task) bool {
+	r, ok := a.job.Role(t.Role)
+	return ok && t.Index < r.Instances
+}
+
 func (a *auditor) launch(l membership.Launch) {
+	if !a.wanted(l.Task) {
+		a.violate("scale", "%s, but the job has no such task now", tell(l))
+	}
 	before := a.launched[l.Task]
 	if l.Incarnation <= before.Incarnation {
 		a.violate("incarnation", "%s, but incarnation %d was launched before", tell(l), before.Incarnation)
@@ -257,8 +296,15 @@ func (a *auditor) publish(s membership.Spec) {
 			a.violate("spec", "generation %d has %s at %q, which is not where its agent is (%q)", s.Generation, m.Task, m.Address, a.address[c])
 		}
 		seen[m.Task], owner[m.Address] = true, m.Task
+		if below := (job.Task{Role: m.Task.Role, Index: m.Task.Index - 1}); !a.wanted(m.Task) || below.Index >= 0 && !seen[below] && !a.known[below] && m.Task.Role != job.Evaluator {
+			a.violate("scale", "generation %d has %s, which is not to be there now", s.Generation, m.Task)
+		}
+		a.known[m.Task] = a.known[m.Task] || a.wanted(m.Task)
 	}
 	for _, t := range a.job.Tasks() {
+		if !first && !a.known[t] {
+			continue // on its way in
+		}
 		c := a.launched[t].Container
 		whole := first || !a.stable && t.Role != job.Evaluator // a TF_CONFIG is made of it
 		if there := a.state[c] == held && a.address[c] != ""; !seen[t] && (whole || there) {
@@ -327,7 +373,7 @@ func (a *auditor) finish(r membership.Result) {
 		a.violate("finish", "it came before")
 	}
 	a.finished, a.result = true, r
-	for _, t := range a.job.Tasks() {
+	for _, t := range a.tasks {
 		if c := a.launched[t].Container; a.state[c] == held {
 			a.violate("grants", "%s still holds %s at the end", t, c)
 		}
@@ -349,7 +395,7 @@ func (a *auditor) judge(r membership.Result) {
 	switch happened, known := reason[r.ExitCode]; {
 	case r.ExitCode == job.ExitSucceeded:
 		for _, t := range a.job.Tasks() {
-			if a.job.Decides(t.Role) && !a.endedWell[t] {
+			if a.job.Decides(t.Role) && !a.endedWell[t] && a.known[t] {
 				a.violate("result", "exit code 0, but %s did not end well", t)
 			}
 		}
@@ -363,7 +409,7 @@ func (a *auditor) judge(r membership.Result) {
 }
 
 func (a *auditor) named(diagnostics string) bool {
-	for _, t := range a.job.Tasks() {
+	for _, t := range a.tasks {
 		if strings.HasPrefix(diagnostics, t.String()+" failed: ") {
 			return true
 		}

@@ -259,6 +259,33 @@ var bugs = []struct {
 		}
 		return ev
 	})},
+	{"scale", "starts the process of one that has to leave", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
+		for i, a := range actions {
+			if s, ok := a.(membership.StopProcess); ok && !has[membership.Finish](actions) {
+				if _, scaled := ev.(membership.Scaled); scaled {
+					actions[i] = membership.StartProcess{Task: s.Task, Incarnation: s.Incarnation + 1, Generation: 1}
+				}
+			}
+		}
+		return actions
+	})},
+	{"scale", "restarts everyone for another size", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
+		if _, scaled := ev.(membership.Scaled); scaled {
+			for i, a := range actions {
+				if p, ok := a.(membership.Publish); ok {
+					first := p.Spec.Members[0]
+					return slices.Insert(actions, i+1, membership.Action(membership.StartProcess{Task: first.Task, Incarnation: first.Incarnation + 1, Generation: p.Spec.Generation}))
+				}
+			}
+		}
+		return actions
+	})},
+	{"scale", "does not hear of a smaller size", events(func(ev membership.Event) membership.Event {
+		if _, scaled := ev.(membership.Scaled); scaled {
+			return membership.Tick{}
+		}
+		return ev
+	})},
 
 	{"exclude", "takes the cluster for larger than it is", Options{
 		Machine: func(o *membership.Options) { o.NodeFaults = 1 },
@@ -304,7 +331,7 @@ func countsSteps() Options {
 
 // bugSeeds is how many seeds a bug may take to be seen. Most show at once; some need a gang to fail or a connection to end at
 // a bad moment.
-const bugSeeds = 500
+const bugSeeds = 1000
 
 func TestEveryInvariantCatchesItsBug(t *testing.T) {
 	t.Parallel()

@@ -18,19 +18,20 @@ type scenario struct {
 	onHeartbeat bool // the scheduler grants node by node, as a real one does
 	jobs        []job.Job
 	mishaps     []mishap
-	lossy       int  // one in so many calls to the ResourceManager is lost; 0: none
-	slow        int  // one in so many localizations takes very long; 0: none
-	refusing    int  // one in so many launches fails; 0: none
-	failing     int  // one in so many programs ends badly; 0: none
-	breaking    int  // one in so many messages breaks its connection; 0: none
-	stuck       int  // one in so many agents does not manage to stop its process; 0: none
-	strikes     int  // of one task by the cluster, with which a job is given up; 0: the default
-	stable      bool // peers find a task that moved by themselves
-	steady      bool // programs run for some minutes, and masters have their nodes for themselves
-	inspect     bool // somebody looks at the jobs' checkpoints
-	blind       int  // one in so many looks is never answered; 0: none
-	stepping    bool // programs say how far they are
-	looping     bool // programs that failed fail again, at the same step
+	scales      []time.Duration // when somebody wants a job to have another size
+	lossy       int             // one in so many calls to the ResourceManager is lost; 0: none
+	slow        int             // one in so many localizations takes very long; 0: none
+	refusing    int             // one in so many launches fails; 0: none
+	failing     int             // one in so many programs ends badly; 0: none
+	breaking    int             // one in so many messages breaks its connection; 0: none
+	stuck       int             // one in so many agents does not manage to stop its process; 0: none
+	strikes     int             // of one task by the cluster, with which a job is given up; 0: the default
+	stable      bool            // peers find a task that moved by themselves
+	steady      bool            // programs run for some minutes, and masters have their nodes for themselves
+	inspect     bool            // somebody looks at the jobs' checkpoints
+	blind       int             // one in so many looks is never answered; 0: none
+	stepping    bool            // programs say how far they are
+	looping     bool            // programs that failed fail again, at the same step
 }
 
 // mishap is something that goes wrong at a time.
@@ -52,6 +53,11 @@ func draw(rng *rand.Rand) scenario {
 			tasks = sc.nodes*4 + rng.IntN(sc.nodes*2)
 		}
 		sc.jobs = append(sc.jobs, drawJob(rng, tasks))
+	}
+	if rng.IntN(3) == 0 {
+		for range 1 + rng.IntN(4) {
+			sc.scales = append(sc.scales, time.Duration(rng.Int64N(int64(4*time.Minute))))
+		}
 	}
 	if rng.IntN(4) == 0 { // a quarter of the worlds is in good order: there every job must succeed
 		return sc
@@ -189,6 +195,19 @@ func (w *world) grantSurplus() {
 		id := yarn.ContainerID{Attempt: m.attempt, ID: 1 << 30}
 		m.turn(membership.Granted{Role: role, Container: id, Node: m.node})
 	}
+}
+
+// scaleJob wishes another size for a job, one that the cluster can hold.
+func (w *world) scaleJob() {
+	m := w.masters[w.rng.IntN(len(w.masters))]
+	role := m.audit.job.Roles[w.rng.IntN(len(m.audit.job.Roles))]
+	others := len(m.audit.job.Tasks()) - role.Instances
+	count, renew := 1+w.rng.IntN(max(1, w.sc.nodes*5-others)), w.chance(3)
+	if !m.started || m.done || m.machine.CheckScale(role.Name, count) != nil {
+		return
+	}
+	m.audit.scaled(role.Name, count)
+	m.turn(membership.Scaled{Role: role.Name, Count: count, Renew: renew})
 }
 
 // stopJob kills a job from outside.

@@ -27,6 +27,10 @@
 //	               looked at, or that was given up
 //	progress       a job whose programs fail three times without a new step  take every report for a new step; hear of none
 //	               is stopped, and no other for that
+//	scale          no task beyond the size that is wanted is launched or      launch, start or publish one that has left; restart
+//	               published; a new one comes into the cluster_spec behind    who needs not know of the others; take new ones in
+//	               those of lower indices; with parameter servers nobody      out of order
+//	               else restarts
 //	exclude        never more than a third of the cluster is excluded        take the cluster for larger than it is
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
@@ -53,6 +57,7 @@ type Machine interface {
 	Step(now time.Time, ev membership.Event) []membership.Action
 	Wake() time.Time
 	Snapshot() ([]byte, error)
+	CheckScale(role string, count int) error
 }
 
 // Options put bugs in. The zero value has none.
@@ -157,6 +162,9 @@ func (w *world) build() {
 		m := newMaster(w, i, j)
 		w.masters = append(w.masters, m)
 		w.after(w.upTo(10*time.Second), m.submit)
+	}
+	for _, at := range w.sc.scales {
+		w.after(at, w.scaleJob)
 	}
 	for _, f := range w.sc.mishaps {
 		w.after(f.at, func() { f.do(w) })

@@ -37,11 +37,18 @@ type View struct {
 	Diagnostics string         `json:"diagnostics"`
 	TrackingURL string         `json:"tracking_url"`
 	Progress    float64        `json:"progress"` // 0 to 1
+	Roles       []Role         `json:"roles"`    // as the job is to be: its size may change while it runs
 	Tasks       []Task         `json:"tasks"`
 	ResumedFrom string         `json:"resumed_from"` // application_…; empty: none
 	Restarts    []Restart      `json:"restarts"`
 	Checkpoints []Checkpoint   `json:"checkpoints"`
 	Inputs      []Input        `json:"inputs"`
+}
+
+// Role is the size of one role.
+type Role struct {
+	Name      string `json:"role"`
+	Instances int    `json:"instances"`
 }
 
 // Task is one task of a View.

@@ -184,6 +184,12 @@ func command(ev membership.Event) (line, text string, told membership.Event) {
 		return "master-failed", ev.Reason, membership.MasterFailed{Reason: ev.Reason}
 	case membership.ClusterSized:
 		return fmt.Sprintf("cluster-sized nodes=%d", ev.Nodes), "", membership.ClusterSized{Nodes: ev.Nodes}
+	case membership.Scaled:
+		line := fmt.Sprintf("scaled role=%s count=%d", ev.Role, ev.Count)
+		if ev.Renew {
+			line += " renew"
+		}
+		return line, "", membership.Scaled{Role: ev.Role, Count: ev.Count, Renew: ev.Renew}
 	case membership.Granted:
 		return fmt.Sprintf("granted role=%s c=%d node=%s", ev.Role, ev.Container.ID, ev.Node.Host), "",
 			membership.Granted{Role: ev.Role, Container: ev.Container, Node: ev.Node}
