@@ -160,6 +160,9 @@ func (w *world) Progress(_ *control.Session, p control.Progress) {
 }
 func (w *world) Left(_ *control.Session, why control.Departure) { w.say("left %s", why) }
 func (w *world) StopJob(string)                                 {}
+func (*world) Scale(context.Context, control.ScaleWish) (control.ScaleAnswer, error) {
+	return control.ScaleAnswer{}, nil
+}
 
 // runner starts programs that end when the test says.
 type runner struct {

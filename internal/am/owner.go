@@ -155,6 +155,8 @@ func (o *owner) receive(msg any) error {
 		}
 	case shared:
 		o.inputs.views, o.dirty = msg.views, true
+	case scaleWish:
+		o.scale(msg)
 	case broken:
 		return msg.err
 	}

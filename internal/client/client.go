@@ -43,6 +43,7 @@ type ResourceManager interface {
 type Master interface {
 	Watch(ctx context.Context, view func(json []byte) error) error
 	Stop(ctx context.Context, reason string) error
+	Scale(ctx context.Context, w control.ScaleWish) (control.ScaleAnswer, error)
 	Close() error
 }
 

@@ -41,6 +41,7 @@ type world struct {
 	verdict  func(*yarn.Report) // on a submission
 	killed   []string
 	stopped  []string
+	scaled   []control.ScaleWish
 	stubborn bool // the master does not end when it is asked to
 	lonely   error
 	views    []status.View
@@ -266,6 +267,21 @@ func (m fakeMaster) Stop(_ context.Context, reason string) error {
 		m.w.end(anID, yarn.StateFinished, yarn.FinalKilled, reason)
 	}
 	return nil
+}
+
+func (m fakeMaster) Scale(_ context.Context, w control.ScaleWish) (control.ScaleAnswer, error) {
+	defer m.w.lock()()
+	if m.w.lonely != nil {
+		return control.ScaleAnswer{}, m.w.lonely
+	}
+	m.w.scaled = append(m.w.scaled, w)
+	switch {
+	case w.Role != "worker":
+		return control.ScaleAnswer{Refused: "the job has no role " + w.Role, Usage: true}, nil
+	case m.w.stubborn:
+		return control.ScaleAnswer{Was: 2, Refused: "the job is ending"}, nil
+	}
+	return control.ScaleAnswer{Was: 2}, nil
 }
 
 func (fakeMaster) Close() error { return nil }

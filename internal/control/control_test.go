@@ -147,7 +147,18 @@ func (w *world) Progress(s *control.Session, p control.Progress) {
 	w.say("progress %s %d/%d", s.Task(), p.Step, p.Steps)
 }
 func (w *world) Left(s *control.Session, why control.Departure) { w.say("left %s %s", s.Task(), why) }
-func (w *world) StopJob(reason string)                          { w.say("stop job: %s", reason) }
+func (w *world) Scale(_ context.Context, wish control.ScaleWish) (control.ScaleAnswer, error) {
+	w.say("scale %s to %d, restart=%v", wish.Role, wish.Count, wish.RestartCoordinator)
+	switch wish.Count {
+	case 0:
+		return control.ScaleAnswer{Was: 2, Refused: "too few", Usage: true}, nil
+	case 13:
+		return control.ScaleAnswer{}, errors.New("the master is ending")
+	}
+	return control.ScaleAnswer{Was: 2}, nil
+}
+
+func (w *world) StopJob(reason string) { w.say("stop job: %s", reason) }
 
 func container(n int64) yarn.ContainerID {
 	return yarn.ContainerID{Attempt: yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1, Sequence: 7}, Attempt: 1}, ID: n}
@@ -416,6 +427,28 @@ func TestAClientStopsTheJob(t *testing.T) {
 			t.Errorf("stop over a cut: %v", err)
 		}
 		w.net.Heal("am")
+	})
+}
+
+func TestAClientScalesTheJob(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c, err := control.DialMaster(w.where(), w.issue(control.Subject{Party: control.PartyClient}), w.net.Host("laptop").Dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if a, err := c.Scale(t.Context(), control.ScaleWish{Role: "worker", Count: 4, RestartCoordinator: true}); err != nil || a != (control.ScaleAnswer{Was: 2}) {
+			t.Errorf("answered with %+v, %v", a, err)
+		}
+		w.expect("after the wish", "scale worker to 4, restart=true")
+		if a, err := c.Scale(t.Context(), control.ScaleWish{Role: "worker"}); err != nil || a != (control.ScaleAnswer{Was: 2, Refused: "too few", Usage: true}) {
+			t.Errorf("answered with %+v, %v", a, err)
+		}
+		w.expect("after the wish", "scale worker to 0, restart=false")
+		if _, err := c.Scale(t.Context(), control.ScaleWish{Role: "worker", Count: 13}); !errors.Is(err, control.ErrUnreachable) {
+			t.Errorf("of a master that ends: %v", err)
+		}
 	})
 }
 

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"time"
 
 	"tfos/internal/job"
@@ -78,6 +79,8 @@ type MasterHandler interface {
 	Left(s *Session, why Departure)
 	// StopJob is a client's wish that the job end.
 	StopJob(reason string)
+	// Scale is a client's wish for another size. It waits until the job's machine has answered; an error: it will not.
+	Scale(ctx context.Context, w ScaleWish) (ScaleAnswer, error)
 }
 
 // Departure is why a session ended.

@@ -1246,6 +1246,126 @@ func (*StopResponse) Descriptor() ([]byte, []int) {
 	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
+type ScaleRequest struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Role               string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	Count              int32                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
+	RestartCoordinator bool                   `protobuf:"varint,3,opt,name=restart_coordinator,json=restartCoordinator,proto3" json:"restart_coordinator,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ScaleRequest) Reset() {
+	*x = ScaleRequest{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScaleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScaleRequest) ProtoMessage() {}
+
+func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
+func (*ScaleRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ScaleRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ScaleRequest) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *ScaleRequest) GetRestartCoordinator() bool {
+	if x != nil {
+		return x.RestartCoordinator
+	}
+	return false
+}
+
+type ScaleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Was           int32                  `protobuf:"varint,1,opt,name=was,proto3" json:"was,omitempty"`        // tasks of the role
+	Refused       string                 `protobuf:"bytes,2,opt,name=refused,proto3" json:"refused,omitempty"` // why not; empty: it is done
+	Usage         bool                   `protobuf:"varint,3,opt,name=usage,proto3" json:"usage,omitempty"`    // refused for any job of this kind, rather than for what this one is doing
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScaleResponse) Reset() {
+	*x = ScaleResponse{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScaleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScaleResponse) ProtoMessage() {}
+
+func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
+func (*ScaleResponse) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ScaleResponse) GetWas() int32 {
+	if x != nil {
+		return x.Was
+	}
+	return 0
+}
+
+func (x *ScaleResponse) GetRefused() string {
+	if x != nil {
+		return x.Refused
+	}
+	return ""
+}
+
+func (x *ScaleResponse) GetUsage() bool {
+	if x != nil {
+		return x.Usage
+	}
+	return false
+}
+
 type LogsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Stream        string                 `protobuf:"bytes,1,opt,name=stream,proto3" json:"stream,omitempty"`  // stdout, stderr, agent
@@ -1257,7 +1377,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1389,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1402,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LogsRequest) GetStream() string {
@@ -1316,7 +1436,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1448,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1461,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -1376,7 +1496,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1388,7 +1508,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1401,7 +1521,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -1507,7 +1627,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1639,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1652,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -1570,7 +1690,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1582,7 +1702,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1595,7 +1715,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -1649,7 +1769,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1661,7 +1781,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1674,7 +1794,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -1695,7 +1815,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +1827,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +1840,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -1754,7 +1874,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1766,7 +1886,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1779,7 +1899,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -1805,7 +1925,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1817,7 +1937,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1950,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -1853,7 +1973,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1865,7 +1985,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1878,7 +1998,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -1932,7 +2052,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1944,7 +2064,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1957,7 +2077,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2097,7 +2217,15 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04json\x18\x01 \x01(\fR\x04json\"%\n" +
 	"\vStopRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
-	"\fStopResponse\"U\n" +
+	"\fStopResponse\"i\n" +
+	"\fScaleRequest\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
+	"\x05count\x18\x02 \x01(\x05R\x05count\x12/\n" +
+	"\x13restart_coordinator\x18\x03 \x01(\bR\x12restartCoordinator\"Q\n" +
+	"\rScaleResponse\x12\x10\n" +
+	"\x03was\x18\x01 \x01(\x05R\x03was\x12\x18\n" +
+	"\arefused\x18\x02 \x01(\tR\arefused\x12\x14\n" +
+	"\x05usage\x18\x03 \x01(\bR\x05usage\"U\n" +
 	"\vLogsRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
@@ -2165,12 +2293,13 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x10LEASE_STATE_OVER\x10\x02\x12\x16\n" +
 	"\x12LEASE_STATE_AGREED\x10\x03\x12\x15\n" +
 	"\x11LEASE_STATE_FRESH\x10\x04\x12\x17\n" +
-	"\x13LEASE_STATE_REFUSED\x10\x052\x9b\x02\n" +
+	"\x13LEASE_STATE_REFUSED\x10\x052\xe3\x02\n" +
 	"\x06Master\x12C\n" +
 	"\aSession\x12\x1a.tfos.control.v1.FromAgent\x1a\x18.tfos.control.v1.ToAgent(\x010\x01\x12?\n" +
 	"\x05Watch\x12\x1d.tfos.control.v1.WatchRequest\x1a\x15.tfos.control.v1.View0\x01\x12C\n" +
 	"\x04Stop\x12\x1c.tfos.control.v1.StopRequest\x1a\x1d.tfos.control.v1.StopResponse\x12F\n" +
-	"\x05Lease\x12\x1d.tfos.control.v1.LeaseRequest\x1a\x1e.tfos.control.v1.LeaseResponse2J\n" +
+	"\x05Lease\x12\x1d.tfos.control.v1.LeaseRequest\x1a\x1e.tfos.control.v1.LeaseResponse\x12F\n" +
+	"\x05Scale\x12\x1d.tfos.control.v1.ScaleRequest\x1a\x1e.tfos.control.v1.ScaleResponse2J\n" +
 	"\x05Agent\x12A\n" +
 	"\x04Logs\x12\x1c.tfos.control.v1.LogsRequest\x1a\x19.tfos.control.v1.LogChunk0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
 
@@ -2187,7 +2316,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -2208,18 +2337,20 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*View)(nil),          // 16: tfos.control.v1.View
 	(*StopRequest)(nil),   // 17: tfos.control.v1.StopRequest
 	(*StopResponse)(nil),  // 18: tfos.control.v1.StopResponse
-	(*LogsRequest)(nil),   // 19: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),      // 20: tfos.control.v1.LogChunk
-	(*LeaseRequest)(nil),  // 21: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 22: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 23: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 24: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 25: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 26: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 27: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 28: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 29: tfos.control.v1.LeaseGrant
-	nil,                   // 30: tfos.control.v1.Start.EnvEntry
+	(*ScaleRequest)(nil),  // 19: tfos.control.v1.ScaleRequest
+	(*ScaleResponse)(nil), // 20: tfos.control.v1.ScaleResponse
+	(*LogsRequest)(nil),   // 21: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 22: tfos.control.v1.LogChunk
+	(*LeaseRequest)(nil),  // 23: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 24: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 25: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 26: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 27: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 28: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 29: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 30: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 31: tfos.control.v1.LeaseGrant
+	nil,                   // 32: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -2235,28 +2366,30 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	13, // 10: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
 	14, // 11: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
 	11, // 12: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	30, // 13: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	22, // 14: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	24, // 15: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	26, // 16: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	27, // 17: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	23, // 18: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	25, // 19: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	32, // 13: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	24, // 14: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	26, // 15: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	28, // 16: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	29, // 17: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	25, // 18: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	27, // 19: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
 	0,  // 20: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
 	1,  // 21: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	29, // 22: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	31, // 22: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
 	2,  // 23: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
 	15, // 24: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
 	17, // 25: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	21, // 26: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
-	19, // 27: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	8,  // 28: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	16, // 29: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	18, // 30: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	28, // 31: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	20, // 32: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	28, // [28:33] is the sub-list for method output_type
-	23, // [23:28] is the sub-list for method input_type
+	23, // 26: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	19, // 27: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
+	21, // 28: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	8,  // 29: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	16, // 30: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	18, // 31: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	30, // 32: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	20, // 33: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	22, // 34: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	29, // [29:35] is the sub-list for method output_type
+	23, // [23:29] is the sub-list for method input_type
 	23, // [23:23] is the sub-list for extension type_name
 	23, // [23:23] is the sub-list for extension extendee
 	0,  // [0:23] is the sub-list for field type_name
@@ -2281,20 +2414,20 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Stop)(nil),
 		(*ToAgent_Retire)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[19].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[21].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[21].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[23].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   31,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -26,6 +26,7 @@ const (
 	Master_Watch_FullMethodName   = "/tfos.control.v1.Master/Watch"
 	Master_Stop_FullMethodName    = "/tfos.control.v1.Master/Stop"
 	Master_Lease_FullMethodName   = "/tfos.control.v1.Master/Lease"
+	Master_Scale_FullMethodName   = "/tfos.control.v1.Master/Scale"
 )
 
 // MasterClient is the client API for Master service.
@@ -43,6 +44,8 @@ type MasterClient interface {
 	// Lease is a call of an agent's process to the owner of the job's input, package lease says what they mean. It is held for a
 	// few seconds while there is nothing to say.
 	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
+	// Scale gives a role another number of tasks. It returns once the master has decided, not when they are there or gone.
+	Scale(ctx context.Context, in *ScaleRequest, opts ...grpc.CallOption) (*ScaleResponse, error)
 }
 
 type masterClient struct {
@@ -105,6 +108,16 @@ func (c *masterClient) Lease(ctx context.Context, in *LeaseRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *masterClient) Scale(ctx context.Context, in *ScaleRequest, opts ...grpc.CallOption) (*ScaleResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ScaleResponse)
+	err := c.cc.Invoke(ctx, Master_Scale_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // MasterServer is the server API for Master service.
 // All implementations must embed UnimplementedMasterServer
 // for forward compatibility.
@@ -120,6 +133,8 @@ type MasterServer interface {
 	// Lease is a call of an agent's process to the owner of the job's input, package lease says what they mean. It is held for a
 	// few seconds while there is nothing to say.
 	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
+	// Scale gives a role another number of tasks. It returns once the master has decided, not when they are there or gone.
+	Scale(context.Context, *ScaleRequest) (*ScaleResponse, error)
 	mustEmbedUnimplementedMasterServer()
 }
 
@@ -141,6 +156,9 @@ func (UnimplementedMasterServer) Stop(context.Context, *StopRequest) (*StopRespo
 }
 func (UnimplementedMasterServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
+}
+func (UnimplementedMasterServer) Scale(context.Context, *ScaleRequest) (*ScaleResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Scale not implemented")
 }
 func (UnimplementedMasterServer) mustEmbedUnimplementedMasterServer() {}
 func (UnimplementedMasterServer) testEmbeddedByValue()                {}
@@ -217,6 +235,24 @@ func _Master_Lease_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Master_Scale_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ScaleRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(MasterServer).Scale(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Master_Scale_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(MasterServer).Scale(ctx, req.(*ScaleRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Master_ServiceDesc is the grpc.ServiceDesc for Master service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -231,6 +267,10 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Lease",
 			Handler:    _Master_Lease_Handler,
+		},
+		{
+			MethodName: "Scale",
+			Handler:    _Master_Scale_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

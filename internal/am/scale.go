@@ -1,0 +1,47 @@
+package am
+
+import (
+	"context"
+	"errors"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/control"
+	"tfos/internal/membership"
+)
+
+// scaleWish is a client's, who waits for the answer.
+type scaleWish struct {
+	control.ScaleWish
+	answer chan<- control.ScaleAnswer // capacity 1
+}
+
+// Scale implements control.MasterHandler.
+func (h *handler) Scale(ctx context.Context, w control.ScaleWish) (control.ScaleAnswer, error) {
+	answer := make(chan control.ScaleAnswer, 1)
+	(*Master)(h).post(scaleWish{w, answer})
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-h.done:
+		return control.ScaleAnswer{}, errors.New("the master is ending")
+	case <-ctx.Done():
+		return control.ScaleAnswer{}, ctx.Err()
+	}
+}
+
+// scale asks the machine whether it can be, and answers.
+func (o *owner) scale(w scaleWish) {
+	var a control.ScaleAnswer
+	if r, ok := o.machine.Job().Role(w.Role); ok {
+		a.Was = r.Instances
+	}
+	if err := o.machine.CheckScale(w.Role, w.Count); err != nil {
+		var refused *membership.Refusal
+		a.Refused, a.Usage = err.Error(), errors.As(err, &refused) && refused.Usage
+	} else {
+		o.log.Info("another size is wanted", zap.String("role", w.Role), zap.Int("was", a.Was), zap.Int("is", w.Count))
+		o.turn(membership.Scaled{Role: w.Role, Count: w.Count, Renew: w.RestartCoordinator})
+	}
+	w.answer <- a
+}

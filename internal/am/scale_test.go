@@ -1,0 +1,70 @@
+package am
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+)
+
+// client is a connection of the job's owner to the master.
+func (w *world) client(t *testing.T) *control.MasterClient {
+	t.Helper()
+	f, err := w.fs.Open(t.Context(), "/job/"+launch.MasterFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var m launch.Master
+	if err := json.NewDecoder(f).Decode(&m); err != nil {
+		t.Fatal(err)
+	}
+	id, err := w.authority.Issue(control.Subject{Party: control.PartyClient})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := control.DialMaster(m.Address, id, w.net.Host("laptop").Dial)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// TestScale grows and shrinks a job while it trains.
+func TestScale(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())
+		scale := func(at time.Duration, wish control.ScaleWish, want string) {
+			time.AfterFunc(at, func() {
+				c := w.client(t)
+				defer c.Close()
+				a, err := c.Scale(t.Context(), wish)
+				if err != nil || !strings.Contains(a.Refused, want) || (want == "") != (a.Refused == "") {
+					t.Errorf("%v was answered with %+v, %v; want %q", wish, a, err, want)
+				}
+			})
+		}
+		scale(time.Minute, control.ScaleWish{Role: "worker", Count: 3}, "")
+		scale(2*time.Minute, control.ScaleWish{Role: "worker", Count: 3}, "")
+		scale(3*time.Minute, control.ScaleWish{Role: "ps", Count: 2}, "variables are divided among the 1 tasks of ps")
+		scale(4*time.Minute, control.ScaleWish{Role: "nobody", Count: 2}, `no role "nobody"; its roles are chief, worker, ps`)
+		scale(5*time.Minute, control.ScaleWish{Role: "worker", Count: 1}, "")
+		v := w.succeeded(t, digits)
+		expect(t, "started again", w.again(), nil)
+		if v.Generation != 3 || len(v.Tasks) != 3 || v.Roles[1].Instances != 1 {
+			t.Errorf("at the end: %+v", v)
+		}
+		added := job.Task{Role: "worker", Index: 2}
+		if n := len(w.places[added]); n != 1 {
+			t.Fatalf("%s had %d containers, want 1", added, n)
+		}
+		if c := w.starts[added].Env["TF_CONFIG"]; !strings.Contains(c, `"task":{"type":"worker","index":2}`) {
+			t.Errorf("it was started with TF_CONFIG %s", c)
+		}
+	})
+}

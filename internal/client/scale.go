@@ -1,0 +1,131 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// Scale gives a role of a running job another number of tasks, if the cluster can ever hold them. It returns when the job's
+// master has taken the wish; note is told what happens then.
+func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control.ScaleWish, note func(string)) error {
+	r, err := c.report(ctx, id)
+	if err != nil {
+		return err
+	}
+	if r.State != yarn.StateRunning {
+		what := "has not started yet"
+		if r.State.Terminal() {
+			what = "has ended"
+		}
+		return exit.Errorf(exit.Refused, "%s %s: only a running job changes its size", id, what)
+	}
+	v, err := c.look(ctx, r)
+	if err != nil {
+		return masterSilent(id, err)
+	}
+	j, err := c.jobOf(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := c.fitsAt(ctx, j, v, wish); err != nil {
+		return err
+	}
+	answer, err := c.askToScale(ctx, r, wish)
+	switch {
+	case err != nil:
+		return masterSilent(id, err)
+	case answer.Refused != "" && answer.Usage:
+		return exit.Errorf(exit.Usage, "%s: %s", id, answer.Refused)
+	case answer.Refused != "":
+		return exit.Errorf(exit.Refused, "%s: %s", id, answer.Refused)
+	}
+	note(scaled(id, j, answer.Was, wish))
+	return nil
+}
+
+func masterSilent(id yarn.ApplicationID, err error) error {
+	var known *exit.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	return exit.Errorf(exit.Infrastructure, "%s: its master cannot be asked: %w", id, err).Try("try again: it may be moving to another node")
+}
+
+// jobOf reads a job as it was submitted.
+func (c *Cluster) jobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, error) {
+	name := path.Join(c.jobDir(id), launch.JobFile)
+	b, err := c.readFile(ctx, name)
+	if err != nil {
+		return job.Job{}, stage.Explain(c.FS, "read", name, err)
+	}
+	return job.Parse(launch.JobFile, b, nil)
+}
+
+// fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, given the other roles' sizes now.
+// What makes no sense is left to the master to say.
+func (c *Cluster) fitsAt(ctx context.Context, j job.Job, now status.View, wish control.ScaleWish) error {
+	grows := false
+	for i := range j.Roles {
+		r := &j.Roles[i]
+		for _, is := range now.Roles {
+			if is.Name == r.Name {
+				r.Instances = is.Instances
+			}
+		}
+		if r.Name == wish.Role {
+			grows = wish.Count > r.Instances
+			r.Instances = wish.Count
+		}
+	}
+	if !grows {
+		return nil
+	}
+	_, err := c.check(ctx, j)
+	return err
+}
+
+func (c *Cluster) askToScale(ctx context.Context, r yarn.Report, wish control.ScaleWish) (control.ScaleAnswer, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	key, err := c.key(ctx, r.ID)
+	if err != nil {
+		return control.ScaleAnswer{}, err
+	}
+	m, err := c.master(ctx, r, key)
+	if err != nil {
+		return control.ScaleAnswer{}, err
+	}
+	defer m.Close()
+	return m.Scale(ctx, wish)
+}
+
+// scaled says what the wish comes to.
+func scaled(id yarn.ApplicationID, j job.Job, was int, wish control.ScaleWish) string {
+	if was == wish.Count {
+		return fmt.Sprintf("%s has %d of %s already", id, was, wish.Role)
+	}
+	line := fmt.Sprintf("%s goes from %d to %d of %s", id, was, wish.Count, wish.Role)
+	role, _ := j.Role(wish.Role)
+	trains := !role.Service && wish.Role != job.Evaluator
+	switch {
+	case trains && j.Strategy == job.StrategyMirrored && wish.Count > was:
+		return line + "; once the new ones are there all start again in place, from the newest checkpoint"
+	case trains && j.Strategy == job.StrategyMirrored:
+		return line + "; the others start again in place, from the newest checkpoint"
+	case trains && j.Strategy == job.StrategyV1 && wish.Count > was:
+		return line + "; once the new ones are there all start again in place, the parameter servers too, from the newest checkpoint"
+	case trains && j.Strategy == job.StrategyParameterServer && wish.Count > was && !wish.RestartCoordinator:
+		return line + "; the coordinator uses the new ones when it starts next (--restart-coordinator has it do so at once)"
+	}
+	return line
+}

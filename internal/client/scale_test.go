@@ -1,0 +1,56 @@
+package client
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/control"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+func TestScale(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		set   func(w *world)
+		role  string
+		count int
+		code  exit.Code
+		says  string
+		asked int // the master
+	}{
+		{"grows", func(*world) {}, "worker", 4, exit.OK, "goes from 2 to 4 of worker; once the new ones are there all start again in place", 1},
+		{"shrinks", func(*world) {}, "worker", 1, exit.OK, "the others start again in place", 1},
+		{"is so already", func(*world) {}, "worker", 2, exit.OK, "has 2 of worker already", 1},
+		{"can never fit", func(*world) {}, "worker", 40, exit.Refused, "40", 0},
+		{"unknown role", func(*world) {}, "nobody", 2, exit.Usage, "the job has no role nobody", 1},
+		{"ending", func(w *world) { w.stubborn = true }, "worker", 3, exit.Refused, "the job is ending", 1},
+		{"over", func(w *world) { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) }, "worker", 3, exit.Refused, "has ended: only a running job", 0},
+		{"master silent", func(w *world) { w.lonely = control.ErrUnreachable }, "worker", 3, exit.Infrastructure, "its master cannot be asked", 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				var s shown
+				if _, err := w.cluster().Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+					t.Fatal(err)
+				}
+				w.running()
+				now := view(status.Running)
+				now.Roles = []status.Role{{Name: "chief", Instances: 1}, {Name: "worker", Instances: 2}}
+				w.publish(now)
+				c.set(w)
+				said := ""
+				err := w.cluster().Scale(t.Context(), anID, control.ScaleWish{Role: c.role, Count: c.count}, func(line string) { said = line })
+				if err != nil {
+					said = err.Error()
+				}
+				if exit.Of(err) != c.code || !strings.Contains(said, c.says) || len(w.scaled) != c.asked {
+					t.Errorf("exit code %d, asked %v: %s; want %d, %d times, and %q", exit.Of(err), w.scaled, said, c.code, c.asked, c.says)
+				}
+			})
+		})
+	}
+}
