@@ -36,6 +36,7 @@ type auditor struct {
 	generation job.Generation
 	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
 	gaveUp     time.Time // when the gang was, and nothing was asked for since; zero: it was not
+	resizing   bool      // the turn is about another size
 	finished   bool
 	result     membership.Result
 
@@ -113,7 +114,9 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.starting[s.Task] = s.Incarnation
 		}
 	}
-	if s, ok := ev.(membership.Scaled); ok && a.stable && a.generation > 0 && len(a.starting) > 0 && !s.Renew &&
+	s, ok := ev.(membership.Scaled)
+	a.resizing = ok
+	if ok && a.stable && a.generation > 0 && len(a.starting) > 0 && !s.Renew &&
 		(a.job.Strategy == job.StrategyParameterServer || a.job.Strategy == job.StrategyNone) {
 		a.violate("scale", "processes are started because of another size: %s", tellAll(actions))
 	}
@@ -145,7 +148,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 			}
 			a.gaveUp = time.Time{}
 		}
-		if action.Count == 0 {
+		if action.Count == 0 && !a.resizing {
 			a.gaveUp = now
 		}
 		a.asked[action.Role] = action.Count
