@@ -20,6 +20,12 @@ const document = `{
   "diagnostics": "",
   "tracking_url": "http://rm/proxy/application_1_0001",
   "progress": 0.5,
+  "roles": [
+    {
+      "role": "worker",
+      "instances": 2
+    }
+  ],
   "tasks": [
     {
       "role": "worker",
@@ -81,6 +87,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 	v := View{
 		ID: "application_1_0001", Name: "digits", State: Running, Queue: "ml", User: "ann", Generation: 1, Started: at,
 		TrackingURL: "http://rm/proxy/application_1_0001", Progress: 0.5, ResumedFrom: "application_1_0000",
+		Roles: []Role{{Name: "worker", Instances: 2}},
 		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at}},
 		Restarts:    []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
