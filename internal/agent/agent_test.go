@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -219,6 +220,13 @@ type program struct {
 }
 
 func (p *program) PID() int { return p.pid }
+func (p *program) Signal(sig syscall.Signal) (int, error) {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	p.r.said = append(p.r.said, fmt.Sprint("signal ", sig))
+	return 1, nil
+}
+
 func (p *program) Stop(grace time.Duration) {
 	p.r.mu.Lock()
 	p.r.said = append(p.r.said, fmt.Sprint("stop ", p.pid, " ", grace))

@@ -15,7 +15,8 @@ import (
 	"tfos/internal/job"
 )
 
-// api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, POST /v1/step takes the step
+// api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, GET /v1/cluster what the
+// cluster_spec is, POST /v1/step takes the step
 // that it is at, POST /v1/lease is for the module tfos.data.
 type api struct {
 	listener net.Listener
@@ -78,6 +79,7 @@ func handler(agent *Agent) http.Handler {
 		}
 		w.WriteHeader(http.StatusNoContent)
 	})
+	mux.HandleFunc("GET /v1/cluster", func(w http.ResponseWriter, r *http.Request) { serveCluster(agent, w, r) })
 	mux.HandleFunc("POST /v1/lease", func(w http.ResponseWriter, r *http.Request) { serveLease(agent, w, r) })
 	return mux
 }

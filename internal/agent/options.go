@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"net"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
@@ -48,6 +49,8 @@ type Program interface {
 	PID() int
 	// Stop asks it to end: SIGTERM, and SIGKILL after grace. A further Stop can bring that forward.
 	Stop(grace time.Duration)
+	// Signal sends a signal to those of its processes that expect it, and reports how many there are.
+	Signal(signal syscall.Signal) (int, error)
 	// Done is closed when it has ended, with everything that it started.
 	Done() <-chan struct{}
 	// Exit is how it ended, once Done is closed.

@@ -34,6 +34,8 @@ type owner struct {
 	files       string          // path of the socket by which it reaches filesystems
 	incarnation job.Incarnation // the newest that was started, or the container's first
 	generation  job.Generation  // of the newest cluster_spec
+	newest      membership.Spec // it
+	changed     chan struct{}   // closed when there is a newer one
 
 	program   Program // nil: none runs
 	tap       *tap    // of program
@@ -50,7 +52,7 @@ type owner struct {
 }
 
 func newOwner(a *Agent, hello control.Hello, api, files string) *owner {
-	return &owner{a: a, hello: hello, api: api, files: files, incarnation: a.o.Incarnation, grace: defaultGrace}
+	return &owner{a: a, hello: hello, api: api, files: files, incarnation: a.o.Incarnation, grace: defaultGrace, changed: make(chan struct{})}
 }
 
 // loop runs until the agent is to end, and then until the program has. It reports whether the link had ended by itself.
@@ -168,6 +170,7 @@ func (o *owner) env(c control.Start) []string {
 	// what the link points to, where the program's other files are not.
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.PythonDir)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
 	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
+	o.noticeEnv(env)
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
 	env["TF_GRPC_REUSE_PORT"] = "true" // else TensorFlow could not bind the port that is held for it
 	if o.tensor != nil {
@@ -228,6 +231,7 @@ func (o *owner) retire(c control.Retire) {
 func (o *owner) spec(s membership.Spec) {
 	if s.Generation > o.generation {
 		o.generation = s.Generation
+		o.learn(s)
 		o.a.link.Generation(s.Generation)
 	}
 }
@@ -271,9 +275,10 @@ func (o *owner) releasePorts() {
 // commands hands the master's orders to the owner.
 type commands struct{ a *Agent }
 
-func (c commands) Spec(s membership.Spec) { c.a.post(func(o *owner) { o.spec(s) }) }
-func (c commands) Start(s control.Start)  { c.a.post(func(o *owner) { o.start(s) }) }
-func (c commands) Stop(s control.Stop)    { c.a.post(func(o *owner) { o.stopProgram(s) }) }
+func (c commands) Spec(s membership.Spec)  { c.a.post(func(o *owner) { o.spec(s) }) }
+func (c commands) Start(s control.Start)   { c.a.post(func(o *owner) { o.start(s) }) }
+func (c commands) Stop(s control.Stop)     { c.a.post(func(o *owner) { o.stopProgram(s) }) }
+func (c commands) Notice(n control.Notice) { c.a.post(func(o *owner) { o.notice(n) }) }
 func (c commands) Retire(r control.Retire) {
 	c.a.post(func(o *owner) { o.retire(r) })
 }

@@ -59,7 +59,9 @@ type Options struct {
 	Tokens    TokenFile
 	Submitted time.Time
 	Seed      uint64 // of the machine's random pauses
-	Log       *zap.Logger
+	// PreemptionPatience is how long after its notice YARN takes a container; 0: Hadoop's default.
+	PreemptionPatience time.Duration
+	Log                *zap.Logger
 }
 
 // TokenFile encodes the credentials file of a task's container: the user's tokens, and the agent's identity as a secret.
@@ -81,6 +83,9 @@ const mailbox = 256
 
 // New makes a master. It starts nothing.
 func New(o Options) *Master {
+	if o.PreemptionPatience <= 0 {
+		o.PreemptionPatience = preemptionWait
+	}
 	m := &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
 	m.input = m.newInput()
 	m.keeper = m.newKeeper()

@@ -31,9 +31,10 @@ type owner struct {
 	current    map[job.Task]yarn.ContainerID       // where each task lives: the container that it was launched in last
 	agents     map[yarn.ContainerID]agent          // those connected
 	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
-	spec       membership.Spec                     // the published one
-	document   []byte                              // the newest status document
-	dirty      bool                                // there is news for the next one
+	warnings   warnings
+	spec       membership.Spec // the published one
+	document   []byte          // the newest status document
+	dirty      bool            // there is news for the next one
 
 	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
 	beating  bool                                    // a heartbeat is under way
@@ -62,6 +63,7 @@ func newOwner(m *Master, server *control.Master, address string) *owner {
 		current:    make(map[job.Task]yarn.ContainerID),
 		agents:     make(map[yarn.ContainerID]agent),
 		progress:   make(map[job.Task]control.Progress),
+		warnings:   warnings{make(map[yarn.ContainerID]time.Time), make(map[yarn.NodeID]time.Time)},
 		inputs:     newInputs(m.input.Lose),
 	}
 	for i, role := range m.o.Job.Roles {
@@ -244,6 +246,7 @@ func (o *owner) answered(b beat) error {
 		o.log.Info("container completed", zap.Stringer("container", s.ID), zap.Stringer("exit", s.ExitStatus))
 		o.turn(membership.Completed{Container: s.ID, Exit: s.ExitStatus, Diagnostics: s.Diagnostics})
 	}
+	o.warn(b.response)
 	return nil
 }
 
@@ -286,9 +289,16 @@ func (o *owner) perform(a membership.Action) {
 	case membership.Release:
 		o.ledger.Release(a.Container)
 	case membership.Launch:
+		if !a.Spare {
+			o.current[a.Task] = a.Container
+			delete(o.progress, a.Task)
+		}
+		o.launch(a, o.containers[a.Container])
+	case membership.Move:
 		o.current[a.Task] = a.Container
 		delete(o.progress, a.Task)
-		o.launch(a, o.containers[a.Container])
+	case membership.Notify:
+		o.notify(a)
 	case membership.Publish:
 		o.spec = a.Spec
 		for _, g := range o.agents {

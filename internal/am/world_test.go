@@ -70,6 +70,10 @@ type world struct {
 	oneNode    bool                       // guarded by mu: all containers are on one node of many
 	excluded   map[string]bool            // guarded by mu: hosts that were excluded at some time
 
+	nodes   []yarn.NodeReport  // guarded by mu: not told yet
+	preempt []yarn.ContainerID // guarded by mu: told with every answer
+	notices []string           // guarded by mu: what agents were told
+
 	places map[job.Task][]*modelAgent // guarded by mu: a task's agents, oldest first
 }
 
@@ -127,7 +131,8 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 		w.excluded[host] = true
 	}
 	resp := yarn.AllocateResponse{ResponseID: w.responseID, Completed: w.completed, ClusterNodes: 100}
-	w.completed = nil
+	resp.Nodes, resp.Preempt.Wish = w.nodes, w.preempt
+	w.completed, w.nodes = nil, nil
 	for id, a := range w.asks {
 		for ; a.Count > 0; a.Count-- {
 			c := yarn.ContainerID{Attempt: w.container.Attempt, ID: w.next}
@@ -257,6 +262,12 @@ func (a *modelAgent) Start(c control.Start) {
 }
 
 func (a *modelAgent) Stop(control.Stop) { a.stop() }
+
+func (a *modelAgent) Notice(n control.Notice) {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.w.notices = append(a.w.notices, a.container.String()+" "+n.Reason)
+}
 
 func (a *modelAgent) Retire(control.Retire) { a.retire() }
 

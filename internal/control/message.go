@@ -67,6 +67,13 @@ type Retire struct {
 	Grace  time.Duration
 }
 
+// Notice tells an agent that its container will be taken away.
+type Notice struct {
+	Reason   string // preempted, draining; empty: it will not, after all
+	Deadline time.Time
+	Signal   string // to send to the program, "SIGUSR1" say; empty: none
+}
+
 // MasterHandler is what a Master needs of its user. The calls of one session come one after the other: Joined first, Left
 // last, each exactly once. Calls of different sessions come at the same time. A call that blocks holds up its session.
 type MasterHandler interface {
@@ -116,6 +123,7 @@ type AgentHandler interface {
 	Start(s Start)
 	Stop(s Stop)
 	Retire(r Retire)
+	Notice(n Notice)
 }
 
 // LogsRequest selects a part of a task's output.

@@ -73,6 +73,12 @@ func (s *Session) Retire(c Retire) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Retire{Retire: &controlpb.Retire{Reason: valid(c.Reason), GraceMs: c.Grace.Milliseconds()}}})
 }
 
+// Notice has the agent tell its program.
+func (s *Session) Notice(n Notice) {
+	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Notice{Notice: &controlpb.Notice{
+		Reason: valid(n.Reason), DeadlineUnixMs: n.Deadline.UnixMilli(), Signal: valid(n.Signal)}}})
+}
+
 func (s *Session) send(m *controlpb.ToAgent) {
 	s.mu.Lock()
 	full := len(s.outbox) >= backlog

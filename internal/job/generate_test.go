@@ -22,6 +22,7 @@ func anyJob(t *rapid.T) Job {
 		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window")},
 		Gang:        Gang{durations(time.Second).Draw(t, "timeout")},
 		Stop:        Stop{durations(0).Draw(t, "grace")},
+		Notice:      Notice{rapid.SampledFrom([]string{NoSignal, "SIGUSR1"}).Draw(t, "signal"), durations(0).Draw(t, "wait")},
 		TensorBoard: rapid.Bool().Draw(t, "tensorboard"),
 		Priority:    rapid.Int32Range(0, 9).Draw(t, "priority"),
 		Tags:        rapid.SampledFrom([][]string{nil, {"a"}, {"1", "b: c", "- d"}}).Draw(t, "tags"),

@@ -37,6 +37,7 @@ type Job struct {
 	Recovery    Recovery
 	Gang        Gang
 	Stop        Stop
+	Notice      Notice
 	TensorBoard bool
 	Priority    int32
 	Tags        []string
@@ -124,6 +125,15 @@ type Gang struct {
 type Stop struct {
 	Grace time.Duration
 }
+
+// Notice says what a program is told, and has time for, when YARN is about to take its container or its node away.
+type Notice struct {
+	Signal string        // sent to the process beside the file: NoSignal, SIGUSR1 or SIGUSR2
+	Wait   time.Duration // that it runs on while its new container is ready, if the deadline allows
+}
+
+// NoSignal sends none: a program that does not expect a signal dies of it.
+const NoSignal = "none"
 
 // Role is the role of that name.
 func (j Job) Role(name string) (Role, bool) {

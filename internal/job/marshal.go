@@ -42,6 +42,10 @@ func Marshal(j Job) []byte {
 	var stop tree
 	stop.plain("grace", formatDuration(j.Stop.Grace))
 	doc.child("stop", stop)
+	var notice tree
+	notice.text("signal", j.Notice.Signal)
+	notice.plain("wait", formatDuration(j.Notice.Wait))
+	doc.child("notice", notice)
 	if j.TensorBoard {
 		doc.plain("tensorboard", "true")
 	}

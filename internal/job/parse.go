@@ -21,6 +21,7 @@ const (
 	DefaultGangTimeout  = 5 * time.Minute
 	DefaultGrace        = 10 * time.Second
 	DefaultMasterMiB    = 512
+	DefaultNoticeWait   = time.Minute
 )
 
 // Bounds. A job beyond maxTasks would not fit a TF_CONFIG into an environment.
@@ -61,6 +62,7 @@ func (d *decoder) job(root *value, file string) Job {
 		Recovery: Recovery{UserFailures: DefaultUserFailures, Window: DefaultWindow},
 		Gang:     Gang{Timeout: DefaultGangTimeout},
 		Stop:     Stop{Grace: DefaultGrace},
+		Notice:   Notice{Signal: NoSignal, Wait: DefaultNoticeWait},
 		Master:   Resources{MemoryMiB: DefaultMasterMiB, VCores: 1},
 	}
 	dir := path.Dir(file)
@@ -83,6 +85,9 @@ func (d *decoder) job(root *value, file string) Job {
 			rule{"window", d.duration(&j.Recovery.Window, time.Second)})},
 		rule{"gang", d.section(rule{"timeout", d.duration(&j.Gang.Timeout, time.Second)})},
 		rule{"stop", d.section(rule{"grace", d.duration(&j.Stop.Grace, 0)})},
+		rule{"notice", d.section(
+			rule{"signal", d.text(&j.Notice.Signal, checkNoticeSignal)},
+			rule{"wait", d.duration(&j.Notice.Wait, 0)})},
 		rule{"tensorboard", d.bool(&j.TensorBoard)},
 		rule{"priority", number(d, &j.Priority, 0, maxPriority)},
 		rule{"tags", d.list(d.tag(&j.Tags))},
@@ -297,6 +302,14 @@ func parseSuccess(s string) (Success, error) {
 		return v, nil
 	}
 	return "", fmt.Errorf("%q: want chief or all", s)
+}
+
+func checkNoticeSignal(s string) error {
+	switch s {
+	case NoSignal, "SIGUSR1", "SIGUSR2":
+		return nil
+	}
+	return fmt.Errorf("%q: want SIGUSR1, SIGUSR2 or none", s)
 }
 
 func parseStrategy(s string) (Strategy, error) {

@@ -48,6 +48,7 @@ const (
 	EnvIncarnation = "TFOS_INCARNATION" // agents: the task's first in this container
 	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
+	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away
 )
 
 // Environment of a task's process that goes on from a checkpoint; see Resume.

@@ -18,6 +18,7 @@ const (
 	CauseProgram      Cause = "program"       // exited with an error, was ended by a signal, or could not be started
 	CauseOutOfMemory  Cause = "out of memory" // its own: it used more than its container has
 	CausePreempted    Cause = "preempted"     // YARN took the container for another application
+	CauseDraining     Cause = "draining"      // an administrator takes the node away
 	CauseNodeLost     Cause = "node lost"
 	CauseDisk         Cause = "disk" // the node's
 	CauseLocalization Cause = "localization"

@@ -12,12 +12,13 @@ var (
 	eventKinds = kinds[Event]{
 		"began": Began{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
-		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "tick": Tick{},
+		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "warned": Warned{}, "spared": Spared{}, "tick": Tick{},
 		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{},
 	}
 	actionKinds = kinds[Action]{
 		"ask": Ask{}, "release": Release{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
 		"stop-process": StopProcess{}, "retire": Retire{}, "exclude": Exclude{}, "readmit": Readmit{}, "inspect": Inspect{}, "finish": Finish{},
+		"notify": Notify{}, "move": Move{},
 	}
 )
 

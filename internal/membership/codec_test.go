@@ -44,6 +44,8 @@ var (
 		{Inspected{Number: 1, Newest: "hdfs:///m/ckpt-12", Step: 12}, `{"kind":"inspected","number":1,"newest":"hdfs:///m/ckpt-12","step":12}`},
 		{Inspected{Number: 2, Problem: "no NameNode"}, `{"kind":"inspected","number":2,"step":0,"problem":"no NameNode"}`},
 		{Scaled{"worker", 4, true}, `{"kind":"scaled","role":"worker","count":4,"renew":true}`},
+		{Warned{container(3), CauseDraining, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, `{"kind":"warned","container":"container_1_0001_01_000003","cause":"draining","deadline":"2026-03-01T12:00:00Z"}`},
+		{Spared{container(3)}, `{"kind":"spared","container":"container_1_0001_01_000003"}`},
 		{Tick{}, `{"kind":"tick"}`},
 	}
 	loggedActions = []struct {
@@ -52,7 +54,11 @@ var (
 	}{
 		{Ask{"worker", 2}, `{"kind":"ask","role":"worker","count":2}`},
 		{Release{container(3)}, `{"kind":"release","container":"container_1_0001_01_000003"}`},
-		{Launch{worker1, 2, container(3), node1}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
+		{Launch{worker1, 2, container(3), node1, true}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041","spare":true}`},
+		{Notify{worker1, container(3), CausePreempted, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, `{"kind":"notify","task":"worker/1","container":"container_1_0001_01_000003","cause":"preempted","deadline":"2026-03-01T12:00:00Z"}`},
+		{Notify{Task: worker1, Container: container(3)}, `{"kind":"notify","task":"worker/1","container":"container_1_0001_01_000003"}`},
+		{Move{worker1, 3, container(3), node1}, `{"kind":"move","task":"worker/1","incarnation":3,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
+		{Launch{worker1, 2, container(3), node1, false}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
 		{Publish{Spec{4, []Member{{worker1, 2, "n1:2"}}}}, `{"kind":"publish","spec":{"generation":4,"members":[{"task":"worker/1","incarnation":2,"address":"n1:2"}]}}`},
 		{StartProcess{worker1, 2, 4}, `{"kind":"start-process","task":"worker/1","incarnation":2,"generation":4}`},
 		{StopProcess{worker1, 2, time.Second}, `{"kind":"stop-process","task":"worker/1","incarnation":2,"grace":1000000000}`},

@@ -130,6 +130,7 @@ type Launch struct {
 	Incarnation job.Incarnation  `json:"incarnation"`
 	Container   yarn.ContainerID `json:"container,omitzero"`
 	Node        yarn.NodeID      `json:"node,omitzero"`
+	Spare       bool             `json:"spare,omitempty"` // the task lives elsewhere, until Move says that it lives there
 }
 
 // Publish makes a cluster_spec the current one and hands it to every agent that joined. One that joins again is handed the

@@ -28,11 +28,11 @@ func (m *Machine) ask(count func(waiting int) int) {
 	}
 }
 
-// waiting counts the tasks of a role that have no container.
+// waiting counts the tasks of a role that have no container, or are to move to another one.
 func (m *Machine) waiting(role string) int {
 	n := 0
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.Task.Role == role && t.Run == waiting {
+		if t := &m.s.Tasks[i]; t.Task.Role == role && (t.Run == waiting || m.wantsSpare(t)) {
 			n++
 		}
 	}
@@ -49,6 +49,10 @@ func (m *Machine) granted(ev Granted) {
 	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task.Role == ev.Role && t.Run == waiting })
 	switch {
 	case m.holder(ev.Container) != nil: // told twice
+		return
+	case m.spareIn(ev.Container) != nil:
+		return
+	case m.asking() && i < 0 && m.grantSpare(ev):
 		return
 	case !m.asking() || i < 0:
 		m.do(Release{ev.Container})

@@ -101,6 +101,7 @@ type state struct {
 	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
+	Spares       []spare        `json:"spares,omitempty"`        // containers that tasks are to move to
 	Former       []former       `json:"former,omitempty"`        // tasks that have left
 	GrowUntil    time.Time      `json:"grow_until,omitzero"`     // new tasks wait until then for one another
 	RenewLeader  bool           `json:"renew_leader,omitempty"`  // is to start again once all new tasks are there
@@ -156,6 +157,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
 	m.adjust()
+	m.move()
 	m.inspect()
 	m.proceed()
 	m.watchGang()
@@ -166,6 +168,9 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 func (m *Machine) do(a Action) { m.out = append(m.out, a) }
 
 func (m *Machine) apply(ev Event) {
+	if m.spareEvent(ev) {
+		return
+	}
 	switch ev := ev.(type) {
 	case Began:
 		m.begin()
@@ -215,6 +220,10 @@ func (m *Machine) apply(ev Event) {
 		m.inspected(ev)
 	case Scaled:
 		m.scale(ev)
+	case Warned:
+		m.warned(ev)
+	case Spared:
+		m.spared(ev)
 	case Tick:
 		m.expire()
 	}
@@ -313,6 +322,12 @@ func (m *Machine) deadlines() []time.Time {
 	}
 	for i := range m.s.Nodes {
 		ds = append(ds, m.s.Nodes[i].Until)
+	}
+	for _, s := range m.s.Spares {
+		ds = append(ds, s.Until)
+		if t := m.find(s.Task); t != nil && s.Address != "" && t.Notice != nil && (t.Run == starting || t.Run == running) {
+			ds = append(ds, m.departure(t))
+		}
 	}
 	return ds
 }

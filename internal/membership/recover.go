@@ -17,6 +17,7 @@ type loss struct {
 	stderr    []string // the process's last lines
 	container bool     // lost as well: a new one is needed
 	hopeless  bool     // another try would end alike
+	excused   bool     // it was to be: nobody is charged
 }
 
 // charge is a failure of the program that counts against its budget.
@@ -35,6 +36,8 @@ func (m *Machine) lose(t *task, l loss) {
 	}
 	if l.cause == CauseProgram && !l.hopeless && m.aftershock(t) {
 		l.cause = CauseAftershock
+	} else {
+		m.excuse(t, &l)
 	}
 	if !t.Started.IsZero() && m.now.Sub(t.Started) >= m.opts.SettledAfter {
 		t.Crashes, t.Strikes = 0, 0
@@ -52,6 +55,10 @@ func (m *Machine) lose(t *task, l loss) {
 		m.shake(t)
 	}
 	switch {
+	case l.excused && !l.container:
+		t.Run, t.Rest = pausing, t.aside(m.now)
+	case l.excused:
+		m.vacate(t, time.Time{})
 	case !l.container:
 		t.Run, t.Rest = pausing, m.rest(t, l.cause)
 	default:
@@ -94,7 +101,7 @@ func (m *Machine) aftershock(t *task) bool {
 // book counts a loss. The verdict is how the job ends if it was one too many; nil: it goes on.
 func (m *Machine) book(t *task, l loss) *Result {
 	switch {
-	case l.cause == CauseAftershock:
+	case l.cause == CauseAftershock || l.excused:
 	case l.hopeless:
 		return &Result{l.cause.exitCode(), sentenceOfFailure(t.Task, l.what, l.stderr)}
 	case l.cause.Infrastructure():

@@ -118,11 +118,11 @@ func (s *story) train(t *testing.T) {
 // event reads a command.
 func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	t.Helper()
-	var after, task, role, c, node, address, signal string
+	var after, task, role, c, node, address, signal, cause, within string
 	inc, code, pid, nodes := 1, 0, 0, 0
 	for name, dst := range map[string]any{
 		"after": &after, "task": &task, "role": &role, "c": &c, "node": &node, "address": &address,
-		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "nodes": &nodes, "count": &nodes,
+		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "cause": &cause, "within": &within, "nodes": &nodes, "count": &nodes,
 	} {
 		td.MaybeScanArgs(t, name, dst)
 	}
@@ -181,6 +181,14 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		return MasterFailed{td.Input}
 	case "cluster-sized":
 		return ClusterSized{nodes}
+	case "warned":
+		d, err := time.ParseDuration(within)
+		if err != nil {
+			td.Fatalf(t, "%v", err)
+		}
+		return Warned{id, Cause(cause), s.now.Add(d)}
+	case "spared":
+		return Spared{id}
 	case "scaled":
 		return Scaled{role, nodes, td.HasArg("renew")}
 	case "tick":

@@ -28,6 +28,9 @@ type task struct {
 	Rest time.Time `json:"rest,omitzero"`
 	// Renew says that its process is of before a loss that it does not outlive.
 	Renew      bool           `json:"renew,omitempty"`
+	Notice     *notice        `json:"notice,omitempty"`     // its container will be taken away
+	Spares     int            `json:"spares,omitempty"`     // that were had since
+	Moving     bool           `json:"moving,omitempty"`     // its process was told to stop for it to move
 	Resized    bool           `json:"resized,omitempty"`    // Renew is for the job's size
 	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
 	history
@@ -88,7 +91,7 @@ func (t *task) close(now time.Time, o outcome, c Cause) {
 func (m *Machine) assign(t *task, g Granted) {
 	*t = task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: launched, Container: g.Container, Node: g.Node,
 		Until: m.now.Add(m.opts.LaunchTimeout), history: t.history}
-	m.do(Launch{t.Task, t.Incarnation, t.Container, t.Node})
+	m.do(Launch{t.Task, t.Incarnation, t.Container, t.Node, false})
 }
 
 // release gives the task's container back, whatever goes on in it.
@@ -105,6 +108,13 @@ func (m *Machine) retire(t *task) {
 
 func (m *Machine) joined(t *task, ev Joined) {
 	t.Until = time.Time{}
+	if n := t.Notice; n != nil { // it may not have heard
+		m.do(Notify{t.Task, t.Container, n.Cause, n.Deadline})
+	}
+	if t.Moving {
+		m.depart(t)
+		return
+	}
 	switch t.Run {
 	case launched, joined:
 		t.Run, t.Agent, t.Address = joined, ev.Agent, ev.Address
@@ -137,6 +147,8 @@ func (m *Machine) exited(t *task, ev Exited) {
 		t.ExitCode = &ev.Code
 	}
 	switch {
+	case t.Moving: // clean or not: it was asked to end, and may have more to do
+		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.aside(m.now)
 	case ev.Reason == "" && ev.Code == 0:
 		t.close(m.now, succeeded, CauseNone)
 		m.retire(t)

@@ -3,6 +3,7 @@ package membership
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"tfos/internal/yarn"
 )
@@ -20,7 +21,19 @@ func Tell(actions []Action) string {
 		case Release:
 			fmt.Fprintf(&b, "release %s\n", short(a.Container))
 		case Launch:
-			fmt.Fprintf(&b, "launch %s inc=%d %s on %s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host)
+			spare := ""
+			if a.Spare {
+				spare = " as a spare"
+			}
+			fmt.Fprintf(&b, "launch %s inc=%d %s on %s%s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host, spare)
+		case Notify:
+			if a.Cause == CauseNone {
+				fmt.Fprintf(&b, "notify %s %s it is over\n", a.Task, short(a.Container))
+			} else {
+				fmt.Fprintf(&b, "notify %s %s %s until %s\n", a.Task, short(a.Container), a.Cause, a.Deadline.Format(time.TimeOnly))
+			}
+		case Move:
+			fmt.Fprintf(&b, "move %s inc=%d to %s on %s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host)
 		case Publish:
 			fmt.Fprintf(&b, "publish generation=%d", a.Spec.Generation)
 			for _, m := range a.Spec.Members {

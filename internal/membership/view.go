@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -135,11 +136,11 @@ func (m *Machine) recovering() string {
 			return fmt.Sprintf("waits for a new container for %s%s", t.Task, why)
 		case t.Run == launched:
 			return fmt.Sprintf("waits for the new agent of %s to start", t.Task)
-		case t.Run == pausing:
+		case t.Run == pausing && t.Notice == nil:
 			return fmt.Sprintf("starts %s again%s", t.Task, why)
 		}
 	}
-	return m.looking()
+	return cmp.Or(m.looking(), m.moving())
 }
 
 // optional is nil for a time that has not come.

@@ -13,7 +13,10 @@ from typing import NamedTuple
 from tfos import _agent
 from tfos._agent import Error, NotInTask, Refused, Unavailable
 
-__all__ = ["Error", "NotInTask", "Refused", "Task", "Unavailable", "step", "task"]
+from tfos.cluster import Cluster, cluster
+from tfos.notice import Notice, notice, termination_watcher
+
+__all__ = ["Cluster", "Error", "NotInTask", "Notice", "Refused", "Task", "Unavailable", "cluster", "notice", "step", "task", "termination_watcher"]
 
 
 class Task(NamedTuple):

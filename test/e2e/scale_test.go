@@ -91,7 +91,7 @@ func same(t *testing.T, before, after status.View, tasks ...string) {
 // TestScaleMirrored gives mirrored peers a third one: all start again in place, and go on from the checkpoint.
 func TestScaleMirrored(t *testing.T) {
 	c := hadoop(t)
-	id, before := trainDigits(t, c, "mirrored", "hdfs:///models/scaled-mirrored", "--steps 600 --pause 0.05")
+	id, before := trainDigits(t, c, "mirrored", "hdfs:///models/scaled-mirrored", "--steps 600 --pause 0.05 --batch 48") // which two and three divide
 	tfos(t, c.env, "scale", id, "worker=3").want(t, 0).says(t, "all start again in place")
 	larger := running(t, c, id, 3)
 	for _, name := range []string{"worker/0", "worker/1"} {

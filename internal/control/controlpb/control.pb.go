@@ -618,6 +618,7 @@ type ToAgent struct {
 	//	*ToAgent_Start
 	//	*ToAgent_Stop
 	//	*ToAgent_Retire
+	//	*ToAgent_Notice
 	Message       isToAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -705,6 +706,15 @@ func (x *ToAgent) GetRetire() *Retire {
 	return nil
 }
 
+func (x *ToAgent) GetNotice() *Notice {
+	if x != nil {
+		if x, ok := x.Message.(*ToAgent_Notice); ok {
+			return x.Notice
+		}
+	}
+	return nil
+}
+
 type isToAgent_Message interface {
 	isToAgent_Message()
 }
@@ -729,6 +739,10 @@ type ToAgent_Retire struct {
 	Retire *Retire `protobuf:"bytes,5,opt,name=retire,proto3,oneof"`
 }
 
+type ToAgent_Notice struct {
+	Notice *Notice `protobuf:"bytes,6,opt,name=notice,proto3,oneof"`
+}
+
 func (*ToAgent_Welcome) isToAgent_Message() {}
 
 func (*ToAgent_Spec) isToAgent_Message() {}
@@ -738,6 +752,8 @@ func (*ToAgent_Start) isToAgent_Message() {}
 func (*ToAgent_Stop) isToAgent_Message() {}
 
 func (*ToAgent_Retire) isToAgent_Message() {}
+
+func (*ToAgent_Notice) isToAgent_Message() {}
 
 // Welcome is the answer to Hello: what the agent needs to know of its job.
 type Welcome struct {
@@ -1086,6 +1102,67 @@ func (x *Retire) GetGraceMs() int64 {
 	return 0
 }
 
+// Notice tells the program that its container will be taken away.
+type Notice struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Reason         string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // preempted, draining; empty: it will not, after all
+	DeadlineUnixMs int64                  `protobuf:"varint,2,opt,name=deadline_unix_ms,json=deadlineUnixMs,proto3" json:"deadline_unix_ms,omitempty"`
+	Signal         string                 `protobuf:"bytes,3,opt,name=signal,proto3" json:"signal,omitempty"` // to send to it, SIGUSR1 say; empty: none
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Notice) Reset() {
+	*x = Notice{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Notice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Notice) ProtoMessage() {}
+
+func (x *Notice) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Notice.ProtoReflect.Descriptor instead.
+func (*Notice) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Notice) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Notice) GetDeadlineUnixMs() int64 {
+	if x != nil {
+		return x.DeadlineUnixMs
+	}
+	return 0
+}
+
+func (x *Notice) GetSignal() string {
+	if x != nil {
+		return x.Signal
+	}
+	return ""
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1094,7 +1171,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1183,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1196,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 type View struct {
@@ -1131,7 +1208,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1220,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1233,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *View) GetJson() []byte {
@@ -1175,7 +1252,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1264,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1277,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1218,7 +1295,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1307,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1320,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 type ScaleRequest struct {
@@ -1257,7 +1334,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1269,7 +1346,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1282,7 +1359,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ScaleRequest) GetRole() string {
@@ -1317,7 +1394,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1329,7 +1406,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1342,7 +1419,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ScaleResponse) GetWas() int32 {
@@ -1377,7 +1454,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1389,7 +1466,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1402,7 +1479,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogsRequest) GetStream() string {
@@ -1436,7 +1513,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1448,7 +1525,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1461,7 +1538,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -1496,7 +1573,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1508,7 +1585,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1521,7 +1598,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -1627,7 +1704,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1716,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1652,7 +1729,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -1690,7 +1767,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1702,7 +1779,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1715,7 +1792,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -1769,7 +1846,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1781,7 +1858,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1794,7 +1871,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -1815,7 +1892,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1827,7 +1904,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1840,7 +1917,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -1874,7 +1951,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1886,7 +1963,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1899,7 +1976,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -1925,7 +2002,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1937,7 +2014,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1950,7 +2027,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -1973,7 +2050,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1985,7 +2062,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1998,7 +2075,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -2052,7 +2129,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2064,7 +2141,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2077,7 +2154,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2175,13 +2252,14 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\bProgress\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x03R\x04step\x12\x14\n" +
-	"\x05steps\x18\x03 \x01(\x03R\x05steps\"\x87\x02\n" +
+	"\x05steps\x18\x03 \x01(\x03R\x05steps\"\xba\x02\n" +
 	"\aToAgent\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.tfos.control.v1.WelcomeH\x00R\awelcome\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x15.tfos.control.v1.SpecH\x00R\x04spec\x12.\n" +
 	"\x05start\x18\x03 \x01(\v2\x16.tfos.control.v1.StartH\x00R\x05start\x12+\n" +
 	"\x04stop\x18\x04 \x01(\v2\x15.tfos.control.v1.StopH\x00R\x04stop\x121\n" +
-	"\x06retire\x18\x05 \x01(\v2\x17.tfos.control.v1.RetireH\x00R\x06retireB\t\n" +
+	"\x06retire\x18\x05 \x01(\v2\x17.tfos.control.v1.RetireH\x00R\x06retire\x121\n" +
+	"\x06notice\x18\x06 \x01(\v2\x17.tfos.control.v1.NoticeH\x00R\x06noticeB\t\n" +
 	"\amessage\",\n" +
 	"\aWelcome\x12!\n" +
 	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\"Y\n" +
@@ -2211,7 +2289,11 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\";\n" +
 	"\x06Retire\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x19\n" +
-	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\"\x0e\n" +
+	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\"b\n" +
+	"\x06Notice\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12(\n" +
+	"\x10deadline_unix_ms\x18\x02 \x01(\x03R\x0edeadlineUnixMs\x12\x16\n" +
+	"\x06signal\x18\x03 \x01(\tR\x06signal\"\x0e\n" +
 	"\fWatchRequest\"\x1a\n" +
 	"\x04View\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\"%\n" +
@@ -2316,7 +2398,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 31)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -2333,24 +2415,25 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*Start)(nil),         // 12: tfos.control.v1.Start
 	(*Stop)(nil),          // 13: tfos.control.v1.Stop
 	(*Retire)(nil),        // 14: tfos.control.v1.Retire
-	(*WatchRequest)(nil),  // 15: tfos.control.v1.WatchRequest
-	(*View)(nil),          // 16: tfos.control.v1.View
-	(*StopRequest)(nil),   // 17: tfos.control.v1.StopRequest
-	(*StopResponse)(nil),  // 18: tfos.control.v1.StopResponse
-	(*ScaleRequest)(nil),  // 19: tfos.control.v1.ScaleRequest
-	(*ScaleResponse)(nil), // 20: tfos.control.v1.ScaleResponse
-	(*LogsRequest)(nil),   // 21: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),      // 22: tfos.control.v1.LogChunk
-	(*LeaseRequest)(nil),  // 23: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 24: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 25: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 26: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 27: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 28: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 29: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 30: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 31: tfos.control.v1.LeaseGrant
-	nil,                   // 32: tfos.control.v1.Start.EnvEntry
+	(*Notice)(nil),        // 15: tfos.control.v1.Notice
+	(*WatchRequest)(nil),  // 16: tfos.control.v1.WatchRequest
+	(*View)(nil),          // 17: tfos.control.v1.View
+	(*StopRequest)(nil),   // 18: tfos.control.v1.StopRequest
+	(*StopResponse)(nil),  // 19: tfos.control.v1.StopResponse
+	(*ScaleRequest)(nil),  // 20: tfos.control.v1.ScaleRequest
+	(*ScaleResponse)(nil), // 21: tfos.control.v1.ScaleResponse
+	(*LogsRequest)(nil),   // 22: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 23: tfos.control.v1.LogChunk
+	(*LeaseRequest)(nil),  // 24: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 25: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 26: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 27: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 28: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 29: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 30: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 31: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 32: tfos.control.v1.LeaseGrant
+	nil,                   // 33: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -2365,34 +2448,35 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	12, // 9: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
 	13, // 10: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
 	14, // 11: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
-	11, // 12: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	32, // 13: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	24, // 14: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	26, // 15: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	28, // 16: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	29, // 17: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	25, // 18: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	27, // 19: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
-	0,  // 20: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
-	1,  // 21: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	31, // 22: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
-	2,  // 23: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
-	15, // 24: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
-	17, // 25: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	23, // 26: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
-	19, // 27: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
-	21, // 28: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	8,  // 29: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	16, // 30: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	18, // 31: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	30, // 32: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	20, // 33: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	22, // 34: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	29, // [29:35] is the sub-list for method output_type
-	23, // [23:29] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	15, // 12: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
+	11, // 13: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
+	33, // 14: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	25, // 15: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	27, // 16: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	29, // 17: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	30, // 18: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	26, // 19: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	28, // 20: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	0,  // 21: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
+	1,  // 22: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
+	32, // 23: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	2,  // 24: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
+	16, // 25: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
+	18, // 26: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
+	24, // 27: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	20, // 28: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
+	22, // 29: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	8,  // 30: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	17, // 31: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	19, // 32: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	31, // 33: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	21, // 34: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	23, // 35: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	30, // [30:36] is the sub-list for method output_type
+	24, // [24:30] is the sub-list for method input_type
+	24, // [24:24] is the sub-list for extension type_name
+	24, // [24:24] is the sub-list for extension extendee
+	0,  // [0:24] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_controlpb_control_proto_init() }
@@ -2413,21 +2497,22 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Start)(nil),
 		(*ToAgent_Stop)(nil),
 		(*ToAgent_Retire)(nil),
+		(*ToAgent_Notice)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[21].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[22].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[23].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[24].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   31,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

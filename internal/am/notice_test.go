@@ -1,0 +1,55 @@
+package am
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// TestDrainingNodeIsLeft: who is on a node that is drained is told, and moves to another container before the deadline.
+func TestDrainingNodeIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0), "chief/0#2": after(5*time.Minute, 0)}.programs())
+		moved := job.Task{Role: "worker", Index: 1}
+		time.AfterFunc(time.Minute, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.nodes = []yarn.NodeReport{{ID: w.nodeOf(moved), State: yarn.NodeDecommissioning, DecommissionAfter: 30 * time.Minute}}
+		})
+		v := w.succeeded(t, digits)
+		if n := len(w.places[moved]); n != 2 {
+			t.Fatalf("%s had %d containers, want 2", moved, n)
+		}
+		expect(t, "agents told", w.notices, []string{w.places[moved][0].container.String() + " draining"})
+		if r := v.Restarts[0]; r.Task != "worker/1" || r.Cause != "draining" || !r.NewContainer || r.Seconds > 1 {
+			t.Errorf("restarts %+v", v.Restarts)
+		}
+	})
+}
+
+// TestPreemptedContainerIsReplacedBeforehand: the notice comes with every heartbeat, and is told once.
+func TestPreemptedContainerIsReplacedBeforehand(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0), "chief/0#2": after(5*time.Minute, 0)}.programs())
+		moved := job.Task{Role: "worker", Index: 0}
+		time.AfterFunc(time.Minute, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.preempt = []yarn.ContainerID{w.places[moved][0].container}
+		})
+		v := w.succeeded(t, digits)
+		expect(t, "agents told", w.notices, []string{w.places[moved][0].container.String() + " preempted"})
+		if r := v.Restarts[0]; r.Task != "worker/0" || r.Cause != "preempted" || !r.NewContainer {
+			t.Errorf("restarts %+v", v.Restarts)
+		}
+	})
+}
+
+// nodeOf is where a task's newest container is. w.mu is held.
+func (w *world) nodeOf(t job.Task) yarn.NodeID {
+	all := w.places[t]
+	return yarn.NodeID{Host: all[len(all)-1].node, Port: 1}
+}

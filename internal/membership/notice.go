@@ -1,0 +1,305 @@
+package membership
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// What happens when YARN says that it will take a container or its node away.
+//
+//   - The program is told, with the deadline, and has time to write a checkpoint.
+//   - A spare container is asked for at once. When its agent is there the task moves: after job.Notice.Wait, or before the
+//     deadline if that is sooner, its process is stopped in order, and the next incarnation starts in the spare. A process that
+//     ends by itself moves at once. So two containers are held for one task, and never two processes run.
+//   - Nobody is charged, and no node blamed, for what a task that was warned does: its end, clean ones excepted, is a move.
+
+// Warned says that a container will be taken away.
+type Warned struct {
+	Container yarn.ContainerID `json:"container,omitzero"`
+	Cause     Cause            `json:"cause"`    // CausePreempted or CauseDraining
+	Deadline  time.Time        `json:"deadline"` // until when it stays, as far as is known
+}
+
+// Spared takes a Warned back.
+type Spared struct {
+	Container yarn.ContainerID `json:"container,omitzero"`
+}
+
+func (Warned) event() {}
+func (Spared) event() {}
+
+// Notify has the agent in a container tell its program that the container will be taken away, or, without a cause, that it
+// will not.
+type Notify struct {
+	Task      job.Task         `json:"task"`
+	Container yarn.ContainerID `json:"container,omitzero"`
+	Cause     Cause            `json:"cause,omitempty"`
+	Deadline  time.Time        `json:"deadline,omitzero"`
+}
+
+// Move has a task live in its spare container from now on. The one before was given back, or has ended.
+type Move struct {
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Node        yarn.NodeID      `json:"node,omitzero"`
+}
+
+func (Notify) action() {}
+func (Move) action()   {}
+
+// notice is a warning that stands.
+type notice struct {
+	Cause    Cause     `json:"cause"`
+	Deadline time.Time `json:"deadline"`
+	Since    time.Time `json:"since"`
+}
+
+// spare is a container that a task is to move to.
+type spare struct {
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"` // that its agent was launched with
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Node        yarn.NodeID      `json:"node,omitzero"`
+	Agent       string           `json:"agent,omitempty"`   // host:port
+	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
+	Until       time.Time        `json:"until,omitzero"`    // as a task's
+}
+
+// maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its end where it is.
+const maxSpares = 3
+
+func (m *Machine) warned(ev Warned) {
+	t := m.holder(ev.Container)
+	switch {
+	case t == nil || t.Outcome != open || m.s.Phase != forming && m.s.Phase != training:
+		return
+	case m.s.Phase == forming || t.Run == launched: // nothing runs there yet: start over elsewhere
+		m.release(t, gone)
+		m.vacate(t, time.Time{})
+		return
+	case t.Notice != nil && t.Notice.Cause == ev.Cause && t.Notice.Deadline.Equal(ev.Deadline):
+		return // told again
+	}
+	since := m.now
+	if t.Notice != nil {
+		since = t.Notice.Since
+	}
+	t.Notice = &notice{ev.Cause, ev.Deadline.UTC().Round(0), since}
+	m.do(Notify{t.Task, t.Container, ev.Cause, t.Notice.Deadline})
+	if m.asking() && m.wantsSpare(t) {
+		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
+	}
+}
+
+func (m *Machine) spared(ev Spared) {
+	if t := m.holder(ev.Container); t != nil && t.Notice != nil && !t.Moving {
+		wanted := m.wantsSpare(t)
+		t.Notice, t.Spares = nil, 0
+		m.do(Notify{Task: t.Task, Container: t.Container})
+		if wanted && m.asking() {
+			m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
+		}
+	}
+}
+
+// movable reports whether a task is to move, and can.
+func (m *Machine) movable(t *task) bool {
+	return t.Notice != nil && t.Outcome == open && t.member() && m.s.Phase == training &&
+		(t.Run == joined || t.Run == starting || t.Run == running || t.Run == pausing || t.Moving)
+}
+
+// wantsSpare reports whether a container is wanted for a task to move to.
+func (m *Machine) wantsSpare(t *task) bool {
+	return m.movable(t) && t.Spares < maxSpares && m.spareOf(t.Task) == nil
+}
+
+func (m *Machine) spareOf(name job.Task) *spare {
+	return m.spareAt(func(s spare) bool { return s.Task == name })
+}
+
+// spareIn finds the spare that is this container; nil: it is none.
+func (m *Machine) spareIn(c yarn.ContainerID) *spare {
+	return m.spareAt(func(s spare) bool { return s.Container == c })
+}
+
+func (m *Machine) spareAt(is func(spare) bool) *spare {
+	i := slices.IndexFunc(m.s.Spares, is)
+	if i < 0 {
+		return nil
+	}
+	return &m.s.Spares[i]
+}
+
+// grantSpare makes a container the spare of a task that wants one. False: none does.
+func (m *Machine) grantSpare(ev Granted) bool {
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.Task.Role == ev.Role && m.wantsSpare(t) {
+			t.Spares++
+			s := spare{Task: t.Task, Incarnation: t.Incarnation + 1, Container: ev.Container, Node: ev.Node, Until: m.now.Add(m.opts.LaunchTimeout)}
+			m.s.Spares = append(m.s.Spares, s)
+			m.do(Launch{s.Task, s.Incarnation, s.Container, s.Node, true})
+			return true
+		}
+	}
+	return false
+}
+
+// spareEvent takes in what is told of a spare. False: the event is about none.
+func (m *Machine) spareEvent(ev Event) bool {
+	var c yarn.ContainerID
+	switch ev := ev.(type) {
+	case Completed:
+		c = ev.Container
+	case LaunchFailed:
+		c = ev.Container
+	case Joined:
+		c = ev.Container
+	case Left:
+		c = ev.Container
+	case Warned:
+		c = ev.Container
+	default:
+		return false
+	}
+	s := m.spareIn(c)
+	if s == nil {
+		return false
+	}
+	switch ev := ev.(type) {
+	case Completed:
+		m.dropSpare(s, false)
+	case LaunchFailed:
+		if s.Address == "" { // the answer was lost otherwise, the launch was not
+			m.dropSpare(s, true)
+		}
+	case Warned:
+		m.dropSpare(s, true)
+	case Joined:
+		s.Agent, s.Address, s.Until = ev.Agent, ev.Address, time.Time{}
+	case Left:
+		switch {
+		case s.Address == "":
+		case ev.Silent:
+			m.dropSpare(s, true)
+		default:
+			s.Until = m.now.Add(m.opts.RejoinTimeout)
+		}
+	}
+	return true
+}
+
+// dropSpare gives a spare up, and asks for another one if it is still wanted.
+func (m *Machine) dropSpare(s *spare, release bool) {
+	role := s.Task.Role
+	if release {
+		m.do(Release{s.Container})
+	}
+	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == s.Container })
+	if m.asking() && m.waiting(role) > 0 {
+		m.do(Ask{role, m.waiting(role)})
+	}
+}
+
+// move brings those who were warned away. It runs after every event.
+func (m *Machine) move() {
+	for i := len(m.s.Spares) - 1; i >= 0; i-- {
+		s := m.s.Spares[i]
+		t := m.find(s.Task)
+		switch {
+		case m.s.Phase == training && t != nil && t.Run == gone && t.Outcome == open: // cannot be: a loss vacates
+		case m.s.Phase == training && t != nil && t.Outcome == open && t.member() && (t.Run == waiting || t.Run == resting):
+			m.moveTo(t, s, CauseNone) // its container went before the spare's agent came
+		case t == nil || !m.movable(t):
+			m.dropSpare(&s, true)
+		case m.due(s.Until):
+			m.dropSpare(&s, true)
+		case s.Address == "" || !s.Until.IsZero():
+		case t.Run == pausing || t.Run == joined:
+			m.moveTo(t, s, t.Notice.Cause)
+		case (t.Run == starting || t.Run == running) && m.due(m.departure(t)):
+			m.depart(t)
+		}
+	}
+}
+
+// departure is when the process of a task whose spare is ready is stopped.
+func (m *Machine) departure(t *task) time.Time {
+	wait := t.Notice.Since.Add(m.job.Notice.Wait)
+	last := t.Notice.Deadline.Add(-m.job.Stop.Grace - departMargin)
+	if last.Before(wait) {
+		return last
+	}
+	return wait
+}
+
+// departMargin is how much before the deadline the grace period of a process ends: YARN's own clock decides.
+const departMargin = 2 * time.Second
+
+// depart stops a process so that its task can move.
+func (m *Machine) depart(t *task) {
+	grace := min(m.job.Stop.Grace, max(time.Second, t.Notice.Deadline.Sub(m.now)-departMargin))
+	m.do(StopProcess{t.Task, t.Incarnation, grace})
+	t.Run, t.Moving, t.Until = ending, true, m.now.Add(grace+m.opts.StopMargin)
+}
+
+// moveTo has a task live in its spare. The container that it leaves is given back, if it is still held.
+func (m *Machine) moveTo(t *task, s spare, why Cause) {
+	if t.held() {
+		m.do(Release{t.Container})
+		m.note(t, why, true)
+		m.shake(t)
+	}
+	role, waited := t.Task.Role, t.Run == waiting
+	next := task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: joined, Container: s.Container, Node: s.Node,
+		Agent: s.Agent, Address: s.Address, Until: s.Until, Cause: t.Cause, history: t.history}
+	if s.Address == "" {
+		next.Run = launched
+	}
+	*t = next
+	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == s.Container })
+	m.do(Move{t.Task, t.Incarnation, t.Container, t.Node})
+	if waited {
+		m.do(Ask{role, m.waiting(role)})
+	}
+}
+
+// excuse has a loss of a task that was warned be part of its move.
+func (m *Machine) excuse(t *task, l *loss) {
+	if t.Notice != nil && !l.hopeless {
+		l.cause, l.excused = t.Notice.Cause, true
+	}
+}
+
+// aside is until when a task that was warned waits for its spare once its process has ended: starting it again where it is
+// would be for nothing.
+func (t *task) aside(now time.Time) time.Time {
+	if patience := now.Add(time.Minute); patience.Before(t.Notice.Deadline) {
+		return patience
+	}
+	return t.Notice.Deadline.Add(time.Second)
+}
+
+// moving says who moves where; empty: nobody does.
+func (m *Machine) moving() string {
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		if t.Notice == nil || t.Outcome != open {
+			continue
+		}
+		why := "which is being drained"
+		if t.Notice.Cause == CausePreempted {
+			why = "where YARN needs its room"
+		}
+		text := fmt.Sprintf("moves %s away from %s, %s, before %s", t.Task, t.Node.Host, why, t.Notice.Deadline.Format(time.TimeOnly+" MST"))
+		if m.wantsSpare(t) {
+			text += ": waits for a container"
+		}
+		return text
+	}
+	return ""
+}
