@@ -115,7 +115,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		apiListener.Close()
 		return fmt.Errorf("serve the program: %w", err)
 	}
-	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Logger: a.log.Named("files")})
+	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Dir: a.o.Dir, Logger: a.log.Named("files")})
 	_, ours, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		return err

@@ -70,8 +70,13 @@ func NewResolver(o Options) *Resolver {
 	return &Resolver{o: o.withDefaults(), opened: map[place]FS{}}
 }
 
-// Resolve finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in fs.defaultFS.
+// Resolve finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in fs.defaultFS, and a viewfs://
+// URI where the configuration's mount table says.
 func (r *Resolver) Resolve(ctx context.Context, uri string) (FS, string, error) {
+	uri, err := unmount(uri, r.o.Conf)
+	if err != nil {
+		return nil, "", err
+	}
 	where, err := locate(uri, r.o.Conf)
 	if err != nil {
 		return nil, "", err

@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"tfos/internal/status"
 )
 
 // onTask runs a program with TensorFlow as the one task of a job, without a second try, and returns what it printed.
@@ -36,6 +38,54 @@ func TestTensorFlowOverHDFS(t *testing.T) {
 	r := c.onTask(t, "on_hdfs.py", "hdfs:///tmp")
 	if r.code != 0 || !strings.Contains(r.stdout, "all is well") {
 		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// TestRefusalsOfHDFS: a quota that is used up and a missing permission are TensorFlow's own errors.
+func TestRefusalsOfHDFS(t *testing.T) {
+	c := hadoop(t)
+	c.shell(t, "hdfs dfs -mkdir -p /tmp/full /tmp/forbidden /user/ann; hdfs dfs -touchz /tmp/forbidden/f; hdfs dfs -chmod 700 /tmp/forbidden; "+
+		"hdfs dfs -chown ann /user/ann /tmp/full; hdfs dfsadmin -setQuota 1 /tmp/full")
+	ann := *c
+	ann.env = []string{"HADOOP_CONF_DIR=" + c.conf, "HADOOP_USER_NAME=ann"}
+	r := ann.onTask(t, "refusals_on_hdfs.py", "hdfs:///tmp/full", "hdfs:///tmp/forbidden")
+	if r.code != 0 || !strings.Contains(r.stdout, "all is well") {
+		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+}
+
+// TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads.
+func TestFaultsOfHDFS(t *testing.T) {
+	c, err := startCluster("e2e-faults", portBase+3000, "--nms", "1", "--dns", "3", "--set", "dfs.replication=3", "--set", "dfs.block.access.token.enable=true")
+	if err != nil {
+		t.Fatal(err)
+	}
+	j := jobFile(t, fmt.Sprintf("name: faults\ncommand: %s faults_on_hdfs.py hdfs:///tmp\nfiles: [%s]\nroles:\n  worker: {memory: 2GiB}\nrecovery: {user-failures: 0}\n",
+		python(t), program("faults_on_hdfs.py")))
+	id := strings.TrimSpace(tfos(t, c.env, "submit", j).want(t, 0).stdout)
+	goesOn := func(after string) {
+		t.Helper()
+		var v status.View
+		was := steps(jobStatus(t, c.env, id))
+		eventually(t, "steps after "+after, func() bool {
+			v = jobStatus(t, c.env, id)
+			return v.ExitCode != nil || steps(v) > was+3
+		})
+		if v.ExitCode != nil {
+			t.Fatalf("after %s: %s\n%s", after, v.Diagnostics, tfos(t, c.env, "logs", id).stdout)
+		}
+	}
+	goesOn("the start")
+	for _, fault := range []string{"restart nn", "kill dn1"} {
+		if err := c.script(strings.Fields(fault)...); err != nil {
+			t.Fatal(err)
+		}
+		goesOn(fault)
+	}
+	c.shell(t, "hdfs dfs -touchz /tmp/stop")
+	eventually(t, "the end of "+id, func() bool { return jobStatus(t, c.env, id).ExitCode != nil })
+	if v := jobStatus(t, c.env, id); *v.ExitCode != 0 {
+		t.Errorf("exit code %d: %s", *v.ExitCode, v.Diagnostics)
 	}
 }
 

@@ -22,6 +22,7 @@ type Options struct {
 	Files    Files
 	Listener net.Listener // the Server closes it
 	Logger   *zap.Logger
+	Dir      string // where files on their way are kept, without names; empty: the system's directory for temporary files
 	// Memory bounds the contents that are read ahead, in bytes; 0: 32 MiB.
 	Memory int
 }

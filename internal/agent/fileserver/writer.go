@@ -39,9 +39,17 @@ func growing(name string) bool { return strings.Contains(path.Base(name), "tfeve
 
 func (s *Server) create(name string) (*writer, error) {
 	return s.openWriter(name, growing(name), func(f dfs.FS, inside string) (dfs.Writer, int64, error) {
-		w, err := createOver(s.ctx, f, inside)
-		if err != nil || !growing(name) {
-			return w, 0, err
+		create := func() (dfs.Writer, error) { return createOver(s.ctx, f, inside) }
+		if !growing(name) {
+			w, err := newSpool(s.ctx, s.o.Dir, name, s.log, create)
+			if err != nil {
+				return nil, 0, err
+			}
+			return w, 0, nil
+		}
+		w, err := create()
+		if err != nil {
+			return nil, 0, err
 		}
 		if err := w.Close(); err != nil {
 			return nil, 0, err

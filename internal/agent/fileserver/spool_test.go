@@ -1,0 +1,80 @@
+package fileserver
+
+import (
+	"errors"
+	"io/fs"
+	"testing"
+	"testing/synctest"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/dfs"
+)
+
+// failing fails a number of writes and closes with an error.
+type failing struct {
+	dfs.Writer
+	left *int
+	err  error
+}
+
+func (f failing) Write(b []byte) (int, error) {
+	if *f.left > 0 {
+		*f.left--
+		return 0, f.err
+	}
+	return f.Writer.Write(b)
+}
+
+func (f failing) Close() error {
+	if *f.left > 0 {
+		*f.left--
+		return f.err
+	}
+	return f.Writer.Close()
+}
+
+func TestSpoolWritesAgain(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct {
+		err     error
+		failing int
+		want    bool
+	}{
+		{dfs.ErrUnreachable, 3, true},
+		{dfs.ErrSafeMode, 3, true},
+		{dfs.ErrNoSpace, 3, true},
+		{dfs.ErrUnreachable, 1000, false},
+		{dfs.ErrQuota, 1, false},
+		{fs.ErrPermission, 1, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			memory := inMemory(t)
+			left := 0
+			s, err := newSpool(t.Context(), dir, "/f", zap.NewNop(), func() (dfs.Writer, error) {
+				w, err := createOver(t.Context(), memory, "/f")
+				return failing{w, &left, c.err}, err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			write := func(text string) (err error) {
+				_, err = s.Write([]byte(text))
+				return err
+			}
+			err = write("one ")
+			left = c.failing
+			if err = errors.Join(err, write("two ")); err == nil {
+				left = c.failing
+				err = errors.Join(write("three"), s.Close())
+			}
+			got, readErr := contents(t, memory, "/f")
+			if c.want && (err != nil || readErr != nil || got != "one two three") {
+				t.Errorf("%v: %v, %q, %v", c.err, err, got, readErr)
+			}
+			if !c.want && (!errors.Is(err, c.err) || !errors.Is(readErr, fs.ErrNotExist)) {
+				t.Errorf("%v: %v, %q, %v", c.err, err, got, readErr)
+			}
+		})
+	}
+}
