@@ -13,8 +13,6 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 import numpy as np
 import tensorflow as tf
 
-import digits_io
-
 SEED = 20
 
 # A small convolutional network. Insertion order is the order of `variables` everywhere below.
@@ -39,7 +37,6 @@ def options(description):
     p.add_argument("--checkpoint-dir", default=given or "checkpoints", help="local path or hdfs:// (default %(default)s)")
     p.add_argument("--model-dir", help="local path or hdfs:// (default: model, inside the checkpoint directory)")
     p.add_argument("--pause", type=float, default=0, metavar="SECONDS", help="wait after each step, to have time to watch or to interfere")
-    digits_io.add_options(p)
     args = p.parse_args()
     args.model_dir = args.model_dir or args.checkpoint_dir.rstrip("/") + "/model"
     return args
@@ -99,7 +96,7 @@ def accuracy(image_scores, labels):
     return float(np.mean(np.argmax(image_scores, axis=1) == labels))
 
 
-def finish(values, folder):
+def finish(values, directory):
     """Exports the trained model as a SavedModel and reports its accuracy on the held-out images. Needs TF 2 behaviour."""
     model = tf.Module()
     model.trained = [tf.Variable(v) for v in values]
@@ -108,14 +105,13 @@ def finish(values, folder):
     def serve(images):
         return {"scores": scores(model.trained, images)}
 
-    tf.saved_model.save(model, folder.path, signatures=serve)
-    folder.push()
+    tf.saved_model.save(model, directory, signatures=serve)
     images, labels = load()[1]
-    report(accuracy(serve(tf.constant(images))["scores"].numpy(), labels), len(labels), folder)
+    report(accuracy(serve(tf.constant(images))["scores"].numpy(), labels), len(labels), directory)
 
 
-def report(got, images, folder):
-    say(f"accuracy {got:.4f} on {images} held-out images, model in {folder.url}")
+def report(got, images, directory):
+    say(f"accuracy {got:.4f} on {images} held-out images, model in {directory}")
 
 
 def progress(step, steps, value):

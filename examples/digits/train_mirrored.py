@@ -4,10 +4,10 @@ The cluster comes from TF_CONFIG. Worker 0 (or the chief, if there is one) write
 exit code 0. When one is lost the others fail, and all go on from the newest checkpoint when they are started again.
 """
 import os
+import tempfile
 import time
 
 import digits
-import digits_io
 import tensorflow as tf
 
 
@@ -20,18 +20,16 @@ def train(strategy, resolver, args):
             0, dtype=tf.int64, trainable=False, name="step", aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
 
-    folder = digits_io.Folder(args.checkpoint_dir, args.webhdfs)
-    folder.pull()
     checkpoint = tf.train.Checkpoint(variables=variables, step=step)
-    newest = tf.train.latest_checkpoint(folder.path)
+    newest = tf.train.latest_checkpoint(args.checkpoint_dir)
     if newest:
         checkpoint.restore(newest).assert_consumed()
         digits.say(f"restored {os.path.basename(newest)} at step {int(step.numpy())}")
     start_together(strategy, int(step.numpy()))
 
     # Everyone must take part in saving, but only one may write to the real place.
-    aside = digits_io.aside()
-    manager = tf.train.CheckpointManager(checkpoint, folder.path if is_chief else aside.name, max_to_keep=3)
+    aside = tempfile.TemporaryDirectory(prefix="digits-", dir=".")
+    manager = tf.train.CheckpointManager(checkpoint, args.checkpoint_dir if is_chief else aside.name, max_to_keep=3)
 
     images_and_labels, _ = digits.load()
 
@@ -65,12 +63,10 @@ def train(strategy, resolver, args):
             digits.progress(done, args.steps, float(loss))
         if done % args.checkpoint_every == 0 or done == args.steps:
             manager.save(checkpoint_number=done)
-            if is_chief:
-                folder.push()
         time.sleep(args.pause)
 
     if is_chief:
-        digits.finish([v.numpy() for v in variables], digits_io.Folder(args.model_dir, args.webhdfs))
+        digits.finish([v.numpy() for v in variables], args.model_dir)
     total(strategy, 1)  # nobody leaves before the model is written: the first to go ends the others
 
 

@@ -10,7 +10,6 @@ import time
 os.environ.setdefault("GRPC_FAIL_FAST", "use_caller")  # a lost worker is reported at once instead of waited for
 
 import digits
-import digits_io
 import tensorflow as tf
 
 ROUND = 10  # steps handed out between two looks at the result
@@ -36,10 +35,8 @@ def train(resolver, args):
 
     # Without this each parameter server would write its share to its own disk.
     here = tf.train.CheckpointOptions(experimental_io_device="/job:chief/task:0/device:CPU:0")
-    folder = digits_io.Folder(args.checkpoint_dir, args.webhdfs)
-    folder.pull()
     checkpoint = tf.train.Checkpoint(variables=variables, step=step)
-    manager = tf.train.CheckpointManager(checkpoint, folder.path, max_to_keep=3)
+    manager = tf.train.CheckpointManager(checkpoint, args.checkpoint_dir, max_to_keep=3)
     if manager.latest_checkpoint:
         checkpoint.restore(manager.latest_checkpoint, options=here).assert_consumed()
         digits.say(f"restored {os.path.basename(manager.latest_checkpoint)} at step {int(step.numpy())}")
@@ -75,10 +72,9 @@ def train(resolver, args):
         digits.progress(done, args.steps, float(result.fetch()))
         if done - saved >= args.checkpoint_every or done >= args.steps:
             manager.save(checkpoint_number=done, options=here)
-            folder.push()
             saved = done
 
-    digits.finish([v.numpy() for v in variables], digits_io.Folder(args.model_dir, args.webhdfs))
+    digits.finish([v.numpy() for v in variables], args.model_dir)
 
 
 def main():

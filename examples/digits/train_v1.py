@@ -5,11 +5,9 @@ code 0 when the model has taken all its steps; parameter servers serve until the
 """
 import json
 import os
-import shutil
 import time
 
 import digits
-import digits_io
 import numpy as np
 import tensorflow.compat.v1 as tf
 
@@ -18,22 +16,12 @@ tf.disable_v2_behavior()
 tf.enable_resource_variables()  # the kind that TensorFlow 2 can load from the exported model
 
 
-class Pusher(tf.train.CheckpointSaverListener):
-    """Copies each checkpoint to where it belongs."""
-
-    def __init__(self, folder):
-        self._folder = folder
-
-    def after_save(self, session, global_step_value):
-        self._folder.push()
-
-
 def variables():
     return [tf.get_variable(name, initializer=value) for name, value in digits.initial_values().items()]
 
 
 def train(server, cluster, role, index, is_chief, config, args):
-    """Trains until the model has taken its steps; returns where its last checkpoint is."""
+    """Trains until the model has taken its steps."""
     me = f"/job:{role}/task:{index}"
     with tf.device(tf.train.replica_device_setter(cluster=cluster, worker_device=me)):
         images = tf.placeholder(tf.float32, [None, 64])
@@ -45,18 +33,12 @@ def train(server, cluster, role, index, is_chief, config, args):
         # Sharded, as MonitoredTrainingSession would have it, each parameter server would write to its own disk.
         saver = tf.train.Saver(sharded=False, max_to_keep=3, save_relative_paths=True)
 
-    folder = digits_io.Folder(args.checkpoint_dir, args.webhdfs)
     hooks = [tf.train.StopAtStepHook(last_step=args.steps)]
     if is_chief:
-        folder.pull()
-        newest = tf.train.latest_checkpoint(folder.path)
+        newest = tf.train.latest_checkpoint(args.checkpoint_dir)
         if newest:
             digits.say(f"restored {os.path.basename(newest)}")
-        hooks.append(
-            tf.train.CheckpointSaverHook(
-                folder.path, save_steps=args.checkpoint_every, saver=saver, listeners=[Pusher(folder)]
-            )
-        )
+        hooks.append(tf.train.CheckpointSaverHook(args.checkpoint_dir, save_steps=args.checkpoint_every, saver=saver))
     else:
         # MonitoredTrainingSession would look for the chief's variables only every 30 s.
         missing = tf.report_uninitialized_variables()
@@ -69,7 +51,7 @@ def train(server, cluster, role, index, is_chief, config, args):
     with tf.train.MonitoredTrainingSession(
         master=server.target,
         is_chief=is_chief,
-        checkpoint_dir=folder.path if is_chief else None,
+        checkpoint_dir=args.checkpoint_dir if is_chief else None,
         scaffold=tf.train.Scaffold(saver=saver),
         hooks=hooks,
         save_checkpoint_steps=None,
@@ -89,21 +71,19 @@ def train(server, cluster, role, index, is_chief, config, args):
                 digits.progress(min(done, args.steps), args.steps, value)
                 said = done
             time.sleep(args.pause)
-    return folder
 
 
-def export(checkpoints, folder):
+def export(checkpoints, directory):
     """Writes the newest checkpoint as a SavedModel, from a graph of its own that knows no cluster; returns its accuracy."""
     held_out, labels = digits.load()[1]
     with tf.Graph().as_default(), tf.Session() as session:
         images = tf.placeholder(tf.float32, [None, 64], name="images")
         scores = digits.scores(variables(), images)
-        tf.train.Saver().restore(session, tf.train.latest_checkpoint(checkpoints.path))
-        with digits_io.aside() as new:  # simple_save refuses a directory that holds the model of an earlier run
-            tf.saved_model.simple_save(session, new + "/model", {"images": images}, {"scores": scores})
-            shutil.copytree(new + "/model", folder.path, dirs_exist_ok=True)
-        folder.push()
-        digits.report(digits.accuracy(session.run(scores, {images: held_out}), labels), len(labels), folder)
+        tf.train.Saver().restore(session, tf.train.latest_checkpoint(checkpoints))
+        if tf.io.gfile.exists(directory):  # simple_save refuses one that holds the model of an earlier run
+            tf.io.gfile.rmtree(directory)
+        tf.saved_model.simple_save(session, directory, {"images": images}, {"scores": scores})
+        digits.report(digits.accuracy(session.run(scores, {images: held_out}), labels), len(labels), directory)
 
 
 def main():
@@ -120,9 +100,9 @@ def main():
     if role == "ps":
         server.join()
         return
-    checkpoints = train(server, cluster, role, index, is_chief, config, args)
+    train(server, cluster, role, index, is_chief, config, args)
     if is_chief:
-        export(checkpoints, digits_io.Folder(args.model_dir, args.webhdfs))
+        export(args.checkpoint_dir, args.model_dir)
 
 
 if __name__ == "__main__":

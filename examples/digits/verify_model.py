@@ -3,7 +3,6 @@ import argparse
 import sys
 
 import digits
-import digits_io
 import tensorflow as tf
 
 
@@ -11,15 +10,12 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("model_dir", help="local path or hdfs://")
     p.add_argument("--min-accuracy", type=float, default=0.95)
-    digits_io.add_options(p)
     args = p.parse_args()
 
-    folder = digits_io.Folder(args.model_dir, args.webhdfs)
-    folder.pull()
-    serve = tf.saved_model.load(folder.path).signatures["serving_default"]
+    serve = tf.saved_model.load(args.model_dir).signatures["serving_default"]
     images, labels = digits.load()[1]
     got = digits.accuracy(serve(images=tf.constant(images))["scores"].numpy(), labels)
-    digits.report(got, len(labels), folder)
+    digits.report(got, len(labels), args.model_dir)
     if got < args.min_accuracy:
         sys.exit(f"accuracy {got:.4f} is below {args.min_accuracy}")
 
