@@ -97,14 +97,19 @@ func (o *openFile) reset() {
 	o.scans = nil
 }
 
-// read emits what there is of [offset, offset+length).
-func (o *openFile) read(offset, length uint64, emit func([]byte) error) error {
+// read emits what there is of [offset, offset+length), and says which part is the last.
+func (o *openFile) read(offset, length uint64, emitPart func(b []byte, last bool) error) error {
 	size := uint64(o.enter(offset))
 	defer o.leave()
 	if offset >= size || length == 0 {
 		return nil
 	}
 	at, n := int64(offset), int64(min(length, size-offset))
+	left := n
+	emit := func(b []byte) error {
+		left -= int64(len(b))
+		return emitPart(b, left == 0)
+	}
 	if s := o.take(at, n); s != nil {
 		done, err := s.read(at, n, emit)
 		o.putBack(s, err == nil && done == n)

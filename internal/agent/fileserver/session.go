@@ -199,16 +199,20 @@ func (c *session) read(payload []byte) error {
 		return fmt.Errorf("read: %w", errMalformed)
 	}
 	var gone error // the peer's
-	err := c.reader.read(offset, length, func(b []byte) error {
+	over := false
+	err := c.reader.read(offset, length, func(b []byte, last bool) error {
 		for len(b) > 0 && gone == nil {
 			part := b[:min(len(b), maxData)]
-			frame := net.Buffers{appendHeader(nil, len(part), codeMore), part}
-			_, gone = frame.WriteTo(c.conn)
 			b = b[len(part):]
+			frame := net.Buffers{appendHeader(nil, len(part), codeMore), part}
+			if over = last && len(b) == 0; over {
+				frame = append(frame, appendHeader(nil, 0, codeOK)) // saves the peer a wait
+			}
+			_, gone = frame.WriteTo(c.conn)
 		}
 		return gone
 	})
-	if gone != nil {
+	if gone != nil || over {
 		return gone
 	}
 	return c.reply(nil, err)

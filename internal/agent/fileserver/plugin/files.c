@@ -148,6 +148,12 @@ static int request(int fd, int op, const void *payload, size_t n)
 	return send_all(fd, v, n ? 2 : 1);
 }
 
+static void parse(const unsigned char *header, uint32_t *length, int *code)
+{
+	memcpy(length, header, 4);
+	*code = header[4];
+}
+
 /* The header of the next reply that says something. */
 static int reply_header(int fd, uint32_t *length, int *code)
 {
@@ -155,10 +161,29 @@ static int reply_header(int fd, uint32_t *length, int *code)
 	do {
 		if (receive_all(fd, header, HEADER))
 			return -1;
-		memcpy(length, header, 4);
-		*code = header[4];
+		parse(header, length, code);
 	} while (*code == WORKING && !*length);
 	return 0;
+}
+
+/* A part of a file, and the header that follows it, at once if both are there. */
+static int receive_part(int fd, char *to, size_t n, unsigned char *header)
+{
+	struct iovec v[2] = {{to, n}, {header, HEADER}};
+	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
+	ssize_t got;
+	do
+		got = recvmsg(fd, &m, MSG_WAITALL);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0) {
+		if (got == 0)
+			errno = ECONNRESET;
+		return -1;
+	}
+	if ((size_t)got < n)
+		return receive_all(fd, to + got, n - (size_t)got) || receive_all(fd, header, HEADER);
+	got -= (ssize_t)n;
+	return receive_all(fd, header + got, HEADER - (size_t)got);
 }
 
 /* Takes a reply that is no part of a file. Its payload, to be freed, ends with a zero. -1: the connection is of no more use. */
@@ -418,17 +443,19 @@ static void reader_cleanup(TF_RandomAccessFile *file)
 /* Takes the parts of a file as they come. -1: the connection is of no more use. */
 static int receive_parts(int fd, struct reader *r, size_t n, char *buffer, int64_t *got, TF_Status *st)
 {
+	unsigned char header[HEADER];
+	if (receive_all(fd, header, HEADER))
+		return gone(st, r->path);
 	for (;;) {
 		uint32_t length;
 		int code;
-		if (reply_header(fd, &length, &code))
-			return gone(st, r->path);
+		parse(header, &length, &code);
 		if (code == MORE) {
 			if (length > n - (size_t)*got) {
 				fail(st, TF_INTERNAL, r->path, "the agent sent more than was asked for");
 				return -1;
 			}
-			if (receive_all(fd, buffer + *got, length))
+			if (receive_part(fd, buffer + *got, length, header))
 				return gone(st, r->path);
 			*got += length;
 			continue;
