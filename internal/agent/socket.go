@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -19,11 +20,12 @@ const (
 // socket is a Unix socket that only its user can open. Close removes it.
 type socket struct {
 	net.Listener
-	dir string // made for the socket; empty: none was
+	dir *os.File // the socket's, open for its path; nil: it need not be
 }
 
-// orSocket is given, or else a new Unix socket of this name in dir, or in a temporary directory where dir's path is too long, as those
-// of YARN are.
+// orSocket is given, or else a new Unix socket of this name in dir. Where dir's path is too long for a socket's, as those of YARN
+// are, the socket's path goes through this process's open file of dir: a directory elsewhere would stay behind when the agent is
+// killed.
 func orSocket(given net.Listener, dir, name string) (net.Listener, error) {
 	if given != nil {
 		return given, nil
@@ -32,10 +34,10 @@ func orSocket(given net.Listener, dir, name string) (net.Listener, error) {
 	path := filepath.Join(dir, name)
 	if len(path) > sunPath {
 		var err error
-		if s.dir, err = os.MkdirTemp("", "tfos-"); err != nil { // mode 0700
+		if s.dir, err = os.Open(dir); err != nil {
 			return nil, err
 		}
-		path = filepath.Join(s.dir, name)
+		path = fmt.Sprintf("/proc/%d/fd/%d/%s", os.Getpid(), s.dir.Fd(), name)
 	}
 	var err error
 	if s.Listener, err = net.Listen("unix", path); err != nil {
@@ -48,10 +50,10 @@ func orSocket(given net.Listener, dir, name string) (net.Listener, error) {
 }
 
 func (s *socket) remove() error {
-	if s.dir == "" {
+	if s.dir == nil {
 		return nil
 	}
-	return os.RemoveAll(s.dir)
+	return s.dir.Close()
 }
 
 // Close implements net.Listener.
