@@ -52,6 +52,7 @@ type world struct {
 
 	mu         sync.Mutex
 	refuse     error                      // guarded by mu: what Allocate answers next, once
+	heldUntil  time.Time                  // guarded by mu: until when Allocate answers nothing
 	silent     int                        // guarded by mu: calls of Allocate still to be lost
 	registered int                        // guarded by mu
 	responseID int32                      // guarded by mu
@@ -101,6 +102,10 @@ func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, e
 }
 
 func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {
+	w.mu.Lock()
+	held := time.Until(w.heldUntil)
+	w.mu.Unlock()
+	time.Sleep(held)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.refuse; err != nil {
