@@ -22,6 +22,7 @@ type cluster struct {
 	env  []string // for tfos
 	web  string   // see webhdfs
 	rm   string   // see rmWeb
+	ha   bool     // it has two ResourceManagers
 }
 
 // portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports that the kernel hands out.
@@ -33,10 +34,10 @@ var portBase = func() int {
 	return 26000
 }()
 
-// shared is the cluster that most tests use: three nodes, a NameNode that issues delegation tokens as a secure one does,
+// shared is the cluster that most tests use: four nodes, a NameNode that issues delegation tokens as a secure one does,
 // and every protection on offer.
 var shared = sync.OnceValues(func() (*cluster, error) {
-	return startCluster("e2e", portBase, "--nms", "3",
+	return startCluster("e2e", portBase, "--nms", "4",
 		"--set", "dfs.namenode.delegation.token.always-use=true", "--set", "dfs.block.access.token.enable=true",
 		"--set", "hadoop.rpc.protection=authentication,integrity,privacy")
 })

@@ -1,0 +1,87 @@
+//go:build e2e && matrix
+
+package e2e
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"tfos/internal/fault"
+	"tfos/internal/status"
+)
+
+// TestMatrix carries out every fault plan under every strategy whose jobs have its tasks, on real Hadoop with real TensorFlow.
+func TestMatrix(t *testing.T) {
+	c := hadoop(t)
+	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) == nil }) {
+		c.matrix(t, n)
+	}
+}
+
+// TestMatrixOfTwoManagers is the part that needs a ResourceManager to fail over to.
+func TestMatrixOfTwoManagers(t *testing.T) {
+	c, err := startCluster("e2e-ha", portBase+1000, "--nms", "4", "--rm-ha")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.ha = true
+	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) != nil }) {
+		c.matrix(t, n)
+	}
+}
+
+// plans are those of package fault that are wanted.
+func plans(t *testing.T, wanted func(fault.Plan) bool) []fault.Named {
+	t.Helper()
+	all, err := fault.All()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.DeleteFunc(all, func(n fault.Named) bool { return !wanted(n.Plan) })
+}
+
+// matrix carries out one plan under each strategy.
+func (c *cluster) matrix(t *testing.T, n fault.Named) {
+	for _, strategy := range strategies {
+		if _, ok := planFor(t, n.Name, strategy); ok {
+			t.Run(n.Name+" "+strategy, func(t *testing.T) { c.survives(t, n.Name, strategy) })
+		}
+	}
+}
+
+// TestClusterThatAlwaysFails: containers that can never be started spend nothing of the program's budget, and the job ends with
+// exit code 4 in the end. The file that they need is replaced after the job was submitted: each NodeManager refuses it.
+func TestClusterThatAlwaysFails(t *testing.T) {
+	c := hadoop(t)
+	c.shell(t, "hdfs dfs -mkdir -p /spoilt && echo one | hdfs dfs -put -f - /spoilt/file")
+	holder := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, `name: holder
+command: sleep 1000
+roles:
+  worker: {instances: 3, memory: 7GiB}
+master: {memory: 8GiB}
+`)).want(t, 0).stdout)
+	eventually(t, "the holder to fill the cluster", func() bool { return jobStatus(t, c.env, holder).State == status.Running })
+	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, `name: spoilt
+command: cat file
+files: ["hdfs:///spoilt/file"]
+roles:
+  worker: {instances: 1, memory: 2GiB}
+recovery: {user-failures: 0}
+`)).want(t, 0).stdout)
+	c.shell(t, "sleep 1; echo two | hdfs dfs -put -f - /spoilt/file")
+	tfos(t, c.env, "kill", holder).want(t, 0)
+	began := time.Now()
+	var v status.View
+	eventually(t, "the end of "+id, func() bool {
+		v = jobStatus(t, c.env, id)
+		return v.ExitCode != nil
+	})
+	if *v.ExitCode != 4 || !strings.Contains(v.Diagnostics, "10 times in a row") {
+		t.Errorf("exit code %d: %s", *v.ExitCode, v.Diagnostics)
+	}
+	fmt.Printf("a cluster that always fails: exit code %d after %d tries and %.0f s: %s\n", *v.ExitCode, len(v.Restarts)+1, time.Since(began).Seconds(), v.Diagnostics)
+	c.nothingLeft(t, id)
+}
