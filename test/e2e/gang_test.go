@@ -64,7 +64,7 @@ gang: {timeout: 6s}
 // TestGangThatNeverFits is refused at once, with the numbers.
 func TestGangThatNeverFits(t *testing.T) {
 	c := hadoop(t)
-	c.refuses(t, refusal{file: "name: crowd\ncommand: \"true\"\nroles:\n  worker: {instances: 300, memory: 2GiB}\n", code: 3, says: []string{"300", "600 GiB", "32 GiB"}})
+	c.refuses(t, refusal{file: "name: crowd\ncommand: \"true\"\nroles:\n  worker: {instances: 300, memory: 2GiB}\n", code: 3, says: []string{"300 containers of 2 GiB", "holds only 16"}})
 }
 
 // TestCrashLoop: a program that always fails spends its budget with growing pauses, then the job fails at once.
