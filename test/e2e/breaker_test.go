@@ -168,6 +168,7 @@ func (b *breaker) restore() {
 	for _, f := range b.undo {
 		f()
 	}
+	b.undo = nil
 }
 
 func (b *breaker) script(args ...string) {
