@@ -338,6 +338,9 @@ func (a *auditor) gang(now time.Time) {
 	}
 }
 
+// stopMargin is how long a job that ends waits for its processes, beyond their grace period.
+const stopMargin = 10 * time.Second
+
 // gangPause is the least pause between giving a gang up and asking for it again.
 const gangPause = 2500 * time.Millisecond
 
@@ -356,6 +359,9 @@ func (a *auditor) essential(t job.Task) bool {
 // pass lets time pass: what must not last is checked against it.
 func (a *auditor) pass(now time.Time) {
 	limit := a.job.Gang.Timeout + tickLag
+	if a.generation > 0 { // or it ends, and waits for its processes
+		limit += a.job.Stop.Grace + stopMargin
+	}
 	if !a.incomplete.IsZero() && now.Sub(a.incomplete) > limit {
 		a.violate("gang", "a part of it is held since %s, for longer than %s", a.incomplete.Sub(epoch), a.job.Gang.Timeout)
 		a.incomplete = time.Time{}
