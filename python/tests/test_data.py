@@ -5,6 +5,8 @@ import os
 import random
 import struct
 import tempfile
+import threading
+import time
 import unittest
 from unittest import mock
 
@@ -152,8 +154,8 @@ class DataTest(unittest.TestCase):
         master.fail = [_agent.Unavailable("no agent"), _agent.Refused(503, "no master"), {"state": "waiting"}]
         with mock.patch("time.sleep"):
             self.assertEqual(list(data.records(path, "text")), [b"one"])
-        self.assertEqual([c["number"] for c in master.calls], [1, 1, 1, 1, 2, 3])
-        self.assertEqual(len({c["client"] for c in master.calls}), 1)
+        self.assertEqual([c["number"] for c in master.calls], [1, 1, 1, 1, 1, 2])
+        self.assertEqual([c["client"] == master.calls[0]["client"] for c in master.calls], [True, True, True, True, False, True])
 
     def test_refusals(self):
         path = self.write(b"one\n")
@@ -209,6 +211,34 @@ class DataTest(unittest.TestCase):
         self.assertEqual(list(batches), [])
         self.assertNotIn("now", master.calls[-1]["next"])
         self.assertEqual(master.calls[-1]["number"], master.calls[-2]["number"])
+
+    def test_an_acknowledgement_does_not_wait_for_a_piece(self):
+        path = self.write(b"a\nb\n")
+        master = self.served(path, None)
+        batches = data.records(path, "text")._batches(3)
+        positions = [(1, 2), (1, 4)]
+        waiting, freed = threading.Event(), threading.Event()
+        answer = master.call
+
+        def call(method, path, body, timeout):
+            if "next" in body and master.pieces and not master.todo and not master.ended:
+                waiting.set()
+                freed.wait(10)
+                return {"state": "waiting"}
+            return answer(method, path, body, timeout)
+
+        with mock.patch.object(_agent, "call", call):
+            found = []
+            reader = threading.Thread(target=lambda: found.extend(batches))
+            reader.start()
+            waiting.wait(10)
+            while 1 not in data._leased or not data._leased[1]._track._ended:
+                time.sleep(0.001)
+            data.consumed(positions)
+            freed.set()
+            reader.join(10)
+        self.assertEqual(master.ended, [(1, "done")])
+        self.assertFalse(reader.is_alive())
 
     def test_batches_that_are_given_up_are_given_back(self):
         path = self.write(b"a\nb\nc\nd\n")

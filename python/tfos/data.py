@@ -177,7 +177,7 @@ class Piece:
             self._open = False
             _leased.pop(self._id, None)
         try:
-            self._reader.client.call("ack", [{"lease": self._id, "position": self.position, "end": end}])
+            self._reader.acks.call("ack", [{"lease": self._id, "position": self.position, "end": end}])
         except _NotHeld:
             self._open = False
             _leased.pop(self._id, None)
@@ -194,6 +194,7 @@ class _Reader:
     def __init__(self, dataset):
         self._dataset = dataset
         self.client = _Client()
+        self.acks = _Client()  # apart: an acknowledgement must not wait for a piece that it may itself set free
 
     def pieces(self, glance=False):
         """Lease one piece after the other. Whoever takes the next one has told what became of the one before.
