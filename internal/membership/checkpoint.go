@@ -185,11 +185,13 @@ func (m *Machine) doubtOutdated() {
 	m.inspect()
 }
 
-// writing reports whether a program runs, and goes on, that may write checkpoints. One that is to be started anew does not.
+// writing reports whether a program runs, and goes on, that writes checkpoints: the leader, and where tasks do not talk to each other
+// any that trains. One that is to be started anew does not go on.
 func (m *Machine) writing() bool {
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
-		if (t.Run == starting || t.Run == running) && m.restores(t.Task) && !m.outdated(t) {
+		writes := t.Task == m.job.Leader() || m.job.Strategy == job.StrategyNone && m.trains(t.Task)
+		if (t.Run == starting || t.Run == running) && writes && !m.outdated(t) {
 			return true
 		}
 	}

@@ -241,6 +241,10 @@ var bugs = []struct {
 			return actions
 		}}
 	}}},
+	{"restore", "never has broken checkpoints set aside", each(func(a membership.Inspect) []membership.Action {
+		a.Busy = true
+		return []membership.Action{a}
+	})},
 	{"progress", "takes every report for a new step", func() Options {
 		n := int64(0)
 		return events(func(ev membership.Event) membership.Event {

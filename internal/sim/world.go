@@ -23,8 +23,8 @@
 //	budget         the program's own failures alone spend the user's budget  charge aftershocks; charge what the cluster did
 //	pause          from a program's second failure in a row on there is a    start a crash loop as fast as it can
 //	               pause before the next start
-//	restore        a program that reads checkpoints starts after they were    ask nobody; answer oneself
-//	               looked at, or that was given up
+//	restore        a program that reads checkpoints starts after they were    ask nobody; answer oneself; never have
+//	               looked at, or that was given up                           broken ones set aside
 //	progress       a job whose programs fail three times without a new step  take every report for a new step; hear of none
 //	               is stopped, and no other for that
 //	scale          no task beyond the size that is wanted is launched or      launch, start or publish one that has left; restart
