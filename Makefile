@@ -40,11 +40,15 @@ test: check need-cc build venv jars ## every test: the fast ones, real TensorFlo
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e -p 1 ./internal/endpoint ./test/e2e/...
 
 .PHONY: nightly
-nightly: test matrix versions simulate ## make test, every fault, the other Hadoop versions, and long simulations
+nightly: test matrix versions simulate resumes ## make test, every fault, the other Hadoop versions, and long simulations
 
 .PHONY: matrix
 matrix: need-cc build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 2h -tags e2e,matrix -p 1 -v -run '^TestMatrix|^TestClusterThatAlwaysFails' ./test/e2e/...
+
+.PHONY: resumes
+resumes: build venv jars ## kill and resume a job of each kind at twenty random moments
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 2h -tags e2e -v -run TestResumeIsExact ./test/e2e/ -resumes 20
 
 .PHONY: simulate
 simulate: need-go ## play 100,000 seeded jobs in a world where everything goes wrong

@@ -29,6 +29,10 @@ func TestBrokenCheckpointIsSetAside(t *testing.T) {
 		v = jobStatus(t, c.env, id)
 		return len(v.Checkpoints) >= 2 && steps(v) > 210
 	})
+	victim := -find(t, v, "worker/0").PID // and what it started
+	if err := syscall.Kill(victim, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
 	for _, k := range v.Checkpoints {
 		if k.Verdict != "whole" || k.By != "worker/0" || k.Step < 100 || k.Bytes == 0 {
 			t.Errorf("checkpoint %+v", k)
@@ -36,7 +40,7 @@ func TestBrokenCheckpointIsSetAside(t *testing.T) {
 	}
 	broken := newest(t, c.list(t, dir))
 	c.damage(t, fmt.Sprintf("%s/ckpt-%d.data-00000-of-00001", dir, broken))
-	if err := syscall.Kill(find(t, v, "worker/0").PID, syscall.SIGKILL); err != nil {
+	if err := syscall.Kill(victim, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the end of "+id, func() bool {
