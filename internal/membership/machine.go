@@ -102,6 +102,7 @@ type state struct {
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
 	Spares       []spare        `json:"spares,omitempty"`        // containers that tasks are to move to
+	Wanting      map[string]int `json:"wanting,omitempty"`       // by role: spares that were asked for
 	Former       []former       `json:"former,omitempty"`        // tasks that have left
 	GrowUntil    time.Time      `json:"grow_until,omitzero"`     // new tasks wait until then for one another
 	RenewLeader  bool           `json:"renew_leader,omitempty"`  // is to start again once all new tasks are there
@@ -161,6 +162,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	m.inspect()
 	m.proceed()
 	m.watchGang()
+	m.askSpares()
 	m.settle()
 	return m.out
 }
@@ -313,7 +315,7 @@ func (m *Machine) deadlines() []time.Time {
 		ds = append(ds, m.s.Checkpoints.Until)
 	}
 	for i := range m.s.Tasks {
-		ds = append(ds, m.s.Tasks[i].Until)
+		ds = append(ds, m.s.Tasks[i].Until, m.s.Tasks[i].doubted())
 		// The pause of a process that is over may still have to wait for others. That of a container ends with a Tick alone: an
 		// event that comes between must not take it away.
 		if t := &m.s.Tasks[i]; t.Rest.After(m.now) || t.Run == resting && m.asking() {
@@ -349,6 +351,7 @@ func (m *Machine) expire() {
 	if m.due(m.s.GangUntil) {
 		m.giveUpGang()
 	}
+	m.outlived()
 	for i := range m.s.Nodes {
 		if n := &m.s.Nodes[i]; m.due(n.Until) {
 			m.readmit(n)

@@ -91,19 +91,12 @@ func (m *Machine) warned(ev Warned) {
 	}
 	t.Notice = &notice{ev.Cause, ev.Deadline.UTC().Round(0), since}
 	m.do(Notify{t.Task, t.Container, ev.Cause, t.Notice.Deadline})
-	if m.asking() && m.wantsSpare(t) {
-		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
-	}
 }
 
 func (m *Machine) spared(ev Spared) {
 	if t := m.holder(ev.Container); t != nil && t.Notice != nil && !t.Moving {
-		wanted := m.wantsSpare(t)
 		t.Notice, t.Spares = nil, 0
 		m.do(Notify{Task: t.Task, Container: t.Container})
-		if wanted && m.asking() {
-			m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
-		}
 	}
 }
 
@@ -140,6 +133,7 @@ func (m *Machine) grantSpare(ev Granted) bool {
 	for i := range m.s.Tasks {
 		if t := &m.s.Tasks[i]; t.Task.Role == ev.Role && m.wantsSpare(t) {
 			t.Spares++
+			m.s.Wanting[ev.Role]--
 			s := spare{Task: t.Task, Incarnation: t.Incarnation + 1, Container: ev.Container, Node: ev.Node, Until: m.now.Add(m.opts.LaunchTimeout)}
 			m.s.Spares = append(m.s.Spares, s)
 			m.do(Launch{s.Task, s.Incarnation, s.Container, s.Node, true})
@@ -193,16 +187,40 @@ func (m *Machine) spareEvent(ev Event) bool {
 	return true
 }
 
-// dropSpare gives a spare up, and asks for another one if it is still wanted.
+// askSpares asks for as many spares as are wanted, whatever changed that. It runs after every event.
+func (m *Machine) askSpares() {
+	if m.s.Phase != forming && m.s.Phase != training {
+		return
+	}
+	for _, r := range m.job.Roles {
+		n := 0
+		for i := range m.s.Tasks {
+			if t := &m.s.Tasks[i]; t.Notice != nil && t.Task.Role == r.Name && m.wantsSpare(t) {
+				n++
+			}
+		}
+		if n == m.s.Wanting[r.Name] {
+			continue
+		}
+		if m.s.Wanting == nil {
+			m.s.Wanting = make(map[string]int)
+		}
+		if m.s.Wanting[r.Name] = n; n == 0 {
+			delete(m.s.Wanting, r.Name)
+		}
+		if m.asking() {
+			m.do(Ask{r.Name, m.waiting(r.Name)})
+		}
+	}
+}
+
+// dropSpare gives a spare up.
 func (m *Machine) dropSpare(s *spare, release bool) {
-	role := s.Task.Role
+	c := s.Container // s may lie in the list
 	if release {
-		m.do(Release{s.Container})
+		m.do(Release{c})
 	}
-	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == s.Container })
-	if m.asking() && m.waiting(role) > 0 {
-		m.do(Ask{role, m.waiting(role)})
-	}
+	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == c })
 }
 
 // move brings those who were warned away. It runs after every event.
@@ -270,7 +288,7 @@ func (m *Machine) moveTo(t *task, s spare, why Cause) {
 
 // excuse has a loss of a task that was warned be part of its move.
 func (m *Machine) excuse(t *task, l *loss) {
-	if t.Notice != nil && !l.hopeless {
+	if n := t.Notice; n != nil && !l.hopeless && m.now.Before(n.Deadline.Add(overtime)) {
 		l.cause, l.excused = t.Notice.Cause, true
 	}
 }
@@ -281,7 +299,30 @@ func (t *task) aside(now time.Time) time.Time {
 	if patience := now.Add(time.Minute); patience.Before(t.Notice.Deadline) {
 		return patience
 	}
+	if now.After(t.Notice.Deadline) {
+		return now.Add(time.Second)
+	}
 	return t.Notice.Deadline.Add(time.Second)
+}
+
+// overtime is how long after its deadline a warning is believed. YARN changes its mind about preemption without a word.
+const overtime = time.Minute
+
+// outlived takes back the warnings of preemption that nothing came of.
+func (m *Machine) outlived() {
+	for i := range m.s.Tasks {
+		if at := m.s.Tasks[i].doubted(); m.due(at) {
+			m.spared(Spared{m.s.Tasks[i].Container})
+		}
+	}
+}
+
+// doubted is when a task's warning is taken back if its container is still there; zero: never.
+func (t *task) doubted() time.Time {
+	if t.Notice == nil || t.Notice.Cause != CausePreempted || t.Moving || !t.held() {
+		return time.Time{}
+	}
+	return t.Notice.Deadline.Add(overtime)
 }
 
 // moving says who moves where; empty: nobody does.

@@ -148,6 +148,7 @@ func (m *Machine) exited(t *task, ev Exited) {
 	}
 	switch {
 	case t.Moving: // clean or not: it was asked to end, and may have more to do
+		m.doubt(t)
 		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.aside(m.now)
 	case ev.Reason == "" && ev.Code == 0:
 		t.close(m.now, succeeded, CauseNone)

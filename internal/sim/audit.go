@@ -272,7 +272,11 @@ func (a *auditor) launch(l membership.Launch) {
 	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
 	a.done[l.Task], a.endedWell[l.Task] = false, false
 	a.asked[l.Task.Role]--
-	a.crashed[l.Task] = crashes{row: a.crashed[l.Task].row}
+	row := a.crashed[l.Task].row
+	if !a.known[l.Task] {
+		row = 0 // it is new, or was told to leave and is wanted again
+	}
+	a.crashed[l.Task] = crashes{row: row}
 }
 
 func (a *auditor) publish(s membership.Spec) {
