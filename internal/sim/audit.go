@@ -18,8 +18,10 @@ type auditor struct {
 	number int     // of the job, in its world
 	job    job.Job // of the size that is wanted now
 	broken []string
-	tasks  []job.Task        // all that it has ever had
-	known  map[job.Task]bool // those of the published cluster_specs that are still wanted
+	warned map[yarn.ContainerID]bool      // will be taken away: what their processes do is excused
+	spares map[job.Task]membership.Launch // where tasks are to move
+	tasks  []job.Task                     // all that it has ever had
+	known  map[job.Task]bool              // those of the published cluster_specs that are still wanted
 
 	asked      map[string]int                 // by role: wanted, as the last Ask said, less what was granted since
 	stable     bool                           // peers find a task that moved
@@ -68,7 +70,7 @@ const (
 )
 
 func newAuditor(number int, j job.Job, stable bool) *auditor {
-	return &auditor{number: number, job: j, stable: stable, tasks: j.Tasks(), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
+	return &auditor{number: number, job: j, stable: stable, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
 		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
@@ -89,7 +91,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.state[ev.Container] = ended
 		}
 	case membership.Joined:
-		if a.launched[ev.Task].Container == ev.Container {
+		if a.launched[ev.Task].Container == ev.Container || a.spares[ev.Task].Container == ev.Container {
 			a.address[ev.Container] = ev.Address
 		}
 	case membership.Exited:
@@ -97,6 +99,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		case a.current(ev.Task, ev.Incarnation).IsZero():
 		case ev.Code == 0 && ev.Reason == "":
 			a.done[ev.Task] = true
+		case a.warned[a.current(ev.Task, ev.Incarnation)]:
 		case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
 		default:
 			if now.Sub(c.started) >= settled {
@@ -156,6 +159,10 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 		a.state[action.Container] = released
 	case membership.Launch:
 		a.launch(action)
+	case membership.Move:
+		a.move(action)
+	case membership.Notify:
+		a.warned[action.Container] = action.Cause != membership.CauseNone
 	case membership.Publish:
 		a.publish(action.Spec)
 	case membership.Inspect:
@@ -259,6 +266,10 @@ func (a *auditor) launch(l membership.Launch) {
 	if !a.wanted(l.Task) {
 		a.violate("scale", "%s, but the job has no such task now", tell(l))
 	}
+	if l.Spare {
+		a.spare(l)
+		return
+	}
 	before := a.launched[l.Task]
 	if l.Incarnation <= before.Incarnation {
 		a.violate("incarnation", "%s, but incarnation %d was launched before", tell(l), before.Incarnation)
@@ -318,6 +329,36 @@ func (a *auditor) publish(s membership.Spec) {
 			a.violate("spec", "generation %d lacks %s", s.Generation, t)
 		}
 	}
+}
+
+// spare is a second container for a task.
+func (a *auditor) spare(l membership.Launch) {
+	if other := a.spares[l.Task]; a.state[other.Container] == held {
+		a.violate("move", "%s, but %s is its spare already", tell(l), other.Container)
+	}
+	if a.used[l.Container] {
+		a.violate("incarnation", "%s, in a container that was used before", tell(l))
+	}
+	a.spares[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
+	a.asked[l.Task.Role]--
+}
+
+// move checks that a task has left where it was.
+func (a *auditor) move(m membership.Move) {
+	before, to := a.launched[m.Task], a.spares[m.Task]
+	switch {
+	case to.Container != m.Container || a.state[m.Container] != held:
+		a.violate("move", "%s, which is not its spare", tell(m))
+	case a.state[before.Container] == held:
+		a.violate("move", "%s, but %s is still held for incarnation %d", tell(m), before.Container, before.Incarnation)
+	case m.Incarnation <= before.Incarnation:
+		a.violate("move", "%s, but incarnation %d was before", tell(m), before.Incarnation)
+	}
+	to.Incarnation = m.Incarnation
+	a.launched[m.Task] = to
+	delete(a.spares, m.Task)
+	a.done[m.Task], a.endedWell[m.Task] = false, false
+	a.crashed[m.Task] = crashes{row: a.crashed[m.Task].row}
 }
 
 // gang notes since when a part of a gang is held.
@@ -387,8 +428,10 @@ func (a *auditor) finish(r membership.Result) {
 	}
 	a.finished, a.result = true, r
 	for _, t := range a.tasks {
-		if c := a.launched[t].Container; a.state[c] == held {
-			a.violate("grants", "%s still holds %s at the end", t, c)
+		for _, c := range []yarn.ContainerID{a.launched[t].Container, a.spares[t].Container} {
+			if a.state[c] == held {
+				a.violate("grants", "%s still holds %s at the end", t, c)
+			}
 		}
 	}
 	for _, role := range a.job.Roles {

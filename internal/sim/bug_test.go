@@ -263,6 +263,13 @@ var bugs = []struct {
 		}
 		return ev
 	})},
+	{"move", "moves while the process may still run", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+		if has[membership.Move](actions) {
+			return without[membership.Release](actions)
+		}
+		return actions
+	})},
+
 	{"scale", "starts the process of one that has to leave", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
 		for i, a := range actions {
 			if s, ok := a.(membership.StopProcess); ok && !has[membership.Finish](actions) {

@@ -65,7 +65,7 @@ func draw(rng *rand.Rand) scenario {
 	oneIn := func(n int) int { return []int{0, n, n * 5}[rng.IntN(3)] }
 	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck, sc.blind = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10), oneIn(10)
 	kinds := []func(*world){
-		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus,
+		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus, (*world).warn, (*world).warn,
 		(*world).drawn, (*world).drawn, (*world).drawn,
 	}
 	for range rng.IntN(5) {
@@ -208,6 +208,24 @@ func (w *world) scaleJob() {
 	}
 	m.audit.scaled(role.Name, count)
 	m.turn(membership.Scaled{Role: role.Name, Count: count, Renew: renew})
+}
+
+// warn says that a container will be preempted, or its node drained. Then it is, unless somebody changes his mind.
+func (w *world) warn() {
+	a := w.someAgent()
+	if a == nil {
+		return
+	}
+	cause, left := membership.CausePreempted, time.Second+w.upTo(2*time.Minute)
+	if w.chance(2) {
+		cause = membership.CauseDraining
+	}
+	a.m.turn(membership.Warned{Container: a.container, Cause: cause, Deadline: w.clock.now.Add(left)})
+	if w.chance(4) {
+		w.after(w.upTo(left), func() { a.m.repeatable(membership.Spared{Container: a.container}) })
+		return
+	}
+	w.after(left, func() { a.end(yarn.ExitPreempted) })
 }
 
 // stopJob kills a job from outside.

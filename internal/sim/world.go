@@ -31,6 +31,8 @@
 //	               published; a new one comes into the cluster_spec behind    who needs not know of the others; take new ones in
 //	               those of lower indices; with parameter servers nobody      out of order
 //	               else restarts
+//	move           a task has left where it was when it moves, to the one    move before; take a container for a spare that is none
+//	               spare that it has
 //	exclude        never more than a third of the cluster is excluded        take the cluster for larger than it is
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
