@@ -127,11 +127,16 @@ func (a *Agent) Run(ctx context.Context) error {
 		Agent:       net.JoinHostPort(a.o.Host, ours),
 		Address:     net.JoinHostPort(a.o.Host, strconv.Itoa(held.Number)),
 	}
+	master := a.o.Master
+	if master == nil {
+		f := &masterFile{known: a.o.MasterAddress, uri: masterURI(a.o.Staging), storage: a.storage, log: a.log}
+		master = f.find
+	}
 	a.link, err = control.NewLink(control.LinkOptions{
 		Identity: a.o.Identity,
 		Hello:    hello,
 		Handler:  commands{a},
-		Master:   a.o.Master,
+		Master:   master,
 		Dialer:   a.o.Dialer,
 		Logger:   a.log,
 		Patience: a.o.Patience,

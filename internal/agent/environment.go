@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -67,13 +66,13 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 	}
 	logDir, _, _ := strings.Cut(logs, ",")
 	return Options{
-		Identity:    id,
-		Incarnation: job.Incarnation(first),
-		Host:        host,
-		Dir:         dir,
-		LogDir:      logDir,
-		Env:         os.Environ(),
-		Master:      func(context.Context) (string, error) { return master, nil },
+		Identity:      id,
+		Incarnation:   job.Incarnation(first),
+		Host:          host,
+		Dir:           dir,
+		LogDir:        logDir,
+		Env:           os.Environ(),
+		MasterAddress: master, Staging: getenv(launch.EnvStaging),
 		Storage: storage.Options{
 			Conf: filepath.Join(dir, launch.ConfFile), Tokens: tokens, User: getenv(envUser), Getenv: getenv,
 		},

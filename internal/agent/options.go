@@ -25,7 +25,10 @@ type Options struct {
 	Runner      Runner           // runs the program; nil: a process
 	Logger      *zap.Logger
 
-	// Master tells where the current master listens.
+	// MasterAddress is where the master listens that started the agent, host:port. Staging is the URI of the directory that later
+	// ones are named in; empty: there are none.
+	MasterAddress, Staging string
+	// Master tells where the current master listens; nil: MasterAddress and Staging do.
 	Master func(ctx context.Context) (string, error)
 	Dialer control.Dialer // nil: TCP
 	// Listener is where the agent serves; nil: any port of this node. The Agent closes it.

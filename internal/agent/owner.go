@@ -150,7 +150,7 @@ func (o *owner) run(c control.Start) {
 	}
 	o.program, o.tap = p, t
 	log.Info("program started", zap.Int("pid", p.PID()))
-	s := control.Started{Incarnation: c.Incarnation, PID: p.PID()}
+	s := control.Started{Incarnation: c.Incarnation, Generation: c.Generation, PID: p.PID()}
 	if o.tensor != nil {
 		s.TensorBoard = net.JoinHostPort(o.a.o.Host, strconv.Itoa(o.tensor.Number))
 	}
@@ -232,7 +232,7 @@ func (o *owner) spec(s membership.Spec) {
 	if s.Generation > o.generation {
 		o.generation = s.Generation
 		o.learn(s)
-		o.a.link.Generation(s.Generation)
+		o.a.link.Spec(s)
 	}
 }
 

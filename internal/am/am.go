@@ -92,7 +92,8 @@ func New(o Options) *Master {
 	return m
 }
 
-// Run is the attempt's life: it registers, runs the job and unregisters. It returns nil once the job's result, whatever it
+// Run is the attempt's life: it registers, runs the job and unregisters. A later attempt goes on where the one before stopped,
+// by its journal and by what the agents report. It returns nil once the job's result, whatever it
 // is, has been told to YARN; yarn.ErrAttemptGone when the ResourceManager has given up on this attempt; ctx's error when it
 // was told to end. In the latter two cases the job's tasks are left as they are: another attempt may own them.
 func (m *Master) Run(ctx context.Context) error {
@@ -126,9 +127,10 @@ func (m *Master) Run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { m.input.Run(ctx) })
-	// Two things of the start take a round trip each and do not need each other.
+	// The things of the start take a round trip each and do not need each other.
 	announced := make(chan error, 1)
 	wg.Go(func() { announced <- m.announce(ctx, address) })
+	machine := m.machine(ctx)
 	registered, err := m.register(ctx, address)
 	if err != nil {
 		return err
@@ -137,10 +139,11 @@ func (m *Master) Run(ctx context.Context) error {
 		return err
 	}
 
-	own := newOwner(m, server, address)
+	own := newOwner(m, server, address, machine)
 	wg.Go(func() { own.heart.run(ctx) })
 	known := own.machine.View().Checkpoints
 	wg.Go(func() { m.keeper.Run(ctx, known) })
+	wg.Go(func() { own.journal.run(ctx) })
 	result, err := own.run(ctx, &wg, registered)
 	if err != nil {
 		return err

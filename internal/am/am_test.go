@@ -4,7 +4,6 @@ import (
 	"errors"
 	"io"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -130,26 +129,6 @@ func TestAttemptGone(t *testing.T) {
 		}
 		if w.final != yarn.FinalUndefined {
 			t.Errorf("it reported %v", w.final)
-		}
-	})
-}
-
-// TestSecondAttemptGivesBackWhatTheFirstLeft: the job starts over, so nothing of its first start may go on beside it.
-func TestSecondAttemptGivesBackWhatTheFirstLeft(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, map[string]program{"chief": exits(0), "worker": serves, "ps": serves})
-		old := yarn.ContainerID{Attempt: w.container.Attempt, ID: 5}
-		w.container.Attempt.Attempt = 2
-		own := yarn.ContainerID{Attempt: w.container.Attempt, ID: 2}
-		w.kept, w.live[old] = []yarn.Container{{ID: old}, {ID: own}}, true
-		if err := w.train(digits); err != nil {
-			t.Fatal(err)
-		}
-		if !slices.Equal(w.released, []yarn.ContainerID{old}) {
-			t.Errorf("released %v, want %v alone", w.released, old)
-		}
-		if w.final != yarn.FinalSucceeded {
-			t.Errorf("final status %v: %s", w.final, w.diag)
 		}
 	})
 }

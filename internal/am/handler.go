@@ -39,11 +39,11 @@ func (h *handler) Left(s *control.Session, why control.Departure) {
 }
 
 func (h *handler) Started(s *control.Session, e control.Started) {
-	(*Master)(h).post(started(s.Task(), e))
+	(*Master)(h).post(started(s, e))
 }
 
 func (h *handler) Exited(s *control.Session, e control.Exited) {
-	(*Master)(h).post(exited(s.Task(), e))
+	(*Master)(h).post(exited(s, e))
 }
 
 func (h *handler) Progress(s *control.Session, p control.Progress) {
@@ -54,13 +54,13 @@ func (h *handler) StopJob(reason string) {
 	(*Master)(h).post(membership.StopRequested{Reason: reason})
 }
 
-func started(t job.Task, e control.Started) membership.Started {
-	return membership.Started{Task: t, Incarnation: e.Incarnation, PID: e.PID}
+func started(s *control.Session, e control.Started) membership.Started {
+	return membership.Started{Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(), PID: e.PID}
 }
 
-func exited(t job.Task, e control.Exited) membership.Exited {
+func exited(s *control.Session, e control.Exited) membership.Exited {
 	return membership.Exited{
-		Task: t, Incarnation: e.Incarnation,
+		Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(),
 		Code: e.Code, Signal: e.Signal, OOM: e.OOM, Reason: e.Reason, Stderr: e.Stderr,
 	}
 }

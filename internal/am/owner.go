@@ -23,6 +23,7 @@ type owner struct {
 	server  *control.Master
 	heart   *heart
 	machine *membership.Machine
+	journal *journal
 	ledger  *ledger.Ledger
 	events  eventLog
 
@@ -51,12 +52,14 @@ type agent struct {
 	incarnation job.Incarnation
 }
 
-func newOwner(m *Master, server *control.Master, address string) *owner {
+// newOwner makes the owner of a machine: a new one, or one that an attempt before left.
+func newOwner(m *Master, server *control.Master, address string, machine *membership.Machine) *owner {
 	register := func(ctx context.Context) (yarn.Registered, error) { return m.register(ctx, address) }
 	o := &owner{
 		m: m, log: m.log, server: server,
 		heart:      newHeart(m.o.RM, register),
-		machine:    membership.New(m.o.Job, m.o.Seed, membership.Options{Inspect: m.o.Job.Checkpoint.Dir != ""}),
+		machine:    machine,
+		journal:    newJournal(m.keepJournal),
 		ledger:     ledger.New(),
 		roles:      make(map[string]int),
 		containers: make(map[yarn.ContainerID]yarn.Container),
@@ -65,6 +68,7 @@ func newOwner(m *Master, server *control.Master, address string) *owner {
 		progress:   make(map[job.Task]control.Progress),
 		warnings:   warnings{make(map[yarn.ContainerID]time.Time), make(map[yarn.NodeID]time.Time)},
 		inputs:     newInputs(m.input.Lose),
+		spec:       machine.Spec(),
 	}
 	for i, role := range m.o.Job.Roles {
 		o.roles[role.Name] = i
@@ -84,17 +88,10 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 	if err := o.events.begin(o.machine.Header()); err != nil {
 		return membership.Result{}, err
 	}
-	o.giveBack(r.Kept)
-	if i, ok := o.machine.Inspecting(); ok { // of the attempt before, which cannot answer any more
-		o.m.keeper.Inspect(i)
-	}
-	o.turn(membership.Began{})
-	if err := o.fits(r); err != nil {
-		o.turn(membership.Unfit{Reason: err.Error()})
-	}
+	o.begin(r)
 	for o.result == nil {
 		asked := o.ledger.Wanted()
-		if at := o.machine.Wake(); !at.IsZero() {
+		if at := o.wake(); !at.IsZero() {
 			wake.Reset(time.Until(at))
 		} else {
 			wake.Stop()
@@ -108,6 +105,8 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			}
 		case <-wake.C:
 			o.turn(membership.Tick{})
+		case err := <-o.journal.stored:
+			o.journal.wrote(err, o.log)
 		case <-beat.C:
 			o.beating = true
 			o.heart.next <- o.ledger.Next(float32(o.fraction(o.machine.View().Tasks)))
@@ -123,6 +122,9 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 		}
 		if !o.beating && o.failures == 0 && o.ledger.Wanted() > asked {
 			beat.Reset(beatSoon) // a new wish need not wait for an idle heartbeat
+		}
+		if err := o.remember(); err != nil {
+			return membership.Result{}, err
 		}
 	}
 	o.publish()
@@ -165,7 +167,7 @@ func (o *owner) receive(msg any) error {
 	return nil
 }
 
-// joined takes a session in. What the agent says of its process comes after that it joined, as it happened.
+// joined takes a session in.
 func (o *owner) joined(j joined) {
 	h := j.hello
 	o.log.Info("agent joined", zap.Stringer("task", h.Task), zap.Int("incarnation", int(h.Incarnation)), zap.Stringer("container", h.Container), zap.String("address", h.Address))
@@ -173,13 +175,19 @@ func (o *owner) joined(j joined) {
 	if o.spec.Generation > h.Generation {
 		j.session.Spec(o.spec)
 	}
-	o.turn(membership.Joined{Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address})
+	ev := membership.Joined{
+		Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address,
+		Generation: h.Generation, Digest: h.Digest, Since: h.Since,
+	}
 	if h.Running != nil {
-		o.turn(started(h.Task, *h.Running))
+		e := started(j.session, *h.Running)
+		ev.Running = &e
 	}
 	if h.Exited != nil {
-		o.turn(exited(h.Task, *h.Exited))
+		e := exited(j.session, *h.Exited)
+		ev.Exited = &e
 	}
+	o.turn(ev)
 }
 
 // left takes a session out. One that was replaced by a newer session of the same container left before that one joined.
@@ -201,7 +209,7 @@ func (o *owner) answered(b beat) error {
 		o.log.Info("registered again with a ResourceManager that restarted")
 		o.failures = 0
 		o.ledger.Resync()
-		o.giveBack(b.kept)
+		o.keep(b.kept)
 		return nil
 	case b.err == nil:
 	case errors.Is(b.err, yarn.ErrAttemptGone):
@@ -228,7 +236,7 @@ func (o *owner) answered(b beat) error {
 	if err != nil {
 		return err
 	}
-	o.giveBack(b.response.Kept)
+	o.keep(b.response.Kept)
 	if n := b.response.ClusterNodes; n != o.nodes {
 		o.nodes = n
 		o.turn(membership.ClusterSized{Nodes: n})
@@ -250,19 +258,6 @@ func (o *owner) answered(b beat) error {
 	return nil
 }
 
-// giveBack releases what an attempt before this one left: this one starts the job over, and their agents must not go on
-// beside it. A ResourceManager that restarted names our own containers too.
-func (o *owner) giveBack(kept []yarn.Container) {
-	for _, c := range kept {
-		if c.ID.Attempt == o.m.o.Container.Attempt {
-			continue
-		}
-		o.log.Info("container of the attempt before given back", zap.Stringer("container", c.ID), zap.Stringer("node", c.Node))
-		o.ledger.Adopt(c.ID)
-		o.ledger.Release(c.ID)
-	}
-}
-
 // turn steps the machine by one event and carries out what it decides.
 func (o *owner) turn(ev membership.Event) {
 	o.tellSteps(ev)
@@ -275,8 +270,13 @@ func (o *owner) turn(ev membership.Event) {
 		o.log.Warn("event not logged", zap.Error(err))
 	}
 	o.inputs.turn(ev, actions)
+	o.journal.turn++
 	for _, a := range actions {
-		o.perform(a)
+		if precious(a) {
+			o.journal.hold(a)
+		} else {
+			o.perform(a)
+		}
 	}
 	o.dirty = true
 }
@@ -288,7 +288,16 @@ func (o *owner) perform(a membership.Action) {
 		o.ledger.SetAsk(o.ask(a))
 	case membership.Release:
 		o.ledger.Release(a.Container)
+	case membership.Adopt:
+		o.log.Info("container taken over", zap.Stringer("task", a.Task), zap.Int("incarnation", int(a.Incarnation)), zap.Stringer("container", a.Container))
+		o.current[a.Task] = a.Container
+		o.ledger.Adopt(a.Container)
+	case membership.TakenOver:
+		o.log.Info("agents have reported to this master", zap.Int("reported", a.Reported), zap.Int("missing", a.Missing))
 	case membership.Launch:
+		if !a.Spare && o.machine.Incarnation(a.Container) != a.Incarnation {
+			return // given back while it waited for the journal
+		}
 		if !a.Spare {
 			o.current[a.Task] = a.Container
 			delete(o.progress, a.Task)

@@ -2,6 +2,7 @@ package am
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -20,7 +21,7 @@ import (
 type plan map[string]program
 
 func (p plan) run(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited {
-	if f, ok := p[t.String()+"#"+string(rune('0'+inc))]; ok {
+	if f, ok := p[fmt.Sprintf("%s#%d", t, inc)]; ok {
 		return f(t, inc, stop)
 	}
 	return serves(t, inc, stop)

@@ -51,25 +51,29 @@ type world struct {
 	container yarn.ContainerID // the master's own
 
 	mu         sync.Mutex
-	refuse     error                      // guarded by mu: what Allocate answers next, once
-	heldUntil  time.Time                  // guarded by mu: until when Allocate answers nothing
-	silent     int                        // guarded by mu: calls of Allocate still to be lost
-	registered int                        // guarded by mu
-	responseID int32                      // guarded by mu
-	last       yarn.AllocateResponse      // guarded by mu
-	asks       map[int64]yarn.Ask         // guarded by mu
-	next       int64                      // guarded by mu
-	completed  []yarn.ContainerStatus     // guarded by mu: not told yet
-	live       map[yarn.ContainerID]bool  // guarded by mu
-	released   []yarn.ContainerID         // guarded by mu
-	starts     map[job.Task]control.Start // guarded by mu: the newest order to each task
-	final      yarn.FinalStatus           // guarded by mu
-	diag       string                     // guarded by mu
-	failStart  error                      // guarded by mu: what the NodeManagers say to every start
-	kept       []yarn.Container           // guarded by mu: alive from an attempt before
-	history    []string                   // guarded by mu: every process that was started
-	oneNode    bool                       // guarded by mu: all containers are on one node of many
-	excluded   map[string]bool            // guarded by mu: hosts that were excluded at some time
+	refuse     error                               // guarded by mu: what Allocate answers next, once
+	silent     int                                 // guarded by mu: calls of Allocate still to be lost
+	registered int                                 // guarded by mu
+	known      yarn.AttemptID                      // guarded by mu: registered last
+	responseID int32                               // guarded by mu
+	last       yarn.AllocateResponse               // guarded by mu
+	asks       map[int64]yarn.Ask                  // guarded by mu
+	next       int64                               // guarded by mu
+	completed  []yarn.ContainerStatus              // guarded by mu: not told yet
+	live       map[yarn.ContainerID]bool           // guarded by mu
+	released   []yarn.ContainerID                  // guarded by mu
+	starts     map[job.Task]control.Start          // guarded by mu: the newest order to each task
+	final      yarn.FinalStatus                    // guarded by mu
+	diag       string                              // guarded by mu
+	failStart  error                               // guarded by mu: what the NodeManagers say to every start
+	grants     map[yarn.ContainerID]yarn.Container // guarded by mu
+	limit      int                                 // guarded by mu: how many containers may live; 0: any number
+	crash      func()                              // guarded by mu: ends the master's process
+	crashed    bool                                // guarded by mu: by crash
+	history    []string                            // guarded by mu: every process that was started
+	oneNode    bool                                // guarded by mu: all containers are on one node of many
+	excluded   map[string]bool                     // guarded by mu: hosts that were excluded at some time
+	heldUntil  time.Time                           // guarded by mu: until when Allocate answers nothing
 
 	nodes   []yarn.NodeReport  // guarded by mu: not told yet
 	preempt []yarn.ContainerID // guarded by mu: told with every answer
@@ -88,7 +92,7 @@ func newWorld(t *testing.T, programs map[string]program) *world {
 		t: t, net: memnet.New(), authority: authority, programs: programs, fs: dfs.NewMemory(dfs.MemoryOptions{User: "ann"}),
 		container: yarn.ContainerID{Attempt: yarn.AttemptID{Application: app, Attempt: 1}, ID: 1},
 		asks:      make(map[int64]yarn.Ask), next: 2, live: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]control.Start),
-		places: make(map[job.Task][]*modelAgent), excluded: make(map[string]bool),
+		places: make(map[job.Task][]*modelAgent), excluded: make(map[string]bool), grants: make(map[yarn.ContainerID]yarn.Container),
 	}
 	return w
 }
@@ -98,7 +102,16 @@ func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, e
 	defer w.mu.Unlock()
 	w.registered++
 	w.responseID = 0
-	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", Kept: w.kept}, nil
+	w.asks = make(map[int64]yarn.Ask)
+	var kept []yarn.Container
+	again := w.known == w.container.Attempt
+	w.known = w.container.Attempt
+	for id := range w.live {
+		if id.Attempt != w.container.Attempt || again { // as a ResourceManager that restarted does
+			kept = append(kept, w.grants[id])
+		}
+	}
+	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", Kept: kept}, nil
 }
 
 func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {
@@ -139,7 +152,7 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 	resp.Nodes, resp.Preempt.Wish = w.nodes, w.preempt
 	w.completed, w.nodes = nil, nil
 	for id, a := range w.asks {
-		for ; a.Count > 0; a.Count-- {
+		for ; a.Count > 0 && (w.limit == 0 || len(w.live) < w.limit); a.Count-- {
 			c := yarn.ContainerID{Attempt: w.container.Attempt, ID: w.next}
 			w.next++
 			w.live[c] = true
@@ -147,9 +160,8 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 			if w.oneNode {
 				host = "node"
 			}
-			resp.Granted = append(resp.Granted, yarn.Container{
-				ID: c, Node: yarn.NodeID{Host: host, Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID,
-			})
+			w.grants[c] = yarn.Container{ID: c, Node: yarn.NodeID{Host: host, Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID}
+			resp.Granted = append(resp.Granted, w.grants[c])
 		}
 		w.asks[id] = a
 	}
@@ -209,7 +221,7 @@ func (w *world) Start(_ context.Context, c yarn.Container, l yarn.LaunchContext)
 		Identity: identity,
 		Hello:    control.Hello{Container: c.ID, Task: task, Incarnation: job.Incarnation(inc), Agent: c.Node.Host + ":1", Address: c.Node.Host + ":2"},
 		Handler:  a,
-		Master:   func(context.Context) (string, error) { return l.Env[launch.EnvMaster], nil },
+		Master:   w.master,
 		Dialer:   host.Dial,
 	})
 	if err != nil {
@@ -238,7 +250,7 @@ type modelAgent struct {
 	ended       chan struct{} // closed when the newest program has ended
 }
 
-func (a *modelAgent) Spec(s membership.Spec) { a.link.Generation(s.Generation) }
+func (a *modelAgent) Spec(s membership.Spec) { a.link.Spec(s) }
 
 func (a *modelAgent) Start(c control.Start) {
 	if c.Incarnation <= a.incarnation {
@@ -256,7 +268,7 @@ func (a *modelAgent) Start(c control.Start) {
 	ctx, stop := context.WithCancel(a.w.ctx)
 	ended := make(chan struct{})
 	a.stop, a.ended = stop, ended
-	a.link.Started(control.Started{Incarnation: c.Incarnation, PID: 100 + a.task.Index})
+	a.link.Started(control.Started{Incarnation: c.Incarnation, Generation: c.Generation, PID: 100 + a.task.Index})
 	a.w.agents.Go(func() {
 		defer close(ended)
 		exit := a.w.programs[a.task.Role](a.task, c.Incarnation, ctx.Done())
@@ -286,7 +298,49 @@ func (w *world) lose(t job.Task, exit yarn.ExitStatus) {
 	a.retire()
 }
 
-// train runs a master on the job until it ends, and returns how.
+// master is what an agent finds in the staging directory.
+func (w *world) master(ctx context.Context) (string, error) {
+	b, err := readFile(ctx, w.fs, "/job/"+launch.MasterFile)
+	if err != nil {
+		return "", err
+	}
+	var m launch.Master
+	err = json.Unmarshal(b, &m)
+	return m.Address, err
+}
+
+// kill ends the master's process; YARN starts another one two seconds later. What was granted and not started goes back.
+func (w *world) kill() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.crashed = true
+	w.crash()
+}
+
+// nextAttempt prepares the next attempt, if the one before was killed.
+func (w *world) nextAttempt() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.crashed {
+		return false
+	}
+	w.crashed = false
+	w.container.Attempt.Attempt++
+	started := make(map[yarn.ContainerID]bool)
+	for _, agents := range w.places {
+		for _, a := range agents {
+			started[a.container] = true
+		}
+	}
+	for id := range w.live {
+		if !started[id] {
+			w.completeLocked(id, yarn.ExitAborted, "")
+		}
+	}
+	return true
+}
+
+// train runs masters on the job until it ends, and returns how.
 func (w *world) train(text string) error {
 	t := w.t
 	j, err := job.Parse("job.yaml", []byte(text), nil)
@@ -296,17 +350,35 @@ func (w *world) train(text string) error {
 	if err := w.fs.Mkdir(t.Context(), "/job", 0o700); err != nil {
 		t.Fatal(err)
 	}
-	listener, err := w.net.Host("master").Listen(0)
-	if err != nil {
-		t.Fatal(err)
-	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer w.agents.Wait()
 	defer cancel()
 	w.ctx = ctx
+	for {
+		err := w.attempt(ctx, j)
+		if !w.nextAttempt() {
+			return err
+		}
+		time.Sleep(2 * time.Second) // of the bubble's time
+	}
+}
+
+// attempt runs one master.
+func (w *world) attempt(ctx context.Context, j job.Job) error {
+	t := w.t
+	host := fmt.Sprint("master", w.container.Attempt.Attempt)
+	listener, err := w.net.Host(host).Listen(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	w.mu.Lock()
+	w.crash = cancel
+	w.mu.Unlock()
 	m := New(Options{
 		Container: w.container, Job: j, Manifest: launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.AgentBinary, URI: "mem:///agent"}},
-		Host: "master", Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
+		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
 		Log:    zaptest.NewLogger(t),
 	})

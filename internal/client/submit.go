@@ -26,8 +26,13 @@ import (
 	"tfos/python"
 )
 
-// masterAttempts is how often YARN starts a job's master before it gives the job up.
-const masterAttempts = 2
+// masterAttempts is how many deaths of a job's master within attemptWindow YARN answers with another one, the last excepted. The
+// cluster's own limit (yarn.resourcemanager.am.max-attempts, 2 by default) is mostly lower; the window makes that one enough:
+// a master that cannot run dies twice in minutes, one that is unlucky lives longer.
+const (
+	masterAttempts = 10
+	attemptWindow  = 10 * time.Minute
+)
 
 // acceptTimeout is how long the ResourceManager may take to accept a submission or refuse it.
 const acceptTimeout = time.Minute
@@ -273,6 +278,7 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 		Priority:       j.Priority,
 		Tags:           slices.Clone(j.Tags),
 		MaxAttempts:    masterAttempts,
+		AttemptWindow:  attemptWindow,
 		KeepContainers: true,
 		Resource:       j.Master.YARN(),
 		NodeLabel:      j.NodeLabel,

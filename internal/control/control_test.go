@@ -287,7 +287,7 @@ func TestAStartInTheNextHello(t *testing.T) {
 		a := w.join(0)
 		synctest.Wait()
 		a.link.Started(control.Started{Incarnation: 2, PID: 42})
-		a.link.Generation(5)
+		a.link.Spec(membership.Spec{Generation: 5})
 		synctest.Wait()
 		w.net.Reset("node0")
 		time.Sleep(time.Second)
@@ -324,8 +324,8 @@ func TestWithoutAMasterAnAgentGivesUpInTheEnd(t *testing.T) {
 		if !errors.Is(err, control.ErrNoMaster) {
 			t.Errorf("the link ended with %v", err)
 		}
-		if took := time.Since(began); took < 10*time.Minute || took > 12*time.Minute {
-			t.Errorf("it took %v, want ten minutes and what it takes to notice", took)
+		if took := time.Since(began); took < 20*time.Minute || took > 22*time.Minute {
+			t.Errorf("it took %v, want twenty minutes and what it takes to notice", took)
 		}
 	})
 }

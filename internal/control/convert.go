@@ -21,6 +21,8 @@ func helloToPB(h Hello) *controlpb.Hello {
 		Agent:       h.Agent,
 		Address:     h.Address,
 		Generation:  int64(h.Generation),
+		Digest:      h.Digest,
+		Since:       int64(h.Since),
 	}
 	if h.Running != nil {
 		p.Running = startedToPB(*h.Running)
@@ -47,6 +49,8 @@ func helloFromPB(p *controlpb.Hello) (Hello, error) {
 		Agent:       p.GetAgent(),
 		Address:     p.GetAddress(),
 		Generation:  job.Generation(p.GetGeneration()),
+		Digest:      p.GetDigest(),
+		Since:       job.Generation(p.GetSince()),
 	}
 	if p.GetRunning() != nil {
 		s := startedFromPB(p.GetRunning())

@@ -13,7 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	"tfos/internal/control/controlpb"
-	"tfos/internal/job"
+	"tfos/internal/membership"
 )
 
 // ErrNoMaster says that an agent has been without a master for longer than it waits for one.
@@ -28,8 +28,8 @@ type LinkOptions struct {
 	Master   func(ctx context.Context) (string, error)
 	Dialer   Dialer // nil: TCP
 	Logger   *zap.Logger
-	Patience time.Duration // how long to be without a master before giving up; default 10 min
-	MaxPause time.Duration // the longest pause between two attempts; default 5 s
+	Patience time.Duration // how long to be without a master before giving up; default 20 min
+	MaxPause time.Duration // the longest pause between two attempts; default 2 s
 }
 
 // firstPause is the pause after the first attempt that did not work; each further one doubles it.
@@ -52,8 +52,8 @@ func NewLink(o LinkOptions) (*Link, error) {
 	if o.Identity.Subject().Party != PartyAgent {
 		return nil, fmt.Errorf("join the job: the identity is %s", o.Identity)
 	}
-	orDefault(&o.Patience, 10*time.Minute)
-	orDefault(&o.MaxPause, 5*time.Second)
+	orDefault(&o.Patience, 20*time.Minute) // YARN takes up to 15 to notice that a master is lost, and then starts another one
+	orDefault(&o.MaxPause, 2*time.Second)
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
@@ -64,7 +64,7 @@ func NewLink(o LinkOptions) (*Link, error) {
 func (l *Link) Started(s Started) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hello.Incarnation, l.hello.Running, l.hello.Exited = s.Incarnation, &s, nil
+	l.hello.Incarnation, l.hello.Running, l.hello.Exited, l.hello.Since = s.Incarnation, &s, nil, s.Generation
 	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Started{Started: startedToPB(s)}})
 }
 
@@ -83,11 +83,11 @@ func (l *Link) Progress(p Progress) {
 	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Progress{Progress: progressToPB(p)}})
 }
 
-// Generation notes which cluster_spec the agent has, for the next Hello.
-func (l *Link) Generation(g job.Generation) {
+// Spec notes which cluster_spec the agent has, for the next Hello.
+func (l *Link) Spec(s membership.Spec) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hello.Generation = g
+	l.hello.Generation, l.hello.Digest = s.Generation, s.Digest()
 }
 
 // Joined reports whether there is a session now.

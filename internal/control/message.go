@@ -19,11 +19,14 @@ type Hello struct {
 	Running     *Started        // its process, if one runs
 	Exited      *Exited         // the end of its newest process, if that ended; told again in every Hello until the next start
 	Generation  job.Generation  // of the newest cluster_spec that it has; 0: none
+	Digest      uint64          // of that cluster_spec
+	Since       job.Generation  // of the cluster_spec that its newest process was started with; 0: none was
 }
 
 // Started is a process that runs.
 type Started struct {
 	Incarnation job.Incarnation
+	Generation  job.Generation // of the cluster_spec it was started with; told in a Hello only, as Since
 	PID         int
 	TensorBoard string // host:port kept for a TensorBoard, if Start wanted one
 }

@@ -34,6 +34,9 @@ const (
 	EventsFile    = "events.ndjson" // the event log
 )
 
+// JournalFile is the name of the journal that an attempt of the master keeps there for the next one.
+func JournalFile(attempt int32) string { return fmt.Sprintf("journal.%d.json", attempt) }
+
 // Aliases of the secrets in a container's credentials file.
 const (
 	SecretAuthority = "tfos.authority" // PEM: the job's certificate authority with its key; the master's alone

@@ -10,13 +10,13 @@ import (
 // The names under which events and actions are logged.
 var (
 	eventKinds = kinds[Event]{
-		"began": Began{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
+		"began": Began{}, "resumed": Resumed{}, "kept": Kept{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
 		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "warned": Warned{}, "spared": Spared{}, "tick": Tick{},
 		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{},
 	}
 	actionKinds = kinds[Action]{
-		"ask": Ask{}, "release": Release{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
+		"ask": Ask{}, "release": Release{}, "adopt": Adopt{}, "taken-over": TakenOver{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
 		"stop-process": StopProcess{}, "retire": Retire{}, "exclude": Exclude{}, "readmit": Readmit{}, "inspect": Inspect{}, "finish": Finish{},
 		"notify": Notify{}, "move": Move{},
 	}

@@ -27,9 +27,15 @@ var (
 		{Granted{"worker", container(3), node1}, `{"kind":"granted","role":"worker","container":"container_1_0001_01_000003","node":"n1:8041"}`},
 		{Completed{container(3), -102, "taken"}, `{"kind":"completed","container":"container_1_0001_01_000003","exit":-102,"diagnostics":"taken"}`},
 		{LaunchFailed{worker1, 2, container(3), "refused"}, `{"kind":"launch-failed","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","reason":"refused"}`},
-		{Joined{worker1, 2, container(3), "n1:1", "n1:2"}, `{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2"}`},
+		{Joined{Task: worker1, Incarnation: 2, Container: container(3), Agent: "n1:1", Address: "n1:2"}, `{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2"}`},
 		{Left{worker1, 2, container(3), true}, `{"kind":"left","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","silent":true}`},
-		{Started{worker1, 2, 77}, `{"kind":"started","task":"worker/1","incarnation":2,"pid":77}`},
+		{Joined{worker1, 2, container(3), "n1:1", "n1:2", &Started{worker1, 2, container(3), 77}, &Exited{Task: worker1, Incarnation: 2, Code: 1}, 4, 99, 3},
+			`{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2",` +
+				`"running":{"task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","pid":77},"exited":{"task":"worker/1","incarnation":2,"code":1},` +
+				`"generation":4,"digest":99,"since":3}`},
+		{Resumed{2}, `{"kind":"resumed","attempt":2}`},
+		{Kept{container(3), node1}, `{"kind":"kept","container":"container_1_0001_01_000003","node":"n1:8041"}`},
+		{Started{Task: worker1, Incarnation: 2, PID: 77}, `{"kind":"started","task":"worker/1","incarnation":2,"pid":77}`},
 		{Exited{Task: worker1, Incarnation: 2, Code: 137, Signal: "SIGKILL", OOM: true, Stderr: []string{"a", "b"}},
 			`{"kind":"exited","task":"worker/1","incarnation":2,"code":137,"signal":"SIGKILL","oom":true,"stderr":["a","b"]}`},
 		{Exited{Task: worker1, Incarnation: 2, Reason: "no shell"}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":0,"reason":"no shell"}`},
@@ -53,6 +59,8 @@ var (
 		line   string
 	}{
 		{Ask{"worker", 2}, `{"kind":"ask","role":"worker","count":2}`},
+		{Adopt{worker1, 2, container(3), node1}, `{"kind":"adopt","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
+		{TakenOver{3, 1}, `{"kind":"taken-over","reported":3,"missing":1}`},
 		{Release{container(3)}, `{"kind":"release","container":"container_1_0001_01_000003"}`},
 		{Launch{worker1, 2, container(3), node1, true}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041","spare":true}`},
 		{Notify{worker1, container(3), CausePreempted, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, `{"kind":"notify","task":"worker/1","container":"container_1_0001_01_000003","cause":"preempted","deadline":"2026-03-01T12:00:00Z"}`},
@@ -204,7 +212,7 @@ func FuzzRestore(f *testing.F) {
 		f.Fatal(err)
 	}
 	m := New(j, 7, Options{})
-	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}, Joined{job.Task{Role: "worker"}, 1, container(1), "n1:1", "n1:2"}, StopRequested{}} {
+	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}, Joined{Task: job.Task{Role: "worker"}, Incarnation: 1, Container: container(1), Agent: "n1:1", Address: "n1:2"}, Resumed{Attempt: 2}, StopRequested{}} {
 		m.Step(time.Unix(1, 0), ev)
 		b, err := m.Snapshot()
 		if err != nil {

@@ -25,6 +25,7 @@ func (m *Machine) end(r Result) {
 	m.s.Phase, m.s.Result = stopping, &r
 	m.s.GangUntil, m.s.AskAgain = time.Time{}, time.Time{}
 	m.s.StopUntil = m.now.Add(m.job.Stop.Grace + m.opts.StopMargin)
+	m.abandonTakeover()
 	for i := range m.s.Tasks {
 		m.stop(&m.s.Tasks[i])
 	}

@@ -11,7 +11,23 @@ import (
 type Event interface{ event() }
 
 // Began starts the machine: it asks for the gang.
-type Began struct{}
+type Began struct {
+	// Attempt is the application master's, from 1. A later one that begins knows nothing of what was before it; its numbers
+	// start beyond those that may have been in use. Zero is 1.
+	Attempt int32 `json:"attempt,omitempty"`
+}
+
+// Resumed says that another attempt of the application master goes on with this machine, as the journal of the attempt before
+// remembers it. The containers that YARN keeps follow, as Kept, and their agents, as Joined.
+type Resumed struct {
+	Attempt int32 `json:"attempt"`
+}
+
+// Kept is a container that lives, and that an attempt before started.
+type Kept struct {
+	Container yarn.ContainerID `json:"container,omitzero"`
+	Node      yarn.NodeID      `json:"node,omitzero"`
+}
 
 // Unfit says that the cluster can never hold the gang, so that waiting for it is useless.
 type Unfit struct {
@@ -41,14 +57,19 @@ type LaunchFailed struct {
 }
 
 // Joined is an agent that registered: it holds a port for its task and waits for a cluster_spec. One whose connection had
-// ended joins again; what its process did meanwhile follows as Started or Exited. The incarnation is the newest that it was
-// told to start, or its container's first.
+// ended joins again, and tells what its process did meanwhile. The incarnation is the newest that it was told to start, or its
+// container's first.
 type Joined struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
 	Container   yarn.ContainerID `json:"container,omitzero"`
-	Agent       string           `json:"agent"`   // host:port of the agent's own server
-	Address     string           `json:"address"` // host:port for the cluster_spec
+	Agent       string           `json:"agent"`                // host:port of the agent's own server
+	Address     string           `json:"address"`              // host:port for the cluster_spec
+	Running     *Started         `json:"running,omitempty"`    // its process, if one runs
+	Exited      *Exited          `json:"exited,omitempty"`     // the end of its newest process, if that ended
+	Generation  job.Generation   `json:"generation,omitempty"` // of the newest cluster_spec that it has; 0: none
+	Digest      uint64           `json:"digest,omitempty"`     // of that cluster_spec
+	Since       job.Generation   `json:"since,omitempty"`      // of the cluster_spec that its newest process was started with
 }
 
 // Left is an agent whose connection ended, or that said no heartbeat for too long.
@@ -61,20 +82,22 @@ type Left struct {
 
 // Started is a process that runs.
 type Started struct {
-	Task        job.Task        `json:"task"`
-	Incarnation job.Incarnation `json:"incarnation"`
-	PID         int             `json:"pid"`
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent says so
+	PID         int              `json:"pid"`
 }
 
 // Exited is a process that ended, or could not be started.
 type Exited struct {
-	Task        job.Task        `json:"task"`
-	Incarnation job.Incarnation `json:"incarnation"`
-	Code        int             `json:"code"`             // exit code; 128+signal when a signal ended it
-	Signal      string          `json:"signal,omitempty"` // "SIGKILL"; empty: it exited by itself
-	OOM         bool            `json:"oom,omitempty"`    // the kernel killed it for want of memory
-	Reason      string          `json:"reason,omitempty"` // why it could not be started; empty: it ran
-	Stderr      []string        `json:"stderr,omitempty"` // its last lines
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent says so
+	Code        int              `json:"code"`               // exit code; 128+signal when a signal ended it
+	Signal      string           `json:"signal,omitempty"`   // "SIGKILL"; empty: it exited by itself
+	OOM         bool             `json:"oom,omitempty"`      // the kernel killed it for want of memory
+	Reason      string           `json:"reason,omitempty"`   // why it could not be started; empty: it ran
+	Stderr      []string         `json:"stderr,omitempty"`   // its last lines
 }
 
 // StopRequested ends the job from outside.
@@ -96,6 +119,8 @@ type ClusterSized struct {
 type Tick struct{}
 
 func (Began) event()         {}
+func (Resumed) event()       {}
+func (Kept) event()          {}
 func (Unfit) event()         {}
 func (Granted) event()       {}
 func (Completed) event()     {}
@@ -122,6 +147,20 @@ type Ask struct {
 // Release gives a container back, started or not. Nothing more is expected of it.
 type Release struct {
 	Container yarn.ContainerID `json:"container,omitzero"`
+}
+
+// Adopt takes a container over from the attempt before: it is where the task lives. It gives nothing to do but to remember.
+type Adopt struct {
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"`
+	Node        yarn.NodeID      `json:"node,omitzero"`
+}
+
+// TakenOver says that the wait for agents after a Resumed is over. It gives nothing to do but to say so.
+type TakenOver struct {
+	Reported int `json:"reported"` // agents
+	Missing  int `json:"missing"`  // agents: their tasks are lost, unless they were about to start
 }
 
 // Launch starts a task's agent in its container.
@@ -179,6 +218,8 @@ type Finish struct {
 
 func (Ask) action()          {}
 func (Release) action()      {}
+func (Adopt) action()        {}
+func (TakenOver) action()    {}
 func (Launch) action()       {}
 func (Publish) action()      {}
 func (StartProcess) action() {}

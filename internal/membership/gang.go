@@ -8,9 +8,13 @@ import (
 
 // begin asks for all containers at once. Nothing runs before all are there: half a gang would hold what another job needs
 // to be whole.
-func (m *Machine) begin() {
+func (m *Machine) begin(attempt int32) {
 	if m.s.Phase != idle {
 		return
+	}
+	if m.s.Takeover.Attempt = attempt; attempt > 1 {
+		m.s.Takeover.Times = []time.Time{m.now}
+		m.leapTo(attempt - 1)
 	}
 	m.s.Phase, m.s.Began = forming, m.now
 	for i := range m.s.Tasks {
@@ -41,7 +45,7 @@ func (m *Machine) waiting(role string) int {
 
 // asking reports whether containers are wanted now.
 func (m *Machine) asking() bool {
-	return m.s.Phase == training || m.s.Phase == forming && m.s.AskAgain.IsZero()
+	return !m.resuming() && (m.s.Phase == training || m.s.Phase == forming && m.s.AskAgain.IsZero())
 }
 
 // granted gives a container to the first task of its role that waits. One that nobody waits for goes back.
@@ -75,7 +79,7 @@ func (m *Machine) watchGang() {
 		}
 	}
 	switch {
-	case m.s.Phase != forming && m.s.Phase != training:
+	case m.s.Phase != forming && m.s.Phase != training || m.resuming():
 	case !lacks || !holds:
 		m.s.GangUntil = time.Time{}
 	case m.s.GangUntil.IsZero():
@@ -127,7 +131,7 @@ func (m *Machine) backoff() time.Duration {
 
 // publishWhole begins the training once every task's agent has registered.
 func (m *Machine) publishWhole() {
-	if m.s.Phase == forming && m.all(func(t *task) bool { return t.Run == joined || t.Outcome != open }) {
+	if m.s.Phase == forming && !m.resuming() && m.all(func(t *task) bool { return t.Run == joined || t.Outcome != open }) {
 		m.s.Phase = training
 	}
 }

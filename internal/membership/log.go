@@ -18,14 +18,24 @@ type Header struct {
 	Job     string  `json:"job"`         // the job file
 	Seed    uint64  `json:"seed"`
 	Options Options `json:"options"`
+	// State is where the machine stood before the first turn: in the log of an attempt that took over. Absent: at its beginning.
+	State json.RawMessage `json:"state,omitempty"`
 }
 
 // logVersion changes when a log of before cannot be re-stepped any more.
 const logVersion = 1
 
-// Header is the first line of this machine's event log.
+// Header is the first line of an event log whose first turn is this machine's next.
 func (m *Machine) Header() Header {
-	return Header{logVersion, string(job.Marshal(m.job)), m.seed, m.opts}
+	h := Header{Version: logVersion, Job: string(job.Marshal(m.job)), Seed: m.seed, Options: m.opts}
+	if m.s.Phase != idle {
+		b, err := json.Marshal(m.s)
+		if err != nil {
+			panic("membership: a state that JSON cannot hold: " + err.Error())
+		}
+		h.State = b
+	}
+	return h
 }
 
 // Machine makes the machine that the log was written by, as it was before its first turn.
@@ -37,7 +47,14 @@ func (h Header) Machine() (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the job of the event log: %w", err)
 	}
-	return New(j, h.Seed, h.Options), nil
+	if h.State == nil {
+		return New(j, h.Seed, h.Options), nil
+	}
+	var s state
+	if err := json.Unmarshal(h.State, &s); err != nil {
+		return nil, fmt.Errorf("the state at the beginning of the event log: %w", err)
+	}
+	return restore(j, h.Seed, h.Options, s)
 }
 
 // Turn is one step: what happened when, and what was done about it. A Tick that led to nothing may be left out of a log: it

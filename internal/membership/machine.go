@@ -22,6 +22,7 @@ import (
 type Options struct {
 	LaunchTimeout time.Duration `json:"launch_timeout"` // ns; from a launch until its agent registers: localization is in it
 	RejoinTimeout time.Duration `json:"rejoin_timeout"` // ns; that an agent whose connection ended has to come back
+	ResumeTimeout time.Duration `json:"resume_timeout"` // ns; that all agents have to find an application master that took over
 	StopMargin    time.Duration `json:"stop_margin"`    // ns; beyond the grace period, until what still runs is given up
 	BackoffMin    time.Duration `json:"backoff_min"`    // ns; pause after the first gang that was given up; doubles with each
 	BackoffMax    time.Duration `json:"backoff_max"`    // ns
@@ -52,6 +53,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.LaunchTimeout, 15*time.Minute)
 	set(&o.RejoinTimeout, 10*time.Second)
+	set(&o.ResumeTimeout, 30*time.Second)
 	set(&o.StopMargin, 10*time.Second)
 	set(&o.BackoffMin, 5*time.Second)
 	set(&o.BackoffMax, 2*time.Minute)
@@ -110,6 +112,7 @@ type state struct {
 
 	Progress    progress    `json:"progress,omitzero"`
 	Checkpoints checkpoints `json:"checkpoints,omitzero"`
+	Takeover    takeover    `json:"takeover,omitzero"`
 }
 
 // phase is where the job stands.
@@ -146,6 +149,9 @@ func (m *Machine) Result() (Result, bool) {
 	return *m.s.Result, true
 }
 
+// Began reports whether the job was begun, by this attempt of the application master or by one before.
+func (m *Machine) Began() bool { return m.s.Phase != idle }
+
 // Finished reports whether Finish was given out.
 func (m *Machine) Finished() bool { return m.s.Phase == finished }
 
@@ -157,6 +163,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
+	m.taken()
 	m.adjust()
 	m.move()
 	m.inspect()
@@ -175,7 +182,11 @@ func (m *Machine) apply(ev Event) {
 	}
 	switch ev := ev.(type) {
 	case Began:
-		m.begin()
+		m.begin(ev.Attempt)
+	case Resumed:
+		m.resume(ev.Attempt)
+	case Kept:
+		m.kept(ev)
 	case Unfit:
 		m.end(Result{job.ExitRefused, ev.Reason})
 	case MasterFailed:
@@ -185,6 +196,7 @@ func (m *Machine) apply(ev Event) {
 	case Granted:
 		m.granted(ev)
 	case Completed:
+		m.unstray(ev.Container)
 		if t := m.holder(ev.Container); t != nil {
 			m.completed(t, ev)
 		}
@@ -193,9 +205,14 @@ func (m *Machine) apply(ev Event) {
 			m.launchFailed(t, ev)
 		}
 	case Joined:
-		if t := m.host(ev.Task, ev.Incarnation, ev.Container); t != nil {
+		t := m.host(ev.Task, ev.Incarnation, ev.Container)
+		if t == nil {
+			t = m.adopt(ev)
+		}
+		if t != nil {
 			m.joined(t, ev)
 		} else { // an agent that nobody waits for must not hold its container
+			m.unstray(ev.Container)
 			m.do(Retire{ev.Task, ev.Incarnation, ev.Container})
 		}
 	case Left:
@@ -203,11 +220,11 @@ func (m *Machine) apply(ev Event) {
 			m.left(t, ev.Silent)
 		}
 	case Started:
-		if t := m.current(ev.Task, ev.Incarnation, yarn.ContainerID{}); t != nil {
+		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
 			m.started(t, ev)
 		}
 	case Exited:
-		if t := m.current(ev.Task, ev.Incarnation, yarn.ContainerID{}); t != nil {
+		if t := m.current(ev.Task, ev.Incarnation, ev.Container); t != nil {
 			m.exited(t, ev)
 		}
 	case ClusterSized:
@@ -246,10 +263,11 @@ func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID
 }
 
 // host is current for what an agent says of itself: it is its container that counts. The order to start the next incarnation
-// in place may not have reached it, so it may claim an earlier one; it cannot claim a later one.
+// in place may not have reached it, so it may claim an earlier one; it cannot claim a later one, unless the machine is of a
+// journal that is older than the order.
 func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
 	t := m.holder(c)
-	if t == nil || t.Task != name || inc > t.Incarnation {
+	if t == nil || t.Task != name || inc > t.Incarnation && !t.Unsure {
 		return nil
 	}
 	return t
@@ -310,6 +328,9 @@ func (m *Machine) deadlines() []time.Time {
 	case stopping:
 		return []time.Time{m.s.StopUntil}
 	}
+	if m.resuming() {
+		return []time.Time{m.s.Takeover.Until}
+	}
 	ds := []time.Time{m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil}
 	if m.awaiting() {
 		ds = append(ds, m.s.Checkpoints.Until)
@@ -339,12 +360,18 @@ func (m *Machine) deadlines() []time.Time {
 func (m *Machine) expire() {
 	switch m.s.Phase {
 	case forming:
-		if m.due(m.s.AskAgain) {
+		if m.due(m.s.AskAgain) && !m.resuming() {
 			m.askAgain()
 		}
 	case stopping:
 		if m.due(m.s.StopUntil) {
 			m.abandon()
+		}
+		return
+	}
+	if m.resuming() {
+		if m.due(m.s.Takeover.Until) {
+			m.resumed()
 		}
 		return
 	}

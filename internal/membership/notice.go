@@ -225,6 +225,9 @@ func (m *Machine) dropSpare(s *spare, release bool) {
 
 // move brings those who were warned away. It runs after every event.
 func (m *Machine) move() {
+	if m.resuming() {
+		return
+	}
 	for i := len(m.s.Spares) - 1; i >= 0; i-- {
 		s := m.s.Spares[i]
 		t := m.find(s.Task)

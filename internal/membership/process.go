@@ -1,6 +1,8 @@
 package membership
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -9,7 +11,7 @@ import (
 
 // proceed publishes what has changed and starts what can be started. It runs after every event while the job trains.
 func (m *Machine) proceed() {
-	if m.s.Phase != training {
+	if m.s.Phase != training || m.resuming() {
 		return
 	}
 	if !m.opts.StableEndpoints {
@@ -90,7 +92,7 @@ func (m *Machine) outdated(t *task) bool {
 // are told of a loss at once, and of another incarnation at the same place: they cut the connections to the one before. Without
 // them a spec is for starting processes with: it waits until it is whole, and only addresses matter.
 func (m *Machine) publish() {
-	spec := Spec{Generation: m.s.Generation + 1, Members: make([]Member, 0, len(m.s.Tasks))}
+	spec := Spec{Generation: m.nextGeneration(), Members: make([]Member, 0, len(m.s.Tasks))}
 	for i := range m.s.Tasks {
 		switch t := &m.s.Tasks[i]; {
 		case !t.member():
@@ -103,17 +105,38 @@ func (m *Machine) publish() {
 	same := func(a, b Member) bool {
 		return a.Task == b.Task && a.Address == b.Address && (a.Incarnation == b.Incarnation || !m.opts.StableEndpoints)
 	}
-	if slices.EqualFunc(spec.Members, m.s.Spec.Members, same) {
+	k := &m.s.Takeover
+	ahead := k.Generation > 0
+	if !ahead && slices.EqualFunc(spec.Members, m.s.Spec.Members, same) {
 		return
 	}
+	moved := false
 	for _, is := range spec.Members { // who is new, or has left, makes nobody's address untrue
 		i := slices.IndexFunc(m.s.Spec.Members, func(was Member) bool { return was.Task == is.Task })
-		if is.Task.Role != job.Evaluator && i >= 0 && !same(is, m.s.Spec.Members[i]) {
-			m.s.Moved = spec.Generation
+		moved = moved || is.Task.Role != job.Evaluator && i >= 0 && !same(is, m.s.Spec.Members[i])
+	}
+	switch {
+	case ahead && spec.Digest() == k.Digest: // what the newest processes know is true
+		if moved {
+			m.s.Moved = k.Generation
 		}
+	case ahead || moved:
+		m.s.Moved = spec.Generation
 	}
 	m.s.Generation, m.s.Spec = spec.Generation, spec
+	k.Generation, k.Digest, k.Doubt = 0, 0, false
 	m.do(Publish{spec.clone()})
+}
+
+// Digest tells whether two cluster_specs have the same addresses of the tasks that know each other.
+func (s Spec) Digest() uint64 {
+	h := fnv.New64a()
+	for _, m := range s.Members {
+		if m.Task.Role != job.Evaluator {
+			fmt.Fprintf(h, "%s %s\n", m.Task, m.Address)
+		}
+	}
+	return h.Sum64()
 }
 
 func (s Spec) clone() Spec {

@@ -170,6 +170,9 @@ func (m *Machine) reopen(t *task) {
 
 // vacate leaves a task without a container, until it is granted another one.
 func (m *Machine) vacate(t *task, rest time.Time) {
+	if t.Unsure { // its agent may have started more than the journal knows
+		t.Incarnation += incarnationLeap
+	}
 	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, history: t.history}
 	if m.rested(t) {
 		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})

@@ -213,6 +213,9 @@ func (m *Machine) grow(role string) {
 
 // adjust brings the cluster nearer to the size that is wanted. It runs after every event.
 func (m *Machine) adjust() {
+	if m.resuming() {
+		return
+	}
 	if !m.s.RenewLeader && m.all((*task).member) {
 		m.s.GrowUntil = time.Time{}
 		return

@@ -39,20 +39,25 @@ func Restore(b []byte) (*Machine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore membership: %w", err)
 	}
-	members := slices.DeleteFunc(slices.Clone(s.State.Tasks), func(t task) bool {
+	return restore(j, s.Seed, s.Options, s.State)
+}
+
+// restore makes a machine that stands where s says.
+func restore(j job.Job, seed uint64, opts Options, s state) (*Machine, error) {
+	members := slices.DeleteFunc(slices.Clone(s.Tasks), func(t task) bool {
 		r, _ := j.Role(t.Task.Role)
 		return t.Leaving && t.Task.Index >= r.Instances
 	})
 	if !slices.EqualFunc(j.Tasks(), members, func(name job.Task, t task) bool { return name == t.Task }) {
 		return nil, errors.New("restore membership: the tasks are not those of the job")
 	}
-	if s.State.Phase == stopping && s.State.Result == nil {
+	if s.Phase == stopping && s.Result == nil {
 		return nil, errors.New("restore membership: the job is stopping, but has no result")
 	}
-	if s.State.Phase == finished && s.State.Result == nil {
+	if s.Phase == finished && s.Result == nil {
 		return nil, errors.New("restore membership: the job is finished, but has no result")
 	}
-	m := New(j, s.Seed, s.Options)
-	m.s = s.State
+	m := New(j, seed, opts)
+	m.s = s
 	return m, nil
 }

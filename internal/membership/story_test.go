@@ -22,11 +22,15 @@ import (
 //	train                    began, all granted (c1 on n1, c2 on n2, …), joined and started, without showing it
 //	EVENT [after=5m] …       the event, so long after the one before; shows the actions
 //	event [after=5m]         the event below it, as it is in an event log
+//	journal                  what the machine is now is what the next attempt of the master will know
+//	resumed attempt=2        the next attempt goes on from the journal, or from now if there is none; the same for a master that
+//	                         dies without a later journal
 //	view                     what status says
 //	wake                     when the machine wants a tick
 //
 // Containers are c=1 in commands and c1 in what is shown; a node is its host. Lines below exited are its last lines of stderr; below unfit,
-// launch-failed, completed, stop-requested and master-failed, the reason. After each event the machine is taken apart and
+// launch-failed, completed, stop-requested and master-failed, the reason. An agent that joins tells of its process with running=PID, or
+// exited and code=; of the cluster_spec it has, and of the one its process began with, by gen= and since=. After each event the machine is taken apart and
 // put together again from its snapshot.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata", RunStory)
@@ -34,7 +38,7 @@ func TestStories(t *testing.T) {
 
 // RunStory plays one story; the tests of event logs play theirs with it.
 func RunStory(t *testing.T, path string) {
-	s := story{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
+	s := story{now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), digests: make(map[job.Generation]uint64)}
 	datadriven.RunTest(t, path, func(t *testing.T, td *datadriven.TestData) string {
 		switch td.Cmd {
 		case "job":
@@ -54,6 +58,9 @@ func RunStory(t *testing.T, path string) {
 		case "train":
 			s.train(t)
 			return ""
+		case "journal":
+			s.journal = s.snapshot(t)
+			return ""
 		case "view":
 			return s.view()
 		case "wake":
@@ -65,21 +72,43 @@ func RunStory(t *testing.T, path string) {
 }
 
 type story struct {
-	m   *Machine
-	now time.Time
+	m       *Machine
+	now     time.Time
+	journal []byte                    // nil: it is up to date
+	digests map[job.Generation]uint64 // of the cluster_specs that were published
 }
 
 func (s *story) step(t *testing.T, ev Event) []Action {
 	t.Helper()
+	if _, ok := ev.(Resumed); ok && s.journal != nil {
+		s.restore(t, s.journal)
+		s.journal = nil
+	}
 	actions := s.m.Step(s.now, ev)
+	for _, a := range actions {
+		if p, ok := a.(Publish); ok {
+			s.digests[p.Spec.Generation] = p.Spec.Digest()
+		}
+	}
+	s.restore(t, s.snapshot(t))
+	return actions
+}
+
+func (s *story) snapshot(t *testing.T) []byte {
+	t.Helper()
 	b, err := s.m.Snapshot()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.m, err = Restore(b); err != nil {
+	return b
+}
+
+func (s *story) restore(t *testing.T, snapshot []byte) {
+	t.Helper()
+	var err error
+	if s.m, err = Restore(snapshot); err != nil {
 		t.Fatal(err)
 	}
-	return actions
 }
 
 // machine makes the machine of an event log's first line.
@@ -108,10 +137,10 @@ func (s *story) train(t *testing.T) {
 		s.step(t, Granted{name.Role, container(i + 1), yarn.NodeID{Host: fmt.Sprintf("n%d", i+1), Port: 1}})
 	}
 	for i, name := range tasks {
-		s.step(t, Joined{name, 1, container(i + 1), fmt.Sprintf("n%d:1", i+1), fmt.Sprintf("n%d:2", i+1)})
+		s.step(t, Joined{Task: name, Incarnation: 1, Container: container(i + 1), Agent: fmt.Sprintf("n%d:1", i+1), Address: fmt.Sprintf("n%d:2", i+1)})
 	}
 	for i, name := range tasks {
-		s.step(t, Started{name, 1, 101 + i})
+		s.step(t, Started{Task: name, Incarnation: 1, PID: 101 + i})
 	}
 }
 
@@ -119,10 +148,10 @@ func (s *story) train(t *testing.T) {
 func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	t.Helper()
 	var after, task, role, c, node, address, signal, cause, within string
-	inc, code, pid, nodes := 1, 0, 0, 0
+	inc, code, pid, nodes, attempt, running, gen, since := 1, 0, 0, 0, 0, 0, 0, 0
 	for name, dst := range map[string]any{
 		"after": &after, "task": &task, "role": &role, "c": &c, "node": &node, "address": &address,
-		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "cause": &cause, "within": &within, "nodes": &nodes, "count": &nodes,
+		"signal": &signal, "inc": &inc, "code": &code, "pid": &pid, "cause": &cause, "within": &within, "nodes": &nodes, "count": &nodes, "attempt": &attempt, "running": &running, "gen": &gen, "since": &since,
 	} {
 		td.MaybeScanArgs(t, name, dst)
 	}
@@ -151,7 +180,11 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	in := job.Incarnation(inc)
 	switch td.Cmd {
 	case "began":
-		return Began{}
+		return Began{Attempt: int32(attempt)}
+	case "resumed":
+		return Resumed{int32(attempt)}
+	case "kept":
+		return Kept{id, yarn.NodeID{Host: node, Port: 1}}
 	case "unfit":
 		return Unfit{td.Input}
 	case "granted":
@@ -162,13 +195,21 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		return LaunchFailed{name, in, id, td.Input}
 	case "joined":
 		host, _, _ := strings.Cut(address, ":")
-		return Joined{name, in, id, host + ":1", address}
+		ev := Joined{Task: name, Incarnation: in, Container: id, Agent: host + ":1", Address: address,
+			Generation: job.Generation(gen), Digest: s.digests[job.Generation(gen)], Since: job.Generation(since)}
+		if running != 0 {
+			ev.Running = &Started{Task: name, Incarnation: in, Container: id, PID: running}
+		}
+		if td.HasArg("exited") {
+			ev.Exited = &Exited{Task: name, Incarnation: in, Container: id, Code: code}
+		}
+		return ev
 	case "left":
 		return Left{name, in, id, td.HasArg("silent")}
 	case "started":
-		return Started{name, in, pid}
+		return Started{name, in, id, pid}
 	case "exited":
-		ev := Exited{Task: name, Incarnation: in, Code: code, Signal: signal, OOM: td.HasArg("oom")}
+		ev := Exited{Task: name, Incarnation: in, Container: id, Code: code, Signal: signal, OOM: td.HasArg("oom")}
 		if td.HasArg("not-started") {
 			ev.Reason = td.Input
 		} else if td.Input != "" {

@@ -33,6 +33,8 @@ type task struct {
 	Moving     bool           `json:"moving,omitempty"`     // its process was told to stop for it to move
 	Resized    bool           `json:"resized,omitempty"`    // Renew is for the job's size
 	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
+	// Unsure says that it is as the journal of an attempt before remembers it, and its agent has not confirmed that.
+	Unsure bool `json:"unsure,omitempty"`
 	history
 }
 
@@ -108,22 +110,33 @@ func (m *Machine) retire(t *task) {
 
 func (m *Machine) joined(t *task, ev Joined) {
 	t.Until = time.Time{}
+	if t.Unsure {
+		m.confirm(t, ev)
+	}
 	if n := t.Notice; n != nil { // it may not have heard
 		m.do(Notify{t.Task, t.Container, n.Cause, n.Deadline})
-	}
-	if t.Moving {
-		m.depart(t)
-		return
 	}
 	switch t.Run {
 	case launched, joined:
 		t.Run, t.Agent, t.Address = joined, ev.Agent, ev.Address
 		m.publishWhole()
-	case starting: // it may not have heard
-		m.do(StartProcess{t.Task, t.Incarnation, t.Generation})
+	case starting:
+		if ev.Incarnation < t.Incarnation || ev.Running == nil && ev.Exited == nil { // it may not have heard
+			m.do(StartProcess{t.Task, t.Incarnation, t.Generation})
+		}
 	case ending, retiring: // it may not have heard; with the agent ends its process, if it has one
+		if t.Moving {
+			m.depart(t)
+			break
+		}
 		t.close(m.now, stopped, CauseStopped)
 		m.retire(t)
+	}
+	if ev.Running != nil && ev.Running.Incarnation == t.Incarnation {
+		m.started(t, *ev.Running)
+	}
+	if ev.Exited != nil && ev.Exited.Incarnation == t.Incarnation {
+		m.exited(t, *ev.Exited)
 	}
 }
 

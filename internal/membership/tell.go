@@ -20,6 +20,10 @@ func Tell(actions []Action) string {
 			fmt.Fprintf(&b, "ask %s %d\n", a.Role, a.Count)
 		case Release:
 			fmt.Fprintf(&b, "release %s\n", short(a.Container))
+		case Adopt:
+			fmt.Fprintf(&b, "adopt %s inc=%d %s on %s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host)
+		case TakenOver:
+			fmt.Fprintf(&b, "taken-over reported=%d missing=%d\n", a.Reported, a.Missing)
 		case Launch:
 			spare := ""
 			if a.Spare {

@@ -17,6 +17,7 @@ func (m *Machine) View() status.View {
 		Started: m.s.Began, Finished: optional(m.s.Ended), Diagnostics: m.situation(),
 		Roles: make([]status.Role, 0, len(m.job.Roles)),
 		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: m.s.Checkpoints.views(), Inputs: []status.Input{},
+		Attempt: max(m.s.Takeover.Attempt, 1), Takeovers: append([]time.Time{}, m.s.Takeover.Times...),
 	}
 	if m.s.Phase == finished {
 		code := m.s.Result.ExitCode
@@ -94,6 +95,9 @@ func (m *Machine) situation() string {
 	if m.s.Result != nil {
 		return m.s.Result.Diagnostics
 	}
+	if m.resuming() {
+		return m.reporting()
+	}
 	if m.s.Phase == training {
 		return m.recovering()
 	}
@@ -118,6 +122,20 @@ func (m *Machine) situation() string {
 		return fmt.Sprintf("waits for containers: has %d of %d", holds, total)
 	}
 	return fmt.Sprintf("waits for agents to start: has %d of %d", came, total)
+}
+
+// reporting says how many agents have found an application master that took over.
+func (m *Machine) reporting() string {
+	holds, came := 0, 0
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.held() {
+			holds++
+			if !t.Unsure {
+				came++
+			}
+		}
+	}
+	return fmt.Sprintf("the application master was replaced, and waits for agents to report: has %d of %d", came, holds)
 }
 
 // recovering says what is being replaced, and why; empty: nothing is.

@@ -41,6 +41,8 @@ type View struct {
 	Tasks       []Task         `json:"tasks"`
 	ResumedFrom string         `json:"resumed_from"` // application_…; empty: none
 	Restarts    []Restart      `json:"restarts"`
+	Attempt     int32          `json:"attempt"`         // of the application master; 0: none yet
+	Takeovers   []time.Time    `json:"master_restarts"` // when a later attempt of the application master took over
 	Checkpoints []Checkpoint   `json:"checkpoints"`
 	Inputs      []Input        `json:"inputs"`
 }

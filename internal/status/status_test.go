@@ -58,6 +58,10 @@ const document = `{
       "new_container": true
     }
   ],
+  "attempt": 2,
+  "master_restarts": [
+    "2026-03-01T12:00:00Z"
+  ],
   "checkpoints": [
     {
       "path": "hdfs:///m/ckpt-12",
@@ -90,7 +94,8 @@ func TestKeysOfTheDocument(t *testing.T) {
 		Roles: []Role{{Name: "worker", Instances: 2}},
 		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at}},
-		Restarts:    []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
+		Restarts: []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
+		Attempt:  2, Takeovers: []time.Time{at},
 		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},
 		Inputs:      []Input{{Name: "text /data/*", Epoch: 2, Epochs: 3, Done: 10, Total: 40, Leased: 4}},
 	}

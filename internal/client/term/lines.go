@@ -27,6 +27,9 @@ func Lines(prev, next status.View) []string {
 	if next.Generation > prev.Generation {
 		lines = append(lines, fmt.Sprintf("cluster_spec %d published: %s", next.Generation, roles(next)))
 	}
+	for _, at := range next.Takeovers[min(len(prev.Takeovers), len(next.Takeovers)):] {
+		lines = append(lines, fmt.Sprintf("the application master restarted at %s (attempt %d)", at.Local().Format(time.TimeOnly), next.Attempt))
+	}
 	return append(lines, restartLines(prev.Restarts, next.Restarts)...)
 }
 

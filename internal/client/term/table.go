@@ -46,7 +46,10 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 		}
 		fmt.Fprintf(t, "\n%s\t%s", r.At.Local().Format(time.TimeOnly), line)
 	}
-	if len(v.Restarts) > 0 {
+	for _, at := range v.Takeovers {
+		fmt.Fprintf(t, "\n%s\tapplication master restarted (attempt %d now)", at.Local().Format(time.TimeOnly), v.Attempt)
+	}
+	if len(v.Restarts)+len(v.Takeovers) > 0 {
 		fmt.Fprintln(t)
 	}
 	for _, c := range v.Checkpoints {

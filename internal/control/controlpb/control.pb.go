@@ -271,6 +271,8 @@ type Hello struct {
 	Running       *Started               `protobuf:"bytes,6,opt,name=running,proto3" json:"running,omitempty"`          // its process, if it runs
 	Exited        *Exited                `protobuf:"bytes,7,opt,name=exited,proto3" json:"exited,omitempty"`            // its process's end, if it ended and the master may not know
 	Generation    int64                  `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`   // of the newest cluster_spec it has
+	Digest        uint64                 `protobuf:"fixed64,22,opt,name=digest,proto3" json:"digest,omitempty"`         // of that cluster_spec
+	Since         int64                  `protobuf:"varint,23,opt,name=since,proto3" json:"since,omitempty"`            // generation of the cluster_spec that its newest process was started with
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -357,6 +359,20 @@ func (x *Hello) GetExited() *Exited {
 func (x *Hello) GetGeneration() int64 {
 	if x != nil {
 		return x.Generation
+	}
+	return 0
+}
+
+func (x *Hello) GetDigest() uint64 {
+	if x != nil {
+		return x.Digest
+	}
+	return 0
+}
+
+func (x *Hello) GetSince() int64 {
+	if x != nil {
+		return x.Since
 	}
 	return 0
 }
@@ -2224,7 +2240,7 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\astarted\x18\x03 \x01(\v2\x18.tfos.control.v1.StartedH\x00R\astarted\x121\n" +
 	"\x06exited\x18\x04 \x01(\v2\x17.tfos.control.v1.ExitedH\x00R\x06exited\x127\n" +
 	"\bprogress\x18\x05 \x01(\v2\x19.tfos.control.v1.ProgressH\x00R\bprogressB\t\n" +
-	"\amessage\"\x90\x02\n" +
+	"\amessage\"\xbe\x02\n" +
 	"\x05Hello\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12 \n" +
@@ -2235,7 +2251,9 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06exited\x18\a \x01(\v2\x17.tfos.control.v1.ExitedR\x06exited\x12\x1e\n" +
 	"\n" +
 	"generation\x18\b \x01(\x03R\n" +
-	"generation\"1\n" +
+	"generation\x12\x16\n" +
+	"\x06digest\x18\x16 \x01(\x06R\x06digest\x12\x14\n" +
+	"\x05since\x18\x17 \x01(\x03R\x05since\"1\n" +
 	"\tHeartbeat\x12$\n" +
 	"\x0esent_unix_nano\x18\x01 \x01(\x03R\fsentUnixNano\"_\n" +
 	"\aStarted\x12 \n" +

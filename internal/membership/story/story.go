@@ -173,7 +173,7 @@ func (w *writer) output(text string) {
 func command(ev membership.Event) (line, text string, told membership.Event) {
 	switch ev := ev.(type) {
 	case membership.Began:
-		return "began", "", ev
+		return "began", "", membership.Began{}
 	case membership.Tick:
 		return "tick", "", ev
 	case membership.Unfit:
@@ -209,17 +209,24 @@ func command(ev membership.Event) (line, text string, told membership.Event) {
 		}
 		return line, "", membership.Left{Task: ev.Task, Incarnation: ev.Incarnation, Container: ev.Container, Silent: ev.Silent}
 	case membership.Started:
-		return fmt.Sprintf("started task=%s inc=%d pid=%d", ev.Task, ev.Incarnation, ev.PID), "",
-			membership.Started{Task: ev.Task, Incarnation: ev.Incarnation, PID: ev.PID}
+		return fmt.Sprintf("started task=%s inc=%d%s pid=%d", ev.Task, ev.Incarnation, in(ev.Container), ev.PID), "", ev
 	case membership.Exited:
 		return exited(ev)
 	}
 	return "", "", nil
 }
 
+// in names the container that an event may name.
+func in(c yarn.ContainerID) string {
+	if c.IsZero() {
+		return ""
+	}
+	return fmt.Sprintf(" c=%d", c.ID)
+}
+
 func exited(ev membership.Exited) (line, text string, told membership.Event) {
-	line = fmt.Sprintf("exited task=%s inc=%d code=%d", ev.Task, ev.Incarnation, ev.Code)
-	out := membership.Exited{Task: ev.Task, Incarnation: ev.Incarnation, Code: ev.Code, Signal: ev.Signal, OOM: ev.OOM}
+	line = fmt.Sprintf("exited task=%s inc=%d%s code=%d", ev.Task, ev.Incarnation, in(ev.Container), ev.Code)
+	out := membership.Exited{Task: ev.Task, Incarnation: ev.Incarnation, Container: ev.Container, Code: ev.Code, Signal: ev.Signal, OOM: ev.OOM}
 	if ev.Signal != "" {
 		line += " signal=" + ev.Signal
 	}

@@ -1,0 +1,208 @@
+package am
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/dfs"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+)
+
+// The journal is the newest state of the machine, in a file of the attempt that writes it: a zombie of an attempt before cannot
+// spoil it, and no file is ever appended to, which HDFS refuses for a minute after the writer's death. One write is under way
+// at a time, and what changes meanwhile goes into the next one.
+
+// journalVersion changes when a journal of before cannot be read any more.
+const journalVersion = 1
+
+// record is the journal's content.
+type record struct {
+	Version int             `json:"tfos_journal"`
+	Attempt int32           `json:"attempt"` // that wrote it
+	Written time.Time       `json:"written"`
+	Machine json.RawMessage `json:"machine"` // membership's snapshot
+}
+
+// journalPatience is how long an action waits for the journal to have what led to it. A filesystem that takes longer must not
+// hold up the job: then a death of the master at the wrong moment costs a restart.
+const journalPatience = 3 * time.Second
+
+// journal carries snapshots to the filesystem. It decides nothing; the owner uses the fields below store.
+type journal struct {
+	store func(ctx context.Context, content []byte) error
+
+	next   chan []byte // capacity 1: the owner sends one when the one before is stored
+	stored chan error  // capacity 1
+
+	turn     int64  // the machine's newest turn
+	writing  int64  // the turn that the write under way has; 0: none is
+	safe     int64  // the newest turn that the journal has
+	failures int    // writes that failed in a row
+	waiting  []held // actions, oldest first
+}
+
+// held is an action that is not to be done before the journal has the turn that it came of.
+type held struct {
+	turn   int64
+	until  time.Time // when it is done in any case
+	action membership.Action
+}
+
+func newJournal(store func(context.Context, []byte) error) *journal {
+	return &journal{store: store, next: make(chan []byte, 1), stored: make(chan error, 1)}
+}
+
+// run writes what the owner sends until ctx ends. It rests as long as a write took, so that a crowd of events costs the
+// NameNode little.
+func (j *journal) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case content := <-j.next:
+			began := time.Now()
+			err := j.store(ctx, content)
+			j.stored <- err
+			rest := time.NewTimer(min(max(time.Since(began), restAfter(err)), time.Second))
+			select {
+			case <-ctx.Done():
+				rest.Stop()
+				return
+			case <-rest.C:
+			}
+		}
+	}
+}
+
+// restAfter is the least rest after a write.
+func restAfter(err error) time.Duration {
+	if err != nil {
+		return 500 * time.Millisecond
+	}
+	return 0
+}
+
+// precious reports whether an action destroys what the agents could tell the next attempt, or starts what could not tell: the
+// journal must have it first.
+func precious(a membership.Action) bool {
+	switch a.(type) {
+	case membership.Launch, membership.StopProcess, membership.Retire:
+		return true
+	}
+	return false
+}
+
+// hold keeps an action back until the journal has this turn.
+func (j *journal) hold(a membership.Action) {
+	j.waiting = append(j.waiting, held{j.turn, time.Now().Add(journalPatience), a})
+}
+
+// ready takes out the actions that need not wait any longer.
+func (j *journal) ready(now time.Time) []membership.Action {
+	var out []membership.Action
+	for len(j.waiting) > 0 && (j.waiting[0].turn <= j.safe || !now.Before(j.waiting[0].until)) {
+		out = append(out, j.waiting[0].action)
+		j.waiting = j.waiting[1:]
+	}
+	return out
+}
+
+// due reports whether there is something to write, and nobody writes.
+func (j *journal) due() bool { return j.writing == 0 && j.turn > j.safe }
+
+// write starts to write a snapshot of the machine as it is now.
+func (j *journal) write(attempt int32, m *membership.Machine) error {
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	content, err := json.Marshal(record{journalVersion, attempt, time.Now().UTC(), snapshot})
+	if err != nil {
+		return fmt.Errorf("write the journal: %w", err)
+	}
+	j.writing = j.turn
+	j.next <- content
+	return nil
+}
+
+// wrote books the end of a write.
+func (j *journal) wrote(err error, log *zap.Logger) {
+	if err != nil {
+		if j.failures++; j.failures == 1 || j.failures%60 == 0 {
+			log.Warn("journal not written: if this master dies, tasks may start anew", zap.Error(err), zap.Int("in_a_row", j.failures))
+		}
+	} else {
+		if j.failures > 0 {
+			log.Info("journal written again", zap.Int("failed", j.failures))
+		}
+		j.failures, j.safe = 0, j.writing
+	}
+	j.writing = 0
+}
+
+// errNoJournal says that no attempt before this one has written a journal.
+var errNoJournal = errors.New("no attempt before has left a journal")
+
+// recall finds the machine that the newest attempt before this one left.
+func (m *Master) recall(ctx context.Context) (*membership.Machine, error) {
+	for attempt := m.o.Container.Attempt.Attempt - 1; attempt > 0; attempt-- {
+		machine, err := m.readJournal(ctx, attempt)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return machine, err
+		}
+	}
+	return nil, errNoJournal
+}
+
+// readJournal reads one attempt's journal. The filesystem may be about to come back: an attempt often ends with its node.
+func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Machine, error) {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	name := path.Join(m.o.Manifest.Staging, launch.JournalFile(attempt))
+	for failures := 1; ; failures++ {
+		b, err := readFile(ctx, m.o.FS, name)
+		if err == nil {
+			return parseJournal(name, b)
+		}
+		if errors.Is(err, fs.ErrNotExist) || !errors.Is(err, dfs.ErrUnreachable) && !errors.Is(err, dfs.ErrSafeMode) {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		wait := time.NewTimer(pause(failures))
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		case <-wait.C:
+		}
+	}
+}
+
+func parseJournal(name string, b []byte) (*membership.Machine, error) {
+	var r record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if r.Version != journalVersion {
+		return nil, fmt.Errorf("read %s: it is of version %d, this program reads %d", name, r.Version, journalVersion)
+	}
+	return membership.Restore(r.Machine)
+}
+
+// readFile reads a small file.
+func readFile(ctx context.Context, fs dfs.FS, name string) ([]byte, error) {
+	f, err := fs.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
+}

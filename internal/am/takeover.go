@@ -1,0 +1,87 @@
+package am
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+)
+
+// machine is the job's: that of the attempt before, if there is one and it left a journal, else a new one.
+func (m *Master) machine(ctx context.Context) *membership.Machine {
+	fresh := membership.New(m.o.Job, m.o.Seed, membership.Options{Inspect: m.o.Job.Checkpoint.Dir != ""})
+	if m.o.Container.Attempt.Attempt <= 1 {
+		return fresh
+	}
+	machine, err := m.recall(ctx)
+	switch {
+	case errors.Is(err, errNoJournal):
+		m.log.Warn("the job starts over: " + errNoJournal.Error())
+		return fresh
+	case err != nil:
+		m.log.Error("the job starts over: the journal of the attempt before cannot be read", zap.Error(err))
+		return fresh
+	}
+	m.log.Info("the job goes on where the attempt before stopped", zap.Int("generation", int(machine.Spec().Generation)))
+	return machine
+}
+
+// keepJournal replaces this attempt's journal.
+func (m *Master) keepJournal(ctx context.Context, content []byte) error {
+	return m.stage(ctx, launch.JournalFile(m.o.Container.Attempt.Attempt), content)
+}
+
+// begin is the machine's first turn in this attempt, with the containers that YARN kept.
+func (o *owner) begin(r yarn.Registered) {
+	attempt := o.m.o.Container.Attempt.Attempt
+	switch result, decided := o.machine.Result(); {
+	case o.machine.Finished() && decided: // YARN alone has not heard of it
+		o.result = &result
+		return
+	case o.machine.Began():
+		if i, ok := o.machine.Inspecting(); ok { // of the attempt before, which cannot answer any more
+			o.m.keeper.Inspect(i)
+		}
+		o.turn(membership.Resumed{Attempt: attempt})
+	default:
+		o.turn(membership.Began{Attempt: attempt})
+		if err := o.fits(r); err != nil {
+			o.turn(membership.Unfit{Reason: err.Error()})
+		}
+	}
+	o.keep(r.Kept)
+}
+
+// keep takes note of containers that an attempt before started. A ResourceManager that restarted names this attempt's own too.
+func (o *owner) keep(kept []yarn.Container) {
+	for _, c := range kept {
+		o.containers[c.ID] = c
+		o.ledger.Adopt(c.ID)
+		o.turn(membership.Kept{Container: c.ID, Node: c.Node})
+	}
+}
+
+// wake is when the owner has something to do even if nothing happens; zero: never.
+func (o *owner) wake() time.Time {
+	at := o.machine.Wake()
+	if w := o.journal.waiting; len(w) > 0 && (at.IsZero() || w[0].until.Before(at)) {
+		at = w[0].until
+	}
+	return at
+}
+
+// remember writes the journal if there is news for it, and does what waited for it.
+func (o *owner) remember() error {
+	for _, a := range o.journal.ready(time.Now()) {
+		o.perform(a)
+	}
+	if o.journal.due() && len(o.m.mail) == 0 && o.result == nil {
+		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.machine)
+	}
+	return nil
+}

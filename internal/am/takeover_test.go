@@ -1,0 +1,251 @@
+package am
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tfos/internal/control"
+	"tfos/internal/dfs"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
+)
+
+// containers checks how many containers each task had.
+func (w *world) containers(t *testing.T, want map[string]int) {
+	t.Helper()
+	for task, agents := range w.places {
+		n := 1
+		if more, ok := want[task.String()]; ok {
+			n = more
+		}
+		if len(agents) != n {
+			t.Errorf("%s had %d containers, want %d", task, len(agents), n)
+		}
+	}
+}
+
+// after does something a while after the world's begin.
+func (w *world) after(d time.Duration, do func()) { time.AfterFunc(d, do) }
+
+// attempts checks how often the master was replaced.
+func attempts(t *testing.T, v status.View, want int32) {
+	t.Helper()
+	if v.Attempt != want || len(v.Takeovers) != int(want)-1 {
+		t.Errorf("attempt %d, took over at %v; want attempt %d", v.Attempt, v.Takeovers, want)
+	}
+}
+
+// TestMasterDiesQuietly: nobody but the master notices.
+func TestMasterDiesQuietly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(5*time.Minute, 0)}.programs())
+		w.after(time.Minute, w.kill)
+		w.after(2*time.Minute, w.kill)
+		v := w.succeeded(t, digits)
+		expect(t, "started again", w.again(), nil)
+		expect(t, "restarts", restarts(v), nil)
+		w.containers(t, nil)
+		attempts(t, v, 3)
+		if v.Generation != 1 {
+			t.Errorf("generation %d, want 1: nothing moved", v.Generation)
+		}
+	})
+}
+
+// TestMasterDiesAmidReplacement: at whatever moment of it, the task that was lost is replaced once, or once more than that where
+// its new container had not started yet; and nobody else loses anything but by the rules.
+func TestMasterDiesAmidReplacement(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 900 * time.Millisecond, 1100 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, plan{"chief/0#2": after(5*time.Minute, 0)}.programs())
+				lost := job.Task{Role: "worker", Index: 1}
+				w.after(time.Minute, func() { w.lose(lost, yarn.ExitAborted) })
+				w.after(time.Minute+delay, w.kill)
+				v := w.succeeded(t, digits)
+				w.containers(t, map[string]int{"worker/1": 2})
+				attempts(t, v, 2)
+				again := w.again()
+				for i, a := range again {
+					again[i], _, _ = strings.Cut(a, " inc=")
+				}
+				// Without stable endpoints, all start anew with the new address.
+				expect(t, "started again", again, []string{"chief/0", "ps/0", "worker/0", "worker/1"})
+			})
+		})
+	}
+}
+
+// TestAgentDiesWithoutMaster: whether YARN says so to the next master or not.
+func TestAgentDiesWithoutMaster(t *testing.T) {
+	for _, told := range []bool{true, false} {
+		t.Run(fmt.Sprint("told ", told), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, plan{"chief/0#2": after(5*time.Minute, 0)}.programs())
+				w.after(time.Minute, w.kill)
+				w.after(time.Minute+time.Second, func() {
+					w.lose(job.Task{Role: "worker", Index: 1}, yarn.ExitAborted)
+					if !told {
+						w.mu.Lock()
+						w.completed = nil
+						w.mu.Unlock()
+					}
+				})
+				v := w.succeeded(t, digits)
+				w.containers(t, map[string]int{"worker/1": 2})
+				cause := map[bool]string{true: "node lost", false: "silent"}[told]
+				if got := restarts(v); len(got) == 0 || got[0] != "worker/1 "+cause+" new container" {
+					t.Errorf("restarts %q", got)
+				}
+			})
+		})
+	}
+}
+
+// TestProcessExitsWithoutMaster: its failure is charged, once.
+func TestProcessExitsWithoutMaster(t *testing.T) {
+	for budget, code := range map[int]int{0: job.ExitFailed, 1: job.ExitSucceeded} {
+		t.Run(fmt.Sprint("budget ", budget), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, plan{"chief/0#1": after(5*time.Minute, 0), "worker/1#1": after(time.Minute, 3)}.programs())
+				w.after(time.Minute-time.Second, w.kill)
+				w.after(2*time.Minute, w.kill) // the next one does not charge it again
+				if err := w.train(fmt.Sprintf("%srecovery: {user-failures: %d}\n", digits, budget)); err != nil {
+					t.Fatal(err)
+				}
+				v := w.result()
+				if *v.ExitCode != code {
+					t.Errorf("exit code %d, want %d: %s", *v.ExitCode, code, v.Diagnostics)
+				}
+				if code == job.ExitSucceeded {
+					expect(t, "restarts", restarts(v), []string{"worker/1 program"})
+					w.containers(t, nil)
+				}
+			})
+		})
+	}
+}
+
+// TestDeciderSucceedsWithoutMaster: the next master learns it from the agent, and the job ends well.
+func TestDeciderSucceedsWithoutMaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		w.after(time.Minute-time.Second, w.kill)
+		v := w.succeeded(t, digits)
+		expect(t, "started again", w.again(), nil)
+		attempts(t, v, 2)
+	})
+}
+
+// TestMasterDiesWhileTheGangForms: what it has stays.
+func TestMasterDiesWhileTheGangForms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		w.limit = 3
+		w.after(10*time.Second, w.kill)
+		w.after(time.Minute, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.limit = 0
+		})
+		v := w.succeeded(t, digits)
+		expect(t, "started again", w.again(), nil)
+		w.containers(t, nil)
+		attempts(t, v, 2)
+	})
+}
+
+// TestMasterDiesWhileTheJobStops: the result that was decided stays, and what was left is stopped.
+func TestMasterDiesWhileTheJobStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0), "worker/1#1": stubborn, "ps/0#1": stubborn}.programs())
+		w.after(time.Minute+2*time.Second, w.kill)
+		v := w.succeeded(t, digits)
+		attempts(t, v, 2)
+		w.containers(t, nil)
+		if len(w.live) > 0 {
+			t.Errorf("still alive: %v", w.live)
+		}
+	})
+}
+
+// TestJournalIsGone: the job starts over, and what the attempt before left is given back.
+func TestJournalIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#11": after(time.Minute, 0)}.programs())
+		w.after(time.Minute, func() {
+			w.kill()
+			if err := w.fs.Remove(t.Context(), "/job/"+launch.JournalFile(1), false); err != nil {
+				t.Error(err)
+			}
+		})
+		v := w.succeeded(t, strings.ReplaceAll(digits, "instances: 2", "instances: 1"))
+		attempts(t, v, 2)
+		for task, agents := range w.places {
+			if len(agents) != 2 || agents[0].dead.Err() == nil {
+				t.Errorf("%s had %d containers, the first one is alive: %v", task, len(agents), agents[0].dead.Err() == nil)
+			}
+		}
+	})
+}
+
+// TestSlowFilesystemHoldsNothingUp: for longer than the journal's patience.
+func TestSlowFilesystemHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		w.fs = slowFS{w.fs, time.Hour}
+		began := time.Now()
+		w.succeeded(t, digits)
+		if took := time.Since(began); took > 2*time.Minute {
+			t.Errorf("it took %s of the bubble's time", took)
+		}
+	})
+}
+
+// stubborn takes a while to stop.
+func stubborn(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited {
+	<-stop
+	time.Sleep(5 * time.Second)
+	return serves(t, inc, stop)
+}
+
+// slowFS takes its time to create the journal.
+type slowFS struct {
+	dfs.FS
+	delay time.Duration
+}
+
+func (f slowFS) Create(ctx context.Context, name string, o dfs.CreateOptions) (dfs.Writer, error) {
+	if strings.Contains(name, "journal") {
+		select {
+		case <-time.After(f.delay):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	return f.FS.Create(ctx, name, o)
+}
+
+func TestJournalsOfOthersAreRefused(t *testing.T) {
+	for _, text := range []string{"", "{", "{}", `{"tfos_journal":1}`, `{"tfos_journal":1,"machine":{}}`, `{"tfos_journal":2,"machine":{"version":1}}`} {
+		if _, err := parseJournal("journal", []byte(text)); err == nil {
+			t.Errorf("%q was taken for a journal", text)
+		}
+	}
+}
+
+func FuzzParseJournal(f *testing.F) {
+	f.Add([]byte(`{"tfos_journal":1,"attempt":1,"machine":{"version":1,"job":"command: x\nroles: {worker: {}}","state":{"phase":"idle","tasks":[{"task":"worker/0","run":"waiting"}]}}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if m, err := parseJournal("journal", b); err == nil && !slices.Equal(m.Job().Tasks(), m.Job().Tasks()) {
+			t.Error("a machine without a job")
+		}
+	})
+}

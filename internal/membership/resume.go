@@ -1,0 +1,252 @@
+package membership
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// A machine may outlive the application master that stepped it: the next attempt restores it from a journal, and the agents,
+// whose processes went on, say what the journal does not know. The journal may be older than what was done last. What holds:
+//   - No agent was launched, retired or told to stop its process before the journal had it. The caller sees to that.
+//   - A process may have been started, and a cluster_spec published, that the journal does not have. Their agents tell.
+//   - So while a container's agent has not told, its task is unsure; once that is given up, the numbers of its incarnations
+//     leap over those that may have been in use.
+
+// takeover is what the machine knows of the attempts of its application master.
+type takeover struct {
+	Attempt int32       `json:"attempt,omitempty"` // the current one
+	Times   []time.Time `json:"times,omitempty"`   // when later ones took over, oldest first
+	Until   time.Time   `json:"until,omitzero"`    // agents are awaited until then, and nothing else is done; zero: none is
+	Strays  []stray     `json:"strays,omitempty"`  // live containers that no task of the journal has; their agents may tell whose they are
+	// Generation and Digest are of the newest cluster_spec that agents have and the journal does not; zero: there is none.
+	Generation job.Generation `json:"generation,omitempty"`
+	Digest     uint64         `json:"digest,omitempty"`
+	// Doubt says that an agent which did not report may have a still newer one.
+	Doubt bool `json:"doubt,omitempty"`
+}
+
+type stray struct {
+	Container yarn.ContainerID `json:"container"`
+	Node      yarn.NodeID      `json:"node,omitzero"`
+}
+
+const (
+	// incarnationLeap is more than the incarnations of one task that are started while a journal is written.
+	incarnationLeap = 10
+	// generationLeap is more than the cluster_specs that are published meanwhile: one for each task, if many are lost at once.
+	generationLeap = 1000
+	// maxTakeovers bounds how many are remembered.
+	maxTakeovers = 100
+)
+
+// resuming reports whether agents are awaited after the application master was replaced.
+func (m *Machine) resuming() bool { return !m.s.Takeover.Until.IsZero() }
+
+// leapTo leaves room for the numbers of attempts that nothing is known of.
+func (m *Machine) leapTo(attempts int32) {
+	m.s.Generation = job.Generation(attempts) * generationLeap
+	for i := range m.s.Tasks {
+		m.s.Tasks[i].Incarnation = job.Incarnation(attempts) * incarnationLeap
+	}
+}
+
+// resume has a new attempt of the application master go on where the journal ends. Until the agents have reported nothing is
+// asked for, started or given up.
+func (m *Machine) resume(attempt int32) {
+	k := &m.s.Takeover
+	k.Attempt, k.Strays = attempt, nil
+	if m.s.Phase == idle {
+		m.begin(attempt)
+		return
+	}
+	k.Times = append(k.Times, m.now)
+	k.Times = k.Times[max(0, len(k.Times)-maxTakeovers):]
+	patience := m.now.Add(m.opts.ResumeTimeout)
+	if m.s.Phase == stopping { // agents that come back are told to end, and nobody else is waited for
+		m.s.StopUntil = latest(patience, m.now.Add(m.job.Stop.Grace+m.opts.StopMargin))
+	} else {
+		k.Until, m.s.GangUntil = patience, time.Time{}
+	}
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		if !t.held() {
+			continue
+		}
+		if m.s.Phase != stopping {
+			t.Unsure, t.Until = true, patience
+		}
+		m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
+	}
+	for i := range m.s.Spares {
+		m.s.Spares[i].Until = m.now.Add(m.opts.LaunchTimeout)
+		if m.s.Spares[i].Address != "" { // its agent was there, and comes again
+			m.s.Spares[i].Until = patience
+		}
+	}
+	for _, n := range m.s.Nodes {
+		if !n.Until.IsZero() {
+			m.do(Exclude{n.Host})
+		}
+	}
+}
+
+// kept takes note of a container that lives. One that is not known may be of a launch that the journal does not have: its
+// agent will tell.
+func (m *Machine) kept(ev Kept) {
+	switch t := m.holder(ev.Container); {
+	case m.spareIn(ev.Container) != nil:
+	case t != nil && t.Unsure && t.Run == launched:
+		t.Until = m.now.Add(m.opts.LaunchTimeout) // its files may still be on their way
+	case t != nil:
+	case m.resuming():
+		m.unstray(ev.Container)
+		m.s.Takeover.Strays = append(m.s.Takeover.Strays, stray(ev))
+	default:
+		m.do(Release{ev.Container})
+	}
+}
+
+// unstray forgets a container that nobody has to wait for any more.
+func (m *Machine) unstray(c yarn.ContainerID) {
+	k := &m.s.Takeover
+	k.Strays = slices.DeleteFunc(k.Strays, func(s stray) bool { return s.Container == c })
+}
+
+// adopt gives a task the container whose agent claims to have a later incarnation of it than the journal knows. Nil: it has
+// not, or nobody has to ask.
+func (m *Machine) adopt(ev Joined) *task {
+	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task == ev.Task })
+	if !m.resuming() || i < 0 || m.holder(ev.Container) != nil || ev.Incarnation <= m.s.Tasks[i].Incarnation {
+		return nil
+	}
+	t := &m.s.Tasks[i]
+	if t.held() {
+		if ev.Running == nil && ev.Exited == nil {
+			return nil // it may be a spare: the task has not moved there
+		}
+		m.do(Release{t.Container}) // given up for this one
+	}
+	var node yarn.NodeID
+	if i := strings.LastIndexByte(ev.Agent, ':'); i > 0 {
+		node.Host = ev.Agent[:i]
+	}
+	for _, s := range m.s.Takeover.Strays {
+		if s.Container == ev.Container {
+			node = s.Node
+		}
+	}
+	m.unstray(ev.Container)
+	*t = task{Task: t.Task, Incarnation: ev.Incarnation, Run: launched, Container: ev.Container, Node: node, Unsure: true, history: t.history}
+	m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
+	return t
+}
+
+// confirm puts what an agent says of itself in the place of what the journal says of it.
+func (m *Machine) confirm(t *task, ev Joined) {
+	t.Unsure = false
+	if k := &m.s.Takeover; ev.Generation > max(m.s.Generation, k.Generation) {
+		k.Generation, k.Digest = ev.Generation, ev.Digest
+	}
+	t.Agent, t.Address = ev.Agent, ev.Address
+	newer := ev.Incarnation > t.Incarnation
+	if newer {
+		*t = task{Task: t.Task, Incarnation: ev.Incarnation, Run: joined, Container: t.Container, Node: t.Node,
+			Agent: t.Agent, Address: t.Address, history: t.history}
+	}
+	if t.Run != launched && t.Run != joined || ev.Incarnation < t.Incarnation {
+		return
+	}
+	if ev.Running != nil || ev.Exited != nil {
+		t.Run, t.Generation = starting, ev.Since
+		if m.s.Phase == forming {
+			m.s.Phase = training
+			m.s.Takeover.Until = m.now.Add(m.opts.ResumeTimeout) // the others may be as far
+		}
+	}
+}
+
+// taken ends the wait for agents when nobody is left to wait for.
+func (m *Machine) taken() {
+	k := &m.s.Takeover
+	if !m.resuming() || len(k.Strays) > 0 {
+		return
+	}
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.Unsure && t.held() {
+			return
+		}
+	}
+	m.resumed()
+}
+
+// resumed ends the wait for agents: what did not report is lost, and the job goes on. One that was launched, and whose container
+// lives, may take as long as any that was.
+func (m *Machine) resumed() {
+	k := &m.s.Takeover
+	until := k.Until
+	k.Doubt = k.Doubt || len(k.Strays) > 0
+	over := TakenOver{}
+	for i := range m.s.Tasks {
+		switch t := &m.s.Tasks[i]; {
+		case !t.held():
+		case t.Unsure:
+			over.Missing++
+		default:
+			over.Reported++
+		}
+	}
+	m.do(over)
+	for _, s := range k.Strays {
+		m.do(Release{s.Container})
+	}
+	k.Strays = nil
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		k.Doubt = k.Doubt || t.Unsure
+		switch {
+		case !t.Unsure || !t.held() || t.Until.After(until):
+		case t.Run == retiring:
+			m.release(t, gone)
+		default:
+			m.lost(t, "its agent on "+t.Node.Host+" did not report to the application master that took over within "+m.opts.ResumeTimeout.String())
+		}
+	}
+	k.Until = time.Time{}
+	m.publishWhole()
+	if m.asking() {
+		for i := range m.s.Tasks {
+			m.rested(&m.s.Tasks[i])
+		}
+		m.ask(func(n int) int { return n })
+	}
+}
+
+// abandonTakeover ends the wait for agents because the job ends. Those that come late are told to end.
+func (m *Machine) abandonTakeover() {
+	k := &m.s.Takeover
+	m.s.StopUntil = latest(m.s.StopUntil, k.Until)
+	for _, s := range k.Strays {
+		m.do(Release{s.Container})
+	}
+	k.Until, k.Strays = time.Time{}, nil
+}
+
+// nextGeneration is one that no agent can have.
+func (m *Machine) nextGeneration() job.Generation {
+	next := max(m.s.Generation, m.s.Takeover.Generation) + 1
+	if m.s.Takeover.Doubt {
+		next += generationLeap
+	}
+	return next
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
