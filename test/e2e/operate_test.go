@@ -6,16 +6,12 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -126,42 +122,6 @@ func TestInterruptTwice(t *testing.T) {
 	c := hadoop(t)
 	r := c.interrupted(t, 2, "run", "--kill-on-exit", jobFile(t, serving)).want(t, 130)
 	tfos(t, c.env, "kill", r.application(t)).want(t, 0)
-}
-
-// TestMasterKilled: YARN starts another master, which gives back what the first one held and starts the job over.
-func TestMasterKilled(t *testing.T) {
-	c := hadoop(t)
-	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, serving)).want(t, 0).stdout)
-	var before, after status.View
-	running := func(v *status.View) func() bool {
-		return func() bool {
-			*v = jobStatus(t, c.env, id)
-			return len(v.Tasks) == 3 && !slices.ContainsFunc(v.Tasks, func(task status.Task) bool { return task.State != status.Running })
-		}
-	}
-	eventually(t, "all tasks to run", running(&before))
-	for _, line := range leftovers(t, id) {
-		pid, rest, _ := strings.Cut(line, ": ")
-		if !strings.HasPrefix(rest, "./tfos-am") {
-			continue
-		}
-		n, err := strconv.Atoi(pid)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := syscall.Kill(n, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
-	}
-	eventually(t, "the second master's tasks to run", func() bool {
-		return running(&after)() && after.Tasks[0].Container != before.Tasks[0].Container
-	})
-	for _, task := range before.Tasks {
-		pid := task.PID
-		eventually(t, fmt.Sprintf("the first master's %s/%d to end", task.Role, task.Index), func() bool { return syscall.Kill(pid, 0) != nil })
-	}
-	tfos(t, c.env, "kill", id).want(t, 0)
-	gone(t, id)
 }
 
 // interrupted runs tfos, waits until the workers' output comes, and sends SIGINT as often as told.
