@@ -11,7 +11,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -148,7 +147,7 @@ func (m *Master) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return m.finish(ctx, own, result)
+	return m.finish(ctx, own, address, result)
 }
 
 // address is where agents and clients reach this master.
@@ -160,29 +159,6 @@ func (m *Master) address() (string, error) {
 	return net.JoinHostPort(m.o.Host, port), nil
 }
 
-// registerTimeout bounds the registration. The ResourceManager is there, it has just started us.
-const registerTimeout = 2 * time.Minute
-
-func (m *Master) register(ctx context.Context, address string) (yarn.Registered, error) {
-	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
-	defer cancel()
-	host, text, err := net.SplitHostPort(address)
-	if err != nil {
-		return yarn.Registered{}, err
-	}
-	port, err := strconv.ParseInt(text, 10, 32)
-	if err != nil {
-		return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: port of %s: %w", address, err)
-	}
-	r, err := m.o.RM.Register(ctx, yarn.Registration{Host: host, Port: int32(port)})
-	if err != nil {
-		return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: %w", err)
-	}
-	m.o.Nodes.SetTokens(r.NMTokens...)
-	m.log.Info("registered", zap.String("queue", r.Queue), zap.Stringer("largest_container", r.Max), zap.String("address", address))
-	return r, nil
-}
-
 // post hands a message to the owner, or nobody once the owner has ended.
 func (m *Master) post(msg any) {
 	select {
@@ -192,24 +168,19 @@ func (m *Master) post(msg any) {
 }
 
 // finish stages how the job ended and tells YARN. What cannot be staged is logged: that the result is told counts more.
-func (m *Master) finish(ctx context.Context, own *owner, r membership.Result) error {
-	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
-	defer cancel()
+func (m *Master) finish(ctx context.Context, own *owner, address string, r membership.Result) error {
 	if err := m.stage(ctx, launch.ResultFile, own.document); err != nil {
 		m.log.Warn("result not staged", zap.Error(err))
 	}
 	if err := m.stage(ctx, launch.EventsFile, own.events.buf.Bytes()); err != nil {
 		m.log.Warn("event log not staged", zap.Error(err))
 	}
-	if err := m.o.RM.Finish(ctx, finalStatus(r), r.Diagnostics, ""); err != nil {
+	if err := m.unregister(ctx, address, r); err != nil {
 		return fmt.Errorf("tell the ResourceManager how the job ended: %w", err)
 	}
 	m.log.Info("finished", zap.Int("exit_code", r.ExitCode), zap.String("diagnostics", r.Diagnostics))
 	return nil
 }
-
-// finishTimeout bounds what is done after the job's end: staging the result and unregistering.
-const finishTimeout = time.Minute
 
 func finalStatus(r membership.Result) yarn.FinalStatus {
 	switch r.ExitCode {

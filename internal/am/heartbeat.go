@@ -3,6 +3,7 @@ package am
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -17,6 +18,8 @@ const (
 	beatIdle = time.Second
 	// beatTimeout bounds one call. The ResourceManager waits ten minutes or more for a master, so one lost call is nothing.
 	beatTimeout = 30 * time.Second
+	// unheard is after how long without the ResourceManager a master looks whether it was replaced, and again.
+	unheard = 30 * time.Second
 )
 
 // beat is what came of one heartbeat.
@@ -34,13 +37,17 @@ type beat struct {
 type heart struct {
 	rm       ResourceManager
 	register func(context.Context) (yarn.Registered, error)
+	replaced func(context.Context) bool // another attempt has announced itself
+
+	heard time.Time // when a call last worked
+	asked time.Time // when replaced was
 
 	next  chan yarn.AllocateRequest // capacity 1: the owner sends one when the one before was answered
 	beats chan beat                 // capacity 1
 }
 
-func newHeart(rm ResourceManager, register func(context.Context) (yarn.Registered, error)) *heart {
-	return &heart{rm: rm, register: register, next: make(chan yarn.AllocateRequest, 1), beats: make(chan beat, 1)}
+func newHeart(rm ResourceManager, register func(context.Context) (yarn.Registered, error), replaced func(context.Context) bool) *heart {
+	return &heart{rm: rm, register: register, replaced: replaced, heard: time.Now(), next: make(chan yarn.AllocateRequest, 1), beats: make(chan beat, 1)}
 }
 
 // run calls until ctx ends. A call that failed is reported, not repeated: the owner's ledger makes the same request again.
@@ -59,6 +66,16 @@ func (h *heart) beat(ctx context.Context, req yarn.AllocateRequest) beat {
 	call, cancel := context.WithTimeout(ctx, beatTimeout)
 	defer cancel()
 	resp, err := h.rm.Allocate(call, req)
+	if err == nil || errors.Is(err, yarn.ErrNotRegistered) {
+		h.heard = time.Now()
+	} else if now := time.Now(); now.Sub(h.heard) > unheard && now.Sub(h.asked) > unheard {
+		// Perhaps it is only we that cannot reach it. It gives up on a master that it does not hear, and agents that stay with
+		// us cannot report to the next one.
+		h.asked = now
+		if h.replaced(ctx) {
+			err = fmt.Errorf("%w: another one has announced itself, and the ResourceManager cannot be reached: %w", yarn.ErrAttemptGone, err)
+		}
+	}
 	if !errors.Is(err, yarn.ErrNotRegistered) {
 		return beat{response: resp, err: err}
 	}

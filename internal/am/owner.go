@@ -57,7 +57,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 	register := func(ctx context.Context) (yarn.Registered, error) { return m.register(ctx, address) }
 	o := &owner{
 		m: m, log: m.log, server: server,
-		heart:      newHeart(m.o.RM, register),
+		heart:      newHeart(m.o.RM, register, m.replaced),
 		machine:    machine,
 		journal:    newJournal(m.keepJournal),
 		ledger:     ledger.New(),

@@ -2,7 +2,9 @@ package am
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"path"
 	"time"
 
 	"go.uber.org/zap"
@@ -29,6 +31,21 @@ func (m *Master) machine(ctx context.Context) *membership.Machine {
 	}
 	m.log.Info("the job goes on where the attempt before stopped", zap.Int("generation", int(machine.Spec().Generation)))
 	return machine
+}
+
+// replaced reports whether a later attempt has announced itself in the staging directory.
+func (m *Master) replaced(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	b, err := readFile(ctx, m.o.FS, path.Join(m.o.Manifest.Staging, launch.MasterFile))
+	var current launch.Master
+	if err == nil {
+		err = json.Unmarshal(b, &current)
+	}
+	if err != nil {
+		m.log.Warn("cannot look whether another master has taken over", zap.Error(err))
+	}
+	return current.Attempt > m.o.Container.Attempt.Attempt
 }
 
 // keepJournal replaces this attempt's journal.

@@ -2,12 +2,15 @@ package am
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"go.uber.org/zap"
 
 	"tfos/internal/control"
 	"tfos/internal/dfs"
@@ -192,6 +195,88 @@ func TestJournalIsGone(t *testing.T) {
 			if len(agents) != 2 || agents[0].dead.Err() == nil {
 				t.Errorf("%s had %d containers, the first one is alive: %v", task, len(agents), agents[0].dead.Err() == nil)
 			}
+		}
+	})
+}
+
+// TestReplacedMasterEnds: one that YARN has given up on, and that cannot reach YARN, learns it from the next one's announcement.
+func TestReplacedMasterEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]program{"chief": serves, "worker": serves, "ps": serves})
+		w.after(time.Minute, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.silent = 1 << 30
+		})
+		w.after(10*time.Minute, func() {
+			next := New(Options{Container: w.container, Manifest: launch.Manifest{Staging: "/job"}, FS: w.fs, Log: zap.NewNop()})
+			next.o.Container.Attempt.Attempt = 2
+			if err := next.announce(t.Context(), "elsewhere:1"); err != nil {
+				t.Error(err)
+			}
+		})
+		began := time.Now()
+		if err := w.train(digits); !errors.Is(err, yarn.ErrAttemptGone) {
+			t.Errorf("run ended with %v", err)
+		}
+		if took := time.Since(began); took < 10*time.Minute || took > 12*time.Minute {
+			t.Errorf("it ended after %s of the bubble's time", took)
+		}
+	})
+}
+
+// TestResourceManagerRestartsAmidReplacement: at whatever moment of it, exactly one container takes the place of the one that
+// was lost.
+func TestResourceManagerRestartsAmidReplacement(t *testing.T) {
+	for _, delay := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 900 * time.Millisecond, 1100 * time.Millisecond} {
+		t.Run(fmt.Sprint(delay), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, plan{"chief/0#2": after(5*time.Minute, 0)}.programs())
+				w.after(time.Minute, func() { w.lose(job.Task{Role: "worker", Index: 1}, yarn.ExitAborted) })
+				w.after(time.Minute+delay, func() {
+					w.mu.Lock()
+					defer w.mu.Unlock()
+					w.silent, w.refuse = 3, yarn.ErrNotRegistered
+				})
+				v := w.succeeded(t, digits)
+				w.containers(t, map[string]int{"worker/1": 2})
+				attempts(t, v, 1)
+				if granted := w.next - 2; granted != 5 {
+					t.Errorf("%d containers were granted, want 5", granted)
+				}
+				for _, a := range w.asks {
+					if a.Count != 0 {
+						t.Errorf("still asked for: %+v", a)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestAnswersAreLostAsTheResourceManagerRestarts: it has registered the master, and the master does not know.
+func TestAnswersAreLostAsTheResourceManagerRestarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(5*time.Minute, 0)}.programs())
+		w.after(time.Minute, func() {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			w.refuse, w.mute = yarn.ErrNotRegistered, true
+		})
+		v := w.succeeded(t, digits)
+		expect(t, "restarts", restarts(v), nil)
+		w.containers(t, nil)
+	})
+}
+
+// TestResourceManagerIsAwayAtTheEnd: the master waits for it, and registers again if it has forgotten.
+func TestResourceManagerIsAwayAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		w.finishErrors = []error{errors.New("connection refused"), errors.New("connection refused"), yarn.ErrNotRegistered}
+		w.succeeded(t, digits)
+		if w.final != yarn.FinalSucceeded || w.registered != 2 {
+			t.Errorf("final status %v, registered %d times", w.final, w.registered)
 		}
 	})
 }

@@ -77,6 +77,9 @@ func (o *owner) fraction(tasks []status.Task) float64 {
 // fits reports what of the job the cluster can never hold, by what the ResourceManager says of its largest container and of
 // the resources it counts. The client looked at it before; a queue may still have limits of its own.
 func (o *owner) fits(r yarn.Registered) error {
+	if r.Max.MemoryMiB == 0 {
+		return nil // it was not told
+	}
 	for _, role := range o.m.o.Job.Roles {
 		want := role.YARN()
 		if !want.Fits(r.Max) {

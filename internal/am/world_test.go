@@ -50,30 +50,33 @@ type world struct {
 	agents    sync.WaitGroup
 	container yarn.ContainerID // the master's own
 
-	mu         sync.Mutex
-	refuse     error                               // guarded by mu: what Allocate answers next, once
-	silent     int                                 // guarded by mu: calls of Allocate still to be lost
-	registered int                                 // guarded by mu
-	known      yarn.AttemptID                      // guarded by mu: registered last
-	responseID int32                               // guarded by mu
-	last       yarn.AllocateResponse               // guarded by mu
-	asks       map[int64]yarn.Ask                  // guarded by mu
-	next       int64                               // guarded by mu
-	completed  []yarn.ContainerStatus              // guarded by mu: not told yet
-	live       map[yarn.ContainerID]bool           // guarded by mu
-	released   []yarn.ContainerID                  // guarded by mu
-	starts     map[job.Task]control.Start          // guarded by mu: the newest order to each task
-	final      yarn.FinalStatus                    // guarded by mu
-	diag       string                              // guarded by mu
-	failStart  error                               // guarded by mu: what the NodeManagers say to every start
-	grants     map[yarn.ContainerID]yarn.Container // guarded by mu
-	limit      int                                 // guarded by mu: how many containers may live; 0: any number
-	crash      func()                              // guarded by mu: ends the master's process
-	crashed    bool                                // guarded by mu: by crash
-	history    []string                            // guarded by mu: every process that was started
-	oneNode    bool                                // guarded by mu: all containers are on one node of many
-	excluded   map[string]bool                     // guarded by mu: hosts that were excluded at some time
-	heldUntil  time.Time                           // guarded by mu: until when Allocate answers nothing
+	mu           sync.Mutex
+	refuse       error                               // guarded by mu: what Allocate answers next, once
+	silent       int                                 // guarded by mu: calls of Allocate still to be lost
+	registered   int                                 // guarded by mu
+	known        yarn.AttemptID                      // guarded by mu: registered last
+	mute         bool                                // guarded by mu: the next answer to Register is lost
+	answered     yarn.AttemptID                      // guarded by mu: registered, and not told so
+	finishErrors []error                             // guarded by mu: what Finish answers first
+	responseID   int32                               // guarded by mu
+	last         yarn.AllocateResponse               // guarded by mu
+	asks         map[int64]yarn.Ask                  // guarded by mu
+	next         int64                               // guarded by mu
+	completed    []yarn.ContainerStatus              // guarded by mu: not told yet
+	live         map[yarn.ContainerID]bool           // guarded by mu
+	released     []yarn.ContainerID                  // guarded by mu
+	starts       map[job.Task]control.Start          // guarded by mu: the newest order to each task
+	final        yarn.FinalStatus                    // guarded by mu
+	diag         string                              // guarded by mu
+	failStart    error                               // guarded by mu: what the NodeManagers say to every start
+	grants       map[yarn.ContainerID]yarn.Container // guarded by mu
+	limit        int                                 // guarded by mu: how many containers may live; 0: any number
+	crash        func()                              // guarded by mu: ends the master's process
+	crashed      bool                                // guarded by mu: by crash
+	history      []string                            // guarded by mu: every process that was started
+	oneNode      bool                                // guarded by mu: all containers are on one node of many
+	excluded     map[string]bool                     // guarded by mu: hosts that were excluded at some time
+	heldUntil    time.Time                           // guarded by mu: until when Allocate answers nothing
 
 	nodes   []yarn.NodeReport  // guarded by mu: not told yet
 	preempt []yarn.ContainerID // guarded by mu: told with every answer
@@ -100,6 +103,9 @@ func newWorld(t *testing.T, programs map[string]program) *world {
 func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.answered == w.container.Attempt {
+		return yarn.Registered{}, yarn.ErrOutOfStep
+	}
 	w.registered++
 	w.responseID = 0
 	w.asks = make(map[int64]yarn.Ask)
@@ -110,6 +116,10 @@ func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, e
 		if id.Attempt != w.container.Attempt || again { // as a ResourceManager that restarted does
 			kept = append(kept, w.grants[id])
 		}
+	}
+	if w.mute {
+		w.mute, w.answered = false, w.container.Attempt
+		return yarn.Registered{}, errors.New("connection reset")
 	}
 	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", Kept: kept}, nil
 }
@@ -172,6 +182,11 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 func (w *world) Finish(_ context.Context, final yarn.FinalStatus, diagnostics, _ string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if len(w.finishErrors) > 0 {
+		err := w.finishErrors[0]
+		w.finishErrors = w.finishErrors[1:]
+		return err
+	}
 	w.final, w.diag = final, diagnostics
 	return nil
 }
