@@ -27,10 +27,10 @@ func tfos(t *testing.T, args ...string) (code exit.Code, stdout, stderr string) 
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "run", "submit", "resume", "status", "list", "logs", "kill", "scale", "replay", "version"} {
+	for _, name := range []string{"", "run", "submit", "resume", "status", "list", "logs", "kill", "scale", "checkpoint", "checkpoint ls", "checkpoint verify", "checkpoint prune", "replay", "version"} {
 		args := []string{"--help"}
 		if name != "" {
-			args = []string{name, "--help"}
+			args = append(strings.Fields(name), "--help")
 		}
 		code, got, _ := tfos(t, args...)
 		if code != exit.OK {
@@ -39,7 +39,7 @@ func TestHelp(t *testing.T) {
 		if !strings.Contains(got, exit.Table) {
 			t.Errorf("tfos %s --help does not explain the exit codes", name)
 		}
-		golden := filepath.Join("testdata", "help"+strings.TrimSuffix("-"+name, "-")+".txt")
+		golden := filepath.Join("testdata", "help"+strings.TrimSuffix("-"+strings.ReplaceAll(name, " ", "-"), "-")+".txt")
 		if *rewrite {
 			if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
 				t.Fatal(err)
@@ -123,6 +123,12 @@ func TestWrongUsage(t *testing.T) {
 		{"resume without checkpoints", []string{"resume", "--master", "local", file("h.yaml", good)}, []string{"h has no directory of checkpoints", "--checkpoint-dir"}},
 		{"resume from nothing", []string{"resume", "--master", "local", "--checkpoint-dir", filepath.Join(dir, "none"), file("i.yaml", good)}, []string{"there is no checkpoint in " + dir + "/none"}},
 		{"not an application", []string{"kill", "job_1_2"}, []string{`"job_1_2" is no application id`}},
+		{"no such directory", []string{"checkpoint", "ls", filepath.Join(dir, "none")}, []string{dir, "none does not exist"}},
+		{"a file", []string{"checkpoint", "verify", file("model.keras", "x")}, []string{"model.keras is a file"}},
+		{"no directory", []string{"checkpoint", "verify"}, []string{"want one directory"}},
+		{"keep nothing", []string{"checkpoint", "prune", dir}, []string{"--keep of at least 1"}},
+		{"no such checkpoint", []string{"checkpoint", "verify", dir, "ckpt-7"}, []string{"no checkpoint ckpt-7"}},
+		{"checkpoint alone", []string{"checkpoint"}, []string{"want ls, verify or prune"}},
 		{"not a task", []string{"logs", "application_1_0001", "worker"}, []string{`"worker" is not a task`}},
 		{"not a stream", []string{"logs", "application_1_0001", "--stream", "x"}, []string{"--stream x"}},
 	} {

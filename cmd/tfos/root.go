@@ -45,10 +45,12 @@ func (c *command) root() *cobra.Command {
 	flags.StringVar(&c.master, "master", "yarn", "the `CLUSTER`: yarn, or local for an embedded one on this machine")
 	flags.StringVar(&c.conf, "conf", "", "`DIR` of the Hadoop configuration (default $HADOOP_CONF_DIR, then $YARN_CONF_DIR)")
 	flags.BoolVar(&c.debug, "debug", false, "log to stderr what tfos does")
-	root.AddCommand(c.run(), c.submit(), c.resume(), c.status(), c.list(), c.logs(), c.kill(), c.scale(), c.replay(), c.version())
+	root.AddCommand(c.run(), c.submit(), c.resume(), c.status(), c.list(), c.logs(), c.kill(), c.scale(), c.checkpoint(), c.replay(), c.version())
 	for _, sub := range root.Commands() {
-		sub.Long += "\n\n" + exit.Table
-		sub.DisableFlagsInUseLine = true
+		for _, leaf := range append(sub.Commands(), sub) {
+			leaf.Long += "\n\n" + exit.Table
+			leaf.DisableFlagsInUseLine = true
+		}
 	}
 	return root
 }

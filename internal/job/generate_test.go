@@ -16,7 +16,7 @@ func anyJob(t *rapid.T) Job {
 		Command:     text.Draw(t, "command"),
 		Queue:       rapid.SampledFrom([]string{"default", "ml", "root.a.b", "0x1"}).Draw(t, "queue"),
 		Env:         orNil(env.Draw(t, "env")),
-		Checkpoint:  Checkpoint{rapid.SampledFrom([]string{"", "/m", "hdfs:///m", "file:///m"}).Draw(t, "dir"), rapid.IntRange(0, 5).Draw(t, "keep")},
+		Checkpoint:  Checkpoint{rapid.SampledFrom([]string{"", "/m", "hdfs:///m", "file:///m"}).Draw(t, "dir"), rapid.IntRange(0, 5).Draw(t, "keep"), durations(0).Draw(t, "keep-every")},
 		Strategy:    rapid.SampledFrom([]Strategy{StrategyMirrored, StrategyV1, StrategyNone}).Draw(t, "strategy"),
 		Success:     SuccessAll,
 		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window")},

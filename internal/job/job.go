@@ -87,6 +87,8 @@ type Role struct {
 type Checkpoint struct {
 	Dir  string // absolute, or a URI; empty: the job has none
 	Keep int    // how many; 0: all
+	// KeepEvery keeps one of the older ones for each such time; 0: none.
+	KeepEvery time.Duration
 }
 
 // Success says whose clean exit ends the job well.

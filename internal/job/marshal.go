@@ -29,6 +29,9 @@ func Marshal(j Job) []byte {
 	var checkpoint tree
 	checkpoint.optional("dir", j.Checkpoint.Dir)
 	checkpoint.count("keep", int64(j.Checkpoint.Keep))
+	if j.Checkpoint.KeepEvery != 0 {
+		checkpoint.plain("keep-every", formatDuration(j.Checkpoint.KeepEvery))
+	}
 	doc.child("checkpoint", checkpoint)
 	doc.text("success", string(j.Success))
 	doc.text("strategy", string(j.Strategy))

@@ -77,7 +77,8 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"roles", func(v *value, _ string) { roles = v }},
 		rule{"checkpoint", d.section(
 			rule{"dir", d.text(&j.Checkpoint.Dir, checkDir)},
-			rule{"keep", number(d, &j.Checkpoint.Keep, 0, math.MaxInt32)})},
+			rule{"keep", number(d, &j.Checkpoint.Keep, 0, math.MaxInt32)},
+			rule{"keep-every", d.duration(&j.Checkpoint.KeepEvery, 0)})},
 		rule{"success", scalarOf(d, &j.Success, parseSuccess)},
 		rule{"strategy", scalarOf(d, &j.Strategy, parseStrategy)},
 		rule{"recovery", d.section(

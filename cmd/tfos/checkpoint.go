@@ -1,0 +1,302 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tfos/internal/checkpoint"
+	"tfos/internal/checkpoint/store"
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+	"tfos/internal/client/term"
+)
+
+func (c *command) checkpoint() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "checkpoint ls|verify|prune DIR",
+		Short: "List, verify and prune checkpoints",
+		Long: `List, verify and prune the checkpoints in a directory and those below it: what tf.train.Saver, tf.train.Checkpoint and Keras
+write, and SavedModels. DIR is hdfs://, file://, or a path: in the default filesystem of the Hadoop configuration if there is
+one, else here. What begins with ./ or ../ is here.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return exit.Errorf(exit.Usage, "tfos checkpoint: want ls, verify or prune").Try("tfos checkpoint --help")
+		},
+	}
+	cmd.AddCommand(c.checkpointLs(), c.checkpointVerify(), c.checkpointPrune())
+	return cmd
+}
+
+// shown is a checkpoint as the command shows it. Its JSON keys are stable.
+type shown struct {
+	Name    string    `json:"name"` // relative to the directory
+	Format  string    `json:"format"`
+	Step    *int64    `json:"step"` // null: unknown
+	Bytes   int64     `json:"bytes"`
+	Time    time.Time `json:"time"`
+	Verdict string    `json:"verdict"` // whole, not verified, or what is wrong
+	Files   []string  `json:"files"`
+}
+
+func show(c checkpoint.Checkpoint, verdict string) shown {
+	s := shown{Name: c.Name, Format: string(c.Format), Bytes: c.Size, Time: c.Time, Verdict: verdict, Files: []string{}}
+	if c.Step != checkpoint.Unknown {
+		s.Step = &c.Step
+	}
+	for _, f := range c.Files {
+		s.Files = append(s.Files, f.Name)
+	}
+	return s
+}
+
+func (s shown) step() string {
+	if s.Step == nil {
+		return "-"
+	}
+	return strconv.FormatInt(*s.Step, 10)
+}
+
+func (c *command) checkpointLs() *cobra.Command {
+	var quick, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ls DIR [--quick] [--json]",
+		Short: "List checkpoints: step, time, size, and whether each is whole",
+		Long: `List checkpoints, the oldest first: step, time, size, and whether each is whole, which reads all of it. The step is what
+the variables say; if they say nothing, the number in the name.`,
+		Args: oneDirectory,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.onDirectory(cmd.Context(), args[0], func(d *store.Directory) error {
+				l, err := d.List(cmd.Context())
+				if err != nil {
+					return err
+				}
+				list := []shown{}
+				for _, ck := range l.Checkpoints {
+					verdict := "not verified"
+					if ck.Unfinished != "" {
+						verdict = ck.Unfinished
+					} else if !quick {
+						v, err := d.Verify(cmd.Context(), ck, nil)
+						if err != nil {
+							return err
+						}
+						verdict = v.String()
+					}
+					list = append(list, show(ck, verdict))
+				}
+				for _, problem := range l.Problems {
+					fmt.Fprintln(c.stderr, "tfos:", problem)
+				}
+				if asJSON {
+					return writeJSON(c.stdout, list)
+				}
+				return c.writeCheckpoints(list)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&quick, "quick", false, "do not read them: a verdict only where the listing shows that files are missing")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, whose keys are stable")
+	return cmd
+}
+
+func (c *command) writeCheckpoints(list []shown) error {
+	t := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "NAME\tSTEP\tTIME\tSIZE\tFORMAT\tVERDICT")
+	for _, s := range list {
+		fmt.Fprintln(t, strings.Join([]string{s.Name, s.step(), s.Time.Local().Format(time.DateTime), term.Bytes(s.Bytes), s.Format, s.Verdict}, "\t"))
+	}
+	return t.Flush()
+}
+
+func (c *command) checkpointVerify() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "verify DIR [NAME...] [--json]",
+		Short: "Verify checkpoints: every checksum, every size",
+		Long: `Verify all checkpoints in a directory, or those of the names that ls shows: every index, the size of every file, and the checksum
+of every tensor. HDF5 files (.h5) have no checksums: there it is the structure and the length. It ends with 1 if one is broken or the
+state file "checkpoint" names one that is not there. How fast it is goes to stderr.`,
+		Args: func(cmd *cobra.Command, args []string) error { return oneDirectory(cmd, args[:min(1, len(args))]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.onDirectory(cmd.Context(), args[0], func(d *store.Directory) error {
+				l, err := d.List(cmd.Context())
+				if err != nil {
+					return err
+				}
+				wanted, err := pick(l, args[1:])
+				if err != nil {
+					return err
+				}
+				list, broken := []shown{}, 0
+				for _, ck := range wanted {
+					v, err := c.verify(cmd.Context(), d, ck)
+					if err != nil {
+						return err
+					}
+					if !v.Whole {
+						broken++
+					}
+					list = append(list, show(ck, v.String()))
+					if !asJSON {
+						fmt.Fprintf(c.stdout, "%s: %s\n", ck.Name, v)
+					}
+				}
+				if asJSON {
+					if err := writeJSON(c.stdout, list); err != nil {
+						return err
+					}
+				}
+				if len(args) == 1 && len(l.Problems) > 0 {
+					return exit.Errorf(exit.JobFailed, "%s; %d of %d checkpoints are broken", strings.Join(l.Problems, "; "), broken, len(wanted))
+				}
+				if broken > 0 {
+					return exit.Errorf(exit.JobFailed, "%d of %d checkpoints are broken", broken, len(wanted))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, whose keys are stable")
+	return cmd
+}
+
+// pick finds the checkpoints of these names; no names: all.
+func pick(l checkpoint.Listing, names []string) ([]checkpoint.Checkpoint, error) {
+	if len(names) == 0 {
+		return l.Checkpoints, nil
+	}
+	byName := map[string]checkpoint.Checkpoint{}
+	for _, c := range l.Checkpoints {
+		byName[c.Name] = c
+	}
+	var picked []checkpoint.Checkpoint
+	for _, name := range names {
+		c, ok := byName[path.Clean(name)]
+		if !ok {
+			return nil, exit.Errorf(exit.Usage, "there is no checkpoint %s", name).Try("tfos checkpoint ls shows the names")
+		}
+		picked = append(picked, c)
+	}
+	return picked, nil
+}
+
+// verify verifies one checkpoint and tells stderr how it goes.
+func (c *command) verify(ctx context.Context, d *store.Directory, ck checkpoint.Checkpoint) (checkpoint.Verdict, error) {
+	var done atomic.Int64
+	var progress func(int64)
+	if terminal(c.stderr) {
+		progress = func(n int64) {
+			fmt.Fprintf(c.stderr, "\r%s  %s of %s ", ck.Name, term.Bytes(done.Add(n)), term.Bytes(ck.Size))
+		}
+	}
+	begin := time.Now()
+	v, err := d.Verify(ctx, ck, progress)
+	if progress != nil {
+		fmt.Fprint(c.stderr, "\r\x1b[K")
+	}
+	if err == nil {
+		took := time.Since(begin)
+		fmt.Fprintf(c.stderr, "%s: %s in %.2f s, %.2f GB/s\n", ck.Name, term.Bytes(ck.Size), took.Seconds(), float64(ck.Size)/1e9/took.Seconds())
+	}
+	return v, err
+}
+
+func (c *command) checkpointPrune() *cobra.Command {
+	var p checkpoint.Policy
+	var dry, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "prune DIR --keep N [--keep-every TIME] [--dry-run] [--json]",
+		Short: "Delete old checkpoints",
+		Long: `Delete old checkpoints, and print what is deleted. Names that differ in their number only are one series, and each series keeps
+its newest N and, of the older ones, one every TIME. What is never deleted: the newest whole one of a series, which is verified
+first; what is newer than that; what the state file "checkpoint" names; SavedModels, and what has no number.`,
+		Example: `  tfos checkpoint prune hdfs:///models/digits --keep 5 --keep-every 12h --dry-run`,
+		Args:    oneDirectory,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if p.Keep < 1 || p.KeepEvery < 0 {
+				return exit.Errorf(exit.Usage, "tfos checkpoint prune: want --keep of at least 1, and no negative --keep-every")
+			}
+			return c.onDirectory(cmd.Context(), args[0], func(d *store.Directory) error {
+				pruning, err := d.PlanPrune(cmd.Context(), p, nil)
+				if err != nil {
+					return err
+				}
+				if !dry {
+					if err := d.Do(cmd.Context(), pruning.Actions); err != nil {
+						return err
+					}
+				}
+				list := []shown{}
+				for _, ck := range pruning.Gone {
+					list = append(list, show(ck, "not verified"))
+				}
+				if asJSON {
+					return writeJSON(c.stdout, list)
+				}
+				verb := "deleted"
+				if dry {
+					verb = "would delete"
+				}
+				for _, s := range list {
+					fmt.Fprintf(c.stdout, "%s %s, step %s, %s in %d files\n", verb, s.Name, s.step(), term.Bytes(s.Bytes), len(s.Files))
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().IntVar(&p.Keep, "keep", 0, "how `MANY` of the newest to keep")
+	cmd.Flags().DurationVar(&p.KeepEvery, "keep-every", 0, "of the older ones, keep one every `TIME`: 12h")
+	cmd.Flags().BoolVar(&dry, "dry-run", false, "delete nothing, only print")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, whose keys are stable")
+	return cmd
+}
+
+func oneDirectory(cmd *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return exit.Errorf(exit.Usage, "%s: want one directory", cmd.CommandPath())
+	}
+	return nil
+}
+
+// onDirectory does something with a directory, which must exist.
+func (c *command) onDirectory(ctx context.Context, name string, do func(*store.Directory) error) error {
+	files, err := client.Files(c.conf, os.Getenv, c.logger())
+	if err != nil {
+		return err
+	}
+	defer files.Close()
+	if name == "." || name == ".." || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") {
+		here, err := filepath.Abs(name)
+		if err != nil {
+			return err
+		}
+		name = (&url.URL{Scheme: "file", Path: here}).String()
+	}
+	f, dir, err := files.Resolve(ctx, name)
+	if err != nil {
+		return exit.Errorf(exit.Usage, "%w", err).Try("give DIR as hdfs://NAMENODE/path, or as a path that begins with / or ./")
+	}
+	info, err := f.Stat(ctx, dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return exit.Errorf(exit.Usage, "%s does not exist", f.URI(dir))
+	case err != nil:
+		return err
+	case !info.IsDir():
+		return exit.Errorf(exit.Usage, "%s is a file", f.URI(dir)).Try("give the directory that it is in")
+	}
+	return do(store.New(f, dir, store.Options{}))
+}
