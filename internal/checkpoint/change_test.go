@@ -133,6 +133,20 @@ func moved(actions []checkpoint.Action, name string) string {
 	return ""
 }
 
+// Keras restores nothing from a second copy alone, so it takes the place of the broken first.
+func TestRecoverBackup(t *testing.T) {
+	d := golden(t, "backup")
+	second := d["latest.weights.h5.bkp"]
+	d["latest.weights.h5"] = d["latest.weights.h5"][:5000]
+	l := d.list(t)
+	broken, whole := find(l, "latest.weights.h5"), find(l, "latest.weights.h5.bkp")
+	after := d.do(t, checkpoint.Recover(l, &whole, []checkpoint.Checkpoint{broken}, d.taken))
+	left := after.shown().list(t).Checkpoints
+	if len(left) != 1 || left[0].Name != "latest.weights.h5" || left[0].Number != 2 || !bytes.Equal(after["latest.weights.h5"], second) {
+		t.Errorf("left: %+v", left)
+	}
+}
+
 // With nothing whole left no state file may lead to what was set aside, and a second one of the same name finds a place.
 func TestRecoverNothing(t *testing.T) {
 	d := golden(t, "v2")

@@ -249,7 +249,7 @@ var (
 func number(name string, format Format) int64 {
 	stem := path.Base(name)
 	if format == HDF5 || format == Keras {
-		stem = strings.TrimSuffix(stem, ".bkp")
+		stem = strings.TrimSuffix(stem, backupSuffix)
 		stem = strings.TrimSuffix(stem, path.Ext(stem))
 		stem = strings.TrimSuffix(stem, ".weights")
 	}
@@ -274,8 +274,8 @@ func (l *lister) epoch(c *Checkpoint, open Opener) error {
 		return nil
 	}
 	name := path.Join(path.Dir(c.Name), metadataFile)
-	if strings.HasSuffix(c.Name, ".bkp") {
-		name += ".bkp"
+	if strings.HasSuffix(c.Name, backupSuffix) {
+		name += backupSuffix
 	}
 	f, ok := l.plain[name]
 	if !ok {

@@ -60,6 +60,25 @@ func Recover(l Listing, whole *Checkpoint, broken []Checkpoint, taken func(name 
 	for _, c := range broken {
 		actions = append(actions, setAside(c, taken)...)
 	}
+	if whole != nil && whole.Format == HDF5 && strings.HasSuffix(whole.Name, backupSuffix) {
+		actions = append(actions, promote(*whole)...)
+	}
+	return actions
+}
+
+// backupSuffix ends the names of BackupAndRestore's second copy. It restores from that if the first cannot be read, but not if
+// there is no first: then it starts anew.
+const backupSuffix = ".bkp"
+
+// promote gives a second copy the names of the first: the weights before the note of their epoch, without which they are
+// restored, while an epoch without weights would have training go on from nothing.
+func promote(c Checkpoint) []Action {
+	var actions []Action
+	files := completing(c)
+	slices.Reverse(files)
+	for _, f := range files {
+		actions = append(actions, Action{Op: Rename, Name: f.Name, To: strings.TrimSuffix(f.Name, backupSuffix)})
+	}
 	return actions
 }
 
