@@ -3,8 +3,10 @@ package checkpoint
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"maps"
 	"path"
 	"regexp"
@@ -152,7 +154,7 @@ func inSavedModel(name string) bool {
 var (
 	dataFile  = regexp.MustCompile(`^(.+)\.data-\d{5}-of-(\d{5})$`)
 	indexFile = regexp.MustCompile(`^(.+)\.index$`)
-	indexTemp = regexp.MustCompile(`^(.+)\.index\.tempstate\d*$`)
+	halfFile  = regexp.MustCompile(`^(.+)\.(?:index|data-\d{5}-of-\d{5})\.tempstate\d*$`) // is being written
 	hdf5File  = regexp.MustCompile(`\.(h5|hdf5)(\.bkp)?$`)
 )
 
@@ -161,7 +163,7 @@ func (l *lister) classify(f File) {
 		l.claim(l.group(m[1], Bundle), f)
 	} else if m := indexFile.FindStringSubmatch(f.Name); m != nil {
 		l.claim(l.group(m[1], Bundle), f)
-	} else if m := indexTemp.FindStringSubmatch(f.Name); m != nil {
+	} else if m := halfFile.FindStringSubmatch(f.Name); m != nil {
 		l.claim(l.group(m[1], Bundle), f)
 	} else if hdf5File.MatchString(f.Name) {
 		l.claim(l.group(f.Name, HDF5), f)
@@ -284,7 +286,7 @@ func (l *lister) epoch(c *Checkpoint, open Opener) error {
 	}
 	l.claim(c, f)
 	content, err := readSmall(open, f)
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var noted struct{ Epoch, Batch *int64 }
@@ -298,6 +300,9 @@ func (l *lister) epoch(c *Checkpoint, open Opener) error {
 
 func readState(open Opener, f File) (s State, problem string, err error) {
 	content, err := readSmall(open, f)
+	if errors.Is(err, fs.ErrNotExist) {
+		return State{}, f.Name + " went while it was looked at", nil
+	}
 	if err != nil {
 		return State{}, "", err
 	}

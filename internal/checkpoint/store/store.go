@@ -148,6 +148,9 @@ func (d *Directory) Verify(ctx context.Context, c checkpoint.Checkpoint, progres
 		return v, nil
 	}
 	v, err := checkpoint.Judge(d.verify(ctx, c, progress))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w: %w", ErrChanged, err)
+	}
 	if err != nil {
 		return checkpoint.Verdict{}, fmt.Errorf("verify %s: %w", path.Join(d.dir, c.Name), err)
 	}
@@ -257,8 +260,21 @@ type Broken struct {
 	Problem    string // a sentence without its full stop
 }
 
-// Newest verifies checkpoints from the newest down until one is whole. Those that match leaves out are passed over; nil leaves none out.
+// looks is how often Newest looks at a directory that changes meanwhile.
+const looks = 3
+
+// Newest verifies checkpoints from the newest down until one is whole. Those that leaveOut names are passed over; nil names none. It
+// looks again if a program writes or deletes one that it is about to verify, a few times.
 func (d *Directory) Newest(ctx context.Context, leaveOut func(checkpoint.Checkpoint) bool) (Found, error) {
+	for look := 1; ; look++ {
+		found, err := d.newest(ctx, leaveOut)
+		if look == looks || !errors.Is(err, ErrChanged) {
+			return found, err
+		}
+	}
+}
+
+func (d *Directory) newest(ctx context.Context, leaveOut func(checkpoint.Checkpoint) bool) (Found, error) {
 	l, err := d.List(ctx)
 	if err != nil {
 		return Found{}, err

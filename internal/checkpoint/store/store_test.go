@@ -166,9 +166,15 @@ func TestChangedMeanwhile(t *testing.T) {
 	if v, err := d.Verify(t.Context(), l.Checkpoints[2], nil); !errors.Is(err, store.ErrChanged) {
 		t.Errorf("%v, %v", v, err)
 	}
+	if err := w.Remove(t.Context(), where+"/ckpt-3.index", false); err != nil {
+		t.Fatal(err)
+	}
+	if v, err := d.Verify(t.Context(), l.Checkpoints[1], nil); !errors.Is(err, store.ErrChanged) {
+		t.Errorf("one that went: %v, %v", v, err)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if v, err := d.Verify(ctx, l.Checkpoints[1], nil); !errors.Is(err, context.Canceled) {
+	if v, err := d.Verify(ctx, l.Checkpoints[0], nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v, %v", v, err)
 	}
 }
