@@ -40,7 +40,7 @@ test: check need-cc build venv jars ## every test: the fast ones, real TensorFlo
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e -p 1 ./internal/endpoint ./test/e2e/...
 
 .PHONY: nightly
-nightly: test matrix versions simulate resumes ## make test, every fault, the other Hadoop versions, and long simulations
+nightly: test matrix versions simulate resumes checkpoints ## make test, every fault, the other Hadoop versions, long simulations, many checkpoints
 
 .PHONY: matrix
 matrix: need-cc build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
@@ -53,6 +53,10 @@ resumes: build venv jars ## kill and resume a job of each kind at twenty random 
 .PHONY: simulate
 simulate: need-go ## play 100,000 seeded jobs in a world where everything goes wrong
 	GOGC=400 go test -count=1 -timeout 1h ./internal/sim -run "TestInvariants|TestPlans" -v -seeds 100000 -plan-seeds 300
+
+.PHONY: checkpoints
+checkpoints: build venv ## verify 1,000 random checkpoints of TensorFlow, and find a flipped bit in each
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 1h -tags e2e -v -run TestCheckpointsOfTensorFlow ./test/e2e -checkpoints 1000
 
 .PHONY: versions
 versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5

@@ -279,6 +279,20 @@ func TestStateFile(t *testing.T) {
 	}
 }
 
+// The step of a damaged checkpoint is no reason for a listing to fail.
+func TestStepOfADamagedOne(t *testing.T) {
+	d := golden(t, "v2")
+	c := find(d.list(t), "ckpt-4")
+	for _, name := range []string{"ckpt-4.data-00000-of-00001", "ckpt-4.index"} {
+		for n := range d[name] {
+			step, err := checkpoint.Step(c, d.with(name, d[name][:n]).open)
+			if _, err := checkpoint.Judge(err); err != nil {
+				t.Errorf("%s cut to %d bytes: step %d, %v", name, n, step, err)
+			}
+		}
+	}
+}
+
 // An unreadable file is no verdict.
 func TestUnreadableIsNotBroken(t *testing.T) {
 	d := golden(t, "v2")

@@ -2,7 +2,9 @@ package checkpoint
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -73,7 +75,12 @@ func readStep(open Opener, name string, e entry) (int64, error) {
 	}
 	defer f.Close()
 	b := make([]byte, 8)
-	if n, err := f.ReadAt(b[:e.size], e.offset); n < int(e.size) {
+	n, err := f.ReadAt(b[:e.size], e.offset)
+	switch {
+	case n == int(e.size):
+	case err == nil || err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF):
+		return Unknown, problemf("%s is cut short", name)
+	default:
 		return Unknown, fmt.Errorf("read %s: %w", name, err)
 	}
 	return int64(binary.LittleEndian.Uint64(b)), nil // an int32 step is not negative
