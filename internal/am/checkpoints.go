@@ -10,8 +10,9 @@ import (
 )
 
 func (m *Master) newKeeper() *keeper.Keeper {
+	c := m.o.Job.Checkpoint
 	return keeper.New(keeper.Options{
-		Dir: m.o.Job.Checkpoint.Dir, Resolver: m.o.Files,
+		Dir: c.Dir, Keep: checkpoint.Policy{Keep: c.Keep, KeepEvery: c.KeepEvery}, Resolver: m.o.Files,
 		Tell: func(ev membership.Event) { m.post(ev) },
 		Log:  m.log.Named("checkpoints"),
 	})

@@ -1,5 +1,5 @@
 // Package keeper looks after a job's checkpoints for its master: it finds new ones, verifies them, says which is the newest
-// whole one, and sets broken ones aside.
+// whole one, sets broken ones aside and deletes those that the job does not keep.
 //
 // One goroutine does one thing at a time, reading through a few small buffers: a checkpoint of any size costs the master no more memory than a
 // small one. What it finds it tells as membership's events. An Inspect goes before everything else: processes wait for it.
@@ -30,7 +30,8 @@ type Resolver interface {
 
 // Options are what a keeper is made of.
 type Options struct {
-	Dir      string // checkpoint.dir, as the job file has it; empty: the job has none
+	Dir      string            // checkpoint.dir, as the job file has it; empty: the job has none
+	Keep     checkpoint.Policy // which of them stay
 	Resolver Resolver
 	Tell     func(membership.Event) // called from Run's goroutine
 	Log      *zap.Logger
@@ -42,9 +43,10 @@ type Keeper struct {
 	asks chan membership.Inspect // capacity 1: the newest that was not taken yet
 
 	// Only Run's goroutine touches what follows.
-	dir   *store.Directory // nil: not found yet
-	began time.Time
-	told  map[string]verdict // by name: what was told last
+	dir      *store.Directory // nil: not found yet
+	began    time.Time
+	told     map[string]verdict // by name: what was told last
+	restored string             // the name that the last Inspect was answered with: a program may be reading it
 	// stumped holds what could not be read, and is not tried again before it changes.
 	stumped map[string]state
 }
@@ -161,6 +163,7 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	case found.Whole == nil && strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:"):
 		answer.Problem = "there is no checkpoint in " + k.o.Dir + " on the master's disk" // on the program's there may be
 	case found.Whole != nil:
+		k.restored = found.Whole.Name
 		answer.Newest, answer.Step = k.path(found.Whole.Name), found.Whole.Step
 	}
 	k.o.Tell(answer)
@@ -222,7 +225,32 @@ func (k *Keeper) scan(ctx context.Context) (found bool, ask *membership.Inspect)
 			return found, ask
 		}
 	}
+	if found {
+		k.prune(ctx)
+	}
 	return found, nil
+}
+
+// prune deletes what the job does not keep. The program may be writing, its state file too, so that is left alone: at worst it
+// lists what is gone, which TensorFlow passes over.
+func (k *Keeper) prune(ctx context.Context) {
+	if k.o.Keep.Keep == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	plan, err := k.dir.PlanPrune(ctx, k.o.Keep, func(name string) bool { return name == k.restored })
+	if err == nil {
+		err = k.dir.Do(ctx, checkpoint.Delete(checkpoint.Listing{}, plan.Gone))
+	}
+	if err != nil { // the next new checkpoint has it tried again
+		k.o.Log.Warn("old checkpoints cannot be deleted", zap.String("dir", k.o.Dir), zap.Error(err))
+		return
+	}
+	for _, c := range plan.Gone {
+		k.gone(c.Name, "deleted: "+k.o.Keep.String())
+		k.o.Log.Info("old checkpoint deleted", zap.String("checkpoint", k.path(c.Name)), zap.Stringer("policy", k.o.Keep))
+	}
 }
 
 func (k *Keeper) list(ctx context.Context) ([]checkpoint.Checkpoint, error) {

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/checkpoint"
 	"tfos/internal/dfs"
 	"tfos/internal/membership"
 	"tfos/internal/status"
@@ -40,6 +41,12 @@ func (h *house) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
 // keep runs a keeper in a bubble until the end of the test.
 func keep(t *testing.T, known ...status.Checkpoint) *house {
 	t.Helper()
+	return keepSome(t, checkpoint.Policy{}, known...)
+}
+
+// keepSome runs one with a policy.
+func keepSome(t *testing.T, policy checkpoint.Policy, known ...status.Checkpoint) *house {
+	t.Helper()
 	h := &house{t: t}
 	h.fs = dfs.NewMemory(dfs.MemoryOptions{Refuse: func(string, string) error {
 		h.mu.Lock()
@@ -49,7 +56,7 @@ func keep(t *testing.T, known ...status.Checkpoint) *house {
 	if err := h.fs.Mkdir(t.Context(), dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.k = New(Options{Dir: "hdfs://" + dir, Resolver: h, Tell: h.hear, Log: zap.NewNop()})
+	h.k = New(Options{Dir: "hdfs://" + dir, Keep: policy, Resolver: h, Tell: h.hear, Log: zap.NewNop()})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -138,6 +145,38 @@ func TestFindsNewCheckpoints(t *testing.T) {
 		}
 		time.Sleep(lastScan)
 		h.want("gone hdfs:///m/ckpt-100", "seen hdfs:///m/ckpt-200 step=200 bytes=580: whole")
+	})
+}
+
+// TestKeepsSoMany: a new whole checkpoint has the oldest deleted, but for the one that a program was told to restore. A broken one
+// counts for nothing.
+func TestKeepsSoMany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keepSome(t, checkpoint.Policy{Keep: 1})
+		h.save(100, 0)
+		time.Sleep(time.Second)
+		h.k.Inspect(membership.Inspect{Number: 1})
+		synctest.Wait()
+		h.save(200, 0)
+		time.Sleep(lastScan)
+		h.want("seen hdfs:///m/ckpt-100 step=100 bytes=580: whole", `look 1: newest "hdfs:///m/ckpt-100" step=100`, "seen hdfs:///m/ckpt-200 step=200 bytes=580: whole")
+		h.k.Inspect(membership.Inspect{Number: 2})
+		synctest.Wait()
+		h.said()
+		h.save(300, 1)
+		time.Sleep(lastScan)
+		h.want("seen hdfs:///m/ckpt-300 step=300 bytes=580: tensor _CHECKPOINTABLE_OBJECT_GRAPH", "gone hdfs:///m/ckpt-100 deleted")
+		left, err := h.fs.List(t.Context(), dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, f := range left {
+			names = append(names, path.Base(f.Name))
+		}
+		if got, want := strings.Join(names, " "), "checkpoint ckpt-200.data-00000-of-00001 ckpt-200.index ckpt-300.data-00000-of-00001 ckpt-300.index"; got != want {
+			t.Errorf("left: %s\nwant: %s", got, want)
+		}
 	})
 }
 
