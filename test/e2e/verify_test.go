@@ -127,7 +127,7 @@ var faults = []struct {
 	{"shard-cut-by-a-byte", resize("ckpt-4.data-00000-of-00001", -1), "ckpt-4.data-00000-of-00001 has 3068 bytes, should have 3069", 2},
 	{"shard-empty", truncate("ckpt-4.data-00000-of-00001"), "ckpt-4.data-00000-of-00001 has 0 bytes, should have 3069", 2},
 	{"shard-missing", remove("ckpt-4.data-00000-of-00001"), "ckpt-4.data-00000-of-00001 is missing", 2},
-	{"float-flipped", change("ckpt-4.data-00000-of-00001", []byte{0, 0, 0x80, 0x3f}), "tensor w/.ATTRIBUTES/VARIABLE_VALUE in ckpt-4.data-00000-of-00001 is damaged", 2},
+	{"float-flipped", change("ckpt-4.data-00000-of-00001", []byte{0, 0, 0x6c, 0x42}), "tensor w/.ATTRIBUTES/VARIABLE_VALUE in ckpt-4.data-00000-of-00001 is damaged", 2}, // 59.0, the last of w
 	{"string-flipped", change("ckpt-4.data-00000-of-00001", []byte("three words here")), "tensor words/.ATTRIBUTES/VARIABLE_VALUE in ckpt-4.data-00000-of-00001 is damaged", 2},
 	{"index-flipped", change("ckpt-4.index", []byte("words/.ATTRIBUTES")), "ckpt-4.index is damaged", 2},
 	{"checkpoint-names-a-missing-one", remove("ckpt-4.data-00000-of-00001", "ckpt-4.index"), "checkpoint names ckpt-4, which is not there", 2},
