@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
@@ -59,6 +60,7 @@ type master struct {
 	started  chan control.Started
 	exited   chan control.Exited
 	progress chan control.Progress
+	peers    chan control.Peers
 	left     chan control.Departure
 }
 
@@ -66,6 +68,7 @@ func (m *master) Joined(s *control.Session, h control.Hello)      { m.sessions <
 func (m *master) Started(_ *control.Session, e control.Started)   { m.started <- e }
 func (m *master) Exited(_ *control.Session, e control.Exited)     { m.exited <- e }
 func (m *master) Progress(_ *control.Session, p control.Progress) { m.progress <- p }
+func (m *master) Peers(_ *control.Session, p control.Peers)       { m.peers <- p }
 func (m *master) Left(_ *control.Session, why control.Departure)  { m.left <- why }
 func (m *master) StopJob(string)                                  {}
 func (*master) Scale(context.Context, control.ScaleWish) (control.ScaleAnswer, error) {
@@ -107,7 +110,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w := &world{t: t, authority: authority, dir: t.TempDir(), logs: t.TempDir(), done: make(chan struct{}), master: &master{
 		sessions: make(chan *control.Session, 8), hellos: make(chan control.Hello, 8), started: make(chan control.Started, 8),
-		exited: make(chan control.Exited, 8), progress: make(chan control.Progress, 64), left: make(chan control.Departure, 8),
+		exited: make(chan control.Exited, 8), progress: make(chan control.Progress, 64), peers: make(chan control.Peers, 64), left: make(chan control.Departure, 8),
 	}}
 	m, err := control.NewMaster(control.MasterOptions{Listener: l, Identity: id, Handler: w.master, Logger: zap.NewNop()})
 	if err != nil {
@@ -149,6 +152,7 @@ func (w *world) start(address string) {
 	w.cmd.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "LOG_DIRS=" + w.logs + ",/nowhere", "NM_HOST=127.0.0.1", "CONTAINER_ID=" + subject.Container.String(),
 		"HADOOP_TOKEN_FILE_LOCATION=" + file, launch.EnvMaster + "=" + address, launch.EnvTask + "=" + subject.Task.String(), launch.EnvIncarnation + "=1",
+		launch.EnvEndpoints + "=redirect", launch.EnvRoles + "=" + subject.Task.Role,
 		launch.EnvLogLevel + "=debug",
 	}
 	if err := w.cmd.Start(); err != nil {
@@ -226,9 +230,9 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 	}
 	s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{{Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
 	s.Start(control.Start{
-		Incarnation: 1, Generation: 1, TensorBoard: true, Grace: time.Minute, Env: map[string]string{"TF_CONFIG": `{"a": "$b"}`},
+		Incarnation: 1, Generation: 1, TensorBoard: true, Grace: time.Minute, Env: map[string]string{"A": `{"a": "$b"}`},
 		// The program shows what it was given, is asked for nothing else until it is told to end, and ends well.
-		Command: `echo "$TF_CONFIG"; echo "$TFOS_AGENT" >socket; echo $TB_PORT $TF_GRPC_REUSE_PORT; echo step 7/9; trap 'echo saved >&2; exit 3' TERM; mkfifo f; echo up; read -r _ <f`,
+		Command: `echo "$A"; echo "$TFOS_AGENT" >socket; echo $TB_PORT $TF_GRPC_REUSE_PORT; echo step 7/9; trap 'echo saved >&2; exit 3' TERM; mkfifo f; echo up; read -r _ <f`,
 	})
 	started := next(t, w.started, "start")
 	if started.Incarnation != 1 || started.PID == 0 || started.TensorBoard == "" {
@@ -392,5 +396,46 @@ func TestWithoutAContainer(t *testing.T) {
 	out, err = exec.Command(binary, "--version").Output()
 	if err != nil || !strings.HasPrefix(string(out), "tfos-agent ") {
 		t.Errorf("--version: %s, %v", out, err)
+	}
+}
+
+// TestAProgramThatIsNotRedirectedStartsOnceMore: one that clears its environment does not load the library.
+func TestAProgramThatIsNotRedirectedStartsOnceMore(t *testing.T) {
+	w := newWorld(t)
+	s, hello := next(t, w.sessions, "session"), next(t, w.hellos, "hello")
+	peer := job.Task{Role: subject.Task.Role, Index: 0}
+	s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{
+		{Task: peer, Incarnation: 1, Address: "127.0.0.1:9"}, {Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
+	s.Start(control.Start{Incarnation: 1, Generation: 1, Grace: time.Minute, Command: `echo "$TF_CONFIG" >>configs; echo step $(wc -l <configs)/2; exec env -i sleep 1000000`,
+		Cluster: clusterspec.Cluster{Leader: peer}})
+	first, second := next(t, w.started, "start"), next(t, w.started, "second start")
+	if second.Incarnation != first.Incarnation || second.PID == first.PID {
+		t.Errorf("started %+v, then %+v", first, second)
+	}
+	for {
+		p := next(t, w.peers, "report of a fallback")
+		if p.Endpoints == job.EndpointsForward {
+			if !strings.HasPrefix(p.Reason, "sleep does not load libraries") {
+				t.Errorf("reason %q", p.Reason)
+			}
+			break
+		}
+	}
+	for next(t, w.progress, "step of the second start").Step != 2 {
+	}
+	b, err := os.ReadFile(filepath.Join(w.dir, "configs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	configs := strings.Split(strings.TrimSpace(string(b)), "\n")
+	if len(configs) != 2 || !strings.Contains(configs[0], `"127.100.0.0:4","127.100.0.1:4"`) || !strings.Contains(configs[1], hello.Address) {
+		t.Errorf("TF_CONFIG of the two starts: %q", configs)
+	}
+	s.Retire(control.Retire{Reason: "done", Grace: time.Minute})
+	if code := w.code(); code != 0 {
+		t.Errorf("agent's exit code: %d, want 0; stderr: %s", code, &w.stderr)
+	}
+	if left, err := filepath.Glob(filepath.Join(w.dir, "endpoints-*")); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %q, %v", left, err)
 	}
 }

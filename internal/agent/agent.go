@@ -51,6 +51,12 @@ func New(o Options) (*Agent, error) {
 	if o.Runner == nil {
 		o.Runner = processes{}
 	}
+	if o.Endpoints == "" {
+		o.Endpoints = job.EndpointsDirect
+	}
+	if o.NewEndpoints == nil {
+		o.NewEndpoints = newEndpoints
+	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
@@ -163,8 +169,19 @@ func (a *Agent) Run(ctx context.Context) error {
 	go func() { linked <- a.link.Run(linkCtx) }()
 
 	o := newOwner(a, hello, apiListener.Addr().String(), filesListener.Addr().String())
+	var calls sync.WaitGroup
+	calling, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	o.call = func(f func(context.Context)) context.CancelFunc {
+		ctx, cancel := context.WithCancel(calling)
+		calls.Go(func() { defer cancel(); f(ctx) })
+		return cancel
+	}
+	o.reach(held.Number)
 	err, linkOver := o.loop(ctx, linked)
 	close(a.ended)
+	hangUp()
+	calls.Wait()
+	o.closeEndpoints()
 	unlink() // sends what was reported last
 	if !linkOver {
 		<-linked

@@ -20,6 +20,7 @@ import (
 	"tfos/internal/agent"
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/membership"
 	"tfos/internal/memnet"
 	"tfos/internal/supervise"
 	"tfos/internal/yarn"
@@ -48,9 +49,10 @@ type world struct {
 	said    []string         // guarded by mu: what the master was told
 	session *control.Session // guarded by mu: the newest
 	hello   control.Hello    // guarded by mu: the newest
+	peers   control.Peers    // guarded by mu: as the agent reported them
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, change ...func(*agent.Options)) *world {
 	t.Helper()
 	w := &world{t: t, net: memnet.New(), dir: t.TempDir(), ended: make(chan error, 1), runner: &runner{next: 100}}
 	authority, err := control.NewAuthority()
@@ -93,12 +95,15 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.agent, err = agent.New(agent.Options{
+	o := agent.Options{
 		Identity: issue(subject), Incarnation: 1, Host: "node", Dir: w.dir, LogDir: w.dir, Env: []string{"PATH=/bin", "TFOS_ROLE=wrong"}, Runner: w.runner,
 		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, FilesSocket: files, Dialer: w.net.Host("node").Dial,
 		Master: func(context.Context) (string, error) { return "am:1", nil },
-	})
-	if err != nil {
+	}
+	for _, f := range change {
+		f(&o)
+	}
+	if w.agent, err = agent.New(o); err != nil {
 		t.Fatal(err)
 	}
 	go func() { w.ended <- w.agent.Run(context.Background()) }()
@@ -139,8 +144,11 @@ func (w *world) master() *control.Session {
 
 func (w *world) Joined(s *control.Session, h control.Hello) {
 	w.mu.Lock()
-	w.session, w.hello = s, h
+	w.session, w.hello, w.peers = s, h, h.Peers
 	w.mu.Unlock()
+	if h.Generation < 1 {
+		s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{{Task: h.Task, Incarnation: 1, Address: h.Address}}})
+	}
 	text := fmt.Sprintf("joined inc=%d", h.Incarnation)
 	if h.Running != nil {
 		text += fmt.Sprintf(" running=%d", h.Running.Incarnation)
@@ -158,6 +166,11 @@ func (w *world) Exited(_ *control.Session, e control.Exited) {
 }
 func (w *world) Progress(_ *control.Session, p control.Progress) {
 	w.say("progress inc=%d %d/%d", p.Incarnation, p.Step, p.Steps)
+}
+func (w *world) Peers(_ *control.Session, p control.Peers) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.peers = w.peers.With(p)
 }
 func (w *world) Left(_ *control.Session, why control.Departure) { w.say("left %s", why) }
 func (w *world) StopJob(string)                                 {}

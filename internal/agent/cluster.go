@@ -20,9 +20,9 @@ type clusterAnswer struct {
 // maxClusterWait bounds how long a question for the next cluster_spec is held.
 const maxClusterWait = time.Minute
 
-// cluster is the newest cluster_spec that the agent knows.
+// cluster is the newest cluster_spec that holds for the program.
 func (o *owner) cluster() clusterAnswer {
-	a := clusterAnswer{Generation: o.generation, Cluster: make(map[string][]string), changed: o.changed}
+	a := clusterAnswer{Generation: o.newest.Generation, Cluster: make(map[string][]string), changed: o.changed}
 	for _, m := range o.newest.Members {
 		if m.Task.Role != job.Evaluator {
 			a.Cluster[m.Task.Role] = append(a.Cluster[m.Task.Role], m.Address)

@@ -40,6 +40,7 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 	}
 	master, task, incarnation, tokens := get(launch.EnvMaster), get(launch.EnvTask), get(launch.EnvIncarnation), get(envTokens)
 	logs, container := get(envLogDirs), get(envContainer)
+	endpoints, roles := get(launch.EnvEndpoints), get(launch.EnvRoles)
 	if missing != nil {
 		return Options{}, fmt.Errorf("the environment lacks %s: tfos-agent is started by tfos-am, in a container", strings.Join(missing, ", "))
 	}
@@ -73,6 +74,8 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		LogDir:        logDir,
 		Env:           os.Environ(),
 		MasterAddress: master, Staging: getenv(launch.EnvStaging),
+		Endpoints: job.Endpoints(endpoints),
+		Roles:     strings.Split(roles, ","),
 		Storage: storage.Options{
 			Conf: filepath.Join(dir, launch.ConfFile), Tokens: tokens, User: getenv(envUser), Getenv: getenv,
 		},

@@ -89,17 +89,17 @@ func TestCluster(t *testing.T) {
 			}
 			return s
 		}
-		w.master().Spec(spec(1, 2))
+		w.master().Spec(spec(2, 2))
 		synctest.Wait()
-		if code, g, n := ask(""); code != 200 || g != 1 || n != 2 {
+		if code, g, n := ask(""); code != 200 || g != 2 || n != 2 {
 			t.Errorf("status %d, generation %d, %d workers", code, g, n)
 		}
 		began := time.Now()
-		if code, g, _ := ask("?after=1&wait=3000"); code != 200 || g != 1 || time.Since(began) != 3*time.Second {
+		if code, g, _ := ask("?after=2&wait=3000"); code != 200 || g != 2 || time.Since(began) != 3*time.Second {
 			t.Errorf("status %d, generation %d after %v", code, g, time.Since(began))
 		}
-		time.AfterFunc(time.Second, func() { w.master().Spec(spec(2, 3)) })
-		if code, g, n := ask("?after=1&wait=30000"); code != 200 || g != 2 || n != 3 {
+		time.AfterFunc(time.Second, func() { w.master().Spec(spec(3, 3)) })
+		if code, g, n := ask("?after=2&wait=30000"); code != 200 || g != 3 || n != 3 {
 			t.Errorf("status %d, generation %d, %d workers", code, g, n)
 		}
 		if code, _, _ := ask("?after=x"); code != 400 {

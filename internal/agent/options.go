@@ -10,7 +10,9 @@ import (
 
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
+	"tfos/internal/endpoint"
 	"tfos/internal/job"
+	"tfos/internal/membership"
 	"tfos/internal/supervise"
 )
 
@@ -23,7 +25,11 @@ type Options struct {
 	LogDir      string           // where stdout, stderr and agent.log are
 	Env         []string         // what the program gets besides the master's
 	Runner      Runner           // runs the program; nil: a process
-	Logger      *zap.Logger
+	Endpoints   job.Endpoints    // how the job's tasks reach each other; empty: direct
+	Roles       []string         // the job's, in the order of its file
+	// NewEndpoints makes them; nil: package endpoint does.
+	NewEndpoints func(ctx context.Context, k job.Endpoints, o endpoint.Options) (Endpoints, error)
+	Logger       *zap.Logger
 
 	// MasterAddress is where the master listens that started the agent, host:port. Staging is the URI of the directory that later
 	// ones are named in; empty: there are none.
@@ -45,6 +51,25 @@ type Options struct {
 // Runner starts programs. A command that cannot be found may be an error or an Exit with a Reason.
 type Runner interface {
 	Start(s supervise.Spec) (Program, error)
+}
+
+// Endpoints are the addresses by which the program knows its peers: what an Agent needs of package endpoint.
+type Endpoints interface {
+	Kind() job.Endpoints
+	Update(ctx context.Context, spec membership.Spec) error
+	View() membership.Spec
+	Env(environ []string) []string
+	Covers(pid int) (bool, error)
+	Counters() []endpoint.Counters
+	Close() error
+}
+
+func newEndpoints(ctx context.Context, k job.Endpoints, o endpoint.Options) (Endpoints, error) {
+	e, err := endpoint.New(ctx, k, o)
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // Program is one that was started.

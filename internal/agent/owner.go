@@ -41,7 +41,8 @@ type owner struct {
 	tap       *tap    // of program
 	grace     time.Duration
 	started   bool           // a process of incarnation was started, whether it still runs or not
-	next      *control.Start // to be started once program has ended; nil: none
+	last      control.Start  // the newest that was started
+	next      *control.Start // to be started once program has ended, and the peers are where it expects them; nil: none
 	withdrawn bool           // next was stopped before it started
 	retiring  bool
 	killed    bool          // told to end at once, by a signal: how the program ends says nothing of it
@@ -49,6 +50,9 @@ type owner struct {
 	progress  step.Progress // newest
 	told      step.Progress // last reported
 	announced bool          // the program reports its steps itself: what it prints counts no more
+
+	peers
+	coverage
 }
 
 func newOwner(a *Agent, hello control.Hello, api, files string) *owner {
@@ -75,6 +79,9 @@ func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkO
 			o.exited()
 		case <-tick.C:
 			o.report()
+			o.reportPeers()
+		case <-o.coverage.due():
+			o.look()
 		case <-done:
 			done, o.killed = nil, true
 			o.a.log.Info("told to end at once")
@@ -114,17 +121,30 @@ func (o *owner) start(c control.Start) {
 		log.Warn("start refused: it is of an old incarnation", zap.Int("newest", int(newest)))
 	case c.Incarnation == newest && (o.started || o.next != nil):
 		log.Debug("start ignored: it was done")
-	case o.program != nil:
-		o.next = &c
-		o.program.Stop(o.grace)
 	default:
-		o.run(c)
+		o.next = &c
+		if o.program != nil {
+			o.program.Stop(o.grace)
+		}
+		o.proceed()
+	}
+}
+
+// proceed starts what is to be started next, once nothing is in its way.
+func (o *owner) proceed() {
+	switch next := o.next; {
+	case next == nil || o.program != nil:
+	case o.withdrawn:
+		o.incarnation, o.started, o.next, o.withdrawn = next.Incarnation, true, nil, false
+		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM"})
+	case o.reached(next.Generation):
+		o.run(*next)
 	}
 }
 
 // run starts the program of one incarnation.
 func (o *owner) run(c control.Start) {
-	o.incarnation, o.started, o.next = c.Incarnation, true, nil
+	o.incarnation, o.started, o.next, o.last = c.Incarnation, true, nil, c
 	o.progress, o.told, o.announced = step.Progress{}, step.Progress{}, false
 	if o.grace = c.Grace; o.grace <= 0 {
 		o.grace = defaultGrace
@@ -155,9 +175,10 @@ func (o *owner) run(c control.Start) {
 		s.TensorBoard = net.JoinHostPort(o.a.o.Host, strconv.Itoa(o.tensor.Number))
 	}
 	o.a.link.Started(s)
+	o.watch(o.endpoints.Kind())
 }
 
-// env is the container's environment, then the master's, then what only the agent knows.
+// env is the container's environment, then what the peers' addresses are made into, the master's, and what only the agent knows.
 func (o *owner) env(c control.Start) []string {
 	env := make(map[string]string)
 	for _, kv := range o.a.o.Env {
@@ -165,6 +186,7 @@ func (o *owner) env(c control.Start) []string {
 			env[name] = value
 		}
 	}
+	maps.Copy(env, c.Cluster.Documents(o.endpoints.View(), o.a.task))
 	maps.Copy(env, c.Env)
 	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
 	// what the link points to, where the program's other files are not.
@@ -181,7 +203,7 @@ func (o *owner) env(c control.Start) []string {
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, name+"="+env[name])
 	}
-	return list
+	return o.endpoints.Env(list)
 }
 
 // exited reports the program's end, and starts what was waiting for it.
@@ -197,15 +219,10 @@ func (o *owner) exited() {
 	if o.killed && x.Stopped { // YARN takes the container, and tells the master why
 		return
 	}
-	o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stderr: x.Stderr})
-	switch next := o.next; {
-	case next == nil:
-	case o.withdrawn:
-		o.incarnation, o.started, o.next, o.withdrawn = next.Incarnation, true, nil, false
-		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM"})
-	default:
-		o.run(*next)
+	if !o.excused(x) {
+		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stderr: x.Stderr})
 	}
+	o.proceed()
 }
 
 // stopProgram is the master's order for one incarnation. For any but the current one it is late.
@@ -214,6 +231,7 @@ func (o *owner) stopProgram(c control.Stop) {
 	case o.next != nil && c.Incarnation == o.next.Incarnation:
 		o.a.log.Info("start withdrawn", zap.Int("incarnation", int(c.Incarnation)))
 		o.withdrawn = true
+		o.proceed()
 	case o.program != nil && c.Incarnation == o.incarnation:
 		o.a.log.Info("program told to stop", zap.Int("incarnation", int(c.Incarnation)), zap.Duration("grace", c.Grace))
 		o.program.Stop(c.Grace)
@@ -228,11 +246,13 @@ func (o *owner) retire(c control.Retire) {
 	o.end(c.Grace)
 }
 
-func (o *owner) spec(s membership.Spec) {
+// published is the master's newest cluster_spec, or one that is late.
+func (o *owner) published(s membership.Spec) {
 	if s.Generation > o.generation {
 		o.generation = s.Generation
-		o.learn(s)
 		o.a.link.Spec(s)
+		o.spec = s
+		o.update()
 	}
 }
 
@@ -275,7 +295,7 @@ func (o *owner) releasePorts() {
 // commands hands the master's orders to the owner.
 type commands struct{ a *Agent }
 
-func (c commands) Spec(s membership.Spec)  { c.a.post(func(o *owner) { o.spec(s) }) }
+func (c commands) Spec(s membership.Spec)  { c.a.post(func(o *owner) { o.published(s) }) }
 func (c commands) Start(s control.Start)   { c.a.post(func(o *owner) { o.start(s) }) }
 func (c commands) Stop(s control.Stop)     { c.a.post(func(o *owner) { o.stopProgram(s) }) }
 func (c commands) Notice(n control.Notice) { c.a.post(func(o *owner) { o.notice(n) }) }

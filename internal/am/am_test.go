@@ -52,7 +52,7 @@ func TestJobSucceedsByItsChief(t *testing.T) {
 				t.Errorf("%s/%d is %s, want %s", task.Role, task.Index, task.State, want)
 			}
 		}
-		if len(w.starts) != 4 || !strings.Contains(w.starts[job.Task{Role: "worker", Index: 1}].Env["TF_CONFIG"], `"index":1`) {
+		if len(w.starts) != 4 || w.starts[job.Task{Role: "worker", Index: 1}].Env["TFOS_INDEX"] != "1" {
 			t.Errorf("starts %+v", w.starts)
 		}
 	})

@@ -23,6 +23,11 @@ type (
 		task     job.Task
 		progress control.Progress
 	}
+	// connected is what an agent says of the connections to its task's peers.
+	connected struct {
+		session *control.Session
+		peers   control.Peers
+	}
 	// broken is an error that ends this attempt.
 	broken struct{ err error }
 )
@@ -48,6 +53,10 @@ func (h *handler) Exited(s *control.Session, e control.Exited) {
 
 func (h *handler) Progress(s *control.Session, p control.Progress) {
 	(*Master)(h).post(progressed{s.Task(), p})
+}
+
+func (h *handler) Peers(s *control.Session, p control.Peers) {
+	(*Master)(h).post(connected{s, p})
 }
 
 func (h *handler) StopJob(reason string) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -76,6 +77,10 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 	if err != nil {
 		return yarn.LaunchContext{}, err
 	}
+	roles := make([]string, len(m.o.Job.Roles))
+	for i, r := range m.o.Job.Roles {
+		roles[i] = r.Name
+	}
 	files := make(map[string]yarn.LocalResource, len(m.o.Manifest.Files)+1)
 	files[launch.AgentBinary] = m.o.Manifest.Agent.Local()
 	for _, f := range m.o.Manifest.Files {
@@ -89,17 +94,19 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 			launch.EnvStaging:     m.o.FS.URI(m.o.Manifest.Staging),
 			launch.EnvTask:        a.Task.String(),
 			launch.EnvIncarnation: strconv.Itoa(int(a.Incarnation)),
+			launch.EnvEndpoints:   string(m.o.Job.Endpoints),
+			launch.EnvRoles:       strings.Join(roles, ","),
 		},
 		Command: []string{"exec", "./" + launch.AgentBinary, "1><LOG_DIR>/agent.stdout", "2><LOG_DIR>/agent.stderr"},
 		Tokens:  tokens,
 	}, nil
 }
 
-// start is the order to start a task's process with the published cluster_spec.
+// start is the order to start a task's process with the published cluster_spec, of which its agent makes the documents.
 func (o *owner) start(a membership.StartProcess) control.Start {
 	j := o.m.o.Job
 	role := j.Roles[o.roles[a.Task.Role]]
-	env := clusterspec.Env(j, o.spec, a.Task, a.Incarnation)
+	env := clusterspec.Env(j, a.Task)
 	maps.Copy(env, resumeEnv(o.resume()))
 	return control.Start{
 		Incarnation: a.Incarnation,
@@ -108,5 +115,6 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 		Env:         env,
 		Grace:       j.Stop.Grace,
 		TensorBoard: j.TensorBoard && a.Task == j.Leader(),
+		Cluster:     clusterspec.ClusterOf(j),
 	}
 }

@@ -33,9 +33,10 @@ type owner struct {
 	agents     map[yarn.ContainerID]agent          // those connected
 	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
 	warnings   warnings
-	spec       membership.Spec // the published one
-	document   []byte          // the newest status document
-	dirty      bool            // there is news for the next one
+	peers      map[yarn.ContainerID]control.Peers // how the task in a container reaches the others
+	spec       membership.Spec                    // the published one
+	document   []byte                             // the newest status document
+	dirty      bool                               // there is news for the next one
 
 	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
 	beating  bool                                    // a heartbeat is under way
@@ -69,6 +70,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		warnings:   warnings{make(map[yarn.ContainerID]time.Time), make(map[yarn.NodeID]time.Time)},
 		inputs:     newInputs(m.input.Lose),
 		spec:       machine.Spec(),
+		peers:      make(map[yarn.ContainerID]control.Peers),
 	}
 	for i, role := range m.o.Job.Roles {
 		o.roles[role.Name] = i
@@ -161,6 +163,9 @@ func (o *owner) receive(msg any) error {
 		o.inputs.views, o.dirty = msg.views, true
 	case scaleWish:
 		o.scale(msg)
+	case connected:
+		c := msg.session.Container()
+		o.peers[c], o.dirty = o.peers[c].With(msg.peers), true
 	case broken:
 		return msg.err
 	}
@@ -175,6 +180,7 @@ func (o *owner) joined(j joined) {
 	if o.spec.Generation > h.Generation {
 		j.session.Spec(o.spec)
 	}
+	o.peers[h.Container] = h.Peers
 	ev := membership.Joined{
 		Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address,
 		Generation: h.Generation, Digest: h.Digest, Since: h.Since,

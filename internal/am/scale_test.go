@@ -63,8 +63,8 @@ func TestScale(t *testing.T) {
 		if n := len(w.places[added]); n != 1 {
 			t.Fatalf("%s had %d containers, want 1", added, n)
 		}
-		if c := w.starts[added].Env["TF_CONFIG"]; !strings.Contains(c, `"task":{"type":"worker","index":2}`) {
-			t.Errorf("it was started with TF_CONFIG %s", c)
+		if s := w.starts[added]; s.Env["TFOS_INDEX"] != "2" || s.Generation < 2 {
+			t.Errorf("it was started with %+v", s)
 		}
 	})
 }

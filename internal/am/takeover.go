@@ -16,7 +16,7 @@ import (
 
 // machine is the job's: that of the attempt before, if there is one and it left a journal, else a new one.
 func (m *Master) machine(ctx context.Context) *membership.Machine {
-	fresh := membership.New(m.o.Job, m.o.Seed, membership.Options{Inspect: m.o.Job.Checkpoint.Dir != ""})
+	fresh := membership.New(m.o.Job, m.o.Seed, membership.Options{StableEndpoints: m.o.Job.Endpoints.Stable(), Inspect: m.o.Job.Checkpoint.Dir != ""})
 	if m.o.Container.Attempt.Attempt <= 1 {
 		return fresh
 	}

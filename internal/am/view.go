@@ -27,8 +27,41 @@ func (o *owner) view() status.View {
 	for i := range v.Tasks {
 		p := o.progress[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]
 		v.Tasks[i].Step, v.Tasks[i].Steps = p.Step, p.Steps
+		o.viewPeers(&v.Tasks[i])
 	}
 	return v
+}
+
+// maxPeers is how many tasks a job may have for each to show each: beyond it the document would grow with their square.
+const maxPeers = 64
+
+// viewPeers shows how a task reaches the others.
+func (o *owner) viewPeers(t *status.Task) {
+	p := o.peers[o.current[job.Task{Role: t.Role, Index: t.Index}]]
+	t.Endpoints, t.EndpointsReason, t.Peers = string(p.Endpoints), p.Reason, []status.Peer{}
+	all := status.Peer{}
+	for _, c := range p.Counters {
+		one := status.Peer{Task: c.Task.String(), Connections: c.Connections, Refused: c.Refused, Resets: c.Resets, Sent: c.Sent, Received: c.Received}
+		if len(o.spec.Members) <= maxPeers {
+			t.Peers = append(t.Peers, one)
+			continue
+		}
+		all.Connections += c.Connections
+		all.Refused += c.Refused
+		all.Resets += c.Resets
+		all.Sent, all.Received = sum(all.Sent, c.Sent), sum(all.Received, c.Received)
+	}
+	if all != (status.Peer{}) {
+		t.Peers = append(t.Peers, all)
+	}
+}
+
+// sum adds two numbers of bytes; -1 is one that is not known.
+func sum(a, b int64) int64 {
+	if a < 0 || b < 0 {
+		return -1
+	}
+	return a + b
 }
 
 // publish makes a new status document, for watchers and for the result file.

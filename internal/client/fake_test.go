@@ -400,7 +400,7 @@ func (w *world) leftOfJob() []string {
 // aJob is a job with a chief and a worker.
 func aJob() job.Job {
 	small := job.Resources{MemoryMiB: 1024, VCores: 1}
-	return job.Job{Name: "digits", Command: "python train.py", Queue: "ml", Success: job.SuccessChief, Strategy: job.StrategyMirrored, Master: job.Resources{MemoryMiB: 512, VCores: 1},
+	return job.Job{Name: "digits", Command: "python train.py", Queue: "ml", Success: job.SuccessChief, Strategy: job.StrategyMirrored, Endpoints: job.EndpointsRedirect, Master: job.Resources{MemoryMiB: 512, VCores: 1},
 		Recovery: job.Recovery{Window: time.Hour}, Gang: job.Gang{Timeout: time.Minute}, Stop: job.Stop{Grace: time.Second}, Notice: job.Notice{Signal: job.NoSignal},
 		Roles: []job.Role{
 			{Name: "chief", Instances: 1, Resources: small, Command: "python train.py"},

@@ -1,7 +1,7 @@
 // Package clusterspec writes what a task's process reads about its peers and itself: TF_CONFIG and the other environment
 // variables.
 //
-// It turns a published spec into text, the same text for the same spec. It knows nothing of ports, agents and processes.
+// It turns a spec into text, the same text for the same spec. It knows nothing of ports, agents and processes.
 package clusterspec
 
 import (
@@ -15,25 +15,18 @@ import (
 	"tfos/internal/membership"
 )
 
-// Env is the environment of one task's process: the job's variables, the role's over them, and over both what tfos sets.
-// Of the names that programs written for other launchers read (RANK, MASTER_ADDR and the like) the user's win.
-//
-// The agent adds what only it knows: TFOS_AGENT and the TensorBoard port.
-func Env(j job.Job, spec membership.Spec, t job.Task, inc job.Incarnation) map[string]string {
-	env := conventions(j, spec, t)
+// Env is what the job says of the environment of one task's processes: its variables, the role's over them, and over both who
+// the task is. The agent adds what only it knows, Documents among it.
+func Env(j job.Job, t job.Task) map[string]string {
+	env := make(map[string]string)
 	maps.Copy(env, j.Env)
 	if r, ok := j.Role(t.Role); ok {
 		maps.Copy(env, r.Env)
 	}
 	maps.Copy(env, map[string]string{
-		"TF_CONFIG": TFConfig(j, spec, t),
-		// The agent keeps the task's port reserved with a socket of its own, which TensorFlow must be willing to share.
-		"TF_GRPC_REUSE_PORT": "true",
-		"TFOS_JOB":           j.Name,
-		"TFOS_ROLE":          t.Role,
-		"TFOS_INDEX":         strconv.Itoa(t.Index),
-		"TFOS_INCARNATION":   strconv.Itoa(int(inc)),
-		"TFOS_GENERATION":    strconv.Itoa(int(spec.Generation)),
+		"TFOS_JOB":   j.Name,
+		"TFOS_ROLE":  t.Role,
+		"TFOS_INDEX": strconv.Itoa(t.Index),
 	})
 	if j.Checkpoint.Dir != "" {
 		env["TFOS_CHECKPOINT_DIR"] = j.Checkpoint.Dir
@@ -41,11 +34,38 @@ func Env(j job.Job, spec membership.Spec, t job.Task, inc job.Incarnation) map[s
 	return env
 }
 
+// Cluster is what the documents need to know of a job besides the spec.
+type Cluster struct {
+	Leader   job.Task
+	Services []string // roles that do not train: parameter servers
+}
+
+// ClusterOf is a job's.
+func ClusterOf(j job.Job) Cluster {
+	c := Cluster{Leader: j.Leader()}
+	for _, r := range j.Roles {
+		if r.Service {
+			c.Services = append(c.Services, r.Name)
+		}
+	}
+	return c
+}
+
+// Documents are the variables that tell a task's process of its peers, TF_CONFIG first of all. The spec has every task of the job,
+// with the addresses as this process is to see them. Of those that programs written for other launchers read (RANK, MASTER_ADDR
+// and the like) the user's are to win.
+func (c Cluster) Documents(spec membership.Spec, t job.Task) map[string]string {
+	docs := c.conventions(spec, t)
+	docs["TF_CONFIG"] = TFConfig(spec, t)
+	docs["TFOS_GENERATION"] = strconv.Itoa(int(spec.Generation))
+	return docs
+}
+
 // TFConfig is TF_CONFIG: {"cluster":{"ps":["a:1"],"worker":["b:1","c:1"]},"task":{"index":0,"type":"worker"}}, keys sorted.
 //
 // An evaluator is in nobody's cluster: the others would wait for it, and it for them. Its own TF_CONFIG has a cluster of
 // itself alone.
-func TFConfig(j job.Job, spec membership.Spec, t job.Task) string {
+func TFConfig(spec membership.Spec, t job.Task) string {
 	type task struct {
 		Type  string `json:"type"`
 		Index int    `json:"index"`
@@ -72,8 +92,7 @@ func cluster(spec membership.Spec, evaluator bool) map[string][]string {
 // Ranks count the tasks that train: the leader is 0, then come the others in the order of the spec. Services (parameter
 // servers) and evaluators have none, and are not in WORLD_SIZE. Each task is alone in its container, so LOCAL_RANK is 0.
 // MASTER_ADDR and MASTER_PORT are the leader's.
-func conventions(j job.Job, spec membership.Spec, t job.Task) map[string]string {
-	leader := j.Leader()
+func (c Cluster) conventions(spec membership.Spec, t job.Task) map[string]string {
 	peers := 0
 	for _, m := range spec.Members {
 		if m.Task.Role == t.Role {
@@ -85,14 +104,14 @@ func conventions(j job.Job, spec membership.Spec, t job.Task) map[string]string 
 		"JOB_NAME":     t.Role,
 		"TASK_INDEX":   strconv.Itoa(t.Index),
 		"TASK_NUM":     strconv.Itoa(peers),
-		"IS_CHIEF":     strconv.FormatBool(t == leader),
+		"IS_CHIEF":     strconv.FormatBool(t == c.Leader),
 	}
-	if a, ok := spec.Address(leader); ok {
+	if a, ok := spec.Address(c.Leader); ok {
 		if host, port, err := net.SplitHostPort(a); err == nil {
 			env["MASTER_ADDR"], env["MASTER_PORT"] = host, port
 		}
 	}
-	ranks := ranks(j, spec, leader)
+	ranks := c.ranks(spec)
 	if rank := slices.Index(ranks, t); rank >= 0 {
 		env["RANK"] = strconv.Itoa(rank)
 		env["WORLD_SIZE"] = strconv.Itoa(len(ranks))
@@ -102,13 +121,12 @@ func conventions(j job.Job, spec membership.Spec, t job.Task) map[string]string 
 }
 
 // ranks are the tasks that train, each at its rank.
-func ranks(j job.Job, spec membership.Spec, leader job.Task) []job.Task {
+func (c Cluster) ranks(spec membership.Spec) []job.Task {
 	var first, rest []job.Task
 	for _, m := range spec.Members {
-		r, _ := j.Role(m.Task.Role)
 		switch {
-		case r.Service || m.Task.Role == job.Evaluator:
-		case m.Task == leader:
+		case slices.Contains(c.Services, m.Task.Role) || m.Task.Role == job.Evaluator:
+		case m.Task == c.Leader:
 			first = append(first, m.Task)
 		default:
 			rest = append(rest, m.Task)

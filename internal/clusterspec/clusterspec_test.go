@@ -29,7 +29,8 @@ func TestEnv(t *testing.T) {
 					td.Fatalf(t, "%v", err)
 				}
 				fmt.Fprintf(&out, "# %s\n", name)
-				env := Env(j, spec, name, 1)
+				env := ClusterOf(j).Documents(spec, name)
+				maps.Copy(env, Env(j, name))
 				for _, k := range slices.Sorted(maps.Keys(env)) {
 					fmt.Fprintf(&out, "%s=%s\n", k, env[k])
 				}
@@ -53,9 +54,9 @@ func TestTFConfigIsTheSameEveryTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := TFConfig(j, specOf(j), job.Task{Role: "worker", Index: 3})
+	first := TFConfig(specOf(j), job.Task{Role: "worker", Index: 3})
 	for range 50 {
-		if again := TFConfig(j, specOf(j), job.Task{Role: "worker", Index: 3}); again != first {
+		if again := TFConfig(specOf(j), job.Task{Role: "worker", Index: 3}); again != first {
 			t.Fatalf("not the same:\n%s\n%s", first, again)
 		}
 	}

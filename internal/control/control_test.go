@@ -136,6 +136,9 @@ func (w *world) Joined(s *control.Session, h control.Hello) {
 		exited = fmt.Sprint(h.Exited.Code)
 	}
 	w.say("joined %s inc=%d running=%d exited=%s generation=%d", h.Task, h.Incarnation, running, exited, h.Generation)
+	if h.Peers.Endpoints != "" {
+		w.say("peers %s %s %q %v", h.Task, h.Peers.Endpoints, h.Peers.Reason, h.Peers.Counters)
+	}
 }
 func (w *world) Started(s *control.Session, e control.Started) {
 	w.say("started %s inc=%d pid=%d", s.Task(), e.Incarnation, e.PID)
@@ -145,6 +148,9 @@ func (w *world) Exited(s *control.Session, e control.Exited) {
 }
 func (w *world) Progress(s *control.Session, p control.Progress) {
 	w.say("progress %s %d/%d", s.Task(), p.Step, p.Steps)
+}
+func (w *world) Peers(s *control.Session, p control.Peers) {
+	w.say("peers %s %s %q %v", s.Task(), p.Endpoints, p.Reason, p.Counters)
 }
 func (w *world) Left(s *control.Session, why control.Departure) { w.say("left %s %s", s.Task(), why) }
 func (w *world) Scale(_ context.Context, wish control.ScaleWish) (control.ScaleAnswer, error) {

@@ -2,8 +2,10 @@ package control
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
 	"tfos/internal/job"
 	"tfos/internal/membership"
@@ -29,6 +31,9 @@ func helloToPB(h Hello) *controlpb.Hello {
 	}
 	if h.Exited != nil {
 		p.Exited = exitedToPB(*h.Exited)
+	}
+	if h.Peers.Endpoints != "" {
+		p.Peers = peersToPB(h.Peers)
 	}
 	return p
 }
@@ -59,6 +64,9 @@ func helloFromPB(p *controlpb.Hello) (Hello, error) {
 	if p.GetExited() != nil {
 		e := exitedFromPB(p.GetExited())
 		h.Exited = &e
+	}
+	if h.Peers, err = peersFromPB(p.GetPeers()); err != nil {
+		return Hello{}, fmt.Errorf("hello: %w", err)
 	}
 	return h, nil
 }
@@ -101,6 +109,31 @@ func progressFromPB(p *controlpb.Progress) Progress {
 	return Progress{Incarnation: job.Incarnation(p.GetIncarnation()), Step: p.GetStep(), Steps: p.GetSteps()}
 }
 
+func peersToPB(x Peers) *controlpb.Peers {
+	p := &controlpb.Peers{Endpoints: string(x.Endpoints), Reason: valid(x.Reason), Counters: make([]*controlpb.PeerCounters, 0, len(x.Counters))}
+	for _, c := range x.Counters {
+		p.Counters = append(p.Counters, &controlpb.PeerCounters{
+			Task: c.Task.String(), Connections: c.Connections, Refused: c.Refused, Resets: c.Resets, Sent: c.Sent, Received: c.Received,
+		})
+	}
+	return p
+}
+
+func peersFromPB(p *controlpb.Peers) (Peers, error) {
+	x := Peers{Endpoints: job.Endpoints(p.GetEndpoints()), Reason: p.GetReason()}
+	for _, c := range p.GetCounters() {
+		task, err := job.ParseTask(c.GetTask())
+		if err != nil {
+			return Peers{}, fmt.Errorf("peers: %w", err)
+		}
+		x.Counters = append(x.Counters, PeerCounters{
+			Task: task, Connections: c.GetConnections(), Refused: c.GetRefused(), Resets: c.GetResets(), Sent: c.GetSent(), Received: c.GetReceived(),
+		})
+	}
+	slices.SortFunc(x.Counters, func(a, b PeerCounters) int { return a.Task.Compare(b.Task) })
+	return x, nil
+}
+
 func specToPB(s membership.Spec) *controlpb.Spec {
 	p := &controlpb.Spec{Generation: int64(s.Generation), Members: make([]*controlpb.Member, 0, len(s.Members))}
 	for _, m := range s.Members {
@@ -122,7 +155,7 @@ func specFromPB(p *controlpb.Spec) (membership.Spec, error) {
 }
 
 func startToPB(s Start) *controlpb.Start {
-	return &controlpb.Start{
+	p := &controlpb.Start{
 		Incarnation: int32(s.Incarnation),
 		Generation:  int64(s.Generation),
 		Command:     s.Command,
@@ -130,10 +163,14 @@ func startToPB(s Start) *controlpb.Start {
 		GraceMs:     s.Grace.Milliseconds(),
 		Tensorboard: s.TensorBoard,
 	}
+	if s.Cluster.Leader != (job.Task{}) {
+		p.Cluster = &controlpb.Cluster{Leader: s.Cluster.Leader.String(), Services: s.Cluster.Services}
+	}
+	return p
 }
 
-func startFromPB(p *controlpb.Start) Start {
-	return Start{
+func startFromPB(p *controlpb.Start) (Start, error) {
+	s := Start{
 		Incarnation: job.Incarnation(p.GetIncarnation()),
 		Generation:  job.Generation(p.GetGeneration()),
 		Command:     p.GetCommand(),
@@ -141,6 +178,14 @@ func startFromPB(p *controlpb.Start) Start {
 		Grace:       milliseconds(p.GetGraceMs()),
 		TensorBoard: p.GetTensorboard(),
 	}
+	if c := p.GetCluster(); c != nil {
+		leader, err := job.ParseTask(c.GetLeader())
+		if err != nil {
+			return Start{}, fmt.Errorf("start: the leader: %w", err)
+		}
+		s.Cluster = clusterspec.Cluster{Leader: leader, Services: c.GetServices()}
+	}
+	return s, nil
 }
 
 func stopFromPB(p *controlpb.Stop) Stop {

@@ -15,6 +15,8 @@ func FuzzFromTheWire(f *testing.F) {
 		&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: &controlpb.Hello{Container: "container_1_0001_01_000002", Task: "worker/0", Running: &controlpb.Started{Pid: 1}}}},
 		&controlpb.FromAgent{Message: &controlpb.FromAgent_Hello{Hello: &controlpb.Hello{Container: "x", Task: "y", Exited: &controlpb.Exited{Stderr: []string{"a"}}}}},
 		&controlpb.FromAgent{Message: &controlpb.FromAgent_Progress{Progress: &controlpb.Progress{Step: -1}}},
+		&controlpb.FromAgent{Message: &controlpb.FromAgent_Peers{Peers: &controlpb.Peers{Endpoints: "forward", Counters: []*controlpb.PeerCounters{{Task: "b/1"}, {Task: "a/1", Sent: -1}, {Task: "a/1"}}}}},
+		&controlpb.ToAgent{Message: &controlpb.ToAgent_Start{Start: &controlpb.Start{Cluster: &controlpb.Cluster{Leader: "chief"}}}},
 		&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: &controlpb.Spec{Members: []*controlpb.Member{{Task: "a/1"}, {Task: "?"}}}}},
 		&controlpb.ToAgent{Message: &controlpb.ToAgent_Stop{Stop: &controlpb.Stop{GraceMs: -1 << 63}}},
 		&controlpb.ToAgent{},
@@ -36,11 +38,15 @@ func FuzzFromTheWire(f *testing.F) {
 			exitedFromPB(from.GetExited())
 			startedFromPB(from.GetStarted())
 			progressFromPB(from.GetProgress())
+			if p, err := peersFromPB(from.GetPeers()); err == nil {
+				Peers{}.With(p).With(p)
+			}
 		}
 		var to controlpb.ToAgent
 		if proto.Unmarshal(b, &to) == nil {
 			specFromPB(to.GetSpec())
-			for _, d := range []time.Duration{startFromPB(to.GetStart()).Grace, stopFromPB(to.GetStop()).Grace, retireFromPB(to.GetRetire()).Grace} {
+			start, _ := startFromPB(to.GetStart())
+			for _, d := range []time.Duration{start.Grace, stopFromPB(to.GetStop()).Grace, retireFromPB(to.GetRetire()).Grace} {
 				if d < 0 {
 					t.Errorf("a grace of %v", d)
 				}

@@ -83,6 +83,14 @@ func (l *Link) Progress(p Progress) {
 	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Progress{Progress: progressToPB(p)}})
 }
 
+// Peers reports how the task's processes reach their peers: the counters that changed.
+func (l *Link) Peers(p Peers) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hello.Peers = l.hello.Peers.With(p)
+	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Peers{Peers: peersToPB(p)}})
+}
+
 // Spec notes which cluster_spec the agent has, for the next Hello.
 func (l *Link) Spec(s membership.Spec) {
 	l.mu.Lock()
@@ -229,7 +237,11 @@ func (l *Link) dispatch(m *controlpb.ToAgent) error {
 		}
 		l.o.Handler.Spec(spec)
 	case *controlpb.ToAgent_Start:
-		l.o.Handler.Start(startFromPB(x.Start))
+		start, err := startFromPB(x.Start)
+		if err != nil {
+			return err
+		}
+		l.o.Handler.Start(start)
 	case *controlpb.ToAgent_Stop:
 		l.o.Handler.Stop(stopFromPB(x.Stop))
 	case *controlpb.ToAgent_Notice:

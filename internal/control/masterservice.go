@@ -87,6 +87,10 @@ func deliver(h MasterHandler, s *Session, message *controlpb.FromAgent) {
 		h.Exited(s, exitedFromPB(x.Exited))
 	case *controlpb.FromAgent_Progress:
 		h.Progress(s, progressFromPB(x.Progress))
+	case *controlpb.FromAgent_Peers:
+		if p, err := peersFromPB(x.Peers); err == nil {
+			h.Peers(s, p)
+		}
 	}
 }
 

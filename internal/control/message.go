@@ -2,8 +2,10 @@ package control
 
 import (
 	"context"
+	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -21,6 +23,7 @@ type Hello struct {
 	Generation  job.Generation  // of the newest cluster_spec that it has; 0: none
 	Digest      uint64          // of that cluster_spec
 	Since       job.Generation  // of the cluster_spec that its newest process was started with; 0: none was
+	Peers       Peers
 }
 
 // Started is a process that runs.
@@ -48,6 +51,41 @@ type Progress struct {
 	Steps       int64 // out of how many; 0: not known
 }
 
+// Peers is how a task's processes reach their peers, and how that went.
+type Peers struct {
+	Endpoints job.Endpoints // empty: not known yet
+	Reason    string        // why not as the job wants; empty: it is
+	// Counters are sorted by task. A report has those that changed, a Hello all.
+	Counters []PeerCounters
+}
+
+// PeerCounters are what happened to the connections to one peer. They only grow while Endpoints stay the same.
+type PeerCounters struct {
+	Task        job.Task
+	Connections uint64 // begun, to a target
+	Refused     uint64 // the peer was nowhere, or could not be reached
+	Resets      uint64 // because the peer moved
+	Sent        int64  // bytes; -1: not known, they do not pass through the agent
+	Received    int64
+}
+
+// With is p after a report.
+func (p Peers) With(news Peers) Peers {
+	if p.Endpoints != news.Endpoints {
+		return news
+	}
+	counters := slices.Clone(p.Counters)
+	for _, c := range news.Counters {
+		i, there := slices.BinarySearchFunc(counters, c, func(a, b PeerCounters) int { return a.Task.Compare(b.Task) })
+		if there {
+			counters[i] = c
+		} else {
+			counters = slices.Insert(counters, i, c)
+		}
+	}
+	return Peers{Endpoints: news.Endpoints, Reason: news.Reason, Counters: counters}
+}
+
 // Start has an agent start its task's process. A second one for the same incarnation changes nothing.
 type Start struct {
 	Incarnation job.Incarnation
@@ -56,6 +94,7 @@ type Start struct {
 	Env         map[string]string // beyond what the container has
 	Grace       time.Duration     // between SIGTERM and SIGKILL when the agent ends without having been told how
 	TensorBoard bool              // keep a port for a TensorBoard
+	Cluster     clusterspec.Cluster
 }
 
 // Stop has an agent end the process of one incarnation: SIGTERM, then SIGKILL after Grace.
@@ -85,6 +124,7 @@ type MasterHandler interface {
 	Started(s *Session, e Started)
 	Exited(s *Session, e Exited)
 	Progress(s *Session, p Progress)
+	Peers(s *Session, p Peers)
 	// Left is the end of a session. The agent may live and come back with a new one.
 	Left(s *Session, why Departure)
 	// StopJob is a client's wish that the job end.

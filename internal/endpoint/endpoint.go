@@ -16,17 +16,14 @@ import (
 )
 
 // Kind is a way of carrying connections: the value of a job file's "endpoints".
-type Kind string
+type Kind = job.Endpoints
 
 // The carriers.
 const (
-	Redirect Kind = "redirect" // by a library preloaded into the task's processes
-	Forward  Kind = "forward"  // through loopback ports of the agent
-	Direct   Kind = "direct"   // not at all: real addresses
+	Redirect = job.EndpointsRedirect // by a library preloaded into the task's processes
+	Forward  = job.EndpointsForward  // through loopback ports of the agent
+	Direct   = job.EndpointsDirect   // not at all: real addresses
 )
-
-// Moves reports whether a running process reaches a peer that moved. Where not, it must be started again with the new View.
-func (k Kind) Moves() bool { return k != Direct }
 
 // ErrUnavailable says that the carrier does not work here: the error names the reason. Forward works everywhere.
 var ErrUnavailable = errors.New("not available on this node")

@@ -18,6 +18,7 @@ func anyJob(t *rapid.T) Job {
 		Env:         orNil(env.Draw(t, "env")),
 		Checkpoint:  Checkpoint{rapid.SampledFrom([]string{"", "/m", "hdfs:///m", "file:///m"}).Draw(t, "dir"), rapid.IntRange(0, 5).Draw(t, "keep"), durations(0).Draw(t, "keep-every")},
 		Strategy:    rapid.SampledFrom([]Strategy{StrategyMirrored, StrategyV1, StrategyNone}).Draw(t, "strategy"),
+		Endpoints:   rapid.SampledFrom([]Endpoints{EndpointsRedirect, EndpointsForward, EndpointsDirect}).Draw(t, "endpoints"),
 		Success:     SuccessAll,
 		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window")},
 		Gang:        Gang{durations(time.Second).Draw(t, "timeout")},

@@ -34,6 +34,7 @@ type Job struct {
 	Checkpoint  Checkpoint
 	Success     Success
 	Strategy    Strategy // never StrategyAuto once parsed
+	Endpoints   Endpoints
 	Recovery    Recovery
 	Gang        Gang
 	Stop        Stop
@@ -111,6 +112,19 @@ const (
 	StrategyV1              Strategy = "v1"               // compat.v1's parameter server: never derived
 	StrategyNone            Strategy = "none"             // tasks do not talk to each other: where one task trains
 )
+
+// Endpoints says how tasks reach each other (package endpoint).
+type Endpoints string
+
+// The ways.
+const (
+	EndpointsRedirect Endpoints = "redirect" // a library preloaded into the task's processes leads connections: the default
+	EndpointsForward  Endpoints = "forward"  // the agent passes connections on
+	EndpointsDirect   Endpoints = "direct"   // at the real addresses
+)
+
+// Stable reports whether a running process reaches a peer that moved. Where not, it must be started again with the new addresses.
+func (e Endpoints) Stable() bool { return e != EndpointsDirect }
 
 // Recovery is the budget for the program's own failures, counted over a sliding window. Infrastructure's are counted apart.
 type Recovery struct {

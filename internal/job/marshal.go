@@ -35,6 +35,7 @@ func Marshal(j Job) []byte {
 	doc.child("checkpoint", checkpoint)
 	doc.text("success", string(j.Success))
 	doc.text("strategy", string(j.Strategy))
+	doc.text("endpoints", string(j.Endpoints))
 	var recovery tree
 	recovery.plain("user-failures", strconv.Itoa(j.Recovery.UserFailures))
 	recovery.plain("window", formatDuration(j.Recovery.Window))

@@ -57,13 +57,14 @@ func Parse(file string, data []byte, flags Overlay) (Job, error) {
 
 func (d *decoder) job(root *value, file string) Job {
 	j := Job{
-		Name:     defaultName(file),
-		Queue:    DefaultQueue,
-		Recovery: Recovery{UserFailures: DefaultUserFailures, Window: DefaultWindow},
-		Gang:     Gang{Timeout: DefaultGangTimeout},
-		Stop:     Stop{Grace: DefaultGrace},
-		Notice:   Notice{Signal: NoSignal, Wait: DefaultNoticeWait},
-		Master:   Resources{MemoryMiB: DefaultMasterMiB, VCores: 1},
+		Name:      defaultName(file),
+		Queue:     DefaultQueue,
+		Endpoints: EndpointsRedirect,
+		Recovery:  Recovery{UserFailures: DefaultUserFailures, Window: DefaultWindow},
+		Gang:      Gang{Timeout: DefaultGangTimeout},
+		Stop:      Stop{Grace: DefaultGrace},
+		Notice:    Notice{Signal: NoSignal, Wait: DefaultNoticeWait},
+		Master:    Resources{MemoryMiB: DefaultMasterMiB, VCores: 1},
 	}
 	dir := path.Dir(file)
 	var roles *value
@@ -81,6 +82,7 @@ func (d *decoder) job(root *value, file string) Job {
 			rule{"keep-every", d.duration(&j.Checkpoint.KeepEvery, 0)})},
 		rule{"success", scalarOf(d, &j.Success, parseSuccess)},
 		rule{"strategy", scalarOf(d, &j.Strategy, parseStrategy)},
+		rule{"endpoints", scalarOf(d, &j.Endpoints, parseEndpoints)},
 		rule{"recovery", d.section(
 			rule{"user-failures", number(d, &j.Recovery.UserFailures, 0, math.MaxInt32)},
 			rule{"window", d.duration(&j.Recovery.Window, time.Second)})},
@@ -322,4 +324,12 @@ func parseStrategy(s string) (Strategy, error) {
 		return Strategy(s), nil
 	}
 	return "", fmt.Errorf("%q: want parameter-server, mirrored, v1, none or auto", s)
+}
+
+func parseEndpoints(s string) (Endpoints, error) {
+	switch e := Endpoints(s); e {
+	case EndpointsRedirect, EndpointsForward, EndpointsDirect:
+		return e, nil
+	}
+	return "", fmt.Errorf("%q: want redirect, forward or direct", s)
 }

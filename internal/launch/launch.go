@@ -49,6 +49,8 @@ const (
 	EnvMaster      = "TFOS_MASTER"      // agents: host:port of the master
 	EnvTask        = "TFOS_TASK"        // agents: role/index
 	EnvIncarnation = "TFOS_INCARNATION" // agents: the task's first in this container
+	EnvEndpoints   = "TFOS_CARRIER"     // agents: how tasks reach each other, the job's "endpoints"
+	EnvRoles       = "TFOS_ROLES"       // agents: the job's roles in the order of its file, divided by commas
 	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
 	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away

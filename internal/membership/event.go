@@ -229,8 +229,8 @@ func (Exclude) action()      {}
 func (Readmit) action()      {}
 func (Finish) action()       {}
 
-// Spec is a cluster_spec: where each task listens, in one generation. With stable endpoints a task that is lost is left out
-// until it is back.
+// Spec is a cluster_spec: where each task listens, in one generation. With stable endpoints a task that is lost is in it without
+// an incarnation and an address until it is back.
 type Spec struct {
 	Generation job.Generation `json:"generation"`
 	Members    []Member       `json:"members"` // ordered by the job's roles, then index
@@ -240,7 +240,7 @@ type Spec struct {
 type Member struct {
 	Task        job.Task        `json:"task"`
 	Incarnation job.Incarnation `json:"incarnation"`
-	Address     string          `json:"address"` // host:port
+	Address     string          `json:"address"` // host:port; empty: nowhere now
 }
 
 // Result is how a job ended.

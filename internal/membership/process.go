@@ -98,7 +98,9 @@ func (m *Machine) publish() {
 		case !t.member():
 		case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
 			spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address})
-		case !m.opts.StableEndpoints && t.Task.Role != job.Evaluator && t.Outcome == open:
+		case m.opts.StableEndpoints:
+			spec.Members = append(spec.Members, Member{Task: t.Task}) // its place stays: a TF_CONFIG may be written now
+		case t.Task.Role != job.Evaluator && t.Outcome == open:
 			return
 		}
 	}
@@ -144,10 +146,10 @@ func (s Spec) clone() Spec {
 	return s
 }
 
-// Address is where a task listens; false: it is not in the spec.
+// Address is where a task listens; false: nowhere.
 func (s Spec) Address(t job.Task) (string, bool) {
 	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Task == t })
-	if i < 0 {
+	if i < 0 || s.Members[i].Address == "" {
 		return "", false
 	}
 	return s.Members[i].Address, true

@@ -141,7 +141,10 @@ func (m *Machine) joined(t *task, ev Joined) {
 }
 
 func (m *Machine) started(t *task, ev Started) {
-	if t.Run != starting && t.Run != ending {
+	switch {
+	case t.Run == starting || t.Run == ending:
+	case t.Run == running && t.PID != ev.PID: // its agent started it once more, by its own fault
+	default:
 		return
 	}
 	if t.Run == starting {

@@ -41,6 +41,10 @@ func Tell(actions []Action) string {
 		case Publish:
 			fmt.Fprintf(&b, "publish generation=%d", a.Spec.Generation)
 			for _, m := range a.Spec.Members {
+				if m.Address == "" {
+					fmt.Fprintf(&b, " %s=nowhere", m.Task)
+					continue
+				}
 				fmt.Fprintf(&b, " %s(%d)=%s", m.Task, m.Incarnation, m.Address)
 			}
 			b.WriteByte('\n')

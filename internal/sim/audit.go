@@ -24,7 +24,6 @@ type auditor struct {
 	known  map[job.Task]bool              // those of the published cluster_specs that are still wanted
 
 	asked      map[string]int                 // by role: wanted, as the last Ask said, less what was granted since
-	stable     bool                           // peers find a task that moved
 	launched   map[job.Task]membership.Launch // the newest container, with the newest incarnation in it
 	ordered    map[job.Task]job.Incarnation   // to start, last
 	starting   map[job.Task]job.Incarnation   // in the turn under way
@@ -34,7 +33,7 @@ type auditor struct {
 	state      map[yarn.ContainerID]custody
 	used       map[yarn.ContainerID]bool   // launched at some time
 	address    map[yarn.ContainerID]string // as its agent said when it joined
-	crashed    map[job.Task]crashes        // under strategy none, where each failure is a task's own
+	crashed    map[job.Task]crashes        // of tasks that are alone
 	generation job.Generation
 	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
 	gaveUp     time.Time // when the gang was, and nothing was asked for since; zero: it was not
@@ -69,8 +68,8 @@ const (
 	ended                       // YARN said so
 )
 
-func newAuditor(number int, j job.Job, stable bool) *auditor {
-	return &auditor{number: number, job: j, stable: stable, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
+func newAuditor(number int, j job.Job) *auditor {
+	return &auditor{number: number, job: j, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
 		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
@@ -119,7 +118,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	}
 	s, ok := ev.(membership.Scaled)
 	a.resizing = ok
-	if ok && a.stable && a.generation > 0 && len(a.starting) > 0 && !s.Renew &&
+	if ok && a.job.Endpoints.Stable() && a.generation > 0 && len(a.starting) > 0 && !s.Renew &&
 		(a.job.Strategy == job.StrategyParameterServer || a.job.Strategy == job.StrategyNone) {
 		a.violate("scale", "processes are started because of another size: %s", tellAll(actions))
 	}
@@ -299,6 +298,16 @@ func (a *auditor) publish(s membership.Spec) {
 	seen := make(map[job.Task]bool)
 	owner := make(map[string]job.Task)
 	for _, m := range s.Members {
+		if m.Address == "" {
+			if c := a.launched[m.Task].Container; first || !a.job.Endpoints.Stable() || m.Incarnation != 0 || a.state[c] == held && a.address[c] != "" {
+				a.violate("spec", "generation %d has %s nowhere", s.Generation, m.Task)
+			}
+			if seen[m.Task] {
+				a.violate("spec", "%s is in generation %d twice", m.Task, s.Generation)
+			}
+			seen[m.Task] = true
+			continue
+		}
 		c := a.current(m.Task, m.Incarnation)
 		if a.starting[m.Task] == m.Incarnation { // the spec is for it
 			c = a.launched[m.Task].Container
@@ -324,7 +333,7 @@ func (a *auditor) publish(s membership.Spec) {
 			continue // on its way in
 		}
 		c := a.launched[t].Container
-		whole := first || !a.stable && t.Role != job.Evaluator // a TF_CONFIG is made of it
+		whole := first || a.job.Endpoints.Stable() || t.Role != job.Evaluator // a TF_CONFIG is made of it
 		if there := a.state[c] == held && a.address[c] != ""; !seen[t] && (whole || there) {
 			a.violate("spec", "generation %d lacks %s", s.Generation, t)
 		}

@@ -104,6 +104,10 @@ var bugs = []struct {
 		ms[0].Incarnation--
 		return ms
 	})},
+	{"spec", "has a task nowhere that is there", members(func(ms []membership.Member) []membership.Member {
+		ms[0].Incarnation, ms[0].Address = 0, ""
+		return ms
+	})},
 	{"spec", "gives a task another's address", members(func(ms []membership.Member) []membership.Member {
 		ms[0].Address = ms[len(ms)-1].Address
 		return ms

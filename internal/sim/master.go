@@ -44,14 +44,14 @@ type master struct {
 
 func newMaster(w *world, i int, j job.Job) *master {
 	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), steps: steps{now: 1, best: 1, failed: make(map[job.Task]bool)}, sessions: make(map[yarn.ContainerID]*session), doomed: make(map[life]time.Time)}
-	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: w.sc.stable, Inspect: w.sc.inspect}
+	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: j.Endpoints.Stable(), Inspect: w.sc.inspect}
 	if w.opts.Machine != nil {
 		w.opts.Machine(&opts)
 	}
 	real := membership.New(j, m.seed, opts)
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
-	m.audit = newAuditor(i, j, w.sc.stable)
+	m.audit = newAuditor(i, j)
 	m.audit.restoring = restoring{inspect: w.sc.inspect, lost: make(map[job.Task]time.Time), ended: make(map[job.Task]job.Incarnation)}
 	m.write(m.header)
 	return m
@@ -241,11 +241,11 @@ func (m *master) perform(a membership.Action) {
 func (m *master) retarget(s membership.Spec) {
 	before := m.spec
 	m.spec = s
-	if !m.w.sc.stable {
+	if !m.job.Endpoints.Stable() {
 		return
 	}
 	for _, was := range before.Members {
-		if !slices.Contains(s.Members, was) {
+		if was.Address != "" && !slices.Contains(s.Members, was) {
 			m.shock(was.Task, was.Incarnation)
 		}
 	}

@@ -20,7 +20,7 @@ var Kinds = []fault.Kind{
 
 // RunPlan plays one job on a cluster in good order, in which nothing goes wrong but what the plan says. It must succeed, and
 // nobody may start anew or move but those of whom the plan says so (fault.Plan.Expect).
-func RunPlan(seed uint64, plan fault.Plan, j job.Job, stable bool, opts Options) (Outcome, error) {
+func RunPlan(seed uint64, plan fault.Plan, j job.Job, opts Options) (Outcome, error) {
 	if err := plan.Only("the simulation", Kinds...); err != nil {
 		return Outcome{}, err
 	}
@@ -29,7 +29,7 @@ func RunPlan(seed uint64, plan fault.Plan, j job.Job, stable bool, opts Options)
 		return Outcome{}, err
 	}
 	w := newWorld(opts, rand.New(rand.NewPCG(seed, 1))) // apart from the seeds that draw a scenario
-	w.sc = scenario{nodes: len(j.Tasks()) + 2, nodeMiB: 8192, onHeartbeat: w.chance(2), jobs: []job.Job{j}, stable: stable, steady: true}
+	w.sc = scenario{nodes: len(j.Tasks()) + 2, nodeMiB: 8192, onHeartbeat: w.chance(2), jobs: []job.Job{j}, steady: true}
 	w.build()
 	p := &player{w: w, m: w.masters[0], plan: plan, neighbours: make(map[job.Task][]job.Task)}
 	p.await()
@@ -91,7 +91,7 @@ func (p *player) judge() []string {
 	if r := p.m.audit.result; r.ExitCode != job.ExitSucceeded {
 		violate("exit code %d: %s", r.ExitCode, r.Diagnostics)
 	}
-	want := p.plan.Expect(p.m.job, p.w.sc.stable, func(t job.Task) []job.Task { return p.neighbours[t] })
+	want := p.plan.Expect(p.m.job, p.m.job.Endpoints.Stable(), func(t job.Task) []job.Task { return p.neighbours[t] })
 	containers := make(map[job.Task]int)
 	for _, a := range p.w.agents {
 		containers[a.task]++

@@ -50,13 +50,13 @@ func TestPlans(t *testing.T) {
 					continue // it is about a role that the strategy does not have
 				}
 				for seed := range uint64(*planSeeds) {
-					stable := seed%2 == 0
-					out, err := RunPlan(seed, n.Plan, j, stable, Options{})
+					j.Endpoints = []job.Endpoints{job.EndpointsRedirect, job.EndpointsDirect}[seed%2]
+					out, err := RunPlan(seed, n.Plan, j, Options{})
 					if err != nil {
 						t.Fatal(err)
 					}
 					if played++; len(out.Violations) > 0 {
-						t.Fatalf("%s, stable endpoints %v, seed %d:\n  %s\n%s", strategy, stable, seed, strings.Join(out.Violations, "\n  "), n.Plan)
+						t.Fatalf("%s, %s endpoints, seed %d:\n  %s\n%s", strategy, j.Endpoints, seed, strings.Join(out.Violations, "\n  "), n.Plan)
 					}
 				}
 			}
@@ -96,7 +96,7 @@ func TestPlansCatchTheirBugs(t *testing.T) {
 		}
 		seen := false
 		for seed := uint64(0); seed < 50 && !seen; seed++ {
-			out, err := RunPlan(seed, p, j, true, b.opts)
+			out, err := RunPlan(seed, p, j, b.opts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -113,7 +113,7 @@ func TestPlanThatCannotBe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := RunPlan(1, p, job.Job{}, true, Options{}); err == nil || !strings.Contains(err.Error(), "the simulation cannot kill master") {
+	if _, err := RunPlan(1, p, job.Job{}, Options{}); err == nil || !strings.Contains(err.Error(), "the simulation cannot kill master") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -26,7 +26,6 @@ type scenario struct {
 	breaking    int             // one in so many messages breaks its connection; 0: none
 	stuck       int             // one in so many agents does not manage to stop its process; 0: none
 	strikes     int             // of one task by the cluster, with which a job is given up; 0: the default
-	stable      bool            // peers find a task that moved by themselves
 	steady      bool            // programs run for some minutes, and masters have their nodes for themselves
 	inspect     bool            // somebody looks at the jobs' checkpoints
 	blind       int             // one in so many looks is never answered; 0: none
@@ -44,7 +43,7 @@ type mishap struct {
 const faultsEnd = 10 * time.Minute
 
 func draw(rng *rand.Rand) scenario {
-	sc := scenario{nodes: 2 + rng.IntN(3), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0, strikes: rng.IntN(4), stable: rng.IntN(2) == 0}
+	sc := scenario{nodes: 2 + rng.IntN(3), nodeMiB: 8192, onHeartbeat: rng.IntN(2) == 0, strikes: rng.IntN(4)}
 	sc.inspect, sc.stepping, sc.looping = rng.IntN(2) == 0, rng.IntN(2) == 0, rng.IntN(4) == 0
 	crowded := rng.IntN(3) == 0 // every job needs more than half of the cluster
 	for range 1 + rng.IntN(3) {
@@ -109,6 +108,9 @@ func drawJob(rng *rand.Rand, tasks int) job.Job {
 	if rng.IntN(2) == 0 {
 		strategies := []job.Strategy{job.StrategyMirrored, job.StrategyV1, job.StrategyNone}
 		text += fmt.Sprintf("strategy: %s\n", strategies[rng.IntN(len(strategies))])
+	}
+	if rng.IntN(2) == 0 {
+		text += "endpoints: direct\n"
 	}
 	j, err := job.Parse("job.yaml", []byte(text), nil)
 	if err != nil {

@@ -70,6 +70,20 @@ type Task struct {
 	Finished    *time.Time      `json:"finished"`
 	ExitCode    *int            `json:"exit_code"`
 	Cause       string          `json:"cause"`
+	// Endpoints is how its program reaches the others: redirect, forward or direct; empty: not known yet.
+	Endpoints       string `json:"endpoints"`
+	EndpointsReason string `json:"endpoints_reason"` // why not as the job wants; empty: it is
+	Peers           []Peer `json:"peers"`            // those that it has connected to; never null
+}
+
+// Peer is what happened to the connections that a task made to another, or to all others of a large job together.
+type Peer struct {
+	Task        string `json:"task"` // empty: all others
+	Connections uint64 `json:"connections"`
+	Refused     uint64 `json:"refused"`
+	Resets      uint64 `json:"resets"`
+	Sent        int64  `json:"sent"`     // bytes; -1: not known, since they do not pass through the agent
+	Received    int64  `json:"received"` // bytes; -1: not known
 }
 
 // Restart is one replacement of a task's process or container.

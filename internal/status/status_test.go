@@ -42,7 +42,19 @@ const document = `{
       "started": "2026-03-01T12:00:00Z",
       "finished": null,
       "exit_code": null,
-      "cause": ""
+      "cause": "",
+      "endpoints": "forward",
+      "endpoints_reason": "no library",
+      "peers": [
+        {
+          "task": "ps/0",
+          "connections": 3,
+          "refused": 1,
+          "resets": 2,
+          "sent": 4096,
+          "received": -1
+        }
+      ]
     }
   ],
   "resumed_from": "application_1_0000",
@@ -93,7 +105,8 @@ func TestKeysOfTheDocument(t *testing.T) {
 		TrackingURL: "http://rm/proxy/application_1_0001", Progress: 0.5, ResumedFrom: "application_1_0000",
 		Roles: []Role{{Name: "worker", Instances: 2}},
 		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
-			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at}},
+			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at,
+			Endpoints: "forward", EndpointsReason: "no library", Peers: []Peer{{Task: "ps/0", Connections: 3, Refused: 1, Resets: 2, Sent: 4096, Received: -1}}}},
 		Restarts: []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
 		Attempt:  2, Takeovers: []time.Time{at},
 		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},

@@ -140,6 +140,7 @@ type FromAgent struct {
 	//	*FromAgent_Started
 	//	*FromAgent_Exited
 	//	*FromAgent_Progress
+	//	*FromAgent_Peers
 	Message       isFromAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -227,6 +228,15 @@ func (x *FromAgent) GetProgress() *Progress {
 	return nil
 }
 
+func (x *FromAgent) GetPeers() *Peers {
+	if x != nil {
+		if x, ok := x.Message.(*FromAgent_Peers); ok {
+			return x.Peers
+		}
+	}
+	return nil
+}
+
 type isFromAgent_Message interface {
 	isFromAgent_Message()
 }
@@ -251,6 +261,10 @@ type FromAgent_Progress struct {
 	Progress *Progress `protobuf:"bytes,5,opt,name=progress,proto3,oneof"`
 }
 
+type FromAgent_Peers struct {
+	Peers *Peers `protobuf:"bytes,10,opt,name=peers,proto3,oneof"`
+}
+
 func (*FromAgent_Hello) isFromAgent_Message() {}
 
 func (*FromAgent_Heartbeat) isFromAgent_Message() {}
@@ -260,6 +274,8 @@ func (*FromAgent_Started) isFromAgent_Message() {}
 func (*FromAgent_Exited) isFromAgent_Message() {}
 
 func (*FromAgent_Progress) isFromAgent_Message() {}
+
+func (*FromAgent_Peers) isFromAgent_Message() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -273,6 +289,7 @@ type Hello struct {
 	Generation    int64                  `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`   // of the newest cluster_spec it has
 	Digest        uint64                 `protobuf:"fixed64,22,opt,name=digest,proto3" json:"digest,omitempty"`         // of that cluster_spec
 	Since         int64                  `protobuf:"varint,23,opt,name=since,proto3" json:"since,omitempty"`            // generation of the cluster_spec that its newest process was started with
+	Peers         *Peers                 `protobuf:"bytes,20,opt,name=peers,proto3" json:"peers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -375,6 +392,13 @@ func (x *Hello) GetSince() int64 {
 		return x.Since
 	}
 	return 0
+}
+
+func (x *Hello) GetPeers() *Peers {
+	if x != nil {
+		return x.Peers
+	}
+	return nil
 }
 
 type Heartbeat struct {
@@ -625,6 +649,152 @@ func (x *Progress) GetSteps() int64 {
 	return 0
 }
 
+// Peers is how the task's processes reach their peers, and how that went.
+type Peers struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Endpoints     string                 `protobuf:"bytes,1,opt,name=endpoints,proto3" json:"endpoints,omitempty"` // redirect, forward or direct; empty: not known yet
+	Reason        string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`       // why not as the job wants; empty: it is
+	Counters      []*PeerCounters        `protobuf:"bytes,3,rep,name=counters,proto3" json:"counters,omitempty"`   // of peers whose have changed; in Hello of all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Peers) Reset() {
+	*x = Peers{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Peers) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Peers) ProtoMessage() {}
+
+func (x *Peers) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Peers.ProtoReflect.Descriptor instead.
+func (*Peers) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Peers) GetEndpoints() string {
+	if x != nil {
+		return x.Endpoints
+	}
+	return ""
+}
+
+func (x *Peers) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *Peers) GetCounters() []*PeerCounters {
+	if x != nil {
+		return x.Counters
+	}
+	return nil
+}
+
+// PeerCounters only grow while a container lasts and endpoints stay the same.
+type PeerCounters struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
+	Connections   uint64                 `protobuf:"varint,2,opt,name=connections,proto3" json:"connections,omitempty"`
+	Refused       uint64                 `protobuf:"varint,3,opt,name=refused,proto3" json:"refused,omitempty"`
+	Resets        uint64                 `protobuf:"varint,4,opt,name=resets,proto3" json:"resets,omitempty"`
+	Sent          int64                  `protobuf:"zigzag64,5,opt,name=sent,proto3" json:"sent,omitempty"` // bytes; -1: not known
+	Received      int64                  `protobuf:"zigzag64,6,opt,name=received,proto3" json:"received,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PeerCounters) Reset() {
+	*x = PeerCounters{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PeerCounters) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PeerCounters) ProtoMessage() {}
+
+func (x *PeerCounters) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PeerCounters.ProtoReflect.Descriptor instead.
+func (*PeerCounters) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *PeerCounters) GetTask() string {
+	if x != nil {
+		return x.Task
+	}
+	return ""
+}
+
+func (x *PeerCounters) GetConnections() uint64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+func (x *PeerCounters) GetRefused() uint64 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *PeerCounters) GetResets() uint64 {
+	if x != nil {
+		return x.Resets
+	}
+	return 0
+}
+
+func (x *PeerCounters) GetSent() int64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *PeerCounters) GetReceived() int64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
 type ToAgent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -642,7 +812,7 @@ type ToAgent struct {
 
 func (x *ToAgent) Reset() {
 	*x = ToAgent{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -654,7 +824,7 @@ func (x *ToAgent) String() string {
 func (*ToAgent) ProtoMessage() {}
 
 func (x *ToAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[6]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -667,7 +837,7 @@ func (x *ToAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToAgent.ProtoReflect.Descriptor instead.
 func (*ToAgent) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{6}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ToAgent) GetMessage() isToAgent_Message {
@@ -781,7 +951,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[7]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +963,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[7]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +976,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{7}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Welcome) GetHeartbeatMs() int64 {
@@ -826,7 +996,7 @@ type Spec struct {
 
 func (x *Spec) Reset() {
 	*x = Spec{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -838,7 +1008,7 @@ func (x *Spec) String() string {
 func (*Spec) ProtoMessage() {}
 
 func (x *Spec) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -851,7 +1021,7 @@ func (x *Spec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spec.ProtoReflect.Descriptor instead.
 func (*Spec) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Spec) GetGeneration() int64 {
@@ -872,14 +1042,14 @@ type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Incarnation   int32                  `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // empty: nowhere now
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1061,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1074,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Member) GetTask() string {
@@ -937,13 +1107,14 @@ type Start struct {
 	Env           map[string]string      `protobuf:"bytes,4,rep,name=env,proto3" json:"env,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // beyond what the container has
 	GraceMs       int64                  `protobuf:"varint,5,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"`                                                   // between SIGTERM and SIGKILL when the agent ends without having been told how
 	Tensorboard   bool                   `protobuf:"varint,6,opt,name=tensorboard,proto3" json:"tensorboard,omitempty"`                                                          // keep a port for a TensorBoard
+	Cluster       *Cluster               `protobuf:"bytes,20,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -955,7 +1126,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -968,7 +1139,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Start) GetIncarnation() int32 {
@@ -1013,6 +1184,66 @@ func (x *Start) GetTensorboard() bool {
 	return false
 }
 
+func (x *Start) GetCluster() *Cluster {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
+}
+
+// Cluster is what TF_CONFIG and its like say of a job besides the spec.
+type Cluster struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Leader        string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`     // role/index
+	Services      []string               `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"` // roles that do not train
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Cluster) Reset() {
+	*x = Cluster{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Cluster) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Cluster) ProtoMessage() {}
+
+func (x *Cluster) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
+func (*Cluster) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *Cluster) GetLeader() string {
+	if x != nil {
+		return x.Leader
+	}
+	return ""
+}
+
+func (x *Cluster) GetServices() []string {
+	if x != nil {
+		return x.Services
+	}
+	return nil
+}
+
 type Stop struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation   int32                  `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
@@ -1023,7 +1254,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1035,7 +1266,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1048,7 +1279,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Stop) GetIncarnation() int32 {
@@ -1076,7 +1307,7 @@ type Retire struct {
 
 func (x *Retire) Reset() {
 	*x = Retire{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1088,7 +1319,7 @@ func (x *Retire) String() string {
 func (*Retire) ProtoMessage() {}
 
 func (x *Retire) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1101,7 +1332,7 @@ func (x *Retire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retire.ProtoReflect.Descriptor instead.
 func (*Retire) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Retire) GetReason() string {
@@ -1130,7 +1361,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1142,7 +1373,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1155,7 +1386,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Notice) GetReason() string {
@@ -1187,7 +1418,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1199,7 +1430,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1212,7 +1443,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 type View struct {
@@ -1224,7 +1455,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1236,7 +1467,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1249,7 +1480,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *View) GetJson() []byte {
@@ -1268,7 +1499,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1511,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1524,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1311,7 +1542,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1554,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1567,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 type ScaleRequest struct {
@@ -1350,7 +1581,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1362,7 +1593,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1375,7 +1606,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ScaleRequest) GetRole() string {
@@ -1410,7 +1641,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1422,7 +1653,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1435,7 +1666,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ScaleResponse) GetWas() int32 {
@@ -1470,7 +1701,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1482,7 +1713,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1495,7 +1726,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LogsRequest) GetStream() string {
@@ -1529,7 +1760,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1541,7 +1772,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1554,7 +1785,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -1589,7 +1820,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1601,7 +1832,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1614,7 +1845,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -1720,7 +1951,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1732,7 +1963,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1745,7 +1976,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -1783,7 +2014,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +2026,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +2039,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -1862,7 +2093,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1874,7 +2105,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1887,7 +2118,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -1908,7 +2139,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1920,7 +2151,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1933,7 +2164,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -1967,7 +2198,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1979,7 +2210,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1992,7 +2223,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -2018,7 +2249,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2261,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2274,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -2066,7 +2297,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2078,7 +2309,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2091,7 +2322,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -2145,7 +2376,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2157,7 +2388,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2170,7 +2401,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2233,14 +2464,16 @@ var File_internal_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
-	"(internal/control/controlpb/control.proto\x12\x0ftfos.control.v1\"\xa4\x02\n" +
+	"(internal/control/controlpb/control.proto\x12\x0ftfos.control.v1\"\xd4\x02\n" +
 	"\tFromAgent\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.tfos.control.v1.HelloH\x00R\x05hello\x12:\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1a.tfos.control.v1.HeartbeatH\x00R\theartbeat\x124\n" +
 	"\astarted\x18\x03 \x01(\v2\x18.tfos.control.v1.StartedH\x00R\astarted\x121\n" +
 	"\x06exited\x18\x04 \x01(\v2\x17.tfos.control.v1.ExitedH\x00R\x06exited\x127\n" +
-	"\bprogress\x18\x05 \x01(\v2\x19.tfos.control.v1.ProgressH\x00R\bprogressB\t\n" +
-	"\amessage\"\xbe\x02\n" +
+	"\bprogress\x18\x05 \x01(\v2\x19.tfos.control.v1.ProgressH\x00R\bprogress\x12.\n" +
+	"\x05peers\x18\n" +
+	" \x01(\v2\x16.tfos.control.v1.PeersH\x00R\x05peersB\t\n" +
+	"\amessage\"\xec\x02\n" +
 	"\x05Hello\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12 \n" +
@@ -2253,7 +2486,8 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"generation\x18\b \x01(\x03R\n" +
 	"generation\x12\x16\n" +
 	"\x06digest\x18\x16 \x01(\x06R\x06digest\x12\x14\n" +
-	"\x05since\x18\x17 \x01(\x03R\x05since\"1\n" +
+	"\x05since\x18\x17 \x01(\x03R\x05since\x12,\n" +
+	"\x05peers\x18\x14 \x01(\v2\x16.tfos.control.v1.PeersR\x05peers\"1\n" +
 	"\tHeartbeat\x12$\n" +
 	"\x0esent_unix_nano\x18\x01 \x01(\x03R\fsentUnixNano\"_\n" +
 	"\aStarted\x12 \n" +
@@ -2270,7 +2504,18 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\bProgress\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x03R\x04step\x12\x14\n" +
-	"\x05steps\x18\x03 \x01(\x03R\x05steps\"\xba\x02\n" +
+	"\x05steps\x18\x03 \x01(\x03R\x05steps\"x\n" +
+	"\x05Peers\x12\x1c\n" +
+	"\tendpoints\x18\x01 \x01(\tR\tendpoints\x12\x16\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x129\n" +
+	"\bcounters\x18\x03 \x03(\v2\x1d.tfos.control.v1.PeerCountersR\bcounters\"\xa6\x01\n" +
+	"\fPeerCounters\x12\x12\n" +
+	"\x04task\x18\x01 \x01(\tR\x04task\x12 \n" +
+	"\vconnections\x18\x02 \x01(\x04R\vconnections\x12\x18\n" +
+	"\arefused\x18\x03 \x01(\x04R\arefused\x12\x16\n" +
+	"\x06resets\x18\x04 \x01(\x04R\x06resets\x12\x12\n" +
+	"\x04sent\x18\x05 \x01(\x12R\x04sent\x12\x1a\n" +
+	"\breceived\x18\x06 \x01(\x12R\breceived\"\xba\x02\n" +
 	"\aToAgent\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.tfos.control.v1.WelcomeH\x00R\awelcome\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x15.tfos.control.v1.SpecH\x00R\x04spec\x12.\n" +
@@ -2289,7 +2534,7 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06Member\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x05R\vincarnation\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\"\x8b\x02\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"\xbf\x02\n" +
 	"\x05Start\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x1e\n" +
 	"\n" +
@@ -2298,10 +2543,14 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\acommand\x18\x03 \x01(\tR\acommand\x121\n" +
 	"\x03env\x18\x04 \x03(\v2\x1f.tfos.control.v1.Start.EnvEntryR\x03env\x12\x19\n" +
 	"\bgrace_ms\x18\x05 \x01(\x03R\agraceMs\x12 \n" +
-	"\vtensorboard\x18\x06 \x01(\bR\vtensorboard\x1a6\n" +
+	"\vtensorboard\x18\x06 \x01(\bR\vtensorboard\x122\n" +
+	"\acluster\x18\x14 \x01(\v2\x18.tfos.control.v1.ClusterR\acluster\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"C\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
+	"\aCluster\x12\x16\n" +
+	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x1a\n" +
+	"\bservices\x18\x02 \x03(\tR\bservices\"C\n" +
 	"\x04Stop\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\";\n" +
@@ -2416,7 +2665,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -2426,32 +2675,35 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*Started)(nil),       // 5: tfos.control.v1.Started
 	(*Exited)(nil),        // 6: tfos.control.v1.Exited
 	(*Progress)(nil),      // 7: tfos.control.v1.Progress
-	(*ToAgent)(nil),       // 8: tfos.control.v1.ToAgent
-	(*Welcome)(nil),       // 9: tfos.control.v1.Welcome
-	(*Spec)(nil),          // 10: tfos.control.v1.Spec
-	(*Member)(nil),        // 11: tfos.control.v1.Member
-	(*Start)(nil),         // 12: tfos.control.v1.Start
-	(*Stop)(nil),          // 13: tfos.control.v1.Stop
-	(*Retire)(nil),        // 14: tfos.control.v1.Retire
-	(*Notice)(nil),        // 15: tfos.control.v1.Notice
-	(*WatchRequest)(nil),  // 16: tfos.control.v1.WatchRequest
-	(*View)(nil),          // 17: tfos.control.v1.View
-	(*StopRequest)(nil),   // 18: tfos.control.v1.StopRequest
-	(*StopResponse)(nil),  // 19: tfos.control.v1.StopResponse
-	(*ScaleRequest)(nil),  // 20: tfos.control.v1.ScaleRequest
-	(*ScaleResponse)(nil), // 21: tfos.control.v1.ScaleResponse
-	(*LogsRequest)(nil),   // 22: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),      // 23: tfos.control.v1.LogChunk
-	(*LeaseRequest)(nil),  // 24: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 25: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 26: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 27: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 28: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 29: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 30: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 31: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 32: tfos.control.v1.LeaseGrant
-	nil,                   // 33: tfos.control.v1.Start.EnvEntry
+	(*Peers)(nil),         // 8: tfos.control.v1.Peers
+	(*PeerCounters)(nil),  // 9: tfos.control.v1.PeerCounters
+	(*ToAgent)(nil),       // 10: tfos.control.v1.ToAgent
+	(*Welcome)(nil),       // 11: tfos.control.v1.Welcome
+	(*Spec)(nil),          // 12: tfos.control.v1.Spec
+	(*Member)(nil),        // 13: tfos.control.v1.Member
+	(*Start)(nil),         // 14: tfos.control.v1.Start
+	(*Cluster)(nil),       // 15: tfos.control.v1.Cluster
+	(*Stop)(nil),          // 16: tfos.control.v1.Stop
+	(*Retire)(nil),        // 17: tfos.control.v1.Retire
+	(*Notice)(nil),        // 18: tfos.control.v1.Notice
+	(*WatchRequest)(nil),  // 19: tfos.control.v1.WatchRequest
+	(*View)(nil),          // 20: tfos.control.v1.View
+	(*StopRequest)(nil),   // 21: tfos.control.v1.StopRequest
+	(*StopResponse)(nil),  // 22: tfos.control.v1.StopResponse
+	(*ScaleRequest)(nil),  // 23: tfos.control.v1.ScaleRequest
+	(*ScaleResponse)(nil), // 24: tfos.control.v1.ScaleResponse
+	(*LogsRequest)(nil),   // 25: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 26: tfos.control.v1.LogChunk
+	(*LeaseRequest)(nil),  // 27: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 28: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 29: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 30: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 31: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 32: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 33: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 34: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 35: tfos.control.v1.LeaseGrant
+	nil,                   // 36: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -2459,42 +2711,46 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	5,  // 2: tfos.control.v1.FromAgent.started:type_name -> tfos.control.v1.Started
 	6,  // 3: tfos.control.v1.FromAgent.exited:type_name -> tfos.control.v1.Exited
 	7,  // 4: tfos.control.v1.FromAgent.progress:type_name -> tfos.control.v1.Progress
-	5,  // 5: tfos.control.v1.Hello.running:type_name -> tfos.control.v1.Started
-	6,  // 6: tfos.control.v1.Hello.exited:type_name -> tfos.control.v1.Exited
-	9,  // 7: tfos.control.v1.ToAgent.welcome:type_name -> tfos.control.v1.Welcome
-	10, // 8: tfos.control.v1.ToAgent.spec:type_name -> tfos.control.v1.Spec
-	12, // 9: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
-	13, // 10: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
-	14, // 11: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
-	15, // 12: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
-	11, // 13: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	33, // 14: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	25, // 15: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	27, // 16: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	29, // 17: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	30, // 18: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	26, // 19: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	28, // 20: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
-	0,  // 21: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
-	1,  // 22: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	32, // 23: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
-	2,  // 24: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
-	16, // 25: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
-	18, // 26: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	24, // 27: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
-	20, // 28: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
-	22, // 29: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	8,  // 30: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	17, // 31: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	19, // 32: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	31, // 33: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	21, // 34: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	23, // 35: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	30, // [30:36] is the sub-list for method output_type
-	24, // [24:30] is the sub-list for method input_type
-	24, // [24:24] is the sub-list for extension type_name
-	24, // [24:24] is the sub-list for extension extendee
-	0,  // [0:24] is the sub-list for field type_name
+	8,  // 5: tfos.control.v1.FromAgent.peers:type_name -> tfos.control.v1.Peers
+	5,  // 6: tfos.control.v1.Hello.running:type_name -> tfos.control.v1.Started
+	6,  // 7: tfos.control.v1.Hello.exited:type_name -> tfos.control.v1.Exited
+	8,  // 8: tfos.control.v1.Hello.peers:type_name -> tfos.control.v1.Peers
+	9,  // 9: tfos.control.v1.Peers.counters:type_name -> tfos.control.v1.PeerCounters
+	11, // 10: tfos.control.v1.ToAgent.welcome:type_name -> tfos.control.v1.Welcome
+	12, // 11: tfos.control.v1.ToAgent.spec:type_name -> tfos.control.v1.Spec
+	14, // 12: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
+	16, // 13: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
+	17, // 14: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
+	18, // 15: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
+	13, // 16: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
+	36, // 17: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	15, // 18: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
+	28, // 19: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	30, // 20: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	32, // 21: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	33, // 22: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	29, // 23: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	31, // 24: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	0,  // 25: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
+	1,  // 26: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
+	35, // 27: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	2,  // 28: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
+	19, // 29: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
+	21, // 30: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
+	27, // 31: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	23, // 32: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
+	25, // 33: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	10, // 34: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	20, // 35: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	22, // 36: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	34, // 37: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	24, // 38: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	26, // 39: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	34, // [34:40] is the sub-list for method output_type
+	28, // [28:34] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_controlpb_control_proto_init() }
@@ -2508,8 +2764,9 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*FromAgent_Started)(nil),
 		(*FromAgent_Exited)(nil),
 		(*FromAgent_Progress)(nil),
+		(*FromAgent_Peers)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[6].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[8].OneofWrappers = []any{
 		(*ToAgent_Welcome)(nil),
 		(*ToAgent_Spec)(nil),
 		(*ToAgent_Start)(nil),
@@ -2517,20 +2774,20 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Retire)(nil),
 		(*ToAgent_Notice)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[22].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[25].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[24].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[27].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
