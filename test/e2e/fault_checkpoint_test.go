@@ -43,14 +43,6 @@ func edit(file string, change func([]byte) []byte) func(*testing.T, string) {
 	}
 }
 
-func remove(file string) func(*testing.T, string) {
-	return func(t *testing.T, dir string) {
-		if err := os.Remove(filepath.Join(dir, file)); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // faulty makes a directory for each, below top.
 func faulty(t *testing.T, top string) {
 	t.Helper()
