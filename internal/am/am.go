@@ -125,11 +125,16 @@ func (m *Master) Run(ctx context.Context) error {
 			m.post(broken{err})
 		}
 	})
-	wg.Go(func() { m.input.Run(ctx) })
 	// The things of the start take a round trip each and do not need each other.
 	announced := make(chan error, 1)
 	wg.Go(func() { announced <- m.announce(ctx, address) })
 	machine := m.machine(ctx)
+	if machine.Began() { // else the tasks begin again, and read from the start
+		if err := m.input.Recall(ctx); err != nil {
+			return err
+		}
+	}
+	wg.Go(func() { m.input.Run(ctx) })
 	registered, err := m.register(ctx, address)
 	if err != nil {
 		return err
