@@ -22,8 +22,8 @@ func (c *cluster) damage(t testing.TB, name string) {
 func TestBrokenCheckpointIsSetAside(t *testing.T) {
 	c := hadoop(t)
 	const dir = "/models/set-aside"
-	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+c.webhdfs(t),
-		"--checkpoint-dir", "hdfs://"+dir, digitsJob("mirrored"), "--", strings.ReplaceAll(long, "0.03", "0.2")).want(t, 0).stdout)
+	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
+		"--checkpoint-dir", "hdfs://"+dir, digitsJob("mirrored"), "--", strings.ReplaceAll(long, "0.03", "0.08")).want(t, 0).stdout)
 	var v status.View
 	eventually(t, "two checkpoints that were verified, and steps", func() bool {
 		v = jobStatus(t, c.env, id)

@@ -30,13 +30,13 @@ func TestResumeIsExact(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("repeat the moments with -resume-seed %d", seed)
-	file := jobFile(t, fmt.Sprintf("name: exact\ncommand: ${PYTHON:-python3} exact.py --steps 200 --pause 0.02\nfiles: [%s, %s, %s]\nroles: {worker: {memory: 2GiB}}\n",
-		program("exact.py"), filepath.Join(root, "examples/digits/digits.py"), filepath.Join(root, "examples/digits/digits_io.py")))
+	file := jobFile(t, fmt.Sprintf("name: exact\ncommand: ${PYTHON:-python3} exact.py --steps 200 --pause 0.02\nfiles: [%s, %s]\nroles: {worker: {memory: 2GiB}}\n",
+		program("exact.py"), filepath.Join(root, "examples/digits/digits.py")))
 	for _, kind := range []string{"v1", "loop"} {
 		t.Run(kind, func(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, uint64(len(kind))))
 			args := func(dir string) []string {
-				return []string{"--env", "PYTHON=" + python(t), "--env", "EXACT=" + kind, "--env", "DIGITS_WEBHDFS=" + c.webhdfs(t), "--checkpoint-dir", "hdfs:///models/exact-" + kind + dir, file}
+				return []string{"--env", "PYTHON=" + python(t), "--env", "EXACT=" + kind, "--checkpoint-dir", "hdfs:///models/exact-" + kind + dir, file}
 			}
 			weights := func(output string) string {
 				t.Helper()

@@ -42,7 +42,7 @@ func TestFaults(t *testing.T) {
 var lasting = map[string]string{
 	"ps": `name: lasting-ps
 command: ${PYTHON:-python3} train_ps.py --steps 400 --pause 0.08
-files: [%[1]s/train_ps.py, %[1]s/digits.py, %[1]s/digits_io.py]
+files: [%[1]s/train_ps.py, %[1]s/digits.py]
 roles:
   chief:  {instances: 1, memory: 3GiB}
   worker: {instances: 2, memory: 3GiB}
@@ -51,7 +51,7 @@ master: {memory: 6GiB}
 `,
 	"mirrored": `name: lasting-mirrored
 command: ${PYTHON:-python3} train_mirrored.py --steps 400 --pause 0.08
-files: [%[1]s/train_mirrored.py, %[1]s/digits.py, %[1]s/digits_io.py]
+files: [%[1]s/train_mirrored.py, %[1]s/digits.py]
 roles:
   worker: {instances: 2, memory: 3GiB}
 strategy: mirrored
@@ -59,7 +59,7 @@ master: {memory: 6GiB}
 `,
 	"v1": `name: lasting-v1
 command: ${PYTHON:-python3} train_v1.py --steps 400 --pause 0.08
-files: [%[1]s/train_v1.py, %[1]s/digits.py, %[1]s/digits_io.py]
+files: [%[1]s/train_v1.py, %[1]s/digits.py]
 roles:
   chief:  {instances: 1, memory: 3GiB}
   worker: {instances: 2, memory: 3GiB}
@@ -100,7 +100,7 @@ func (c *cluster) survives(t *testing.T, planName, strategy string) {
 		t.Skipf("%s jobs have no such task", strategy)
 	}
 	dir := "hdfs:///models/" + planName + "-" + strategy
-	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+c.webhdfs(t),
+	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
 		"--checkpoint-dir", dir, jobFile(t, lastingJob(strategy))).want(t, 0).stdout)
 	b := newBreaker(t, c, id, plan)
 	defer b.restore()

@@ -31,7 +31,7 @@ func TestLostContainers(t *testing.T) {
 	} {
 		t.Run(k.strategy+" "+k.victim, func(t *testing.T) {
 			dir := "hdfs:///models/lost-" + k.strategy + "-" + strings.ReplaceAll(k.victim, "/", "-")
-			id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+c.webhdfs(t),
+			id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
 				"--checkpoint-dir", dir, digitsJob(k.strategy), "--", "${PYTHON:-python3} train_"+k.strategy+".py --steps 400 --pause 0.05").want(t, 0).stdout)
 			var before, last, after status.View
 			eventually(t, "a checkpoint and steps", func() bool {

@@ -110,7 +110,7 @@ func TestResumeOnTheEmbeddedYARN(t *testing.T) {
 func TestResumeOnHadoop(t *testing.T) {
 	c := hadoop(t)
 	const dir = "/models/resume"
-	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+c.webhdfs(t),
+	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
 		"--checkpoint-dir", "hdfs://"+dir, digitsJob("mirrored"), "--", long).want(t, 0).stdout)
 	eventually(t, "two checkpoints and steps", func() bool { return steps(jobStatus(t, c.env, id)) > 230 })
 	tfos(t, c.env, "resume", id).want(t, 2).says(t, "has not ended", "tfos kill "+id)

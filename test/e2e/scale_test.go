@@ -12,7 +12,7 @@ import (
 // trainDigits submits the digits with a strategy and returns when it takes steps.
 func trainDigits(t *testing.T, c *cluster, strategy, dir string, args string) (id string, v status.View) {
 	t.Helper()
-	id = strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+c.webhdfs(t),
+	id = strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
 		"--checkpoint-dir", dir, digitsJob(strategy), "--", "${PYTHON:-python3} train_"+strategy+".py "+args).want(t, 0).stdout)
 	eventually(t, "a checkpoint and steps", func() bool {
 		v = jobStatus(t, c.env, id)

@@ -50,7 +50,7 @@ func (c *cluster) follow(t *testing.T, name string) *followed {
 	t.Helper()
 	f := &followed{c: c, out: new(bytes.Buffer), errs: new(syncBuffer), ended: make(chan error, 1)}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
-	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "tfos"), "run", "--env", "PYTHON="+python(t), "--env", "DIGITS_WEBHDFS="+c.webhdfs(t),
+	cmd := exec.CommandContext(ctx, filepath.Join(root, "bin", "tfos"), "run", "--env", "PYTHON="+python(t),
 		"--checkpoint-dir", "hdfs:///models/"+name, digitsJob("ps"), "--", "${PYTHON:-python3} train_ps.py --steps 700 --pause 0.05")
 	cmd.Env = append(cleanEnv(), c.env...)
 	cmd.Stdout, cmd.Stderr = f.out, f.errs

@@ -8,7 +8,6 @@ import os
 import time
 
 import digits
-import digits_io
 import numpy as np
 import tensorflow as tf
 
@@ -21,11 +20,11 @@ def batch(train, step, size):
     return images[chosen], labels[chosen]
 
 
-def custom_loop(args, folder, train):
+def custom_loop(args, train):
     variables = [tf.Variable(v, name=n) for n, v in digits.initial_values().items()]
     step = tf.Variable(0, dtype=tf.int64, name="step")
     checkpoint = tf.train.Checkpoint(variables=variables, step=step)
-    manager = tf.train.CheckpointManager(checkpoint, folder.path, max_to_keep=3)
+    manager = tf.train.CheckpointManager(checkpoint, args.checkpoint_dir, max_to_keep=3)
     if manager.latest_checkpoint:
         checkpoint.restore(manager.latest_checkpoint).assert_consumed()
         digits.say(f"restored {os.path.basename(manager.latest_checkpoint)}")
@@ -45,12 +44,11 @@ def custom_loop(args, folder, train):
         digits.progress(done + 1, args.steps, float(loss))
         if (done + 1) % EVERY == 0:
             manager.save(checkpoint_number=done + 1)
-            folder.push()
         time.sleep(args.pause)
     return [v.numpy() for v in variables]
 
 
-def session_loop(args, folder, train):
+def session_loop(args, train):
     v1 = tf.compat.v1
     with tf.Graph().as_default():
         images, labels = v1.placeholder(tf.float32, [None, 64]), v1.placeholder(tf.int64, [None])
@@ -60,17 +58,13 @@ def session_loop(args, folder, train):
         optimize = v1.train.GradientDescentOptimizer(digits.learning_rate(args, step)).minimize(loss, var_list=variables, global_step=step)
         saver = v1.train.Saver(max_to_keep=3, save_relative_paths=True)
 
-        class Pusher(v1.train.CheckpointSaverListener):
-            def after_save(self, session, global_step_value):
-                folder.push()
-
-        newest = tf.train.latest_checkpoint(folder.path)
+        newest = tf.train.latest_checkpoint(args.checkpoint_dir)
         if newest:
             digits.say(f"restored {os.path.basename(newest)}")
-        hooks = [v1.train.CheckpointSaverHook(folder.path, save_steps=EVERY, saver=saver, listeners=[Pusher()])]
+        hooks = [v1.train.CheckpointSaverHook(args.checkpoint_dir, save_steps=EVERY, saver=saver)]
         config = v1.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
         with v1.train.MonitoredTrainingSession(
-            checkpoint_dir=folder.path, scaffold=v1.train.Scaffold(saver=saver), hooks=hooks, config=config,
+            checkpoint_dir=args.checkpoint_dir, scaffold=v1.train.Scaffold(saver=saver), hooks=hooks, config=config,
             save_checkpoint_steps=None, save_checkpoint_secs=None, save_summaries_steps=None, save_summaries_secs=None, log_step_count_steps=None,
         ) as session:
             done = session.run(step)
@@ -88,9 +82,7 @@ def main():
     v1 = os.environ.get("EXACT") == "v1"
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    folder = digits_io.Folder(args.checkpoint_dir, args.webhdfs)
-    folder.pull()
-    weights = (session_loop if v1 else custom_loop)(args, folder, digits.load()[0])
+    weights = (session_loop if v1 else custom_loop)(args, digits.load()[0])
     digest = hashlib.sha256(b"".join(np.ascontiguousarray(w).tobytes() for w in weights)).hexdigest()
     print("weights", digest, flush=True)
 
