@@ -150,7 +150,11 @@ func TestResourceManagerRestarted(t *testing.T) {
 
 // TestNodeManagersRestarted restarts the NodeManagers, which recover their containers.
 func TestNodeManagersRestarted(t *testing.T) {
-	c := hadoop(t)
+	// On a busy machine a NodeManager's start takes longer than the 10 s after which the shared cluster counts a node as lost.
+	c, err := startCluster("e2e-managers", portBase+4000, "--nms", "3", "--set", "yarn.nm.liveness-monitor.expiry-interval-ms=120000")
+	if err != nil {
+		t.Fatal(err)
+	}
 	f := c.follow(t, "nm-restarted")
 	for _, nm := range []string{"1", "2", "3"} {
 		if err := c.script("restart-nm", nm); err != nil {
