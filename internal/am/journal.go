@@ -176,12 +176,8 @@ func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Ma
 		if errors.Is(err, fs.ErrNotExist) || !errors.Is(err, dfs.ErrUnreachable) && !errors.Is(err, dfs.ErrSafeMode) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
 		}
-		wait := time.NewTimer(pause(failures))
-		select {
-		case <-ctx.Done():
-			wait.Stop()
+		if !m.rest(ctx, failures) {
 			return nil, fmt.Errorf("read %s: %w", name, err)
-		case <-wait.C:
 		}
 	}
 }

@@ -19,15 +19,7 @@ func (m *Master) stage(ctx context.Context, name string, content []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
 	name = path.Join(m.o.Manifest.Staging, name)
-	w, err := m.o.FS.Create(ctx, name, dfs.CreateOptions{Overwrite: true, Mode: 0o600})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if _, err := w.Write(content); err != nil {
-		w.Abort()
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := w.Close(); err != nil {
+	if err := dfs.WriteFile(ctx, m.o.FS, name, content, 0o600); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil

@@ -121,7 +121,7 @@ func parseEntry(key string, b []byte) (entry, error) {
 		case 5:
 			e.size = int64(f.Varint)
 		case 6:
-			e.crc = unmask(uint32(f.Fixed))
+			e.crc = sstable.Unmask(uint32(f.Fixed))
 		case 7:
 			s, err := parseSlice(f.Bytes)
 			if err != nil {

@@ -2,23 +2,12 @@ package checkpoint
 
 import (
 	"hash/crc32"
-
-	"tfos/internal/checkpoint/sstable"
 )
 
 var (
 	castagnoli = crc32.MakeTable(crc32.Castagnoli)
 	ieee       = crc32.IEEETable
 )
-
-// unmask undoes how TensorFlow stores a checksum.
-func unmask(stored uint32) uint32 {
-	rotated := stored - 0xa282ead8
-	return rotated>>17 | rotated<<15
-}
-
-// mask is how TensorFlow stores a checksum.
-func mask(crc uint32) uint32 { return sstable.Mask(crc) }
 
 // polynomialOf is the polynomial of a table, bits reversed.
 func polynomialOf(t *crc32.Table) uint32 {

@@ -4,6 +4,8 @@ import (
 	"hash/crc32"
 	"testing"
 
+	"tfos/internal/checkpoint/sstable"
+
 	"pgregory.net/rapid"
 )
 
@@ -18,7 +20,7 @@ func TestJoinedChecksumsAreThoseOfTheWhole(t *testing.T) {
 			}
 		}
 		crc := rapid.Uint32().Draw(t, "checksum")
-		if unmask(mask(crc)) != crc {
+		if sstable.Unmask(sstable.Mask(crc)) != crc {
 			t.Errorf("unmask does not undo mask of %08x", crc)
 		}
 	})

@@ -7,6 +7,8 @@ import (
 	"hash/crc32"
 	"io"
 	"math"
+
+	"tfos/internal/checkpoint/sstable"
 )
 
 // stringsCRC reads a string tensor of n elements in size bytes:
@@ -38,7 +40,7 @@ func stringsCRC(r *bufio.Reader, size, n int64) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	if binary.LittleEndian.Uint32(stored) != mask(crc) {
+	if binary.LittleEndian.Uint32(stored) != sstable.Mask(crc) {
 		return 0, problemf("is damaged: the checksum of its lengths is wrong")
 	}
 	if uint64(in.read)+total != uint64(size) {
@@ -72,7 +74,7 @@ func variantsCRC(r *bufio.Reader, size, n int64) (uint32, error) {
 		if err != nil {
 			return 0, err
 		}
-		if binary.LittleEndian.Uint32(stored) != mask(crc) {
+		if binary.LittleEndian.Uint32(stored) != sstable.Mask(crc) {
 			return 0, problemf("is damaged: the checksum of an element is wrong")
 		}
 		crc = crc32.Update(crc, castagnoli, stored)

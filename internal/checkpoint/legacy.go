@@ -60,7 +60,7 @@ func blockCRC(r *bufio.Reader, size int64) (uint32, error) {
 	if err != nil {
 		return 0, err
 	}
-	if binary.LittleEndian.Uint32(stored) != mask(crc) {
+	if binary.LittleEndian.Uint32(stored) != sstable.Mask(crc) {
 		return 0, problemf("is damaged: its checksum is wrong")
 	}
 	return 0, nil

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"tfos/internal/client/stage"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/tfile"
 )
@@ -55,7 +54,7 @@ func TestAggregatedLogsAreFound(t *testing.T) {
 			t.Fatal(err)
 		}
 		for name, b := range map[string][]byte{"nm1_8041": other, "nm2_8041": content, "nm3_8041.tmp": []byte("unfinished")} {
-			if err := stage.WriteSmall(t.Context(), d, path.Join(dir, name), b, 0o640); err != nil {
+			if err := dfs.WriteFile(t.Context(), d, path.Join(dir, name), b, 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}

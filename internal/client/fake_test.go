@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/client/stage"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/job"
@@ -213,7 +212,7 @@ func (w *world) finish(v status.View, s yarn.ApplicationState, f yarn.FinalStatu
 func (w *world) write(name string, v any) {
 	b, err := json.Marshal(v)
 	if err == nil {
-		err = stage.WriteSmall(context.Background(), w.fs, path.Join(launch.JobDir("/user/ann", anID), name), b, 0o600)
+		err = dfs.WriteFile(context.Background(), w.fs, path.Join(launch.JobDir("/user/ann", anID), name), b, 0o600)
 	}
 	if err != nil {
 		w.t.Error(err)

@@ -10,6 +10,7 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
+	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/yarn"
@@ -26,7 +27,7 @@ func (w *world) save() {
 	}
 	for _, f := range files {
 		b, readErr := os.ReadFile(f)
-		err = errors.Join(err, readErr, stage.WriteSmall(w.t.Context(), w.fs, path.Join(models, filepath.Base(f)), b, 0o644))
+		err = errors.Join(err, readErr, dfs.WriteFile(w.t.Context(), w.fs, path.Join(models, filepath.Base(f)), b, 0o644))
 	}
 	if err != nil || len(files) == 0 {
 		w.t.Fatal(files, err)
@@ -39,7 +40,7 @@ func (w *world) damage(name string) {
 	b, err := stage.ReadSmall(w.t.Context(), w.fs, name)
 	if err == nil {
 		b[len(b)-1] ^= 1
-		err = stage.WriteSmall(w.t.Context(), w.fs, name, b, 0o644)
+		err = dfs.WriteFile(w.t.Context(), w.fs, name, b, 0o644)
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -20,6 +20,7 @@ import (
 	"tfos/internal/client/stage"
 	"tfos/internal/client/term"
 	"tfos/internal/control"
+	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/yarn"
@@ -258,7 +259,7 @@ type smallFile struct {
 // writeJobFile writes one of the job's own files, and describes it as NodeManagers will find it.
 func (c *Cluster) writeJobFile(ctx context.Context, dir string, f smallFile) (yarn.LocalResource, error) {
 	name := path.Join(dir, f.name)
-	if err := stage.WriteSmall(ctx, c.FS, name, f.data, 0o600); err != nil {
+	if err := dfs.WriteFile(ctx, c.FS, name, f.data, 0o600); err != nil {
 		return yarn.LocalResource{}, stage.Explain(c.FS, "write", name, err)
 	}
 	info, err := c.FS.Stat(ctx, name)

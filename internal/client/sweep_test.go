@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"tfos/internal/client/stage"
+	"tfos/internal/dfs"
 	"tfos/internal/launch"
 	"tfos/internal/yarn"
 )
@@ -26,7 +26,7 @@ func TestSubmissionSweeps(t *testing.T) {
 			if err := w.fs.Mkdir(t.Context(), dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			if err := stage.WriteSmall(t.Context(), w.fs, path.Join(dir, file), []byte("{}"), 0o600); err != nil {
+			if err := dfs.WriteFile(t.Context(), w.fs, path.Join(dir, file), []byte("{}"), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -116,14 +116,9 @@ func (j Journal) recall(ctx context.Context) (*lease.Machine, error) {
 }
 
 func (j Journal) read(ctx context.Context, name string, into any) error {
-	f, err := j.FS.Open(ctx, name)
+	b, err := content(ctx, j.FS, name)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxState))
-	if err != nil {
-		return fmt.Errorf("read %s: %w", name, err)
+		return err
 	}
 	if err := json.Unmarshal(b, into); err != nil {
 		return fmt.Errorf("read %s: %w", name, err)
@@ -131,17 +126,23 @@ func (j Journal) read(ctx context.Context, name string, into any) error {
 	return nil
 }
 
+// content reads a file.
+func content(ctx context.Context, fs dfs.FS, name string) ([]byte, error) {
+	f, err := fs.Open(ctx, name)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxState))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return b, nil
+}
+
 // create writes a file, in place of one that was there.
 func create(ctx context.Context, fs dfs.FS, name string, content []byte) error {
-	w, err := fs.Create(ctx, name, dfs.CreateOptions{Overwrite: true, Mode: 0o644})
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if _, err := w.Write(content); err != nil {
-		w.Abort()
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := w.Close(); err != nil {
+	if err := dfs.WriteFile(ctx, fs, name, content, 0o644); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
 	return nil

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -99,19 +98,14 @@ func (b Beside) Load(ctx context.Context, step int64) (*lease.Saved, error) {
 		return nil, err
 	}
 	name := stateName(dir, step)
-	f, err := store.Open(ctx, name)
+	text, err := content(ctx, store, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, err
 	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxState))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	s, err := lease.ParseSaved(content)
+	s, err := lease.ParseSaved(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -247,30 +247,45 @@ func (f *file) group(message []byte, name string, depth int) error {
 	return f.groupNode(binary.LittleEndian.Uint64(message), bytes.Clone(heap), name, depth, 0)
 }
 
-// groupNode visits a node of a group's B-tree, III.A.1:
+// The types of B-tree.
+const (
+	ofGroup  = 0
+	ofChunks = 1
+)
+
+// node reads a node of a B-tree, III.A.1: whether its children are leaves, how many there are, and keys and children in turn.
 //
-//	"TREE", type 1, level 1, entries 2, left 8, right 8 | key 8, child 8, key 8, child 8 ... key 8
-func (f *file) groupNode(address uint64, heap []byte, name string, depth, level int) error {
+//	"TREE", type 1, level 1, entries 2, left 8, right 8 | key, child 8, key, child 8 ... key
+func (f *file) node(address uint64, kind byte, key int64, name string, level int) (leaf bool, entries int64, list []byte, err error) {
 	what := "the index of " + label(name)
 	if level > maxDepth {
-		return corrupt(int64(address), "%s is too deep", what)
+		return false, 0, nil, corrupt(int64(address), "%s is too deep", what)
 	}
 	if err := f.enter(address, what); err != nil {
-		return err
+		return false, 0, nil, err
 	}
 	b, err := f.read(address, 24, what)
 	if err != nil {
-		return err
+		return false, 0, nil, err
 	}
-	if string(b[:4]) != "TREE" || b[4] != 0 {
-		return corrupt(int64(address), "%s is no B-tree of a group", what)
+	if string(b[:4]) != "TREE" || b[4] != kind {
+		of := "a group"
+		if kind == ofChunks {
+			of = "chunks"
+		}
+		return false, 0, nil, corrupt(int64(address), "%s is no B-tree of %s", what, of)
 	}
-	leaf, entries := b[5] == 0, int64(binary.LittleEndian.Uint16(b[6:]))
-	children, err := f.read(address+24, entries*16+8, what)
+	leaf, entries = b[5] == 0, int64(binary.LittleEndian.Uint16(b[6:]))
+	list, err = f.read(address+24, entries*(key+8)+key, what)
+	return leaf, entries, bytes.Clone(list), err // the next read takes the buffer
+}
+
+// groupNode visits a node of a group's B-tree. Its keys are 8 bytes long.
+func (f *file) groupNode(address uint64, heap []byte, name string, depth, level int) error {
+	leaf, entries, children, err := f.node(address, ofGroup, 8, name, level)
 	if err != nil {
 		return err
 	}
-	children = bytes.Clone(children)
 	for i := range entries {
 		child := binary.LittleEndian.Uint64(children[i*16+8:])
 		if leaf {
@@ -399,29 +414,13 @@ func dimensions(b []byte) ([]uint64, bool) {
 	return dims, true
 }
 
-// chunks visits a node of a dataset's B-tree, III.A.1: keys of chunk size 4, filters 4, an offset in each dimension.
+// chunks visits a node of a dataset's B-tree: keys of chunk size 4, filters 4, an offset in each dimension.
 func (f *file) chunks(address uint64, dimensions int64, name string, level int) error {
-	what := "the index of " + label(name)
-	if level > maxDepth {
-		return corrupt(int64(address), "%s is too deep", what)
-	}
-	if err := f.enter(address, what); err != nil {
-		return err
-	}
-	b, err := f.read(address, 24, what)
-	if err != nil {
-		return err
-	}
-	if string(b[:4]) != "TREE" || b[4] != 1 {
-		return corrupt(int64(address), "%s is no B-tree of chunks", what)
-	}
-	leaf, entries := b[5] == 0, int64(binary.LittleEndian.Uint16(b[6:]))
 	key := 8 + 8*dimensions
-	list, err := f.read(address+24, entries*(key+8)+key, what)
+	leaf, entries, list, err := f.node(address, ofChunks, key, name, level)
 	if err != nil {
 		return err
 	}
-	list = bytes.Clone(list)
 	for i := range entries {
 		at := list[i*(key+8):]
 		size, child := uint64(binary.LittleEndian.Uint32(at)), binary.LittleEndian.Uint64(at[key:])

@@ -150,7 +150,15 @@ func (t *Table) Block(h Handle) ([]byte, error) {
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Mask is how a CRC-32C is stored, so that the checksum of bytes which hold checksums stays meaningful.
-func Mask(crc uint32) uint32 { return (crc>>15 | crc<<17) + 0xa282ead8 }
+func Mask(crc uint32) uint32 { return (crc>>15 | crc<<17) + maskDelta }
+
+// Unmask undoes Mask.
+func Unmask(stored uint32) uint32 {
+	rotated := stored - maskDelta
+	return rotated>>17 | rotated<<15
+}
+
+const maskDelta = 0xa282ead8
 
 // errBlock is a block that is no list of entries.
 var errBlock = errors.New("a block's entries are not what the format says")

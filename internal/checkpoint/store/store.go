@@ -342,7 +342,7 @@ func (d *Directory) do(ctx context.Context, a checkpoint.Action) error {
 	case checkpoint.Remove:
 		err = d.fs.Remove(ctx, name, false)
 	case checkpoint.Write:
-		return d.write(ctx, name, a.Content)
+		return dfs.WriteFile(ctx, d.fs, name, a.Content, 0)
 	default:
 		return fmt.Errorf("no such action")
 	}
@@ -350,16 +350,4 @@ func (d *Directory) do(ctx context.Context, a checkpoint.Action) error {
 		return nil // the program, which keeps its own number of checkpoints, was faster
 	}
 	return err
-}
-
-func (d *Directory) write(ctx context.Context, name string, content []byte) error {
-	w, err := d.fs.Create(ctx, name, dfs.CreateOptions{Overwrite: true})
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(content); err != nil {
-		w.Abort()
-		return err
-	}
-	return w.Close()
 }

@@ -106,11 +106,11 @@ func TestADamagedEntryIsReplaced(t *testing.T) {
 	d := dfs.NewMemory(dfs.MemoryOptions{})
 	mkHome(t, d)
 	s := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"})
-	if err := WriteSmall(t.Context(), d, "/cache/"+s.files[0].sum, []byte("cont"), 0o600); err != nil {
+	if err := dfs.WriteFile(t.Context(), d, "/cache/"+s.files[0].sum, []byte("cont"), 0o600); err != nil {
 		if err := d.Mkdir(t.Context(), "/cache", 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if err := WriteSmall(t.Context(), d, "/cache/"+s.files[0].sum, []byte("cont"), 0o600); err != nil {
+		if err := dfs.WriteFile(t.Context(), d, "/cache/"+s.files[0].sum, []byte("cont"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -187,7 +187,7 @@ func TestCollectRefuses(t *testing.T) {
 func TestFilesOnTheClusterStayThere(t *testing.T) {
 	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
 	mkHome(t, d)
-	if err := WriteSmall(t.Context(), d, "/user/ann/data.csv", []byte("1,2"), 0o644); err != nil {
+	if err := dfs.WriteFile(t.Context(), d, "/user/ann/data.csv", []byte("1,2"), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	uri := d.URI("/user/ann/data.csv")

@@ -204,16 +204,3 @@ func ReadSmall(ctx context.Context, d dfs.FS, name string) ([]byte, error) {
 	}
 	return io.ReadAll(f)
 }
-
-// WriteSmall writes a file of d whole, in place of one that is there.
-func WriteSmall(ctx context.Context, d dfs.FS, name string, data []byte, mode fs.FileMode) error {
-	w, err := d.Create(ctx, name, dfs.CreateOptions{Mode: mode, Overwrite: true})
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(data); err != nil {
-		w.Abort()
-		return err
-	}
-	return w.Close()
-}
