@@ -70,6 +70,10 @@ bench: build venv jars ## times and memory on one real cluster, beside stock Dis
 generate: need-go ## the Go code of the .proto files
 	go -C tools run ./generate
 
+.PHONY: library
+library: need-cc ## the preloaded library, for each kind of machine there is a compiler for; it is committed
+	internal/endpoint/build
+
 .PHONY: venv
 venv: ## the Python environment of the examples and tests, in build/venv
 	@deploy/python/venv.sh $(VENV)

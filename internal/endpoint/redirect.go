@@ -4,10 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"embed"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
@@ -21,11 +19,7 @@ import (
 	"tfos/internal/job"
 )
 
-// libraries are preload/endpoint.c for each kind of machine it was built for, by the script ./build.
-//
 //go:generate ./build
-//go:embed preload/*.so
-var libraries embed.FS
 
 // What a process with the library is told by.
 const (
@@ -45,11 +39,8 @@ type redirect struct {
 }
 
 func newRedirect(ctx context.Context, o Options) (_ *redirect, err error) {
-	image, err := libraries.ReadFile("preload/endpoint_" + runtime.GOARCH + ".so")
-	if errors.Is(err, fs.ErrNotExist) {
+	if len(library) == 0 {
 		return nil, fmt.Errorf("%w: there is no library to preload for %s machines", ErrUnavailable, runtime.GOARCH)
-	} else if err != nil {
-		return nil, err
 	}
 	self, err := Virtual(o.Roles, o.Self)
 	if err != nil {
@@ -75,7 +66,7 @@ func newRedirect(ctx context.Context, o Options) (_ *redirect, err error) {
 		return nil, err
 	}
 	r.library = filepath.Join(r.dir, "endpoint.so")
-	if err = os.WriteFile(r.library, image, 0o500); err != nil {
+	if err = os.WriteFile(r.library, library, 0o500); err != nil {
 		return nil, err
 	}
 	if r.table, err = newTable(filepath.Join(r.dir, "table"), o.Tasks+1); err != nil { // one for the probe

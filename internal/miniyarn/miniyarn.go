@@ -14,7 +14,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -66,6 +65,7 @@ const (
 	loopback     = "127.0.0.1"
 	tickInterval = time.Second // of expiries; none of them needs to be more exact
 	maxAttempts  = 2
+	minMemoryMiB = 128
 )
 
 // Cluster is an embedded YARN.
@@ -130,7 +130,7 @@ func New(o Options) (_ *Cluster, err error) {
 	started := time.Now()
 	c.keys = newSecrets(started)
 	c.rm = newResourceManager(sched.Config{
-		ClusterTimestamp: started.UnixMilli(), MinMemoryMiB: o.MinMemoryMiB, Max: o.Max, CustomResources: o.CustomResources, MaxAttempts: c.maxAttempts,
+		ClusterTimestamp: started.UnixMilli(), MinMemoryMiB: cmp.Or(o.MinMemoryMiB, minMemoryMiB), Max: o.Max, CustomResources: o.CustomResources, MaxAttempts: c.maxAttempts,
 		MasterExpiry: o.MasterExpiry, GrantExpiry: o.GrantExpiry, OnHeartbeat: o.NodeHeartbeat > 0,
 	}, c.keys, c.log)
 	c.rm.node, c.rm.all = c.up, c.allUp
@@ -185,14 +185,15 @@ func New(o Options) (_ *Cluster, err error) {
 	return c, nil
 }
 
-// machine is what this machine has. Vcores are only counted, so there are plenty: tasks on one's own machine share its
-// processors anyway.
+// machine is what this machine has. Vcores are only counted, and tasks on one's own machine share its processors anyway: there are so many
+// that memory alone decides how many tasks of one vcore there can be.
 func machine() (yarn.Resource, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
 		return yarn.Resource{}, fmt.Errorf("ask for the machine's memory: %w", err)
 	}
-	return yarn.Resource{MemoryMiB: int64(uint64(info.Totalram) * uint64(info.Unit) >> 20), VCores: int32(max(32, 4*runtime.NumCPU()))}, nil
+	memory := int64(uint64(info.Totalram) * uint64(info.Unit) >> 20)
+	return yarn.Resource{MemoryMiB: memory, VCores: int32(max(32, memory/minMemoryMiB))}, nil
 }
 
 // Addr is where clients find the ResourceManager, as host:port.

@@ -1,0 +1,8 @@
+package endpoint
+
+import _ "embed"
+
+// library is preload/endpoint.c for this kind of machine, as the script ./build makes it.
+//
+//go:embed preload/endpoint_arm64.so
+var library []byte
