@@ -14,13 +14,19 @@ import (
 // maxMounts bounds how many mount tables lead to each other.
 const maxMounts = 8
 
+// tablePlace is a directory of a mount table: what lies there is the table's links.
+type tablePlace struct {
+	table string // empty: the place is none
+	name  string // absolute
+}
+
 // unmount follows viewfs:// mount tables (org.apache.hadoop.fs.viewfs.Constants) to where a URI's file lies: the link with the longest
-// path above it, else the table's linkMergeSlash or linkFallback. A directory of the table itself lies nowhere.
-func unmount(uri string, c *conf.Conf) (string, error) {
+// path above it, else the table's linkMergeSlash or linkFallback. A directory above links lies in the table itself.
+func unmount(uri string, c *conf.Conf) (string, tablePlace, error) {
 	for range maxMounts {
 		u, err := parse(uri)
 		if err != nil {
-			return "", err
+			return "", tablePlace{}, err
 		}
 		if u.Scheme == "" || u.Scheme == "hdfs" && u.Host == "" { // in the default filesystem
 			if d, err := parse(c.String("fs.defaultFS")); err == nil && d.Scheme == "viewfs" {
@@ -28,45 +34,71 @@ func unmount(uri string, c *conf.Conf) (string, error) {
 			}
 		}
 		if u.Scheme != "viewfs" {
-			return uri, nil
+			return uri, tablePlace{}, nil
 		}
-		name := path.Clean("/" + u.Path)
-		if uri, err = mounted(cmp.Or(u.Host, c.String("fs.viewfs.mounttable.default.name.key"), "default"), name, c); err != nil {
-			return "", &fs.PathError{Op: "resolve", Path: u.String(), Err: err}
+		at := tablePlace{cmp.Or(u.Host, c.String("fs.viewfs.mounttable.default.name.key"), "default"), path.Clean("/" + u.Path)}
+		target, rest := mounted(at, c)
+		switch {
+		case len(linked(at, c)) > 0:
+			return "", at, nil
+		case target == "":
+			return "", tablePlace{}, &fs.PathError{Op: "resolve", Path: u.String(), Err: fmt.Errorf("mount table %s leads nowhere from here: %w", at.table, fs.ErrNotExist)}
 		}
+		uri = joinURI(target, rest)
 	}
-	return "", fmt.Errorf("%s: mount tables lead to each other: %w", uri, ErrUnsupported)
+	return "", tablePlace{}, fmt.Errorf("%s: mount tables lead to each other: %w", uri, ErrUnsupported)
 }
 
-// mounted looks a path up in one table.
-func mounted(table, name string, c *conf.Conf) (string, error) {
-	prefix := "fs.viewfs.mounttable." + table + "."
-	var link, target string
-	inside := false
-	for _, key := range c.Keys() {
-		source, ok := strings.CutPrefix(key, prefix+"link.")
-		if !ok {
-			continue
+// joinURI is the URI of a path below another URI.
+func joinURI(uri, below string) string {
+	return strings.TrimRight(uri, "/") + (&url.URL{Path: below}).EscapedPath()
+}
+
+// mounted looks a place up in its table: the URI that it is mounted from, and the rest of the path; empty: it is not.
+func mounted(at tablePlace, c *conf.Conf) (target, rest string) {
+	link := ""
+	for source, uri := range links(at.table, c) {
+		if contains(source, at.name) && len(source) > len(link) {
+			link, target = source, uri
 		}
-		source = path.Clean("/" + source)
-		if contains(source, name) && len(source) > len(link) {
-			link, target = source, c.String(key)
-		}
-		inside = inside || contains(name, source)
 	}
-	rest := name
 	if link != "" {
-		rest = "/" + strings.TrimPrefix(strings.TrimPrefix(name, link), "/")
-	} else {
-		target = cmp.Or(c.String(prefix+"linkMergeSlash"), c.String(prefix+"linkFallback"))
+		return target, "/" + strings.TrimPrefix(strings.TrimPrefix(at.name, link), "/")
 	}
-	switch {
-	case target != "":
-		return strings.TrimRight(target, "/") + (&url.URL{Path: rest}).EscapedPath(), nil
-	case inside:
-		return "", fmt.Errorf("a directory of mount table %s: looking into it is %w", table, ErrUnsupported)
+	return cmp.Or(c.String(tableKey(at.table)+"linkMergeSlash"), fallback(at.table, c)), at.name
+}
+
+// fallback is where a table leads whatever no link has; empty: nowhere.
+func fallback(table string, c *conf.Conf) string { return c.String(tableKey(table) + "linkFallback") }
+
+func tableKey(table string) string { return "fs.viewfs.mounttable." + table + "." }
+
+// linked are the names in a directory of a table that lead to links; none: it is no directory of the table. What lies below a link is
+// the link's.
+func linked(at tablePlace, c *conf.Conf) map[string]bool {
+	children := map[string]bool{}
+	above := links(at.table, c)
+	for source := range above {
+		if contains(source, at.name) {
+			return nil
+		}
+		if contains(at.name, source) {
+			child, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(source, at.name), "/"), "/")
+			children[child] = true
+		}
 	}
-	return "", fmt.Errorf("mount table %s leads nowhere from here: %w", table, fs.ErrNotExist)
+	return children
+}
+
+// links are a table's links: absolute path → URI.
+func links(table string, c *conf.Conf) map[string]string {
+	all := map[string]string{}
+	for _, key := range c.Keys() {
+		if source, ok := strings.CutPrefix(key, tableKey(table)+"link."); ok {
+			all[path.Clean("/"+source)] = c.String(key)
+		}
+	}
+	return all
 }
 
 // contains reports whether name is dir or lies below it.

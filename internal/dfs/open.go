@@ -71,11 +71,20 @@ func NewResolver(o Options) *Resolver {
 }
 
 // Resolve finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in fs.defaultFS, and a viewfs://
-// URI where the configuration's mount table says.
+// URI where the configuration's mount table says, the directories of the table itself included.
 func (r *Resolver) Resolve(ctx context.Context, uri string) (FS, string, error) {
-	uri, err := unmount(uri, r.o.Conf)
+	uri, table, err := unmount(uri, r.o.Conf)
 	if err != nil {
 		return nil, "", err
+	}
+	if table.table != "" {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		at := place{"viewfs", table.table}
+		if r.opened[at] == nil {
+			r.opened[at] = &mountTable{table.table, r}
+		}
+		return r.opened[at], table.name, nil
 	}
 	where, err := locate(uri, r.o.Conf)
 	if err != nil {
