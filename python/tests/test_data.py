@@ -1,4 +1,5 @@
 import csv
+import ctypes
 import gzip
 import io
 import os
@@ -10,7 +11,7 @@ import time
 import unittest
 from unittest import mock
 
-from tfos import _agent, data
+from tfos import _agent, _crc, data
 
 
 class Master:
@@ -47,7 +48,7 @@ class Master:
 
 def record(payload):
     length = struct.pack("<Q", len(payload))
-    return length + struct.pack("<I", data._masked_crc(length)) + payload + struct.pack("<I", data._masked_crc(payload))
+    return length + struct.pack("<I", _crc.masked(length)) + payload + struct.pack("<I", _crc.masked(payload))
 
 
 class DataTest(unittest.TestCase):
@@ -77,7 +78,19 @@ class DataTest(unittest.TestCase):
         return found
 
     def test_masked_crc_is_that_of_tensorflow(self):
-        self.assertEqual(data._masked_crc(b"123456789"), ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+        self.assertEqual(_crc.masked(b"123456789"), ((0xE3069283 >> 15 | 0xE3069283 << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+        self.assertIsNot(_crc._crc, _crc.in_python, "the library was not loaded")
+        with mock.patch.object(_crc, "_crc", _crc.in_python):
+            in_python = [_crc.masked(bytes(range(n))) for n in range(256)]
+        self.assertEqual(in_python, [_crc.masked(bytes(range(n))) for n in range(256)])
+        by_tables = ctypes.CDLL(_crc.library()).tfos_crc32c_by_tables
+        by_tables.argtypes, by_tables.restype = [ctypes.c_char_p, ctypes.c_size_t], ctypes.c_uint32
+        for n in range(256):
+            self.assertEqual(by_tables(bytes(range(n)), n), _crc.in_python(bytes(range(n))))
+
+    def test_without_the_library_checksums_are_computed_in_python(self):
+        with mock.patch.object(_crc, "library", lambda: "/none.so"), self.assertLogs("tfos.data", "WARNING"):
+            self.assertIs(_crc._in_c(), _crc.in_python)
 
     def test_every_line_is_in_one_piece_wherever_a_file_is_cut(self):
         content = b"one\ntwo\r\n\nfour is long\n" + b"x" * 50 + b"\n\n\nlast"
@@ -102,9 +115,20 @@ class DataTest(unittest.TestCase):
 
     def test_a_damaged_file_is_an_error(self):
         whole = record(b"abc") + record(b"def")
-        for content, words in [(whole[:-3], "cut off"), (whole[:19] + b"\x01" + whole[20:], "no record begins at byte 19"), (whole + b"junk", "no record begins")]:
-            with self.assertRaisesRegex(ValueError, words):
-                self.read(self.write(content), "tfrecord", None)
+        for content, words in [(whole[:-3], "cut off"), (whole[:19] + b"\x01" + whole[20:], "no record begins at byte 19"), (whole + b"junk", "no record begins"),
+                               (whole[:-6] + b"\x01" + whole[-5:], "record at byte 19 is damaged"), (whole[:-1] + b"\x01", "record at byte 19 is damaged")]:
+            path = self.write(content)
+            with self.assertRaisesRegex(ValueError, f"{path}: .*{words}"):
+                self.read(path, "tfrecord", None)
+
+    def test_a_damaged_record_is_found_wherever_a_file_is_cut(self):
+        parts = [record(bytes([n]) * n) for n in range(40)]
+        where = sum(map(len, parts[:25]))
+        parts[25] = parts[25][:20] + b"\xff" + parts[25][21:]
+        path = self.write(b"".join(parts))
+        for split in [None, 1, 7, 100, 1000]:
+            with self.assertRaisesRegex(ValueError, f"{path}: the record at byte {where} is damaged: its 25 bytes"):
+                self.read(path, "tfrecord", split)
 
     def test_compressed_files(self):
         path = self.write(gzip.compress(b"a\nb\n"), "x.gz")

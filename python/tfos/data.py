@@ -25,7 +25,7 @@ import threading
 import time
 import uuid
 
-from tfos import _agent
+from tfos import _agent, _crc
 from tfos._agent import Error, NotInTask, Refused, Unavailable
 
 __all__ = [
@@ -605,29 +605,9 @@ def _line(f, quoted):
     return line
 
 
-def _crc_table():
-    table = []
-    for n in range(256):
-        for _ in range(8):
-            n = n >> 1 ^ 0x82F63B78 if n & 1 else n >> 1
-        table.append(n)
-    return table
-
-
-_CRC = _crc_table()  # CRC-32C, reflected
-
-
-def _masked_crc(data):
-    crc = 0xFFFFFFFF
-    for b in data:
-        crc = _CRC[(crc ^ b) & 0xFF] ^ crc >> 8
-    crc ^= 0xFFFFFFFF
-    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
 # A record is its length (8 bytes, little endian), the masked CRC-32C of these (4), the data, and the masked CRC-32C of the data (4).
 _HEADER = struct.Struct("<QI")
-_FOOTER = 4
+_FOOTER = struct.Struct("<I")
 _CHAIN = 16  # records in a row that make a found boundary certain
 
 
@@ -655,10 +635,12 @@ def _read_tfrecords(piece):
             length = _length(header)
             if length is None:
                 raise ValueError(f"{piece.path}: no record begins at byte {at}, where the one before ended: the file is damaged, or no TFRecord file")
-            data = f.read(length)
-            if len(data) < length or len(f.read(_FOOTER)) < _FOOTER:
+            data, crc = f.read(length), f.read(_FOOTER.size)
+            if len(crc) < _FOOTER.size:
                 raise ValueError(f"{piece.path}: the record at byte {at} is cut off")
-            at += _HEADER.size + length + _FOOTER
+            if _FOOTER.unpack(crc)[0] != _crc.masked(data):
+                raise ValueError(f"{piece.path}: the record at byte {at} is damaged: its {length} bytes are not what their checksum says")
+            at += _HEADER.size + length + _FOOTER.size
             yield data, at
 
 
@@ -667,10 +649,10 @@ def _length(header):
     if len(header) < _HEADER.size:
         return None
     length, crc = _HEADER.unpack(header)
-    return length if _masked_crc(header[:8]) == crc else None
+    return length if _crc.masked(header[:8]) == crc else None
 
 
-_EMPTY = _HEADER.pack(0, _masked_crc(bytes(8)))  # whose ninth byte is not zero
+_EMPTY = _HEADER.pack(0, _crc.masked(bytes(8)))  # whose ninth byte is not zero
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -707,7 +689,7 @@ def _chain(f, at, size):
             return True
         f.seek(at)
         length = _length(f.read(_HEADER.size))
-        if length is None or at + _HEADER.size + length + _FOOTER > size:
+        if length is None or at + _HEADER.size + length + _FOOTER.size > size:
             return False
-        at += _HEADER.size + length + _FOOTER
+        at += _HEADER.size + length + _FOOTER.size
     return True
