@@ -29,6 +29,7 @@ var (
 	ErrErasureCoded = errors.New("file is erasure coded, which tfos cannot read")                    //
 	ErrBusy         = errors.New("file is being written by another")                                 //
 	ErrUnreachable  = errors.New("filesystem cannot be reached")                                     // no NameNode answered
+	ErrCredentials  = errors.New("filesystem does not accept the credentials")                       // a token that expired or was cancelled, say
 	ErrUnsupported  = errors.New("not supported by tfos")                                            // a scheme, or a way of protecting data
 )
 

@@ -19,6 +19,9 @@ var hdfsErrors = []struct{ theirs, ours error }{
 	{rpc.ErrLeaseHeld, ErrBusy},
 	{rpc.ErrStandby, ErrUnreachable},
 	{rpc.ErrUnreachable, ErrUnreachable},
+	{rpc.ErrInvalidToken, ErrCredentials},
+	{rpc.ErrAuthentication, ErrCredentials},
+	{rpc.ErrKerberosOnly, ErrCredentials},
 	{rpc.ErrClosed, fs.ErrClosed},
 }
 

@@ -96,7 +96,7 @@ func causeOfCompletion(ev Completed, t *task, before run) (Cause, string) {
 // Bounds of what a sentence quotes. YARN keeps 64 KiB of an application's diagnostics, a person reads less.
 const (
 	maxLines      = 10
-	maxLineBytes  = 400
+	maxLineBytes  = 1000
 	maxDiagnostic = 1000
 )
 

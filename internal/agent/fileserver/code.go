@@ -28,12 +28,33 @@ var codes = []struct {
 	{dfs.ErrNoSpace, codeResourceExhausted},
 	{dfs.ErrSafeMode, codeUnavailable},
 	{dfs.ErrUnreachable, codeUnavailable},
+	{dfs.ErrCredentials, codeUnauthenticated},
 	{fs.ErrClosed, codeUnavailable}, // the agent is ending
 	{dfs.ErrEncrypted, codeUnimplemented},
 	{dfs.ErrErasureCoded, codeUnimplemented},
 	{dfs.ErrUnsupported, codeUnimplemented},
 	{context.DeadlineExceeded, codeDeadlineExceeded},
 	{io.ErrUnexpectedEOF, codeDataLoss},
+}
+
+// advice says what to do about errors that only a person can end. A program's last line is likely to end with it.
+var advice = []struct {
+	err  error
+	text string
+}{
+	{dfs.ErrQuota, "raise the quota (hdfs dfsadmin -setSpaceQuota, -setQuota) or delete something below the directory"},
+	{fs.ErrPermission, "have the job's user given the permission (hdfs dfs -chmod, -chown, -setfacl)"},
+	{dfs.ErrCredentials, "the job's token has expired or was cancelled; tfos resume goes on from the newest checkpoint with a new one"},
+}
+
+// explain is what the program is told of an error.
+func explain(err error) string {
+	for _, a := range advice {
+		if errors.Is(err, a.err) {
+			return err.Error() + ": " + a.text
+		}
+	}
+	return err.Error()
 }
 
 func codeOf(err error) code {

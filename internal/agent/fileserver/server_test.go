@@ -399,3 +399,33 @@ func FuzzRequests(f *testing.F) {
 		newSession(s, ours).serve()
 	})
 }
+
+// TestErrorsSayWhatToDo where only a person can do it: the message is likely to be the last line of a program, and so in the job's
+// diagnostics.
+func TestErrorsSayWhatToDo(t *testing.T) {
+	var refusal error
+	f := dfs.NewMemory(dfs.MemoryOptions{User: "ann", Refuse: func(op, _ string) error {
+		if op == "write" {
+			return refusal
+		}
+		return nil
+	}})
+	w := newWorld(t, f, 0)
+	for _, c := range []struct {
+		err  error
+		code code
+		says string
+	}{
+		{dfs.ErrQuota, codeResourceExhausted, "raise the quota"},
+		{fs.ErrPermission, codePermissionDenied, "have the job's user given the permission"},
+		{dfs.ErrCredentials, codeUnauthenticated, "tfos resume"},
+	} {
+		refusal = c.err
+		p := w.dial()
+		p.must(p.names(opCreate, "hdfs://nn:1/f"))
+		got, text := p.call(opWrite, []byte("x"))
+		if got != c.code || !strings.Contains(string(text), "/f: "+c.err.Error()) || !strings.Contains(string(text), c.says) {
+			t.Errorf("code %d: %s", got, text)
+		}
+	}
+}

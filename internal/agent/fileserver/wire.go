@@ -59,6 +59,7 @@ const (
 	codeUnimplemented      code = 12
 	codeUnavailable        code = 14
 	codeDataLoss           code = 15
+	codeUnauthenticated    code = 16
 
 	codeWorking code = 254 // nothing yet; the operation takes long
 	codeMore    code = 255 // a part of the result
