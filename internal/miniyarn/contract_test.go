@@ -24,6 +24,14 @@ func TestContract(t *testing.T) {
 			yarntest.Run(t, yarntest.Cluster{
 				Client: []string{l.c.Addr()}, Scheduler: []string{l.c.SchedulerAddr()}, User: "ann", Queue: "default", Dir: t.TempDir(),
 				Custom: "yarn.io/gpu", Restart: func(*testing.T) { l.c.RestartResourceManager() },
+				Drain: func(_ *testing.T, n yarn.NodeID, timeout time.Duration) { l.c.DrainNode(n, timeout) },
+				Recommission: func(t *testing.T, n yarn.NodeID) {
+					l.c.RecommissionNode(n)
+					if err := l.c.StartNode(n); err != nil {
+						t.Logf("it is up: %v", err)
+					}
+				},
+				Preempt: func(_ *testing.T, c yarn.ContainerID) { l.c.Preempt(c, time.Second) }, PreemptQueue: "default",
 			})
 		})
 	}

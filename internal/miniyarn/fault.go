@@ -2,6 +2,9 @@ package miniyarn
 
 import (
 	"fmt"
+	"time"
+
+	"go.uber.org/zap"
 
 	"tfos/internal/miniyarn/container"
 	"tfos/internal/yarn"
@@ -34,7 +37,28 @@ func (c *Cluster) takeDown(id yarn.NodeID, as yarn.NodeState, why *container.Sto
 	return n.halt(why)
 }
 
-// StartNode brings a node up again that was stopped or dropped, at its old address and without its containers.
+// DrainNode decommissions a node gracefully: masters are told, it gets no new containers, and it is shut down when the
+// applications that had some there are over, or after the timeout.
+func (c *Cluster) DrainNode(id yarn.NodeID, timeout time.Duration) { c.rm.drainNode(id, timeout) }
+
+// RecommissionNode takes a DrainNode back, if the node is still there.
+func (c *Cluster) RecommissionNode(id yarn.NodeID) { c.rm.recommissionNode(id) }
+
+// Preempt announces to a container's master that it is taken back after wait, and takes it back then. A master's own container
+// is left alone.
+func (c *Cluster) Preempt(id yarn.ContainerID, wait time.Duration) { c.rm.preempt(id, wait) }
+
+// shut takes a node down that was decommissioned, and does not wait for it.
+func (c *Cluster) shut(id yarn.NodeID) {
+	c.wg.Go(func() {
+		why := &container.Stop{Status: yarn.ExitAborted, Diagnostics: "the NodeManager was decommissioned"}
+		if err := c.takeDown(id, yarn.NodeDecommissioned, why); err != nil { // stopped meanwhile
+			c.log.Warn("a decommissioned node did not stop", zap.Stringer("node", id), zap.Error(err))
+		}
+	})
+}
+
+// StartNode brings a node up again that was stopped, dropped or decommissioned, at its old address and without its containers.
 func (c *Cluster) StartNode(id yarn.NodeID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -133,7 +133,7 @@ func New(o Options) (_ *Cluster, err error) {
 		ClusterTimestamp: started.UnixMilli(), MinMemoryMiB: cmp.Or(o.MinMemoryMiB, minMemoryMiB), Max: o.Max, CustomResources: o.CustomResources, MaxAttempts: c.maxAttempts,
 		MasterExpiry: o.MasterExpiry, GrantExpiry: o.GrantExpiry, OnHeartbeat: o.NodeHeartbeat > 0,
 	}, c.keys, c.log)
-	c.rm.node, c.rm.all = c.up, c.allUp
+	c.rm.node, c.rm.all, c.rm.shut = c.up, c.allUp, c.shut
 
 	var open []net.Listener
 	defer func() {

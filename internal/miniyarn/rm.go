@@ -25,6 +25,7 @@ type resourceManager struct {
 	keys *secrets
 	node func(yarn.NodeID) *node // nil for one that is down
 	all  func() []*node          // those that are up
+	shut func(yarn.NodeID)       // takes a decommissioned node down, and does not wait
 	log  *zap.Logger
 
 	mu    sync.Mutex
@@ -82,6 +83,9 @@ func (rm *resourceManager) do(a sched.Action) {
 		if n := rm.node(a.Node); n != nil {
 			n.stop(a.ID, &container.Stop{Status: a.Exit, Diagnostics: "Container killed by the ResourceManager: " + a.Diagnostics})
 		}
+	case sched.StopNode:
+		rm.log.Info("node decommissioned", zap.Stringer("node", a.Node))
+		rm.shut(a.Node)
 	case sched.EndApplication:
 		rm.log.Info("application ended", zap.Stringer("application", a.ID))
 		for _, n := range rm.all() {
@@ -138,6 +142,18 @@ func (rm *resourceManager) addNode(id yarn.NodeID, capacity yarn.Resource) {
 
 func (rm *resourceManager) dropNode(id yarn.NodeID, state yarn.NodeState) {
 	rm.decide(func(s *sched.Scheduler, now time.Time) []sched.Action { return s.DropNode(now, id, state) })
+}
+
+func (rm *resourceManager) drainNode(id yarn.NodeID, timeout time.Duration) {
+	rm.decide(func(s *sched.Scheduler, now time.Time) []sched.Action { return s.DrainNode(now, id, timeout) })
+}
+
+func (rm *resourceManager) recommissionNode(id yarn.NodeID) {
+	rm.decide(func(s *sched.Scheduler, now time.Time) []sched.Action { return s.RecommissionNode(now, id) })
+}
+
+func (rm *resourceManager) preempt(id yarn.ContainerID, wait time.Duration) {
+	rm.decide(func(s *sched.Scheduler, now time.Time) []sched.Action { return s.Preempt(now, id, wait) })
 }
 
 func (rm *resourceManager) restart() {
@@ -288,6 +304,11 @@ func (rm clients) ClusterMetrics(context.Context, rpc.Caller) (yarn.ClusterMetri
 		case yarn.NodeRunning:
 			m.Nodes++
 			m.Active++
+		case yarn.NodeDecommissioning:
+			m.Nodes++
+			m.Decommissioning++
+		case yarn.NodeDecommissioned:
+			m.Decommissioned++
 		case yarn.NodeShutdown:
 			m.Shutdown++
 		default:

@@ -19,10 +19,11 @@ type app struct {
 	submitted   time.Time
 	launched    time.Time // first master granted
 	finished    time.Time
-	attempt     *attempt     // the current or last one; nil only if the submission was rejected
-	past        []*attempt   // those before it
-	failures    []time.Time  // of attempts that count against the maximum
-	containers  []*container // live ones of all attempts, in the order of granting
+	attempt     *attempt      // the current or last one; nil only if the submission was rejected
+	past        []*attempt    // those before it
+	failures    []time.Time   // of attempts that count against the maximum
+	containers  []*container  // live ones of all attempts, in the order of granting
+	nodes       []yarn.NodeID // whose state changed, which no master was told yet
 }
 
 func (a *app) over() bool {
@@ -57,13 +58,12 @@ type attempt struct {
 	trackingURL string
 	progress    float32
 
-	asks         []ask // by priority, then id; none with a count of zero
-	blacklist    []string
-	fresh        []*container           // granted, not told yet
-	completed    []yarn.ContainerStatus // not told yet
-	changedNodes []yarn.NodeID          // not told yet
-	tokenNodes   []yarn.NodeID          // whose NMToken was told
-	last         yarn.AllocateResponse  // the answer to the last heartbeat, and its response id
+	asks       []ask // by priority, then id; none with a count of zero
+	blacklist  []string
+	fresh      []*container           // granted, not told yet
+	completed  []yarn.ContainerStatus // not told yet
+	tokenNodes []yarn.NodeID          // whose NMToken was told
+	last       yarn.AllocateResponse  // the answer to the last heartbeat, and its response id
 }
 
 // NewApplication hands out an application id.
@@ -160,7 +160,7 @@ func attemptEnd(s yarn.ApplicationState) yarn.AttemptState {
 
 func (s *Scheduler) closeAttempt(t *attempt, now time.Time, state yarn.AttemptState, diagnostics string) {
 	t.stage, t.state, t.finished, t.diagnostics = ended, state, now, diagnostics
-	t.asks, t.fresh, t.changedNodes, t.last = nil, nil, nil, yarn.AllocateResponse{}
+	t.asks, t.fresh, t.last = nil, nil, yarn.AllocateResponse{}
 }
 
 // failAttempt ends an attempt whose master did not unregister, and starts the next one if there is one left. counts says
@@ -193,7 +193,8 @@ func (s *Scheduler) failAttempt(a *app, now time.Time, diagnostics string, count
 	s.newAttempt(a, now)
 }
 
-// Tick applies the passing of time: silent masters, containers that nobody started, applications past their lifetime.
+// Tick applies the passing of time: silent masters, containers that nobody started or that are preempted, applications past
+// their lifetime, nodes that are drained.
 func (s *Scheduler) Tick(now time.Time) []Action {
 	for _, a := range s.apps {
 		if a.over() {
@@ -208,6 +209,10 @@ func (s *Scheduler) Tick(now time.Time) []Action {
 			if !c.master && !c.started && now.Sub(c.since) >= s.cfg.GrantExpiry {
 				s.do(StopContainer{Node: c.node.id, ID: c.grant.ID, Exit: yarn.ExitKilledByRM, Diagnostics: expiredDiagnostics})
 				s.complete(now, c, yarn.ExitAborted, expiredDiagnostics)
+				continue
+			}
+			if !c.preempt.IsZero() && !now.Before(c.preempt) {
+				s.takeBack(now, c)
 			}
 		}
 		if t := a.attempt; t.stage == waiting || now.Sub(t.lastHeard) < s.cfg.MasterExpiry {
@@ -220,6 +225,7 @@ func (s *Scheduler) Tick(now time.Time) []Action {
 			s.failAttempt(a, now, fmt.Sprintf("ApplicationMaster for attempt %s timed out", t.id), true)
 		}
 	}
+	s.drain(now)
 	return s.settle(now)
 }
 

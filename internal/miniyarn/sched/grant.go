@@ -114,6 +114,26 @@ func (s *Scheduler) ContainerCompleted(now time.Time, on yarn.NodeID, st yarn.Co
 	return s.settle(now)
 }
 
+// Preempt announces that a container is taken back after wait: its master is told so with every heartbeat until then, as
+// something that another container would do for, which is how Hadoop's capacity scheduler puts it. A master's own container is
+// never preempted here, and one that no master knows of yet is taken at once and given again to whoever is first.
+func (s *Scheduler) Preempt(now time.Time, id yarn.ContainerID, wait time.Duration) []Action {
+	switch c := s.container(id); {
+	case c == nil || c.master:
+	case slices.Contains(c.app.attempt.fresh, c):
+		s.takeBack(now, c)
+	default:
+		c.preempt = now.Add(wait)
+	}
+	return s.settle(now)
+}
+
+// takeBack preempts a container.
+func (s *Scheduler) takeBack(now time.Time, c *container) {
+	s.do(StopContainer{Node: c.node.id, ID: c.grant.ID, Exit: yarn.ExitPreempted, Diagnostics: preemptedDiagnostics})
+	s.complete(now, c, yarn.ExitPreempted, preemptedDiagnostics)
+}
+
 // complete takes a container out of the books and lets its application know.
 func (s *Scheduler) complete(now time.Time, c *container, exit yarn.ExitStatus, diagnostics string) {
 	if !s.unplace(c) {

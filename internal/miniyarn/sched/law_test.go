@@ -30,6 +30,8 @@ func TestLaws(t *testing.T) {
 			"":           h.check,
 			"add node":   h.addNode,
 			"drop node":  h.dropNode,
+			"drain":      h.drain,
+			"preempt":    h.preempt,
 			"submit":     h.submit,
 			"register":   h.register,
 			"heartbeat":  h.heartbeat,
@@ -86,7 +88,7 @@ func (h *history) check(t *rapid.T) {
 		if !sum.Equal(n.used) || !n.used.Fits(n.capacity) {
 			t.Fatalf("node %s counts %s used, its containers are %s, it has %s", n.id, n.used, sum, n.capacity)
 		}
-		if !n.state.Usable() && len(n.containers) > 0 {
+		if !n.up() && len(n.containers) > 0 {
 			t.Fatalf("lost node %s holds containers", n.id)
 		}
 	}
@@ -149,6 +151,29 @@ func (h *history) addNode(t *rapid.T) {
 func (h *history) dropNode(t *rapid.T) {
 	if len(h.s.nodes) > 0 {
 		h.did(h.s.DropNode(h.now, rapid.SampledFrom(h.s.nodes).Draw(t, "node").id, yarn.NodeLost))
+	}
+}
+
+func (h *history) drain(t *rapid.T) {
+	if len(h.s.nodes) == 0 {
+		return
+	}
+	n := rapid.SampledFrom(h.s.nodes).Draw(t, "node")
+	held := len(n.containers)
+	if rapid.Bool().Draw(t, "back") {
+		h.did(h.s.RecommissionNode(h.now, n.id))
+		return
+	}
+	h.did(h.s.DrainNode(h.now, n.id, time.Duration(rapid.IntRange(0, 300).Draw(t, "timeout"))*time.Second))
+	if len(n.containers) > held {
+		t.Fatalf("%s is drained and got containers", n.id)
+	}
+}
+
+func (h *history) preempt(t *rapid.T) {
+	if live := h.live(); len(live) > 0 {
+		wait := time.Duration(rapid.IntRange(0, 300).Draw(t, "wait")) * time.Second
+		h.did(h.s.Preempt(h.now, rapid.SampledFrom(live).Draw(t, "container").grant.ID, wait))
 	}
 }
 

@@ -116,7 +116,7 @@ func (s *Scheduler) Allocate(now time.Time, id yarn.AttemptID, req yarn.Allocate
 		}
 	}
 	// What is granted over these asks is told with the next heartbeat, as a real scheduler does, which grants in between.
-	t.last = s.answer(t, nextResponse(req.ResponseID))
+	t.last = s.answer(a, nextResponse(req.ResponseID))
 	return t.last, s.settle(now), nil
 }
 
@@ -161,7 +161,8 @@ func (s *Scheduler) blacklist(t *attempt, req yarn.AllocateRequest) {
 }
 
 // answer tells a master what it has not been told yet.
-func (s *Scheduler) answer(t *attempt, response int32) yarn.AllocateResponse {
+func (s *Scheduler) answer(a *app, response int32) yarn.AllocateResponse {
+	t := a.attempt
 	out := yarn.AllocateResponse{ResponseID: response, Completed: t.completed, Limit: s.headroom(t), ClusterNodes: s.usableNodes()}
 	for _, c := range t.fresh {
 		out.Granted = append(out.Granted, c.grant)
@@ -169,10 +170,15 @@ func (s *Scheduler) answer(t *attempt, response int32) yarn.AllocateResponse {
 			out.NMTokens = append(out.NMTokens, yarn.NMToken{Node: c.node.id})
 		}
 	}
-	for _, id := range t.changedNodes {
+	for _, id := range a.nodes {
 		out.Nodes = append(out.Nodes, s.node(id).report())
 	}
-	t.fresh, t.completed, t.changedNodes = nil, nil, nil
+	for _, c := range a.containers {
+		if !c.preempt.IsZero() {
+			out.Preempt.Wish = append(out.Preempt.Wish, c.grant.ID)
+		}
+	}
+	t.fresh, t.completed, a.nodes = nil, nil, nil
 	return out
 }
 
@@ -220,7 +226,7 @@ func (s *Scheduler) Restart(now time.Time) []Action {
 		}
 		t := a.attempt
 		t.stage, t.state, t.lastHeard = launching, yarn.AttemptLaunched, now
-		t.asks, t.blacklist, t.fresh, t.tokenNodes, t.changedNodes = nil, nil, nil, nil, nil
+		t.asks, t.blacklist, t.fresh, t.tokenNodes, a.nodes = nil, nil, nil, nil, nil
 		for _, c := range slices.Clone(a.containers) {
 			if !c.master && !c.started {
 				s.stop(c, yarn.ExitKilledByRM, "granted by an earlier ResourceManager")

@@ -10,9 +10,10 @@ import (
 // lostDiagnostics and its kin are the sentences that Hadoop's SchedulerUtils puts into the statuses that the
 // ResourceManager makes up.
 const (
-	lostDiagnostics     = "Container released on a *lost* node"
-	releasedDiagnostics = "Container released by application"
-	expiredDiagnostics  = "Container expired since it was unused"
+	lostDiagnostics      = "Container released on a *lost* node"
+	releasedDiagnostics  = "Container released by application"
+	expiredDiagnostics   = "Container expired since it was unused"
+	preemptedDiagnostics = "Container preempted by scheduler"
 )
 
 // node is one NodeManager.
@@ -22,20 +23,27 @@ type node struct {
 	capacity   yarn.Resource
 	used       yarn.Resource // the sum over containers; never more than capacity
 	state      yarn.NodeState
-	containers []*container // granted and not complete, in the order of granting
+	drained    time.Time     // when a decommissioning node is shut down whatever runs on it; zero: the node is none
+	timeout    time.Duration // that was given for it
+	containers []*container  // granted and not complete, in the order of granting
+	apps       []*app        // that had containers here, and were not over when somebody last looked
 }
 
 func (n *node) free() yarn.Resource { return n.capacity.Sub(n.used) }
 
+// up reports whether a node's containers run: on one that is being drained they do, though it takes no new ones.
+func (n *node) up() bool { return n.state.Usable() || n.state == yarn.NodeDecommissioning }
+
 func (n *node) report() yarn.NodeReport {
-	return yarn.NodeReport{ID: n.id, HTTP: n.http, Rack: "/default-rack", State: n.state, Used: n.used, Capability: n.capacity, Containers: len(n.containers)}
+	return yarn.NodeReport{ID: n.id, HTTP: n.http, Rack: "/default-rack", State: n.state, Used: n.used, Capability: n.capacity, Containers: len(n.containers),
+		DecommissionAfter: n.timeout}
 }
 
 // AddNode adds a node, or takes one back that was lost. One that is still counted as running has restarted: what ran on
 // it is lost first.
 func (s *Scheduler) AddNode(now time.Time, id yarn.NodeID, http string, capacity yarn.Resource) []Action {
 	n := s.node(id)
-	if n != nil && n.state.Usable() {
+	if n != nil && n.up() {
 		s.lose(now, n, yarn.NodeRebooted)
 	}
 	if n == nil {
@@ -50,11 +58,42 @@ func (s *Scheduler) AddNode(now time.Time, id yarn.NodeID, http string, capacity
 // DropNode takes a node away: what ran on it is lost. A node that was told to stop is shut down, one that fell silent is
 // lost; the containers fare the same.
 func (s *Scheduler) DropNode(now time.Time, id yarn.NodeID, state yarn.NodeState) []Action {
-	if n := s.node(id); n != nil && n.state.Usable() {
+	if n := s.node(id); n != nil && n.up() {
 		s.lose(now, n, state)
 		s.tellNodeChanged(id)
 	}
 	return s.settle(now)
+}
+
+// DrainNode decommissions a running node gracefully: it gets no new containers, and is shut down when the applications that had
+// some there are over, or after the timeout. Another timeout for one that is drained already counts from now.
+func (s *Scheduler) DrainNode(now time.Time, id yarn.NodeID, timeout time.Duration) []Action {
+	if n := s.node(id); n != nil && n.up() {
+		n.state, n.drained, n.timeout = yarn.NodeDecommissioning, now.Add(timeout), timeout
+		s.tellNodeChanged(id)
+	}
+	return s.settle(now)
+}
+
+// RecommissionNode takes a DrainNode back, if the node is still there.
+func (s *Scheduler) RecommissionNode(now time.Time, id yarn.NodeID) []Action {
+	if n := s.node(id); n != nil && n.state == yarn.NodeDecommissioning {
+		n.state, n.drained, n.timeout = yarn.NodeRunning, time.Time{}, 0
+		s.tellNodeChanged(id)
+	}
+	return s.settle(now)
+}
+
+// drain shuts down the decommissioning nodes that nobody needs, or whose time is up (DecommissioningNodesWatcher in Hadoop).
+func (s *Scheduler) drain(now time.Time) {
+	for _, n := range s.nodes {
+		n.apps = slices.DeleteFunc(n.apps, (*app).over)
+		if n.state == yarn.NodeDecommissioning && (len(n.containers)+len(n.apps) == 0 || !now.Before(n.drained)) {
+			s.lose(now, n, yarn.NodeDecommissioned)
+			s.tellNodeChanged(n.id)
+			s.do(StopNode{Node: n.id})
+		}
+	}
 }
 
 // NodeHeartbeat grants what fits on one node. It has work to do only under Config.OnHeartbeat.
@@ -66,17 +105,18 @@ func (s *Scheduler) NodeHeartbeat(now time.Time, id yarn.NodeID) []Action {
 }
 
 func (s *Scheduler) lose(now time.Time, n *node, state yarn.NodeState) {
-	n.state = state
+	n.state, n.drained, n.timeout = state, time.Time{}, 0
 	for _, c := range slices.Clone(n.containers) {
 		s.complete(now, c, yarn.ExitAborted, lostDiagnostics)
 	}
 }
 
-// tellNodeChanged lets every registered master learn of it with its next heartbeat.
+// tellNodeChanged lets every application learn of it with the next heartbeat of its master, of the next one if it has none now.
+// What a master was told that died since is not told again.
 func (s *Scheduler) tellNodeChanged(id yarn.NodeID) {
 	for _, a := range s.apps {
-		if t := a.attempt; t != nil && t.stage == registered && !slices.Contains(t.changedNodes, id) {
-			t.changedNodes = append(t.changedNodes, id)
+		if !a.state.Terminal() && !slices.Contains(a.nodes, id) {
+			a.nodes = append(a.nodes, id)
 		}
 	}
 }
@@ -117,6 +157,7 @@ type container struct {
 	master  bool
 	started bool      // its node said that it runs
 	since   time.Time // of the grant
+	preempt time.Time // when it is taken back, of which every heartbeat tells its master until then; zero: it is not
 
 	// Of a master, for those who ask afterwards; others are forgotten.
 	ended       time.Time
@@ -156,6 +197,9 @@ func (s *Scheduler) place(now time.Time, a *app, n *node, r yarn.Resource, prior
 	n.used = n.used.Add(r)
 	n.containers = append(n.containers, c)
 	a.containers = append(a.containers, c)
+	if !slices.Contains(n.apps, a) {
+		n.apps = append(n.apps, a)
+	}
 	return c
 }
 

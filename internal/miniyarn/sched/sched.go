@@ -63,7 +63,7 @@ func New(cfg Config) *Scheduler {
 	return &Scheduler{cfg: cfg, byID: make(map[yarn.ApplicationID]*app)}
 }
 
-// Action is something the owner must do: StartMaster, StopContainer or EndApplication.
+// Action is something the owner must do: StartMaster, StopContainer, EndApplication or StopNode.
 type Action interface{ action() }
 
 // StartMaster asks for an application's master to be started in a container just granted for it.
@@ -87,9 +87,13 @@ type StopContainer struct {
 // EndApplication asks all nodes to stop what is left of an application, and to remove its directories.
 type EndApplication struct{ ID yarn.ApplicationID }
 
+// StopNode asks for a node to be shut down that was decommissioned. Its containers are not counted any more.
+type StopNode struct{ Node yarn.NodeID }
+
 func (StartMaster) action()    {}
 func (StopContainer) action()  {}
 func (EndApplication) action() {}
+func (StopNode) action()       {}
 
 // do notes an action.
 func (s *Scheduler) do(a Action) { s.actions = append(s.actions, a) }

@@ -41,6 +41,8 @@ type application struct {
 	tokens    map[yarn.NodeID]int // how often a node's token came
 	granted   []yarn.Container    // wanted ones
 	last      ledger.Outcome
+	answer    yarn.AllocateResponse // the newest
+	changed   map[yarn.NodeID]yarn.NodeReport
 	completed map[yarn.ContainerID]yarn.ContainerStatus
 }
 
@@ -128,6 +130,7 @@ func (a *application) await() {
 	a.nodes = yarnrpc.NewNodes(a.options(a.t, nil))
 	a.ledger = ledger.New()
 	a.tokens, a.completed = map[yarn.NodeID]int{}, map[yarn.ContainerID]yarn.ContainerStatus{}
+	a.changed = map[yarn.NodeID]yarn.NodeReport{}
 	a.granted = nil
 }
 
@@ -170,6 +173,10 @@ func (a *application) beat() ledger.Outcome {
 	resp, err := a.master.Allocate(a.context(a.t), a.ledger.Next(a.progress))
 	must(a.t, err)
 	a.take(resp.NMTokens)
+	a.answer = resp
+	for _, n := range resp.Nodes {
+		a.changed[n.ID] = n
+	}
 	out, err := a.ledger.Answered(resp)
 	must(a.t, err)
 	a.granted = append(a.granted, out.Granted...)

@@ -191,23 +191,7 @@ func testSecondAttempt(t *testing.T, s *suite) {
 	a.start(c, "sleep")
 	a.up(c)
 	a.known(c)
-	first, dead := a.container, a.master
-
-	a.write("code.tmp", "7")
-	must(t, os.Rename(filepath.Join(a.dir, "code.tmp"), filepath.Join(a.dir, first.String()+".code")))
-	s.until(t, "the first master did not end", func() bool {
-		r := a.report()
-		return r.Attempt.Attempt == 2
-	})
-	a.master = nil
-	a.await()
-	if a.container.Attempt.Attempt != 2 || first.Attempt.Attempt != 1 {
-		t.Fatalf("attempts %v and %v", first.Attempt, a.container.Attempt)
-	}
-	if _, err := dead.Allocate(s.context(t), yarn.AllocateRequest{}); !errors.Is(err, yarn.ErrAttemptGone) {
-		t.Errorf("heartbeat of the attempt that is over: %v", err)
-	}
-	must(t, dead.Close())
+	a.secondAttempt(nil)
 	a.register()
 	kept := slices.Clone(a.registered.Kept)
 	if len(kept) == 0 { // its node told of it late
@@ -229,6 +213,28 @@ func testSecondAttempt(t *testing.T, s *suite) {
 	if st := a.ended(c); st.ExitStatus != yarn.ExitKilledByAM {
 		t.Errorf("stopped by the second attempt: %+v", st)
 	}
+}
+
+// secondAttempt lets the first master die and waits for the next one, which has not registered then. meanwhile, if there is
+// such, is done once nobody speaks for the first any more.
+func (a *application) secondAttempt(meanwhile func()) {
+	a.t.Helper()
+	first, dead := a.container, a.master
+	a.write("code.tmp", "7")
+	must(a.t, os.Rename(filepath.Join(a.dir, "code.tmp"), filepath.Join(a.dir, first.String()+".code")))
+	if meanwhile != nil {
+		meanwhile()
+	}
+	a.until(a.t, "the first master did not end", func() bool { return a.report().Attempt.Attempt == 2 })
+	a.master = nil
+	a.await()
+	if a.container.Attempt.Attempt != 2 || first.Attempt.Attempt != 1 {
+		a.t.Fatalf("attempts %v and %v", first.Attempt, a.container.Attempt)
+	}
+	if _, err := dead.Allocate(a.context(a.t), yarn.AllocateRequest{}); !errors.Is(err, yarn.ErrAttemptGone) {
+		a.t.Errorf("heartbeat of the attempt that is over: %v", err)
+	}
+	must(a.t, dead.Close())
 }
 
 // known waits until the ResourceManager knows that a container runs. It hears so with the node's next heartbeat, and takes

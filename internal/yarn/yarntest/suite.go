@@ -36,6 +36,14 @@ type Cluster struct {
 	// Restart restarts the ResourceManager, which remembers applications, and returns when it serves again. Nil: the
 	// cluster cannot, and what it would show is not in the suite.
 	Restart func(t *testing.T)
+	// Drain decommissions a node gracefully, and Recommission takes it back, started anew if it was shut down meanwhile. Nil:
+	// the suite must not.
+	Drain        func(t *testing.T, node yarn.NodeID, timeout time.Duration)
+	Recommission func(t *testing.T, node yarn.NodeID)
+	// Preempt has YARN take back containers of an application in PreemptQueue, this one among the first; it may return before
+	// that is announced. Nil: the cluster does not preempt.
+	Preempt      func(t *testing.T, c yarn.ContainerID)
+	PreemptQueue string
 	// Patience bounds every wait. Zero: a minute.
 	Patience time.Duration
 }
@@ -45,10 +53,11 @@ func Run(t *testing.T, c Cluster) {
 	if c.Patience == 0 {
 		c.Patience = time.Minute
 	}
-	tests := []struct {
+	type test struct {
 		name string
 		run  func(*testing.T, *suite)
-	}{
+	}
+	tests := []test{
 		{"cluster", testCluster},
 		{"refused submissions", testRefused},
 		{"life of an application", testLife},
@@ -63,10 +72,13 @@ func Run(t *testing.T, c Cluster) {
 		{"second attempt", testSecondAttempt},
 	}
 	if c.Restart != nil {
-		tests = append(tests, struct {
-			name string
-			run  func(*testing.T, *suite)
-		}{"restart of the ResourceManager", testRestart})
+		tests = append(tests, test{"restart of the ResourceManager", testRestart})
+	}
+	if c.Drain != nil {
+		tests = append(tests, test{"draining", testDraining}, test{"draining without a master", testDrainingUnheard})
+	}
+	if c.Preempt != nil {
+		tests = append(tests, test{"preemption", testPreemption})
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
