@@ -14,6 +14,7 @@ import (
 	"tfos/internal/agent/port"
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
+	"tfos/internal/endpoint"
 	"tfos/internal/job"
 )
 
@@ -93,11 +94,27 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}()
 
-	held, err := port.Hold(port.ReusePort)
+	held, next, err := port.HoldPair(port.ReusePort)
 	if err != nil {
 		return err
 	}
 	defer held.Close()
+	if a.o.Witness != nil {
+		next.Close()
+		next = a.o.Witness
+	}
+	witness := endpoint.NewWitness(next, a.proof(a.task), a.log)
+	proving := make(chan struct{})
+	go func() {
+		witness.Run()
+		close(proving)
+	}()
+	defer func() { // before the port is anybody's
+		if err := witness.Close(); err != nil {
+			a.log.Warn("the task's second port is left", zap.Error(err))
+		}
+		<-proving
+	}()
 	listener := a.o.Listener
 	if listener == nil {
 		if listener, err = net.Listen("tcp", ":0"); err != nil {
@@ -198,6 +215,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.log.Info("agent ended", zap.NamedError("cause", err))
 	a.log.Sync()
 	return err
+}
+
+// proof is what the agent of a task of this job says to prove who it is.
+func (a *Agent) proof(t job.Task) endpoint.Proof {
+	return endpoint.ProofOf(a.o.Identity.Subject().Container.Attempt.Application.String(), t)
 }
 
 // post has the owner run f. It is dropped when the agent ends.

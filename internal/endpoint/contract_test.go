@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tfos/internal/endpoint"
+	"tfos/internal/job"
 )
 
 // client is a program that connects.
@@ -174,6 +175,26 @@ func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
 		a := serve(t, "a")
 		a.close()
 		r.move(t, a.addr())
+		r.refuses(t)
+	})
+
+	t.Run("a stranger at the target", func(t *testing.T) {
+		r := start(t)
+		for _, holder := range []job.Task{nobody, worker0} { // the agent is gone; it is that of another task
+			thief := startServer(t, &server{name: "thief", holder: holder})
+			r.move(t, thief.addr())
+			r.refuses(t)
+		}
+		if n := r.counters(); n.Refused != 2 || n.Connections != 0 || n.Resets != 0 {
+			t.Errorf("counted %+v, want 2 refused", n)
+		}
+		s := serve(t, "a")
+		r.move(t, s.addr())
+		c := r.reaches(t, "a")
+		s.witness.Close() // the agent ends: who is connected already is right
+		if got, err := c.echo("hello"); got != "hello" || err != nil {
+			t.Errorf("echo: %q, %v", got, err)
+		}
 		r.refuses(t)
 	})
 

@@ -11,6 +11,8 @@
 // accepts connections on a loopback port per peer and passes the bytes on. Direct shows the real addresses, and a peer that
 // moves is then known only to a process started later.
 //
-// The package carries connections. It decides nothing about tasks, starts no task and speaks to no master. What it cannot
-// know is whether the program at a target is the one that was published: ports are reserved for that (package agent/port).
+// A target's port may have become somebody else's before that is published. Before a program is told that a connection is through, the
+// agent that reserved the port (package agent/port) proves that it still holds it: see Witness.
+//
+// The package carries connections. It decides nothing about tasks, starts no task and speaks to no master.
 package endpoint

@@ -32,6 +32,9 @@ var ErrUnavailable = errors.New("not available on this node")
 type Options struct {
 	Self   job.Task
 	Logger *zap.Logger
+	// Proof tells what the agent at a task's target says to show that the port is still the task's: see Witness. A connection is
+	// led nowhere else. The zero Proof, or a nil function: targets need not prove anything.
+	Proof func(job.Task) Proof
 
 	// For Redirect.
 	Roles []string // the job's, in the order of its file: see Virtual
@@ -47,7 +50,7 @@ type Options struct {
 type Counters struct {
 	Task        job.Task
 	Connections uint64 // begun, to a target
-	Refused     uint64 // there was no target, or, under Forward, it could not be reached
+	Refused     uint64 // there was no target, it did not prove who it is, or, under Forward, it could not be reached
 	Resets      uint64 // by a re-target
 	Sent        int64  // bytes that the processes sent; -1: not known, they do not pass through us
 	Received    int64  // bytes that the peer sent; -1: not known
@@ -96,6 +99,9 @@ type carrier interface {
 func New(ctx context.Context, k Kind, o Options) (*Endpoints, error) {
 	if o.Resolve == nil {
 		o.Resolve = resolve
+	}
+	if o.Proof == nil {
+		o.Proof = func(job.Task) Proof { return Proof{} }
 	}
 	e := &Endpoints{kind: k, o: o, peers: make(map[job.Task]*peer)}
 	var err error

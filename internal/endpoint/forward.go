@@ -28,11 +28,12 @@ const (
 // forward carries connections through loopback ports of this process, one a peer.
 type forward struct {
 	self   job.Task
+	proof  func(job.Task) Proof
 	logger *zap.Logger
 	ports  []*forwarded // by slot; nil: the task itself
 }
 
-func newForward(o Options) *forward { return &forward{self: o.Self, logger: o.Logger} }
+func newForward(o Options) *forward { return &forward{self: o.Self, proof: o.Proof, logger: o.Logger} }
 
 func (f *forward) add(t job.Task) (int, string, error) {
 	if t == f.self {
@@ -43,7 +44,7 @@ func (f *forward) add(t job.Task) (int, string, error) {
 	if err != nil {
 		return 0, "", fmt.Errorf("forward to %s: %w", t, err)
 	}
-	p := &forwarded{listener: l.(*net.TCPListener), logger: f.logger.With(zap.Stringer("task", t)), open: make(map[*link]struct{}), end: make(chan struct{})}
+	p := &forwarded{listener: l.(*net.TCPListener), proof: f.proof(t), logger: f.logger.With(zap.Stringer("task", t)), open: make(map[*link]struct{}), end: make(chan struct{})}
 	p.change, p.changed = context.WithCancel(context.Background())
 	p.running.Go(p.accept)
 	f.ports = append(f.ports, p)
@@ -78,6 +79,7 @@ func (f *forward) close() error {
 // forwarded is one peer's loopback port.
 type forwarded struct {
 	listener *net.TCPListener
+	proof    Proof // that a target must give; zero: none
 	logger   *zap.Logger
 	running  sync.WaitGroup // everything that was started
 	end      chan struct{}  // closed by close
@@ -138,6 +140,14 @@ func (p *forwarded) serve(near *net.TCPConn) {
 		return
 	}
 	l := &link{near, c.(*net.TCPConn)}
+	if p.proof != (Proof{}) {
+		if err := prove(change, target, p.proof); err != nil {
+			p.logger.Debug("connection refused: who listens there is not proven to be the peer", zap.Stringer("target", target), zap.Error(err))
+			p.refused.Add(1)
+			l.reset()
+			return
+		}
+	}
 	p.connections.Add(1)
 	if !p.begin(l, change) {
 		p.resets.Add(1) // first: who sees the end sees it counted

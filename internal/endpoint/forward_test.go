@@ -15,7 +15,7 @@ import (
 
 func startForward(t testing.TB) *endpoint.Endpoints {
 	t.Helper()
-	e, err := endpoint.New(t.Context(), endpoint.Forward, endpoint.Options{Self: worker0, Logger: zap.NewNop()})
+	e, err := endpoint.New(t.Context(), endpoint.Forward, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Proof: proof})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,11 +50,11 @@ func TestForwardShowsTheTaskItsRealAddress(t *testing.T) {
 // TestForwardPassesEverythingOn sends much both ways at once, ends one direction, and still gets the rest of the other.
 func TestForwardPassesEverythingOn(t *testing.T) {
 	r := rig{endpoints: startForward(t)}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, next := listenPair(t)
 	defer l.Close()
+	w := endpoint.NewWitness(next, proof(ps0), zap.NewNop())
+	go w.Run()
+	defer w.Close()
 	r.move(t, l.Addr().String())
 	up, down := bytes.Repeat([]byte("to the server "), 300_000), bytes.Repeat([]byte("back again "), 500_000)
 

@@ -56,9 +56,9 @@ func TestLibrariesAreBuiltFromTheSources(t *testing.T) {
 
 // always are the functions that every libc has had in its main library for as long as Linux 4.14 has been there, and musl has.
 var always = []string{
-	"__errno_location", "close", "fcntl", "getenv", "getpeername", "getsockopt", "lseek", "madvise", "memcmp", "memcpy", "memset", "mmap", "nanosleep", "open",
-	"pread", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_mutex_lock", "pthread_mutex_unlock",
-	"setsockopt", "shutdown", "sigfillset", "sigprocmask", "syscall",
+	"__errno_location", "close", "fcntl", "getenv", "getpeername", "lseek", "madvise", "memcmp", "memcpy", "memset", "mmap", "nanosleep", "open",
+	"poll", "pread", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_mutex_lock", "pthread_mutex_unlock",
+	"recv", "setsockopt", "shutdown", "sigfillset", "sigprocmask", "socket", "syscall",
 }
 
 // TestLibrariesLoadEverywhere: a preloaded library that needs something absent is fatal to every program of the task.
@@ -92,7 +92,7 @@ func TestLibrariesLoadEverywhere(t *testing.T) {
 			}
 		}
 		slices.Sort(exports)
-		if want := []string{"bind", "connect", "getsockname"}; !slices.Equal(exports, want) {
+		if want := []string{"bind", "connect", "getsockname", "getsockopt"}; !slices.Equal(exports, want) {
 			t.Errorf("%s replaces %v, want %v", name, exports, want)
 		}
 		for _, p := range f.Progs {
@@ -123,7 +123,8 @@ func TestTheLayoutIsTheHeaders(t *testing.T) {
 		},
 		"ep_entry": {
 			"seq": unsafe.Offsetof(e.seq), "gen": unsafe.Offsetof(e.gen), "vaddr": unsafe.Offsetof(e.vaddr), "vport": unsafe.Offsetof(e.vport),
-			"flags": unsafe.Offsetof(e.flags), "taddr": unsafe.Offsetof(e.taddr), "tport": unsafe.Offsetof(e.tport), "end": unsafe.Sizeof(e),
+			"flags": unsafe.Offsetof(e.flags), "taddr": unsafe.Offsetof(e.taddr), "tport": unsafe.Offsetof(e.tport),
+			"pport": unsafe.Offsetof(e.pport), "proof": unsafe.Offsetof(e.proof), "end": unsafe.Sizeof(e),
 		},
 		"ep_counts": {"processes": unsafe.Offsetof(n.processes), "binds": unsafe.Offsetof(n.binds), "end": unsafe.Sizeof(n)},
 		"ep_count": {

@@ -33,6 +33,7 @@ const defaultTasks = 4095
 // redirect leads the connections of processes by a library in them. It shares their table with them.
 type redirect struct {
 	roles   []string
+	proof   func(job.Task) Proof
 	dir     string
 	library string
 	table   *table
@@ -56,7 +57,7 @@ func newRedirect(ctx context.Context, o Options) (_ *redirect, err error) {
 	if strings.ContainsAny(parent, " :") {
 		return nil, fmt.Errorf("%w: nothing can be preloaded from below %q, as %s is a list divided by spaces and colons", ErrUnavailable, parent, envPreload)
 	}
-	r := &redirect{roles: o.Roles}
+	r := &redirect{roles: o.Roles, proof: o.Proof}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
@@ -86,7 +87,7 @@ func (r *redirect) add(t job.Task) (int, string, error) {
 	if err != nil {
 		return 0, "", err
 	}
-	slot, err := r.table.add(v)
+	slot, err := r.table.add(v, r.proof(t))
 	return slot, v.String(), err
 }
 
@@ -143,7 +144,7 @@ func (r *redirect) probe(ctx context.Context) error {
 	}
 	defer l.Close()
 	at := virtual(probeRole, 0)
-	slot, err := r.table.add(at)
+	slot, err := r.table.add(at, Proof{})
 	if err != nil {
 		return err
 	}

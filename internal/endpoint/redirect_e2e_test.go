@@ -247,7 +247,7 @@ func TestRedirectOfEveryKindOfSocket(t *testing.T) {
 // TestRedirectResetsWhatHangs: a sender whose buffers are full, and a connection that nobody accepts.
 func TestRedirectResetsWhatHangs(t *testing.T) {
 	r, p := redirected(t, 0)
-	mute := startServer(t, &server{name: "mute", mute: true})
+	mute := startServer(t, &server{name: "mute", mute: true, holder: ps0})
 	r.move(t, mute.addr())
 	c := r.reaches(t, "mute").(connected)
 	if n := p.do("fill", args{"id": c.id}).Count; n == 0 {

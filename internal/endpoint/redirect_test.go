@@ -19,7 +19,7 @@ import (
 func startRedirect(t testing.TB, port int) *endpoint.Endpoints {
 	t.Helper()
 	dir := t.TempDir()
-	e, err := endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Roles: roles, Port: port, Dir: dir})
+	e, err := endpoint.New(t.Context(), endpoint.Redirect, endpoint.Options{Self: worker0, Logger: zap.NewNop(), Proof: proof, Roles: roles, Port: port, Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,9 @@ import (
 	"sync"
 	"testing"
 
+	"go.uber.org/zap"
+
+	"tfos/internal/endpoint"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 )
@@ -18,7 +21,10 @@ var (
 	roles   = []string{"worker", "ps"}
 )
 
-// server is one incarnation of a task. It says its name to whoever connects, then repeats what it hears.
+// proof is what the agent of each task of the tests says.
+func proof(t job.Task) endpoint.Proof { return endpoint.ProofOf("the job of these tests", t) }
+
+// server is one incarnation of a task, with its agent. It says its name to whoever connects, then repeats what it hears.
 type server struct {
 	name string
 	l    net.Listener
@@ -26,20 +32,49 @@ type server struct {
 	mu   sync.Mutex
 	open []net.Conn // guarded by mu
 	mute bool       // reads nothing
+	// holder is whose agent holds the port; nobody: no agent does, as after its end.
+	holder  job.Task
+	witness *endpoint.Witness
 }
 
-func serve(t testing.TB, name string) *server { return startServer(t, &server{name: name}) }
+var nobody job.Task
+
+// serve starts an incarnation of ps/0.
+func serve(t testing.TB, name string) *server {
+	return startServer(t, &server{name: name, holder: ps0})
+}
 
 func startServer(t testing.TB, s *server) *server {
 	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	l, next := listenPair(t)
 	s.l = l
 	s.wg.Go(s.accept)
+	if s.holder == nobody {
+		next.Close()
+	} else {
+		s.witness = endpoint.NewWitness(next, proof(s.holder), zap.NewNop())
+		s.wg.Go(s.witness.Run)
+	}
 	t.Cleanup(s.close)
 	return s
+}
+
+// listenPair opens two ports, one after the other.
+func listenPair(t testing.TB) (net.Listener, net.Listener) {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		next, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port+1))
+		if err == nil {
+			return l, next
+		}
+		defer l.Close() // so that the next one is another
+	}
+	t.Fatal("no two free ports are neighbours")
+	return nil, nil
 }
 
 func (s *server) addr() string { return s.l.Addr().String() }
@@ -65,6 +100,9 @@ func (s *server) accept() {
 
 func (s *server) close() {
 	s.l.Close()
+	if s.witness != nil {
+		s.witness.Close()
+	}
 	s.mu.Lock()
 	for _, c := range s.open {
 		c.Close()

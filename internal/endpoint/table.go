@@ -14,7 +14,7 @@ import (
 
 // The layout of the table: preload/endpoint.h, which says how it is written and why. A test compares the two.
 const (
-	magic = "TFOSEP01"
+	magic = "TFOSEP02"
 	live  = 1 // a flag: there is a target
 
 	headSize, entrySize   = 64, 64
@@ -42,7 +42,9 @@ type tableEntry struct {
 	flags uint16
 	taddr [16]byte
 	tport [2]byte
-	_     [30]byte
+	pport [2]byte
+	proof [16]byte
+	_     [12]byte
 }
 
 type tableCounts struct {
@@ -111,14 +113,15 @@ func (t *table) bind(virtual netip.AddrPort, port int) {
 	binary.BigEndian.PutUint16(t.head.selfPort[:], uint16(port))
 }
 
-// add appends an entry without a target.
-func (t *table) add(virtual netip.AddrPort) (int, error) {
+// add appends an entry without a target. Its targets must prove who they are; with the zero Proof they need not.
+func (t *table) add(virtual netip.AddrPort, proof Proof) (int, error) {
 	n := int(t.head.count)
 	if n == len(t.entries) {
 		return 0, fmt.Errorf("the table of endpoints is full: it was made for %d", n)
 	}
 	t.entries[n].vaddr = virtual.Addr().As4()
 	binary.BigEndian.PutUint16(t.entries[n].vport[:], virtual.Port())
+	t.entries[n].proof = proof
 	atomic.StoreUint32(&t.head.count, uint32(n+1)) // publishes the entry
 	return n, nil
 }
@@ -132,10 +135,13 @@ func (t *table) retarget(i int, to netip.AddrPort) {
 		w.flags = live
 		w.taddr = to.Addr().As16()
 		binary.BigEndian.PutUint16(w.tport[:], to.Port())
+		if e.proof != (Proof{}) {
+			binary.BigEndian.PutUint16(w.pport[:], proofPort(to).Port())
+		}
 	}
 	atomic.AddUint32(&e.seq, 1)
 	// Word by word and atomically: else they might be seen before seq is odd, or after it is even again.
-	const first, last = unsafe.Offsetof(e.vport) / 4, (unsafe.Offsetof(e.tport) + 3) / 4
+	const first, last = unsafe.Offsetof(e.vport) / 4, unsafe.Offsetof(e.pport) / 4
 	from, into := words(&w), words(e)
 	for k := first; k <= last; k++ {
 		atomic.StoreUint32(&into[k], from[k])

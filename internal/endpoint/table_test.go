@@ -30,14 +30,14 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	if n := len(read()); n != offset+64+2000*32 {
 		t.Fatalf("the file has %d bytes", n)
 	}
-	if b := read(); string(b[:8]) != "TFOSEP01" || u32(16) != 2000 || u32(20) != offset || !bytes.Equal(b[24:32], []byte{127, 100, 0, 7, 0, 4, 0x12, 0x34}) {
+	if b := read(); string(b[:8]) != "TFOSEP02" || u32(16) != 2000 || u32(20) != offset || !bytes.Equal(b[24:32], []byte{127, 100, 0, 7, 0, 4, 0x12, 0x34}) {
 		t.Errorf("it begins with % x", b[:64])
 	}
-	i, err := tab.add(netip.MustParseAddrPort("127.101.0.0:4"))
+	i, err := tab.add(netip.MustParseAddrPort("127.101.0.0:4"), Proof{})
 	if err != nil || i != 0 || u32(12) != 1 || u32(8) != 0 {
 		t.Fatalf("the first entry is %d, %v", i, err)
 	}
-	i, err = tab.add(netip.MustParseAddrPort("127.101.1.2:4"))
+	i, err = tab.add(netip.MustParseAddrPort("127.101.1.2:4"), Proof{1, 15: 2})
 	if err != nil || i != 1 || u32(12) != 2 {
 		t.Fatalf("the second entry is %d, %v", i, err)
 	}
@@ -49,7 +49,8 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	binary.NativeEndian.PutUint32(want[4:], 1) // gen
 	copy(want[8:], []byte{127, 101, 1, 2, 0, 4})
 	binary.NativeEndian.PutUint16(want[14:], 1) // live
-	copy(want[16:], []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3, 0x1f, 0x90})
+	copy(want[16:], []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3, 0x1f, 0x90, 0x1f, 0x91, 1})
+	want[51] = 2
 	if got := entry(); !bytes.Equal(got, want) {
 		t.Errorf("with a target:\n% x, want\n% x", got, want)
 	}
@@ -63,7 +64,7 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	}
 
 	tab.retarget(1, netip.AddrPort{})
-	clear(want[14:])
+	clear(want[14:36])
 	binary.NativeEndian.PutUint32(want, 6)
 	binary.NativeEndian.PutUint32(want[4:], 3)
 	if got := entry(); !bytes.Equal(got, want) || u32(8) != 3 {

@@ -7,6 +7,8 @@
  * connect: a TCP destination that is in the table is replaced by its target; without a target the call fails with ECONNREFUSED.
  *   Whether it blocks is the caller's affair. At the first such call a thread starts that sleeps on the table's generation and
  *   resets the connections, established or under way, whose entry has another target now.
+ * getsockopt: SO_ERROR, by which a program asks how a connect got on. Before it is told that one is through, by this or by connect itself,
+ *   the target's agent must have proven since that it holds the port; otherwise somebody else may have taken it.
  * bind: to the task's own virtual address, or to its port on all addresses, binds the real port instead, which the agent holds with
  *   a socket that has SO_REUSEPORT.
  * getsockname: such a socket goes on saying the virtual port. TensorFlow hands out what it reads there.
@@ -17,7 +19,7 @@
  *
  * Not covered: statically linked programs; connections begun by io_uring or sendto(MSG_FASTOPEN); the reset (not the redirection) of
  * a connection whose descriptor was duplicated and then closed, and of those of an unthreaded program whose libc, older than
- * glibc 2.34, has no threads.
+ * glibc 2.34, has no threads; the proof for a program that sends without having asked how its connect got on.
  *
  * Linked with -nostdlib: no NEEDED entry and no symbol version, so that one build loads into any glibc, and musl. What
  * it uses strongly must therefore be in every libc itself (a test has the list); what is in older libraries beside it is weak.
@@ -30,6 +32,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -45,6 +48,8 @@
 #define POLL_NS 250000000L      /* how often the thread looks without being woken */
 #define READ_TRIES 1000         /* of an entry that the agent is writing, */
 #define READ_PAUSE_NS 100000L   /* this long apart */
+#define PROOF_MS 2000           /* that a target has to prove who it is: it takes less than one */
+#define PROOF_STEP_MS 50        /* between looks whether it is the target still */
 
 #ifndef SO_COOKIE
 #define SO_COOKIE 57
@@ -81,6 +86,7 @@ struct rec {
 	uint64_t cookie;
 	uint32_t idx1; /* 0: none */
 	uint32_t gen;
+	uint32_t sure; /* the target has proven who it is since */
 };
 
 /* All zero at first, and in a forked child: the initial state of each member, of the mutex too. */
@@ -140,11 +146,16 @@ static int next_bind(int fd, const struct sockaddr *a, socklen_t n)
 	return next(SYS_bind, "bind", &cache, fd, a, n);
 }
 
+static int next_getsockopt(int fd, int level, int name, void *value, socklen_t *n)
+{
+	return (int)syscall(SYS_getsockopt, fd, level, name, value, n);
+}
+
 static int is_tcp(int fd)
 {
 	int type = 0;
 	socklen_t n = sizeof type;
-	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
+	return next_getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0 && type == SOCK_STREAM;
 }
 
 /* cookie is the socket's number, unique on the machine until it restarts; 0 if fd is none. */
@@ -152,7 +163,7 @@ static uint64_t cookie(int fd)
 {
 	uint64_t c = 0;
 	socklen_t n = sizeof c;
-	return getsockopt(fd, SOL_SOCKET, SO_COOKIE, &c, &n) == 0 ? c : 0;
+	return next_getsockopt(fd, SOL_SOCKET, SO_COOKIE, &c, &n) == 0 ? c : 0;
 }
 
 /* ipv4 finds the IPv4 address and port in a; false if it is of another kind. TensorFlow's are v4-mapped IPv6. */
@@ -222,20 +233,20 @@ static void snapshot(int i, struct ep_entry *out)
 	memset(out, 0, sizeof *out);
 }
 
-/* reset ends the connection c, made through entry i, for its user, now, and has close() send RST instead of lingering towards a dead
- * peer. It returns false if fd is c but is not connected, which its connect() may be about to change. */
-static int reset(int fd, uint64_t c, int i)
+/* reset ends the connection c for its user, now, counts that, and has close() send RST instead of lingering towards a dead peer. It
+ * returns false if fd is c but is not connected, which its connect() may be about to change. */
+static int reset(int fd, uint64_t c, uint64_t *count)
 {
 	int d = fcntl(fd, F_DUPFD_CLOEXEC, 0), ended = 1; /* pins the socket: fd may be closed and reused meanwhile */
 	if (d < 0) return 1;
 	if (cookie(d) == c) {
 		struct linger hard = {1, 0};
-		COUNT(count_of[i].resets); /* first: who sees the end sees it counted */
+		COUNT(*count); /* first: who sees the end sees it counted */
 		if (shutdown(d, SHUT_RDWR) == 0) { /* aborts a connect under way, too */
 			setsockopt(d, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
 		} else {
 			ended = errno != ENOTCONN;
-			UNCOUNT(count_of[i].resets);
+			UNCOUNT(*count);
 		}
 	}
 	close(d);
@@ -251,7 +262,7 @@ static void *watch(void *unused)
 		for (int fd = 0; fd < st->top; fd++) {
 			struct rec *r = &st->rec[fd];
 			if (!r->idx1 || LOAD(entries[r->idx1 - 1].gen) == r->gen) continue;
-			if (reset(fd, r->cookie, r->idx1 - 1)) r->idx1 = 0; /* otherwise looked at again */
+			if (reset(fd, r->cookie, &count_of[r->idx1 - 1].resets)) r->idx1 = 0; /* otherwise looked at again */
 		}
 		pthread_mutex_unlock(&st->mu);
 		struct timespec wait = {0, POLL_NS};
@@ -285,13 +296,13 @@ static int enter(int fd, uint64_t c, int i, uint32_t gen)
 	struct rec *r = &st->rec[fd];
 	if (r->idx1 && r->cookie == c && (r->idx1 != (uint32_t)i + 1 || r->gen != gen)) {
 		/* A second connect() on a socket asks how the first got on, and that went to the old target. */
-		reset(fd, c, r->idx1 - 1);
+		reset(fd, c, &count_of[r->idx1 - 1].resets);
 		r->idx1 = 0;
 		err = ECONNRESET;
 	} else if (!start_watching()) {
 		err = EAGAIN; /* a connection that could not be reset must not be made */
 	} else {
-		*r = (struct rec){c, (uint32_t)i + 1, gen};
+		if (!r->idx1 || r->cookie != c) *r = (struct rec){.cookie = c, .idx1 = (uint32_t)i + 1, .gen = gen};
 		if (fd >= st->top) st->top = fd + 1;
 	}
 	pthread_mutex_unlock(&st->mu);
@@ -307,6 +318,60 @@ static int leave(int fd, uint64_t c)
 	if (there) r->idx1 = 0;
 	pthread_mutex_unlock(&st->mu);
 	return there;
+}
+
+/* prove asks at the address of e's target who is there. It returns 0 if that is the agent which holds the target's port, and so
+ * has held it since it was published, until now; otherwise an errno. */
+static int prove(int i, const struct ep_entry *e)
+{
+	struct sockaddr_storage to;
+	uint8_t said[sizeof e->proof];
+	size_t have = 0;
+	socklen_t size = address(&to, AF_INET, e->taddr, e->pport);
+	if (!size) size = address(&to, AF_INET6, e->taddr, e->pport);
+	int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0) return errno;
+	int ok = next_connect(fd, (struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS;
+	for (int waited = 0; ok && have < sizeof said && waited < PROOF_MS && LOAD(entries[i].gen) == e->gen;) {
+		struct pollfd p = {.fd = fd, .events = POLLIN};
+		if (poll(&p, 1, PROOF_STEP_MS) <= 0) {
+			waited += PROOF_STEP_MS;
+			continue;
+		}
+		ssize_t n = recv(fd, said + have, sizeof said - have, 0);
+		if (n > 0)
+			have += (size_t)n;
+		else
+			ok = n < 0 && (errno == EAGAIN || errno == EINTR);
+	}
+	struct linger hard = {1, 0}; /* leaves nothing behind */
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof hard);
+	close(fd);
+	return have == sizeof said && memcmp(said, e->proof, sizeof said) == 0 ? 0 : ECONNREFUSED;
+}
+
+/* confirm sees to it that the connection c, which is through, is with the target it was meant for. If not it ends it and returns the errno
+ * to fail with. */
+static int confirm(int fd, uint64_t c)
+{
+	pthread_mutex_lock(&st->mu);
+	struct rec r = st->rec[fd];
+	pthread_mutex_unlock(&st->mu);
+	if (!r.idx1 || r.cookie != c || r.sure) return 0;
+	int i = (int)r.idx1 - 1;
+	struct ep_entry e;
+	snapshot(i, &e);
+	if (e.gen != r.gen) return ECONNRESET; /* the thread deals with it */
+	int err = e.pport ? prove(i, &e) : 0;
+	if (!err) {
+		pthread_mutex_lock(&st->mu);
+		if (st->rec[fd].idx1 == r.idx1 && st->rec[fd].cookie == c) st->rec[fd].sure = 1;
+		pthread_mutex_unlock(&st->mu);
+	} else if (leave(fd, c)) {
+		UNCOUNT(count_of[i].connections);
+		reset(fd, c, &count_of[i].refused);
+	}
+	return err;
 }
 
 EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n)
@@ -343,9 +408,25 @@ EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n)
 	if (failed && failed != EINPROGRESS && failed != EALREADY && failed != EISCONN && failed != EINTR) {
 		leave(fd, c);
 	} else if (LOAD(entries[i].gen) != e.gen && leave(fd, c)) { /* re-targeted since the snapshot */
-		reset(fd, c, i);
+		reset(fd, c, &count_of[i].resets);
+	} else if ((!failed || failed == EISCONN) && (err = confirm(fd, c))) {
+		rc = -1;
+		failed = err;
 	}
 	errno = rc < 0 ? failed : saved;
+	return rc;
+}
+
+EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *n)
+{
+	int rc = next_getsockopt(fd, level, name, value, n), saved = errno;
+	if (rc != 0 || !table || level != SOL_SOCKET || name != SO_ERROR || *n != sizeof(int) || *(int *)value != 0 || fd >= MAX_FD ||
+	    !LOAD(st->rec[fd].idx1))
+		return rc;
+	struct sockaddr_storage peer;
+	socklen_t size = sizeof peer;
+	if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0) *(int *)value = confirm(fd, cookie(fd)); /* else it is under way */
+	errno = saved;
 	return rc;
 }
 

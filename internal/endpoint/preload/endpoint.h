@@ -6,7 +6,7 @@
  * The agent makes the file once, at its full size, and then writes in place. It never truncates it (a process that reads
  * beyond the end dies of SIGBUS) and never replaces it by rename (processes would go on reading the old one).
  *
- * Entries are only appended; the virtual address of one never changes, and all are in 127.0.0.0/8. To re-target an entry the
+ * Entries are only appended; the virtual address and the proof of one never change, and all addresses are in 127.0.0.0/8. To re-target an entry the
  * agent makes seq odd, writes target and flags, counts gen up, makes seq even; then it counts the table's gen up and wakes
  * whoever sleeps on that word (futex).
  *
@@ -17,7 +17,7 @@
 
 #include <stdint.h>
 
-#define EP_MAGIC "TFOSEP01"
+#define EP_MAGIC "TFOSEP02"
 #define EP_LIVE 1u /* flags: there is a target; otherwise connect() fails with ECONNREFUSED */
 
 struct ep_table {
@@ -40,7 +40,9 @@ struct ep_entry {
 	uint16_t flags;
 	uint8_t  taddr[16]; /* the target: IPv6, or ::ffff:a.b.c.d */
 	uint16_t tport;
-	uint8_t  pad[30];
+	uint16_t pport;     /* where, at the same address, who holds tport proves that it does; 0: nobody need */
+	uint8_t  proof[16]; /* what it says there; it never changes */
+	uint8_t  pad[12];
 };
 
 struct ep_counts {
@@ -51,7 +53,7 @@ struct ep_counts {
 
 struct ep_count {
 	uint64_t connections; /* begun, to a target */
-	uint64_t refused;     /* there was no target */
+	uint64_t refused;     /* there was no target, or it did not prove who it is */
 	uint64_t resets;      /* by a re-target */
 	uint64_t pad;
 };

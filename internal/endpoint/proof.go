@@ -1,0 +1,100 @@
+package endpoint
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/job"
+)
+
+// Proof is what an agent says to whoever asks whether it still holds its task's port. It tells agents of one job apart from each other
+// and from everybody else, so that a stranger is not taken for a peer by mistake. It is no secret: TensorFlow's own protocol
+// has none either.
+type Proof [16]byte
+
+// ProofOf is a task's. The job's name is one that no other job has, on any cluster.
+func ProofOf(job string, t job.Task) Proof {
+	sum := sha256.Sum256([]byte("tfos endpoint " + job + " " + t.String()))
+	return Proof(sum[:])
+}
+
+// proofPort is where a task's agent proves that it holds the task's port: the one after.
+func proofPort(of netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(of.Addr(), of.Port()+1) }
+
+// proofWait bounds how long a target has to prove who it is. It takes well under a millisecond, unless its node is overloaded or stopped.
+const proofWait = 2 * time.Second
+
+// errStranger says that somebody answers at a target who is not the peer.
+var errStranger = errors.New("not the peer")
+
+// prove asks who holds a target. It is nil if that is the agent of whom the proof is: then that agent held the target's port from when
+// it was published until now.
+func prove(ctx context.Context, target netip.AddrPort, want Proof) error {
+	ctx, cancel := context.WithTimeout(ctx, proofWait)
+	defer cancel()
+	var d net.Dialer
+	c, err := d.DialContext(ctx, "tcp", proofPort(target).String())
+	if err != nil {
+		return err
+	}
+	defer reset(c.(*net.TCPConn)) // leaves nothing behind
+	defer context.AfterFunc(ctx, func() { c.SetDeadline(time.Unix(1, 0)) })()
+	var said Proof
+	if _, err := io.ReadFull(c, said[:]); err != nil {
+		return err
+	}
+	if said != want {
+		return errStranger
+	}
+	return nil
+}
+
+// Witness proves to peers that their target is held: that nobody else can have taken the port since it was published. It must
+// end before the port is released.
+type Witness struct {
+	listener net.Listener
+	proof    Proof
+	logger   *zap.Logger
+}
+
+// NewWitness makes one that listens at the port after the one that is held. It owns the listener. Run serves.
+func NewWitness(l net.Listener, p Proof, logger *zap.Logger) *Witness { return &Witness{l, p, logger} }
+
+// Run answers until Close.
+func (w *Witness) Run() {
+	pause := acceptPause
+	for {
+		c, err := w.listener.Accept()
+		switch {
+		case err == nil:
+			pause = acceptPause
+			_ = c.SetWriteDeadline(time.Now().Add(proofWait)) // it never waits: there is room
+			_, _ = c.Write(w.proof[:])                        // who does not get it asks again
+			_ = c.Close()
+		case errors.Is(err, net.ErrClosed):
+			return
+		default:
+			if pause == acceptPause {
+				w.logger.Warn("a peer that asks whether the task is here could not be answered", zap.Error(err))
+			}
+			time.Sleep(pause)
+			pause = min(2*pause, acceptPauseMax)
+		}
+	}
+}
+
+// Close ends Run, which may say its proof once more before it returns.
+func (w *Witness) Close() error {
+	if err := w.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return fmt.Errorf("stop proving who listens: %w", err)
+	}
+	return nil
+}
