@@ -13,11 +13,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// warnings is what YARN has said of containers and nodes that it is about to take away.
-type warnings struct {
-	containers map[yarn.ContainerID]time.Time // preempted: the deadlines that were told
-	nodes      map[yarn.NodeID]time.Time      // draining: their deadlines
-}
+// warnings is what YARN has said of containers that it is about to take away: the deadlines that the machine was told. YARN
+// repeats itself with every heartbeat, and the event log need not.
+type warnings map[yarn.ContainerID]time.Time
 
 // Defaults of Hadoop's.
 const (
@@ -31,59 +29,41 @@ func preemptionPatience(c *conf.Conf) (time.Duration, error) {
 	return c.Duration("yarn.resourcemanager.monitor.capacity.preemption.max_wait_before_kill", time.Millisecond, preemptionWait)
 }
 
-// warn tells the machine what a heartbeat said of containers that will be taken away. The ResourceManager repeats itself.
+// warn tells the machine what a heartbeat said of containers and nodes that will be taken away.
 func (o *owner) warn(r yarn.AllocateResponse) {
 	now := time.Now()
 	for _, c := range slices.Concat(r.Preempt.Strict, r.Preempt.Wish) {
-		if deadline, told := o.warnings.containers[c]; told && now.Before(deadline) {
+		if deadline, told := o.warnings[c]; told && now.Before(deadline) {
 			continue
 		}
 		if _, ours := o.containers[c]; !ours {
 			continue
 		}
 		deadline := now.Add(o.m.o.PreemptionPatience)
-		o.warnings.containers[c] = deadline
+		o.warnings[c] = deadline
 		o.log.Warn("container will be preempted", zap.Stringer("container", c), zap.Time("deadline", deadline))
 		o.turn(membership.Warned{Container: c, Cause: membership.CausePreempted, Deadline: deadline})
 	}
 	for _, n := range r.Nodes {
-		_, draining := o.warnings.nodes[n.ID]
-		switch {
-		case n.State == yarn.NodeDecommissioning && !draining:
+		switch n.State {
+		case yarn.NodeDecommissioning:
 			wait := n.DecommissionAfter
 			if wait <= 0 {
 				wait = drainingWait
 			}
-			o.warnings.nodes[n.ID] = now.Add(wait)
 			o.log.Warn("node is being drained", zap.Stringer("node", n.ID), zap.Duration("for", wait))
-			for _, c := range o.on(n.ID) {
-				o.turn(membership.Warned{Container: c, Cause: membership.CauseDraining, Deadline: now.Add(wait)})
-			}
-		case n.State == yarn.NodeRunning && draining:
-			delete(o.warnings.nodes, n.ID)
-			o.log.Info("node is not drained any more", zap.Stringer("node", n.ID))
-			for _, c := range o.on(n.ID) {
-				o.turn(membership.Spared{Container: c})
-			}
+			o.turn(membership.Draining{Node: n.ID, Timeout: wait})
+		case yarn.NodeRunning:
+			o.turn(membership.Drained{Node: n.ID})
+		case yarn.NodeDecommissioned, yarn.NodeLost, yarn.NodeRebooted, yarn.NodeShutdown:
+			o.turn(membership.Drained{Node: n.ID, Gone: true})
 		}
 	}
-	for c := range o.warnings.containers {
+	for c := range o.warnings {
 		if _, ours := o.containers[c]; !ours {
-			delete(o.warnings.containers, c)
+			delete(o.warnings, c)
 		}
 	}
-}
-
-// on are the job's containers on a node, oldest first.
-func (o *owner) on(n yarn.NodeID) []yarn.ContainerID {
-	var ids []yarn.ContainerID
-	for id, c := range o.containers {
-		if c.Node == n {
-			ids = append(ids, id)
-		}
-	}
-	slices.SortFunc(ids, yarn.ContainerID.Compare)
-	return ids
 }
 
 // notify tells an agent. One that is not connected hears it when it joins again: the machine sees to that.

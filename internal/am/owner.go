@@ -67,7 +67,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		current:    make(map[job.Task]yarn.ContainerID),
 		agents:     make(map[yarn.ContainerID]agent),
 		progress:   make(map[job.Task]control.Progress),
-		warnings:   warnings{make(map[yarn.ContainerID]time.Time), make(map[yarn.NodeID]time.Time)},
+		warnings:   make(warnings),
 		inputs:     newInputs(m.input.Lose),
 		spec:       machine.Spec(),
 		peers:      make(map[yarn.ContainerID]control.Peers),

@@ -52,6 +52,8 @@ var (
 		{Scaled{"worker", 4, true}, `{"kind":"scaled","role":"worker","count":4,"renew":true}`},
 		{Warned{container(3), CauseDraining, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, `{"kind":"warned","container":"container_1_0001_01_000003","cause":"draining","deadline":"2026-03-01T12:00:00Z"}`},
 		{Spared{container(3)}, `{"kind":"spared","container":"container_1_0001_01_000003"}`},
+		{Draining{yarn.NodeID{Host: "n1", Port: 1}, time.Hour}, `{"kind":"draining","node":"n1:1","timeout":3600000000000}`},
+		{Drained{yarn.NodeID{Host: "n1", Port: 1}, true}, `{"kind":"drained","node":"n1:1","gone":true}`},
 		{Tick{}, `{"kind":"tick"}`},
 	}
 	loggedActions = []struct {

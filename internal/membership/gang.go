@@ -50,6 +50,7 @@ func (m *Machine) asking() bool {
 
 // granted gives a container to the first task of its role that waits. One that nobody waits for goes back.
 func (m *Machine) granted(ev Granted) {
+	m.drained(Drained{Node: ev.Node}) // YARN gives out nothing on a node that it drains: it must be back
 	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task.Role == ev.Role && t.Run == waiting })
 	switch {
 	case m.holder(ev.Container) != nil: // told twice

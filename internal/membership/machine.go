@@ -103,6 +103,7 @@ type state struct {
 	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
+	Draining     []draining     `json:"draining,omitempty"`      // nodes that are being decommissioned
 	Spares       []spare        `json:"spares,omitempty"`        // containers that tasks are to move to
 	Wanting      map[string]int `json:"wanting,omitempty"`       // by role: spares that were asked for
 	Former       []former       `json:"former,omitempty"`        // tasks that have left
@@ -164,6 +165,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
 	m.taken()
+	m.drain()
 	m.adjust()
 	m.move()
 	m.inspect()
@@ -243,6 +245,10 @@ func (m *Machine) apply(ev Event) {
 		m.warned(ev)
 	case Spared:
 		m.spared(ev)
+	case Draining:
+		m.draining(ev)
+	case Drained:
+		m.drained(ev)
 	case Tick:
 		m.expire()
 	}

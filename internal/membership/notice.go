@@ -11,6 +11,8 @@ import (
 
 // What happens when YARN says that it will take a container or its node away.
 //
+//   - A node that is drained is remembered: YARN says it once, and whoever comes to live there later, or is found to live there
+//     after the application master was replaced, is warned as well.
 //   - The program is told, with the deadline, and has time to write a checkpoint.
 //   - A spare container is asked for at once. When its agent is there the task moves: after job.Notice.Wait, or before the
 //     deadline if that is sooner, its process is stopped in order, and the next incarnation starts in the spare. A process that
@@ -29,8 +31,22 @@ type Spared struct {
 	Container yarn.ContainerID `json:"container,omitzero"`
 }
 
-func (Warned) event() {}
-func (Spared) event() {}
+// Draining says that a node is being decommissioned, and all containers on it will be taken away.
+type Draining struct {
+	Node    yarn.NodeID   `json:"node,omitzero"`
+	Timeout time.Duration `json:"timeout"` // ns; from when this was said first
+}
+
+// Drained takes a Draining back, or says that the node is gone.
+type Drained struct {
+	Node yarn.NodeID `json:"node,omitzero"`
+	Gone bool        `json:"gone,omitempty"` // what ran there ends without another word
+}
+
+func (Warned) event()   {}
+func (Spared) event()   {}
+func (Draining) event() {}
+func (Drained) event()  {}
 
 // Notify has the agent in a container tell its program that the container will be taken away, or, without a cause, that it
 // will not.
@@ -59,6 +75,13 @@ type notice struct {
 	Since    time.Time `json:"since"`
 }
 
+// draining is a node that is being decommissioned.
+type draining struct {
+	Node     yarn.NodeID   `json:"node,omitzero"`
+	Timeout  time.Duration `json:"timeout"` // as it was told
+	Deadline time.Time     `json:"deadline"`
+}
+
 // spare is a container that a task is to move to.
 type spare struct {
 	Task        job.Task         `json:"task"`
@@ -74,9 +97,14 @@ type spare struct {
 const maxSpares = 3
 
 func (m *Machine) warned(ev Warned) {
-	t := m.holder(ev.Container)
+	if t := m.holder(ev.Container); t != nil {
+		m.warn(t, ev)
+	}
+}
+
+func (m *Machine) warn(t *task, ev Warned) {
 	switch {
-	case t == nil || t.Outcome != open || m.s.Phase != forming && m.s.Phase != training:
+	case t.Outcome != open || m.s.Phase != forming && m.s.Phase != training:
 		return
 	case m.s.Phase == forming || t.Run == launched: // nothing runs there yet: start over elsewhere
 		m.release(t, gone)
@@ -84,6 +112,8 @@ func (m *Machine) warned(ev Warned) {
 		return
 	case t.Notice != nil && t.Notice.Cause == ev.Cause && t.Notice.Deadline.Equal(ev.Deadline):
 		return // told again
+	case t.Notice != nil && m.now.Before(t.Notice.Deadline) && t.Notice.Deadline.Before(ev.Deadline) && (ev.Cause == CausePreempted || t.Notice.Cause != ev.Cause):
+		return // the earlier one counts; one of preemption is said again and again, without its deadline
 	}
 	since := m.now
 	if t.Notice != nil {
@@ -94,9 +124,74 @@ func (m *Machine) warned(ev Warned) {
 }
 
 func (m *Machine) spared(ev Spared) {
-	if t := m.holder(ev.Container); t != nil && t.Notice != nil && !t.Moving {
+	if t := m.holder(ev.Container); t != nil {
+		m.spareTask(t)
+	}
+}
+
+// spareTask takes a task's warning back, if it is not on its way already.
+func (m *Machine) spareTask(t *task) {
+	if t.Notice != nil && !t.Moving {
 		t.Notice, t.Spares = nil, 0
 		m.do(Notify{Task: t.Task, Container: t.Container})
+	}
+}
+
+// drainingAt finds a node among those that are drained; nil: it is none.
+func (m *Machine) drainingAt(n yarn.NodeID) *draining {
+	i := slices.IndexFunc(m.s.Draining, func(d draining) bool { return d.Node == n })
+	if i < 0 {
+		return nil
+	}
+	return &m.s.Draining[i]
+}
+
+func (m *Machine) draining(ev Draining) {
+	d := m.drainingAt(ev.Node)
+	switch {
+	case d == nil:
+		m.s.Draining = append(m.s.Draining, draining{Node: ev.Node})
+		d = &m.s.Draining[len(m.s.Draining)-1]
+	case d.Timeout == ev.Timeout:
+		return // told again
+	}
+	d.Timeout, d.Deadline = ev.Timeout, m.now.Add(ev.Timeout)
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; t.held() && t.Node == ev.Node && t.Notice != nil && t.Notice.Cause == CauseDraining {
+			m.warn(t, Warned{t.Container, CauseDraining, d.Deadline})
+		}
+	}
+}
+
+func (m *Machine) drained(ev Drained) {
+	if m.drainingAt(ev.Node) == nil {
+		return
+	}
+	m.s.Draining = slices.DeleteFunc(m.s.Draining, func(d draining) bool { return d.Node == ev.Node })
+	for i := range m.s.Tasks {
+		if t := &m.s.Tasks[i]; !ev.Gone && t.held() && t.Node == ev.Node && t.Notice != nil && t.Notice.Cause == CauseDraining {
+			m.spareTask(t)
+		}
+	}
+}
+
+// drain warns those who live on a node that is drained, and nobody has warned yet. It runs after every event: they may have been
+// launched there before YARN thought of it, or be what an application master of before left there.
+func (m *Machine) drain() {
+	if m.resuming() {
+		return
+	}
+	for _, d := range m.s.Draining {
+		for i := len(m.s.Spares) - 1; i >= 0; i-- {
+			if s := m.s.Spares[i]; s.Node == d.Node {
+				m.dropSpare(&s, true)
+			}
+		}
+		for i := range m.s.Tasks {
+			if t := &m.s.Tasks[i]; t.held() && t.Node == d.Node && t.Notice == nil {
+				m.warn(t, Warned{t.Container, CauseDraining, d.Deadline})
+			}
+		}
 	}
 }
 

@@ -230,6 +230,14 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		return Warned{id, Cause(cause), s.now.Add(d)}
 	case "spared":
 		return Spared{id}
+	case "draining":
+		d, err := time.ParseDuration(within)
+		if err != nil {
+			td.Fatalf(t, "%v", err)
+		}
+		return Draining{yarn.NodeID{Host: node, Port: 1}, d}
+	case "drained":
+		return Drained{yarn.NodeID{Host: node, Port: 1}, td.HasArg("gone")}
 	case "scaled":
 		return Scaled{role, nodes, td.HasArg("renew")}
 	case "tick":
