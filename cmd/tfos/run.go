@@ -23,6 +23,7 @@ import (
 // jobFlags are flags that stand for keys of the job file.
 type jobFlags struct {
 	name, queue, checkpointDir string
+	checkpointLocal            bool
 	endpoints                  string
 	files, archives            []string
 	env, define                []string
@@ -65,6 +66,7 @@ func (j *jobFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
 	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
 	flags.StringVar(&j.checkpointDir, "checkpoint-dir", "", "`DIR` where checkpoints live, as in hdfs:///models/digits")
+	flags.BoolVar(&j.checkpointLocal, "checkpoint-local", false, "have tasks write checkpoints to local directories that are kept in --checkpoint-dir")
 	flags.StringVar(&j.endpoints, "endpoints", "", "`WAY` in which tasks reach each other: redirect, forward or direct")
 	flags.StringArrayVarP(&j.define, "define", "D", nil, "any key of the job file: `KEY=VALUE`, as in recovery.window=30m; may be repeated")
 	flags.StringVar(&j.level, "log-level", "info", "`LEVEL` of the master's and the agents' logs: debug, info, warn or error")
@@ -100,6 +102,7 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	text("files", "files", strings.Join(j.files, ","))
 	text("archives", "archives", strings.Join(j.archives, ","))
 	text("checkpoint-dir", "checkpoint.dir", j.checkpointDir)
+	text("checkpoint-local", "checkpoint.local", strconv.FormatBool(j.checkpointLocal))
 	text("endpoints", "endpoints", j.endpoints)
 	for _, e := range j.env {
 		if err := o.SetEnv(e); err != nil {

@@ -176,6 +176,13 @@ func (w *world) Peers(_ *control.Session, p control.Peers) {
 	defer w.mu.Unlock()
 	w.peers = w.peers.With(p)
 }
+func (w *world) Mirror(_ *control.Session, n control.MirrorNews) {
+	text := fmt.Sprintf("mirror inc=%d %s %s step=%d", n.Incarnation, n.What, n.Checkpoint, n.Step)
+	if n.Problem != "" {
+		text += ": " + n.Problem
+	}
+	w.say("%s", text)
+}
 func (w *world) Left(_ *control.Session, why control.Departure) { w.say("left %s", why) }
 func (w *world) StopJob(string)                                 {}
 func (*world) Scale(context.Context, control.ScaleWish) (control.ScaleAnswer, error) {

@@ -39,6 +39,7 @@ func (o *owner) notice(n control.Notice) {
 		o.a.log.Info("notice taken back")
 		return
 	}
+	o.hurry()
 	o.a.log.Warn("this container will be taken away", zap.String("reason", n.Reason), zap.Time("deadline", n.Deadline))
 	if err := writeNotice(name, n); err != nil {
 		o.a.log.Error("the program cannot be told", zap.Error(err))

@@ -53,6 +53,7 @@ type owner struct {
 
 	peers
 	coverage
+	mirroring
 }
 
 func newOwner(a *Agent, hello control.Hello, api, files string) *owner {
@@ -65,7 +66,10 @@ func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkO
 	defer tick.Stop()
 	done := ctx.Done()
 	for {
-		if o.program == nil && (o.retiring || err != nil) {
+		if o.failed != nil && err == nil && !o.retiring {
+			err = o.failed
+		}
+		if o.program == nil && !o.flushes() && (o.retiring || err != nil) {
 			return err, linkOver
 		}
 		var exited <-chan struct{}
@@ -82,6 +86,8 @@ func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkO
 			o.reportPeers()
 		case <-o.coverage.due():
 			o.look()
+		case <-o.mirroring.due():
+			o.flushedLate()
 		case <-done:
 			done, o.killed = nil, true
 			o.a.log.Info("told to end at once")
@@ -102,6 +108,13 @@ func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkO
 // end stops the program for good.
 func (o *owner) end(grace time.Duration) {
 	o.next = nil
+	o.unprepare()
+	o.stop(grace)
+}
+
+// stop asks the program to end, and what follows it.
+func (o *owner) stop(grace time.Duration) {
+	o.hasten(grace)
 	if o.program != nil {
 		o.program.Stop(grace)
 	}
@@ -123,9 +136,7 @@ func (o *owner) start(c control.Start) {
 		log.Debug("start ignored: it was done")
 	default:
 		o.next = &c
-		if o.program != nil {
-			o.program.Stop(o.grace)
-		}
+		o.stop(o.grace)
 		o.proceed()
 	}
 }
@@ -133,11 +144,12 @@ func (o *owner) start(c control.Start) {
 // proceed starts what is to be started next, once nothing is in its way.
 func (o *owner) proceed() {
 	switch next := o.next; {
-	case next == nil || o.program != nil:
+	case next == nil || o.program != nil || o.flushes():
 	case o.withdrawn:
+		o.unprepare()
 		o.incarnation, o.started, o.next, o.withdrawn = next.Incarnation, true, nil, false
 		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM"})
-	case o.reached(next.Generation):
+	case o.reached(next.Generation) && o.prepares(*next):
 		o.run(*next)
 	}
 }
@@ -176,6 +188,7 @@ func (o *owner) run(c control.Start) {
 	}
 	o.a.link.Started(s)
 	o.watch(o.endpoints.Kind())
+	o.keep(c)
 }
 
 // env is the container's environment, then what the peers' addresses are made into, the master's, and what only the agent knows.
@@ -193,6 +206,7 @@ func (o *owner) env(c control.Start) []string {
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.PythonDir)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
 	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
 	o.noticeEnv(env)
+	o.mirrorEnv(env, c)
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
 	env["TF_GRPC_REUSE_PORT"] = "true" // else TensorFlow could not bind the port that is held for it
 	if o.tensor != nil {
@@ -206,7 +220,7 @@ func (o *owner) env(c control.Start) []string {
 	return o.endpoints.Env(list)
 }
 
-// exited reports the program's end, and starts what was waiting for it.
+// exited has what the program wrote last be copied, if it is, before its end is reported.
 func (o *owner) exited() {
 	o.report()
 	x := o.program.Exit()
@@ -216,6 +230,13 @@ func (o *owner) exited() {
 	if x.Left > 0 {
 		o.a.log.Error("processes of the program do not die", zap.Int("left", x.Left))
 	}
+	if !o.flush(x) {
+		o.concluded(x)
+	}
+}
+
+// concluded reports the end of a program of which nothing is left to be done, and starts what was waiting for it.
+func (o *owner) concluded(x supervise.Exit) {
 	if o.killed && x.Stopped { // YARN takes the container, and tells the master why
 		return
 	}
@@ -234,7 +255,9 @@ func (o *owner) stopProgram(c control.Stop) {
 		o.proceed()
 	case o.program != nil && c.Incarnation == o.incarnation:
 		o.a.log.Info("program told to stop", zap.Int("incarnation", int(c.Incarnation)), zap.Duration("grace", c.Grace))
-		o.program.Stop(c.Grace)
+		o.stop(c.Grace)
+	case o.flushes() && c.Incarnation == o.incarnation:
+		o.hasten(c.Grace)
 	default:
 		o.a.log.Debug("stop ignored: no such program", zap.Int("incarnation", int(c.Incarnation)))
 	}

@@ -147,7 +147,7 @@ func (o *owner) fallBack(reason string) {
 		o.closing(o.endpoints)
 	} else {
 		o.old = o.endpoints
-		o.program.Stop(o.grace)
+		o.stop(o.grace)
 	}
 	o.endpoints, o.applied, o.reason = nil, 0, reason
 	o.makeEndpoints(job.EndpointsForward)

@@ -12,7 +12,7 @@ import (
 func (m *Master) newKeeper() *keeper.Keeper {
 	c := m.o.Job.Checkpoint
 	return keeper.New(keeper.Options{
-		Dir: c.Dir, Keep: checkpoint.Policy{Keep: c.Keep, KeepEvery: c.KeepEvery}, Resolver: m.o.Files,
+		Dir: c.Dir, Keep: checkpoint.Policy{Keep: c.Keep, KeepEvery: c.KeepEvery}, Local: c.Local, Resolver: m.o.Files,
 		Tell: func(ev membership.Event) { m.post(ev) },
 		Log:  m.log.Named("checkpoints"),
 	})

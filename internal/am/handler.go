@@ -28,6 +28,11 @@ type (
 		session *control.Session
 		peers   control.Peers
 	}
+	// mirrored is what happened between a task's local checkpoints and those that they are kept in.
+	mirrored struct {
+		session *control.Session
+		news    control.MirrorNews
+	}
 	// broken is an error that ends this attempt.
 	broken struct{ err error }
 )
@@ -57,6 +62,10 @@ func (h *handler) Progress(s *control.Session, p control.Progress) {
 
 func (h *handler) Peers(s *control.Session, p control.Peers) {
 	(*Master)(h).post(connected{s, p})
+}
+
+func (h *handler) Mirror(s *control.Session, n control.MirrorNews) {
+	(*Master)(h).post(mirrored{s, n})
 }
 
 func (h *handler) StopJob(reason string) {

@@ -116,5 +116,6 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 		Grace:       j.Stop.Grace,
 		TensorBoard: j.TensorBoard && a.Task == j.Leader(),
 		Cluster:     clusterspec.ClusterOf(j),
+		Mirror:      mirrorOf(j, a.Task),
 	}
 }

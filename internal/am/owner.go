@@ -12,6 +12,7 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/membership"
+	"tfos/internal/status"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/ledger"
 )
@@ -34,6 +35,7 @@ type owner struct {
 	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
 	warnings   warnings
 	peers      map[yarn.ContainerID]control.Peers // how the task in a container reaches the others
+	mirrors    map[yarn.ContainerID]status.Mirror // what became of the local checkpoints in a container
 	spec       membership.Spec                    // the published one
 	document   []byte                             // the newest status document
 	dirty      bool                               // there is news for the next one
@@ -71,6 +73,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		inputs:     newInputs(m.input.Lose),
 		spec:       machine.Spec(),
 		peers:      make(map[yarn.ContainerID]control.Peers),
+		mirrors:    make(map[yarn.ContainerID]status.Mirror),
 	}
 	for i, role := range m.o.Job.Roles {
 		o.roles[role.Name] = i
@@ -166,6 +169,8 @@ func (o *owner) receive(msg any) error {
 	case connected:
 		c := msg.session.Container()
 		o.peers[c], o.dirty = o.peers[c].With(msg.peers), true
+	case mirrored:
+		o.mirrored(msg.session, msg.news)
 	case broken:
 		return msg.err
 	}
@@ -181,6 +186,9 @@ func (o *owner) joined(j joined) {
 		j.session.Spec(o.spec)
 	}
 	o.peers[h.Container] = h.Peers
+	for _, n := range h.Mirror {
+		o.mirrored(j.session, n)
+	}
 	ev := membership.Joined{
 		Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address,
 		Generation: h.Generation, Digest: h.Digest, Since: h.Since,

@@ -28,6 +28,9 @@ func (o *owner) view() status.View {
 		p := o.progress[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]
 		v.Tasks[i].Step, v.Tasks[i].Steps = p.Step, p.Steps
 		o.viewPeers(&v.Tasks[i])
+		if m, ok := o.mirrors[o.current[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]]; ok {
+			v.Tasks[i].Mirror = &m
+		}
 	}
 	return v
 }

@@ -34,7 +34,7 @@ var layers = []struct {
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet",
 	}},
-	{"services", []string{"internal/supervise", "internal/endpoint", "internal/miniyarn", "internal/checkpoint/store"}},
+	{"services", []string{"internal/supervise", "internal/endpoint", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }

@@ -22,6 +22,9 @@ type Listing struct {
 	States      []StateAt    // the state files, by directory
 	// Problems are sentences about the directory rather than one checkpoint: a state file that names none, say.
 	Problems []string
+	// Others are the files that belong to no checkpoint and are no state file, by name: those of libraries that this package does
+	// not know, logs.
+	Others []File
 }
 
 // StateAt is a state file.
@@ -33,6 +36,10 @@ type StateAt struct {
 // SetAside is the directory, in each directory of checkpoints, that broken ones are moved to. What lies in it is not listed.
 const SetAside = "set-aside"
 
+// Staging is the directory, in a directory of checkpoints, that one is brought to before its files take their places. What lies in
+// it is not listed.
+const Staging = ".tfos-mirror"
+
 const (
 	metadataFile = "training_metadata.json" // of BackupAndRestore
 	// maxSmall is how large a state or metadata file may be, in bytes.
@@ -43,7 +50,7 @@ const (
 var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$`)
 
 // Skip says whether a directory, by its last element, is no place of checkpoints.
-func Skip(dir string) bool { return dir == SetAside || temporary.MatchString(dir) }
+func Skip(dir string) bool { return dir == SetAside || dir == Staging || temporary.MatchString(dir) }
 
 // List finds the checkpoints among the files of a directory and those below it, which may come in any order. It opens state and
 // metadata files only. A problem of theirs is reported in the Listing; the error is an open or read that failed.
@@ -92,6 +99,11 @@ func List(files []File, open Opener) (Listing, error) {
 	for _, s := range result.States {
 		if s.State.Latest != "" && !slices.ContainsFunc(result.Checkpoints, func(c Checkpoint) bool { return names(s.Dir, s.State.Latest, c.Name) && !c.missing() }) {
 			result.Problems = append(result.Problems, fmt.Sprintf("%s names %s, which is not there", path.Join(s.Dir, StateFile), s.State.Latest))
+		}
+	}
+	for _, f := range files {
+		if !l.claimed[f.Name] && path.Base(f.Name) != StateFile {
+			result.Others = append(result.Others, f)
 		}
 	}
 	order(result.Checkpoints, result.States)

@@ -165,6 +165,13 @@ func completing(c Checkpoint) []File {
 	return files
 }
 
+// Written lists the files in the order in which they are to appear elsewhere: last the one that makes the others a checkpoint.
+func (c Checkpoint) Written() []File {
+	files := completing(c)
+	slices.Reverse(files)
+	return files
+}
+
 func rank(c Checkpoint, f File) int {
 	switch base := path.Base(f.Name); {
 	case f.Name == c.Name+".index", base == "saved_model.pb", strings.HasPrefix(base, metadataFile):

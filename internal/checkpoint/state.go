@@ -77,6 +77,39 @@ func (s State) Marshal() []byte {
 	return []byte(b.String())
 }
 
+// Moved is the state as it is in another directory, which has those checkpoints of it that have says, by names relative to the listed
+// directory; dir is where the state file lies in that. Absolute paths become relative: a directory has another name elsewhere. False:
+// there is none of them.
+func (s State) Moved(dir string, have func(name string) bool) (State, bool) {
+	next := State{LastPreserved: s.LastPreserved}
+	move := func(written string) (string, bool) {
+		if strings.HasPrefix(written, "/") || strings.Contains(written, "://") {
+			written = path.Base(written)
+		}
+		return written, have(path.Join(dir, shardPattern.ReplaceAllString(written, "")))
+	}
+	for i, written := range s.All {
+		moved, ok := move(written)
+		if !ok {
+			continue
+		}
+		next.All = append(next.All, moved)
+		if s.Times != nil {
+			next.Times = append(next.Times, s.Times[i])
+		}
+	}
+	latest, ok := move(s.Latest)
+	switch {
+	case s.Latest != "" && ok:
+		next.Latest = latest
+	case len(next.All) > 0:
+		next.Latest = next.All[len(next.All)-1]
+	default:
+		return State{}, false
+	}
+	return next, true
+}
+
 // names says whether a path in the state file of directory dir ("" or "chief") means the checkpoint name. Absolute paths are
 // known by their last element only: the directory may have been reached by another name, or copied.
 func names(dir, written, name string) bool {

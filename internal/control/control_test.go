@@ -149,6 +149,10 @@ func (w *world) Exited(s *control.Session, e control.Exited) {
 func (w *world) Progress(s *control.Session, p control.Progress) {
 	w.say("progress %s %d/%d", s.Task(), p.Step, p.Steps)
 }
+func (w *world) Mirror(s *control.Session, n control.MirrorNews) {
+	w.say("%s mirror %+v", s.Task(), n)
+}
+
 func (w *world) Peers(s *control.Session, p control.Peers) {
 	w.say("peers %s %s %q %v", s.Task(), p.Endpoints, p.Reason, p.Counters)
 }

@@ -35,6 +35,9 @@ func helloToPB(h Hello) *controlpb.Hello {
 	if h.Peers.Endpoints != "" {
 		p.Peers = peersToPB(h.Peers)
 	}
+	for _, n := range h.Mirror {
+		p.Mirror = append(p.Mirror, mirrorNewsToPB(n))
+	}
 	return p
 }
 
@@ -68,7 +71,24 @@ func helloFromPB(p *controlpb.Hello) (Hello, error) {
 	if h.Peers, err = peersFromPB(p.GetPeers()); err != nil {
 		return Hello{}, fmt.Errorf("hello: %w", err)
 	}
+	for _, n := range p.GetMirror() {
+		h.Mirror = append(h.Mirror, mirrorNewsFromPB(n))
+	}
 	return h, nil
+}
+
+func mirrorNewsToPB(n MirrorNews) *controlpb.MirrorNews {
+	return &controlpb.MirrorNews{
+		Incarnation: int32(n.Incarnation), What: n.What, Checkpoint: valid(n.Checkpoint), Step: n.Step, Bytes: n.Bytes,
+		TookMs: n.Took.Milliseconds(), Problem: valid(n.Problem),
+	}
+}
+
+func mirrorNewsFromPB(p *controlpb.MirrorNews) MirrorNews {
+	return MirrorNews{
+		Incarnation: job.Incarnation(p.GetIncarnation()), What: p.GetWhat(), Checkpoint: p.GetCheckpoint(), Step: p.GetStep(), Bytes: p.GetBytes(),
+		Took: milliseconds(p.GetTookMs()), Problem: p.GetProblem(),
+	}
 }
 
 func startedToPB(s Started) *controlpb.Started {
@@ -166,6 +186,9 @@ func startToPB(s Start) *controlpb.Start {
 	if s.Cluster.Leader != (job.Task{}) {
 		p.Cluster = &controlpb.Cluster{Leader: s.Cluster.Leader.String(), Services: s.Cluster.Services}
 	}
+	if m := s.Mirror; m != nil {
+		p.Mirror = &controlpb.Mirror{Uri: m.URI, Fetch: m.Fetch, Upload: m.Upload, Shared: m.Shared, Follow: m.Follow}
+	}
 	return p
 }
 
@@ -177,6 +200,9 @@ func startFromPB(p *controlpb.Start) (Start, error) {
 		Env:         p.GetEnv(),
 		Grace:       milliseconds(p.GetGraceMs()),
 		TensorBoard: p.GetTensorboard(),
+	}
+	if m := p.GetMirror(); m != nil {
+		s.Mirror = &Mirror{URI: m.GetUri(), Fetch: m.GetFetch(), Upload: m.GetUpload(), Shared: m.GetShared(), Follow: m.GetFollow()}
 	}
 	if c := p.GetCluster(); c != nil {
 		leader, err := job.ParseTask(c.GetLeader())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -89,6 +90,20 @@ func (l *Link) Peers(p Peers) {
 	defer l.mu.Unlock()
 	l.hello.Peers = l.hello.Peers.With(p)
 	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Peers{Peers: peersToPB(p)}})
+}
+
+// maxMirror bounds the news that wait for a session: the newest.
+const maxMirror = 32
+
+// Mirror reports what happened to a checkpoint.
+func (l *Link) Mirror(n MirrorNews) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.open == nil {
+		l.hello.Mirror = append(l.hello.Mirror[max(0, len(l.hello.Mirror)-maxMirror+1):], n)
+		return
+	}
+	l.open.queue(&controlpb.FromAgent{Message: &controlpb.FromAgent_Mirror{Mirror: mirrorNewsToPB(n)}})
 }
 
 // Spec notes which cluster_spec the agent has, for the next Hello.
@@ -258,13 +273,16 @@ func (l *Link) begin(side *agentSide) Hello {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.open = side
-	return l.hello
+	h := l.hello
+	h.Mirror = slices.Clone(h.Mirror)
+	return h
 }
 
 func (l *Link) welcomed(side *agentSide) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	side.welcome = true
+	l.hello.Mirror = nil
 }
 
 // part has a session end once its reports are out. It is false for one that the master has not welcomed.

@@ -87,6 +87,8 @@ func deliver(h MasterHandler, s *Session, message *controlpb.FromAgent) {
 		h.Exited(s, exitedFromPB(x.Exited))
 	case *controlpb.FromAgent_Progress:
 		h.Progress(s, progressFromPB(x.Progress))
+	case *controlpb.FromAgent_Mirror:
+		h.Mirror(s, mirrorNewsFromPB(x.Mirror))
 	case *controlpb.FromAgent_Peers:
 		if p, err := peersFromPB(x.Peers); err == nil {
 			h.Peers(s, p)

@@ -24,6 +24,7 @@ type Hello struct {
 	Digest      uint64          // of that cluster_spec
 	Since       job.Generation  // of the cluster_spec that its newest process was started with; 0: none was
 	Peers       Peers
+	Mirror      []MirrorNews // what happened while there was no session, the oldest first
 }
 
 // Started is a process that runs.
@@ -95,6 +96,27 @@ type Start struct {
 	Grace       time.Duration     // between SIGTERM and SIGKILL when the agent ends without having been told how
 	TensorBoard bool              // keep a port for a TensorBoard
 	Cluster     clusterspec.Cluster
+	Mirror      *Mirror // nil: checkpoint.dir is used as it is
+}
+
+// Mirror has an agent give its task a local directory for checkpoints, and keep it elsewhere.
+type Mirror struct {
+	URI    string // of the directory that it is kept in
+	Fetch  bool   // the program goes on from what is there
+	Upload bool   // what it writes is copied there
+	Shared bool   // others go on from the same
+	Follow bool   // what is new there is fetched while it runs
+}
+
+// MirrorNews is what happened to a checkpoint between a task's local directory and the one that this is kept in.
+type MirrorNews struct {
+	Incarnation job.Incarnation
+	What        string // as package mirror has it
+	Checkpoint  string // relative to the directory; empty: of no one
+	Step        int64  // of it; -1: not known
+	Bytes       int64  // that were copied
+	Took        time.Duration
+	Problem     string // a sentence without its full stop
 }
 
 // Stop has an agent end the process of one incarnation: SIGTERM, then SIGKILL after Grace.
@@ -125,6 +147,7 @@ type MasterHandler interface {
 	Exited(s *Session, e Exited)
 	Progress(s *Session, p Progress)
 	Peers(s *Session, p Peers)
+	Mirror(s *Session, n MirrorNews)
 	// Left is the end of a session. The agent may live and come back with a new one.
 	Left(s *Session, why Departure)
 	// StopJob is a client's wish that the job end.

@@ -16,7 +16,7 @@ func anyJob(t *rapid.T) Job {
 		Command:     text.Draw(t, "command"),
 		Queue:       rapid.SampledFrom([]string{"default", "ml", "root.a.b", "0x1"}).Draw(t, "queue"),
 		Env:         orNil(env.Draw(t, "env")),
-		Checkpoint:  Checkpoint{rapid.SampledFrom([]string{"", "/m", "hdfs:///m", "file:///m"}).Draw(t, "dir"), rapid.IntRange(0, 5).Draw(t, "keep"), durations(0).Draw(t, "keep-every")},
+		Checkpoint:  Checkpoint{rapid.SampledFrom([]string{"", "/m", "hdfs:///m", "file:///m"}).Draw(t, "dir"), rapid.IntRange(0, 5).Draw(t, "keep"), durations(0).Draw(t, "keep-every"), false},
 		Strategy:    rapid.SampledFrom([]Strategy{StrategyMirrored, StrategyV1, StrategyNone}).Draw(t, "strategy"),
 		Endpoints:   rapid.SampledFrom([]Endpoints{EndpointsRedirect, EndpointsForward, EndpointsDirect}).Draw(t, "endpoints"),
 		Success:     SuccessAll,
@@ -54,6 +54,7 @@ func anyJob(t *rapid.T) Job {
 		}
 		j.Roles = append(j.Roles, r)
 	}
+	j.Checkpoint.Local = j.Checkpoint.Dir != "" && rapid.Bool().Draw(t, "local")
 	j.Roles = append(j.Roles, Role{Name: Worker, Instances: rapid.IntRange(1, 50).Draw(t, "workers"),
 		Resources: Resources{MemoryMiB: 2048, VCores: 1}, Command: j.Command, NodeLabel: j.NodeLabel})
 	return j

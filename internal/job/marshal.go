@@ -32,6 +32,9 @@ func Marshal(j Job) []byte {
 	if j.Checkpoint.KeepEvery != 0 {
 		checkpoint.plain("keep-every", formatDuration(j.Checkpoint.KeepEvery))
 	}
+	if j.Checkpoint.Local {
+		checkpoint.plain("local", "true")
+	}
 	doc.child("checkpoint", checkpoint)
 	doc.text("success", string(j.Success))
 	doc.text("strategy", string(j.Strategy))

@@ -79,7 +79,8 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"checkpoint", d.section(
 			rule{"dir", d.text(&j.Checkpoint.Dir, checkDir)},
 			rule{"keep", number(d, &j.Checkpoint.Keep, 0, math.MaxInt32)},
-			rule{"keep-every", d.duration(&j.Checkpoint.KeepEvery, 0)})},
+			rule{"keep-every", d.duration(&j.Checkpoint.KeepEvery, 0)},
+			rule{"local", d.bool(&j.Checkpoint.Local)})},
 		rule{"success", scalarOf(d, &j.Success, parseSuccess)},
 		rule{"strategy", scalarOf(d, &j.Strategy, parseStrategy)},
 		rule{"endpoints", scalarOf(d, &j.Endpoints, parseEndpoints)},
@@ -170,6 +171,9 @@ func (d *decoder) whole(j *Job, root *value) {
 	}
 	if v := root.field("command"); commandless && (v == nil || v.kind == null) {
 		d.fail(at("command"), "command", "the job has no command: write command: python train.py, or give it after --")
+	}
+	if j.Checkpoint.Local && j.Checkpoint.Dir == "" {
+		d.fail(at("checkpoint", "local"), "checkpoint.local", "there is no checkpoint.dir to keep the local directories in: write checkpoint: {dir: hdfs://…, local: true}")
 	}
 	if total > maxTasks {
 		d.fail(at("roles"), "roles", "the job has %d tasks: at most %d", total, maxTasks)

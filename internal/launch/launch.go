@@ -24,6 +24,8 @@ const (
 	ManifestFile = "manifest.json"   // a Manifest
 	ConfFile     = "hadoop-conf.xml" // the client's Hadoop configuration, merged
 	PythonDir    = ".tfos-python"    // the modules that go on PYTHONPATH
+	// CheckpointDir is where a task writes checkpoints that its agent keeps elsewhere.
+	CheckpointDir = "tfos-checkpoints"
 )
 
 // Names of files in a job's staging directory, beside JobFile and ManifestFile.

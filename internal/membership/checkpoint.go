@@ -7,6 +7,7 @@ import (
 
 	"tfos/internal/job"
 	"tfos/internal/status"
+	"tfos/internal/yarn"
 )
 
 // What the machine knows of checkpoints: which there are, and which one a program that starts now restores. It does not look at
@@ -31,6 +32,20 @@ type CheckpointGone struct {
 	Why  string `json:"why"` // "set aside: …"; "removed by checkpoint.keep"; empty: not by us
 }
 
+// Mirrored is what happened between a task's local directory of checkpoints and the one that it is kept in. It changes nothing: what
+// is in the latter is said by CheckpointSeen.
+type Mirrored struct {
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent says so
+	What        string           `json:"what"`               // fetched, uploaded, broken, failing, works again, lost
+	Checkpoint  string           `json:"checkpoint,omitempty"`
+	Step        int64            `json:"step"` // -1: not known
+	Bytes       int64            `json:"bytes,omitempty"`
+	Seconds     float64          `json:"seconds,omitempty"` // that a copy took
+	Problem     string           `json:"problem,omitempty"`
+}
+
 // Inspected answers an Inspect.
 type Inspected struct {
 	Number  int    `json:"number"`            // of the Inspect
@@ -49,6 +64,7 @@ type Inspect struct {
 func (CheckpointSeen) event() {}
 func (CheckpointGone) event() {}
 func (Inspected) event()      {}
+func (Mirrored) event()       {}
 func (Inspect) action()       {}
 
 // checkpoints is the ledger.

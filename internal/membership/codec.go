@@ -13,7 +13,7 @@ var (
 		"began": Began{}, "resumed": Resumed{}, "kept": Kept{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
 		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "warned": Warned{}, "spared": Spared{}, "draining": Draining{}, "drained": Drained{}, "tick": Tick{},
-		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{},
+		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{}, "mirrored": Mirrored{},
 	}
 	actionKinds = kinds[Action]{
 		"ask": Ask{}, "release": Release{}, "adopt": Adopt{}, "taken-over": TakenOver{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},

@@ -43,6 +43,8 @@ var (
 		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},
 		{ClusterSized{9}, `{"kind":"cluster-sized","nodes":9}`},
 		{Progressed{Step: 12}, `{"kind":"progressed","step":12}`},
+		{Mirrored{Task: job.Task{Role: "worker"}, Incarnation: 2, What: "uploaded", Checkpoint: "ckpt-5", Step: 500, Bytes: 3069, Seconds: 0.5},
+			`{"kind":"mirrored","task":"worker/0","incarnation":2,"what":"uploaded","checkpoint":"ckpt-5","step":500,"bytes":3069,"seconds":0.5}`},
 		{Progressed{Unsteady: true}, `{"kind":"progressed","step":0,"unsteady":true}`},
 		{CheckpointSeen{"hdfs:///m/ckpt-12", 12, 7, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Whole},
 			`{"kind":"checkpoint-seen","path":"hdfs:///m/ckpt-12","step":12,"bytes":7,"time":"2026-03-01T12:00:00Z","verdict":"whole"}`},

@@ -231,6 +231,7 @@ func (m *Machine) apply(ev Event) {
 		}
 	case ClusterSized:
 		m.resized(ev.Nodes)
+	case Mirrored: // for the event log
 	case Progressed:
 		m.progressed(ev)
 	case CheckpointSeen:

@@ -74,6 +74,26 @@ type Task struct {
 	Endpoints       string `json:"endpoints"`
 	EndpointsReason string `json:"endpoints_reason"` // why not as the job wants; empty: it is
 	Peers           []Peer `json:"peers"`            // those that it has connected to; never null
+	// Mirror is what became of its local checkpoints, with checkpoint.local; null: it has none, or nothing did.
+	Mirror *Mirror `json:"mirror"`
+}
+
+// Mirror is what was copied between a task's local directory of checkpoints and the one that this is kept in, by the agent that it has
+// now.
+type Mirror struct {
+	Fetched  *Copied `json:"fetched"`  // the last; null: none was
+	Uploaded *Copied `json:"uploaded"` // the last; null: none was
+	Uploads  int     `json:"uploads"`  // how many
+	Problem  string  `json:"problem"`  // what is in the way now, or what was lost; empty: nothing
+}
+
+// Copied is one checkpoint that was copied.
+type Copied struct {
+	Checkpoint string    `json:"checkpoint"` // relative to the directory
+	Step       int64     `json:"step"`       // -1: not known
+	Bytes      int64     `json:"bytes"`
+	Seconds    float64   `json:"seconds"` // that it took
+	At         time.Time `json:"at"`
 }
 
 // Peer is what happened to the connections that a task made to another, or to all others of a large job together.

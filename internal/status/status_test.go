@@ -54,7 +54,19 @@ const document = `{
           "sent": 4096,
           "received": -1
         }
-      ]
+      ],
+      "mirror": {
+        "fetched": {
+          "checkpoint": "ckpt-11",
+          "step": 11,
+          "bytes": 1024,
+          "seconds": 0.5,
+          "at": "2026-03-01T12:00:00Z"
+        },
+        "uploaded": null,
+        "uploads": 2,
+        "problem": "no NameNode answers"
+      }
     }
   ],
   "resumed_from": "application_1_0000",
@@ -106,7 +118,8 @@ func TestKeysOfTheDocument(t *testing.T) {
 		Roles: []Role{{Name: "worker", Instances: 2}},
 		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at,
-			Endpoints: "forward", EndpointsReason: "no library", Peers: []Peer{{Task: "ps/0", Connections: 3, Refused: 1, Resets: 2, Sent: 4096, Received: -1}}}},
+			Endpoints: "forward", EndpointsReason: "no library", Peers: []Peer{{Task: "ps/0", Connections: 3, Refused: 1, Resets: 2, Sent: 4096, Received: -1}},
+			Mirror: &Mirror{Fetched: &Copied{Checkpoint: "ckpt-11", Step: 11, Bytes: 1024, Seconds: 0.5, At: at}, Uploads: 2, Problem: "no NameNode answers"}}},
 		Restarts: []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
 		Attempt:  2, Takeovers: []time.Time{at},
 		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/checkpoint"
+	"tfos/internal/checkpoint/mirror"
 	"tfos/internal/checkpoint/store"
 	"tfos/internal/dfs"
 	"tfos/internal/launch"
@@ -32,6 +33,7 @@ type Resolver interface {
 type Options struct {
 	Dir      string            // checkpoint.dir, as the job file has it; empty: the job has none
 	Keep     checkpoint.Policy // which of them stay
+	Local    bool              // they come from tasks' local directories, by package mirror
 	Resolver Resolver
 	Tell     func(membership.Event) // called from Run's goroutine
 	Log      *zap.Logger
@@ -44,6 +46,8 @@ type Keeper struct {
 
 	// Only Run's goroutine touches what follows.
 	dir      *store.Directory // nil: not found yet
+	files    dfs.FS           // that it is in
+	name     string           // its name there
 	began    time.Time
 	told     map[string]verdict // by name: what was told last
 	restored string             // the name that the last Inspect was answered with: a program may be reading it
@@ -146,6 +150,7 @@ func (k *Keeper) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	k.files, k.name = files, name
 	k.dir = store.New(files, name, store.Options{Workers: workers, PieceSize: pieceSize})
 	return nil
 }
@@ -173,6 +178,11 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {
 	if err := k.open(ctx); err != nil {
 		return store.Found{}, err
+	}
+	if k.o.Local && !busy { // what an agent that died had copied whole is a checkpoint too
+		if err := mirror.Settle(ctx, k.files, k.name); err != nil {
+			return store.Found{}, err
+		}
 	}
 	found, err := k.dir.Newest(ctx, checkpoint.Checkpoint.Exported)
 	if err != nil {

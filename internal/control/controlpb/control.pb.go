@@ -141,6 +141,7 @@ type FromAgent struct {
 	//	*FromAgent_Exited
 	//	*FromAgent_Progress
 	//	*FromAgent_Peers
+	//	*FromAgent_Mirror
 	Message       isFromAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -237,6 +238,15 @@ func (x *FromAgent) GetPeers() *Peers {
 	return nil
 }
 
+func (x *FromAgent) GetMirror() *MirrorNews {
+	if x != nil {
+		if x, ok := x.Message.(*FromAgent_Mirror); ok {
+			return x.Mirror
+		}
+	}
+	return nil
+}
+
 type isFromAgent_Message interface {
 	isFromAgent_Message()
 }
@@ -265,6 +275,10 @@ type FromAgent_Peers struct {
 	Peers *Peers `protobuf:"bytes,10,opt,name=peers,proto3,oneof"`
 }
 
+type FromAgent_Mirror struct {
+	Mirror *MirrorNews `protobuf:"bytes,70,opt,name=mirror,proto3,oneof"`
+}
+
 func (*FromAgent_Hello) isFromAgent_Message() {}
 
 func (*FromAgent_Heartbeat) isFromAgent_Message() {}
@@ -276,6 +290,8 @@ func (*FromAgent_Exited) isFromAgent_Message() {}
 func (*FromAgent_Progress) isFromAgent_Message() {}
 
 func (*FromAgent_Peers) isFromAgent_Message() {}
+
+func (*FromAgent_Mirror) isFromAgent_Message() {}
 
 type Hello struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -290,6 +306,7 @@ type Hello struct {
 	Digest        uint64                 `protobuf:"fixed64,22,opt,name=digest,proto3" json:"digest,omitempty"`         // of that cluster_spec
 	Since         int64                  `protobuf:"varint,23,opt,name=since,proto3" json:"since,omitempty"`            // generation of the cluster_spec that its newest process was started with
 	Peers         *Peers                 `protobuf:"bytes,20,opt,name=peers,proto3" json:"peers,omitempty"`
+	Mirror        []*MirrorNews          `protobuf:"bytes,70,rep,name=mirror,proto3" json:"mirror,omitempty"` // what happened while there was no session
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -397,6 +414,13 @@ func (x *Hello) GetSince() int64 {
 func (x *Hello) GetPeers() *Peers {
 	if x != nil {
 		return x.Peers
+	}
+	return nil
+}
+
+func (x *Hello) GetMirror() []*MirrorNews {
+	if x != nil {
+		return x.Mirror
 	}
 	return nil
 }
@@ -795,6 +819,99 @@ func (x *PeerCounters) GetReceived() int64 {
 	return 0
 }
 
+// MirrorNews is what happened to a checkpoint between the task's local directory and the one that this is kept in.
+type MirrorNews struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Incarnation   int32                  `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	What          string                 `protobuf:"bytes,2,opt,name=what,proto3" json:"what,omitempty"`             // fetched, uploaded, broken, failing, works again, lost
+	Checkpoint    string                 `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"` // relative to the directory
+	Step          int64                  `protobuf:"zigzag64,4,opt,name=step,proto3" json:"step,omitempty"`          // -1: not known
+	Bytes         int64                  `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	TookMs        int64                  `protobuf:"varint,6,opt,name=took_ms,json=tookMs,proto3" json:"took_ms,omitempty"`
+	Problem       string                 `protobuf:"bytes,7,opt,name=problem,proto3" json:"problem,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MirrorNews) Reset() {
+	*x = MirrorNews{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MirrorNews) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MirrorNews) ProtoMessage() {}
+
+func (x *MirrorNews) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MirrorNews.ProtoReflect.Descriptor instead.
+func (*MirrorNews) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *MirrorNews) GetIncarnation() int32 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *MirrorNews) GetWhat() string {
+	if x != nil {
+		return x.What
+	}
+	return ""
+}
+
+func (x *MirrorNews) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
+func (x *MirrorNews) GetStep() int64 {
+	if x != nil {
+		return x.Step
+	}
+	return 0
+}
+
+func (x *MirrorNews) GetBytes() int64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *MirrorNews) GetTookMs() int64 {
+	if x != nil {
+		return x.TookMs
+	}
+	return 0
+}
+
+func (x *MirrorNews) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
 type ToAgent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Types that are valid to be assigned to Message:
@@ -812,7 +929,7 @@ type ToAgent struct {
 
 func (x *ToAgent) Reset() {
 	*x = ToAgent{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +941,7 @@ func (x *ToAgent) String() string {
 func (*ToAgent) ProtoMessage() {}
 
 func (x *ToAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[8]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +954,7 @@ func (x *ToAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ToAgent.ProtoReflect.Descriptor instead.
 func (*ToAgent) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{8}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ToAgent) GetMessage() isToAgent_Message {
@@ -951,7 +1068,7 @@ type Welcome struct {
 
 func (x *Welcome) Reset() {
 	*x = Welcome{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -963,7 +1080,7 @@ func (x *Welcome) String() string {
 func (*Welcome) ProtoMessage() {}
 
 func (x *Welcome) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[9]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -976,7 +1093,7 @@ func (x *Welcome) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Welcome.ProtoReflect.Descriptor instead.
 func (*Welcome) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{9}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Welcome) GetHeartbeatMs() int64 {
@@ -996,7 +1113,7 @@ type Spec struct {
 
 func (x *Spec) Reset() {
 	*x = Spec{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1008,7 +1125,7 @@ func (x *Spec) String() string {
 func (*Spec) ProtoMessage() {}
 
 func (x *Spec) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[10]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1021,7 +1138,7 @@ func (x *Spec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spec.ProtoReflect.Descriptor instead.
 func (*Spec) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{10}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Spec) GetGeneration() int64 {
@@ -1049,7 +1166,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1061,7 +1178,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[11]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1074,7 +1191,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{11}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Member) GetTask() string {
@@ -1108,13 +1225,14 @@ type Start struct {
 	GraceMs       int64                  `protobuf:"varint,5,opt,name=grace_ms,json=graceMs,proto3" json:"grace_ms,omitempty"`                                                   // between SIGTERM and SIGKILL when the agent ends without having been told how
 	Tensorboard   bool                   `protobuf:"varint,6,opt,name=tensorboard,proto3" json:"tensorboard,omitempty"`                                                          // keep a port for a TensorBoard
 	Cluster       *Cluster               `protobuf:"bytes,20,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Mirror        *Mirror                `protobuf:"bytes,70,opt,name=mirror,proto3" json:"mirror,omitempty"` // none: checkpoint.dir is used as it is
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Start) Reset() {
 	*x = Start{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1126,7 +1244,7 @@ func (x *Start) String() string {
 func (*Start) ProtoMessage() {}
 
 func (x *Start) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[12]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1139,7 +1257,7 @@ func (x *Start) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Start.ProtoReflect.Descriptor instead.
 func (*Start) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{12}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Start) GetIncarnation() int32 {
@@ -1191,6 +1309,90 @@ func (x *Start) GetCluster() *Cluster {
 	return nil
 }
 
+func (x *Start) GetMirror() *Mirror {
+	if x != nil {
+		return x.Mirror
+	}
+	return nil
+}
+
+// Mirror has the agent give the task a local directory for its checkpoints, and keep it elsewhere.
+type Mirror struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Uri           string                 `protobuf:"bytes,1,opt,name=uri,proto3" json:"uri,omitempty"`        // of the directory that it is kept in
+	Fetch         bool                   `protobuf:"varint,2,opt,name=fetch,proto3" json:"fetch,omitempty"`   // the program goes on from what is there
+	Upload        bool                   `protobuf:"varint,3,opt,name=upload,proto3" json:"upload,omitempty"` // what it writes is copied there
+	Shared        bool                   `protobuf:"varint,4,opt,name=shared,proto3" json:"shared,omitempty"` // others go on from the same
+	Follow        bool                   `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"` // what is new there is fetched while it runs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mirror) Reset() {
+	*x = Mirror{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mirror) ProtoMessage() {}
+
+func (x *Mirror) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
+func (*Mirror) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Mirror) GetUri() string {
+	if x != nil {
+		return x.Uri
+	}
+	return ""
+}
+
+func (x *Mirror) GetFetch() bool {
+	if x != nil {
+		return x.Fetch
+	}
+	return false
+}
+
+func (x *Mirror) GetUpload() bool {
+	if x != nil {
+		return x.Upload
+	}
+	return false
+}
+
+func (x *Mirror) GetShared() bool {
+	if x != nil {
+		return x.Shared
+	}
+	return false
+}
+
+func (x *Mirror) GetFollow() bool {
+	if x != nil {
+		return x.Follow
+	}
+	return false
+}
+
 // Cluster is what TF_CONFIG and its like say of a job besides the spec.
 type Cluster struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1202,7 +1404,7 @@ type Cluster struct {
 
 func (x *Cluster) Reset() {
 	*x = Cluster{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1214,7 +1416,7 @@ func (x *Cluster) String() string {
 func (*Cluster) ProtoMessage() {}
 
 func (x *Cluster) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[13]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1227,7 +1429,7 @@ func (x *Cluster) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cluster.ProtoReflect.Descriptor instead.
 func (*Cluster) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{13}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Cluster) GetLeader() string {
@@ -1254,7 +1456,7 @@ type Stop struct {
 
 func (x *Stop) Reset() {
 	*x = Stop{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1266,7 +1468,7 @@ func (x *Stop) String() string {
 func (*Stop) ProtoMessage() {}
 
 func (x *Stop) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[14]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1279,7 +1481,7 @@ func (x *Stop) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Stop.ProtoReflect.Descriptor instead.
 func (*Stop) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{14}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Stop) GetIncarnation() int32 {
@@ -1307,7 +1509,7 @@ type Retire struct {
 
 func (x *Retire) Reset() {
 	*x = Retire{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1319,7 +1521,7 @@ func (x *Retire) String() string {
 func (*Retire) ProtoMessage() {}
 
 func (x *Retire) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[15]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1332,7 +1534,7 @@ func (x *Retire) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retire.ProtoReflect.Descriptor instead.
 func (*Retire) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{15}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Retire) GetReason() string {
@@ -1361,7 +1563,7 @@ type Notice struct {
 
 func (x *Notice) Reset() {
 	*x = Notice{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1575,7 @@ func (x *Notice) String() string {
 func (*Notice) ProtoMessage() {}
 
 func (x *Notice) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[16]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1588,7 @@ func (x *Notice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Notice.ProtoReflect.Descriptor instead.
 func (*Notice) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{16}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Notice) GetReason() string {
@@ -1418,7 +1620,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1430,7 +1632,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[17]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1443,7 +1645,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{17}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
 }
 
 type View struct {
@@ -1455,7 +1657,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1467,7 +1669,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[18]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1480,7 +1682,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{18}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *View) GetJson() []byte {
@@ -1499,7 +1701,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1511,7 +1713,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1524,7 +1726,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1542,7 +1744,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1554,7 +1756,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1567,7 +1769,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 type ScaleRequest struct {
@@ -1581,7 +1783,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1795,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1808,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ScaleRequest) GetRole() string {
@@ -1641,7 +1843,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1653,7 +1855,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1666,7 +1868,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ScaleResponse) GetWas() int32 {
@@ -1701,7 +1903,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1915,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1928,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LogsRequest) GetStream() string {
@@ -1760,7 +1962,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1772,7 +1974,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1785,7 +1987,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -1820,7 +2022,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1832,7 +2034,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1845,7 +2047,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -1951,7 +2153,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1963,7 +2165,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1976,7 +2178,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -2014,7 +2216,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2026,7 +2228,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2039,7 +2241,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -2093,7 +2295,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2105,7 +2307,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2118,7 +2320,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -2139,7 +2341,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2353,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2366,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -2198,7 +2400,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2210,7 +2412,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2223,7 +2425,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -2249,7 +2451,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2261,7 +2463,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2274,7 +2476,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -2297,7 +2499,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2309,7 +2511,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2322,7 +2524,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -2376,7 +2578,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2388,7 +2590,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2401,7 +2603,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2464,7 +2666,7 @@ var File_internal_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
-	"(internal/control/controlpb/control.proto\x12\x0ftfos.control.v1\"\xd4\x02\n" +
+	"(internal/control/controlpb/control.proto\x12\x0ftfos.control.v1\"\x8b\x03\n" +
 	"\tFromAgent\x12.\n" +
 	"\x05hello\x18\x01 \x01(\v2\x16.tfos.control.v1.HelloH\x00R\x05hello\x12:\n" +
 	"\theartbeat\x18\x02 \x01(\v2\x1a.tfos.control.v1.HeartbeatH\x00R\theartbeat\x124\n" +
@@ -2472,8 +2674,9 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06exited\x18\x04 \x01(\v2\x17.tfos.control.v1.ExitedH\x00R\x06exited\x127\n" +
 	"\bprogress\x18\x05 \x01(\v2\x19.tfos.control.v1.ProgressH\x00R\bprogress\x12.\n" +
 	"\x05peers\x18\n" +
-	" \x01(\v2\x16.tfos.control.v1.PeersH\x00R\x05peersB\t\n" +
-	"\amessage\"\xec\x02\n" +
+	" \x01(\v2\x16.tfos.control.v1.PeersH\x00R\x05peers\x125\n" +
+	"\x06mirror\x18F \x01(\v2\x1b.tfos.control.v1.MirrorNewsH\x00R\x06mirrorB\t\n" +
+	"\amessage\"\xa1\x03\n" +
 	"\x05Hello\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12 \n" +
@@ -2487,7 +2690,8 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"generation\x12\x16\n" +
 	"\x06digest\x18\x16 \x01(\x06R\x06digest\x12\x14\n" +
 	"\x05since\x18\x17 \x01(\x03R\x05since\x12,\n" +
-	"\x05peers\x18\x14 \x01(\v2\x16.tfos.control.v1.PeersR\x05peers\"1\n" +
+	"\x05peers\x18\x14 \x01(\v2\x16.tfos.control.v1.PeersR\x05peers\x123\n" +
+	"\x06mirror\x18F \x03(\v2\x1b.tfos.control.v1.MirrorNewsR\x06mirror\"1\n" +
 	"\tHeartbeat\x12$\n" +
 	"\x0esent_unix_nano\x18\x01 \x01(\x03R\fsentUnixNano\"_\n" +
 	"\aStarted\x12 \n" +
@@ -2515,7 +2719,18 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\arefused\x18\x03 \x01(\x04R\arefused\x12\x16\n" +
 	"\x06resets\x18\x04 \x01(\x04R\x06resets\x12\x12\n" +
 	"\x04sent\x18\x05 \x01(\x12R\x04sent\x12\x1a\n" +
-	"\breceived\x18\x06 \x01(\x12R\breceived\"\xba\x02\n" +
+	"\breceived\x18\x06 \x01(\x12R\breceived\"\xbf\x01\n" +
+	"\n" +
+	"MirrorNews\x12 \n" +
+	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
+	"\x04what\x18\x02 \x01(\tR\x04what\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x03 \x01(\tR\n" +
+	"checkpoint\x12\x12\n" +
+	"\x04step\x18\x04 \x01(\x12R\x04step\x12\x14\n" +
+	"\x05bytes\x18\x05 \x01(\x03R\x05bytes\x12\x17\n" +
+	"\atook_ms\x18\x06 \x01(\x03R\x06tookMs\x12\x18\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\"\xba\x02\n" +
 	"\aToAgent\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.tfos.control.v1.WelcomeH\x00R\awelcome\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x15.tfos.control.v1.SpecH\x00R\x04spec\x12.\n" +
@@ -2534,7 +2749,7 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06Member\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x05R\vincarnation\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\"\xbf\x02\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\"\xf0\x02\n" +
 	"\x05Start\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x1e\n" +
 	"\n" +
@@ -2544,10 +2759,17 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x03env\x18\x04 \x03(\v2\x1f.tfos.control.v1.Start.EnvEntryR\x03env\x12\x19\n" +
 	"\bgrace_ms\x18\x05 \x01(\x03R\agraceMs\x12 \n" +
 	"\vtensorboard\x18\x06 \x01(\bR\vtensorboard\x122\n" +
-	"\acluster\x18\x14 \x01(\v2\x18.tfos.control.v1.ClusterR\acluster\x1a6\n" +
+	"\acluster\x18\x14 \x01(\v2\x18.tfos.control.v1.ClusterR\acluster\x12/\n" +
+	"\x06mirror\x18F \x01(\v2\x17.tfos.control.v1.MirrorR\x06mirror\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"=\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
+	"\x06Mirror\x12\x10\n" +
+	"\x03uri\x18\x01 \x01(\tR\x03uri\x12\x14\n" +
+	"\x05fetch\x18\x02 \x01(\bR\x05fetch\x12\x16\n" +
+	"\x06upload\x18\x03 \x01(\bR\x06upload\x12\x16\n" +
+	"\x06shared\x18\x04 \x01(\bR\x06shared\x12\x16\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\"=\n" +
 	"\aCluster\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\"C\n" +
@@ -2665,7 +2887,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -2677,33 +2899,35 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*Progress)(nil),      // 7: tfos.control.v1.Progress
 	(*Peers)(nil),         // 8: tfos.control.v1.Peers
 	(*PeerCounters)(nil),  // 9: tfos.control.v1.PeerCounters
-	(*ToAgent)(nil),       // 10: tfos.control.v1.ToAgent
-	(*Welcome)(nil),       // 11: tfos.control.v1.Welcome
-	(*Spec)(nil),          // 12: tfos.control.v1.Spec
-	(*Member)(nil),        // 13: tfos.control.v1.Member
-	(*Start)(nil),         // 14: tfos.control.v1.Start
-	(*Cluster)(nil),       // 15: tfos.control.v1.Cluster
-	(*Stop)(nil),          // 16: tfos.control.v1.Stop
-	(*Retire)(nil),        // 17: tfos.control.v1.Retire
-	(*Notice)(nil),        // 18: tfos.control.v1.Notice
-	(*WatchRequest)(nil),  // 19: tfos.control.v1.WatchRequest
-	(*View)(nil),          // 20: tfos.control.v1.View
-	(*StopRequest)(nil),   // 21: tfos.control.v1.StopRequest
-	(*StopResponse)(nil),  // 22: tfos.control.v1.StopResponse
-	(*ScaleRequest)(nil),  // 23: tfos.control.v1.ScaleRequest
-	(*ScaleResponse)(nil), // 24: tfos.control.v1.ScaleResponse
-	(*LogsRequest)(nil),   // 25: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),      // 26: tfos.control.v1.LogChunk
-	(*LeaseRequest)(nil),  // 27: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 28: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 29: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 30: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 31: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 32: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 33: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 34: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 35: tfos.control.v1.LeaseGrant
-	nil,                   // 36: tfos.control.v1.Start.EnvEntry
+	(*MirrorNews)(nil),    // 10: tfos.control.v1.MirrorNews
+	(*ToAgent)(nil),       // 11: tfos.control.v1.ToAgent
+	(*Welcome)(nil),       // 12: tfos.control.v1.Welcome
+	(*Spec)(nil),          // 13: tfos.control.v1.Spec
+	(*Member)(nil),        // 14: tfos.control.v1.Member
+	(*Start)(nil),         // 15: tfos.control.v1.Start
+	(*Mirror)(nil),        // 16: tfos.control.v1.Mirror
+	(*Cluster)(nil),       // 17: tfos.control.v1.Cluster
+	(*Stop)(nil),          // 18: tfos.control.v1.Stop
+	(*Retire)(nil),        // 19: tfos.control.v1.Retire
+	(*Notice)(nil),        // 20: tfos.control.v1.Notice
+	(*WatchRequest)(nil),  // 21: tfos.control.v1.WatchRequest
+	(*View)(nil),          // 22: tfos.control.v1.View
+	(*StopRequest)(nil),   // 23: tfos.control.v1.StopRequest
+	(*StopResponse)(nil),  // 24: tfos.control.v1.StopResponse
+	(*ScaleRequest)(nil),  // 25: tfos.control.v1.ScaleRequest
+	(*ScaleResponse)(nil), // 26: tfos.control.v1.ScaleResponse
+	(*LogsRequest)(nil),   // 27: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 28: tfos.control.v1.LogChunk
+	(*LeaseRequest)(nil),  // 29: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 30: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 31: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 32: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 33: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 34: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 35: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 36: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 37: tfos.control.v1.LeaseGrant
+	nil,                   // 38: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -2712,45 +2936,48 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	6,  // 3: tfos.control.v1.FromAgent.exited:type_name -> tfos.control.v1.Exited
 	7,  // 4: tfos.control.v1.FromAgent.progress:type_name -> tfos.control.v1.Progress
 	8,  // 5: tfos.control.v1.FromAgent.peers:type_name -> tfos.control.v1.Peers
-	5,  // 6: tfos.control.v1.Hello.running:type_name -> tfos.control.v1.Started
-	6,  // 7: tfos.control.v1.Hello.exited:type_name -> tfos.control.v1.Exited
-	8,  // 8: tfos.control.v1.Hello.peers:type_name -> tfos.control.v1.Peers
-	9,  // 9: tfos.control.v1.Peers.counters:type_name -> tfos.control.v1.PeerCounters
-	11, // 10: tfos.control.v1.ToAgent.welcome:type_name -> tfos.control.v1.Welcome
-	12, // 11: tfos.control.v1.ToAgent.spec:type_name -> tfos.control.v1.Spec
-	14, // 12: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
-	16, // 13: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
-	17, // 14: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
-	18, // 15: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
-	13, // 16: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	36, // 17: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	15, // 18: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
-	28, // 19: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	30, // 20: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	32, // 21: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	33, // 22: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	29, // 23: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	31, // 24: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
-	0,  // 25: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
-	1,  // 26: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	35, // 27: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
-	2,  // 28: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
-	19, // 29: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
-	21, // 30: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	27, // 31: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
-	23, // 32: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
-	25, // 33: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	10, // 34: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	20, // 35: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	22, // 36: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	34, // 37: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	24, // 38: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	26, // 39: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	34, // [34:40] is the sub-list for method output_type
-	28, // [28:34] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	10, // 6: tfos.control.v1.FromAgent.mirror:type_name -> tfos.control.v1.MirrorNews
+	5,  // 7: tfos.control.v1.Hello.running:type_name -> tfos.control.v1.Started
+	6,  // 8: tfos.control.v1.Hello.exited:type_name -> tfos.control.v1.Exited
+	8,  // 9: tfos.control.v1.Hello.peers:type_name -> tfos.control.v1.Peers
+	10, // 10: tfos.control.v1.Hello.mirror:type_name -> tfos.control.v1.MirrorNews
+	9,  // 11: tfos.control.v1.Peers.counters:type_name -> tfos.control.v1.PeerCounters
+	12, // 12: tfos.control.v1.ToAgent.welcome:type_name -> tfos.control.v1.Welcome
+	13, // 13: tfos.control.v1.ToAgent.spec:type_name -> tfos.control.v1.Spec
+	15, // 14: tfos.control.v1.ToAgent.start:type_name -> tfos.control.v1.Start
+	18, // 15: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
+	19, // 16: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
+	20, // 17: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
+	14, // 18: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
+	38, // 19: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	17, // 20: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
+	16, // 21: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
+	30, // 22: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	32, // 23: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	34, // 24: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	35, // 25: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	31, // 26: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	33, // 27: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	0,  // 28: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
+	1,  // 29: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
+	37, // 30: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	2,  // 31: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
+	21, // 32: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
+	23, // 33: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
+	29, // 34: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	25, // 35: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
+	27, // 36: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	11, // 37: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	22, // 38: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	24, // 39: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	36, // 40: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	26, // 41: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	28, // 42: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	37, // [37:43] is the sub-list for method output_type
+	31, // [31:37] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_controlpb_control_proto_init() }
@@ -2765,8 +2992,9 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*FromAgent_Exited)(nil),
 		(*FromAgent_Progress)(nil),
 		(*FromAgent_Peers)(nil),
+		(*FromAgent_Mirror)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[8].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[9].OneofWrappers = []any{
 		(*ToAgent_Welcome)(nil),
 		(*ToAgent_Spec)(nil),
 		(*ToAgent_Start)(nil),
@@ -2774,20 +3002,20 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Retire)(nil),
 		(*ToAgent_Notice)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[25].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[27].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[27].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[29].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -1,0 +1,79 @@
+package am
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/checkpoint/mirror"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/membership"
+	"tfos/internal/status"
+)
+
+// mirrorOf is how a task's local checkpoints are kept; nil: it has none.
+//
+// One task copies to a directory. Tasks that train each on its own (job.StrategyNone) have a directory each, below the job's; of the others
+// the leader's checkpoints are the job's, and what the others write is theirs alone.
+func mirrorOf(j job.Job, t job.Task) *control.Mirror {
+	if !j.Checkpoint.Local {
+		return nil
+	}
+	training := 0
+	for _, r := range j.Roles {
+		if !r.Service && r.Name != job.Evaluator {
+			training += r.Instances
+		}
+	}
+	role, _ := j.Role(t.Role)
+	trains := !role.Service && t.Role != job.Evaluator
+	alone := j.Strategy == job.StrategyNone && trains
+	together := j.Strategy == job.StrategyMirrored && trains
+	leads := t == j.Leader()
+	m := &control.Mirror{
+		URI:    launch.CheckpointURI(j.Checkpoint.Dir),
+		Fetch:  leads || alone || together || t.Role == job.Evaluator,
+		Upload: leads || alone,
+		Shared: together && training > 1,
+		Follow: t.Role == job.Evaluator,
+	}
+	if alone && training > 1 {
+		m.URI = fmt.Sprintf("%s/%s-%d", strings.TrimRight(m.URI, "/"), t.Role, t.Index)
+	}
+	return m
+}
+
+// mirrored takes in what an agent says of its task's checkpoints.
+func (o *owner) mirrored(s *control.Session, n control.MirrorNews) {
+	m := o.mirrors[s.Container()]
+	what := mirror.What(n.What)
+	done := &status.Copied{Checkpoint: n.Checkpoint, Step: n.Step, Bytes: n.Bytes, Seconds: n.Took.Seconds(), At: time.Now().UTC()}
+	switch what {
+	case mirror.Fetched:
+		m.Fetched = done
+	case mirror.Uploaded:
+		m.Uploaded, m.Problem = done, ""
+		m.Uploads++
+	case mirror.Recovers:
+		m.Problem = ""
+	case mirror.Broken, mirror.Lost:
+		m.Problem = fmt.Sprintf("%s is %s: %s", n.Checkpoint, n.What, n.Problem)
+	case mirror.Failing:
+		m.Problem = n.Problem
+	default:
+		return // of another version
+	}
+	o.mirrors[s.Container()] = m
+	if n.Problem != "" {
+		o.log.Warn("checkpoint "+n.What, zap.Stringer("task", s.Task()), zap.Int("incarnation", int(n.Incarnation)),
+			zap.String("checkpoint", n.Checkpoint), zap.Int64("step", n.Step), zap.String("problem", n.Problem))
+	}
+	o.turn(membership.Mirrored{
+		Task: s.Task(), Incarnation: n.Incarnation, Container: s.Container(), What: n.What, Checkpoint: n.Checkpoint, Step: n.Step,
+		Bytes: n.Bytes, Seconds: n.Took.Seconds(), Problem: n.Problem,
+	})
+}
