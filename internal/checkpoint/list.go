@@ -46,8 +46,9 @@ const (
 	maxSmall = 4 << 20
 )
 
-// temporary matches directories in which a Saver collects the shards of a checkpoint that is being written.
-var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$`)
+// temporary matches directories in which a Saver collects the shards of a checkpoint that is being written, and those into which
+// the other workers of a mirrored job write theirs, by Keras' name for them: all must save together, and only the chief's counts.
+var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$|^workertemp_\d+$`)
 
 // Skip says whether a directory, by its last element, is no place of checkpoints.
 func Skip(dir string) bool { return dir == SetAside || dir == Staging || temporary.MatchString(dir) }

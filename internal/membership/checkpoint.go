@@ -21,6 +21,9 @@ type CheckpointSeen struct {
 	Bytes   int64     `json:"bytes"`
 	Time    time.Time `json:"time"`    // when it was completed
 	Verdict string    `json:"verdict"` // Whole, or what is wrong with it
+	Format  string    `json:"format,omitempty"`
+	// Exported is a model for serving: a program does not go on training from it.
+	Exported bool `json:"exported,omitempty"`
 }
 
 // Whole is the verdict on a checkpoint that has everything it needs.
@@ -81,7 +84,7 @@ type checkpoints struct {
 // checkpoint is one that is there.
 type checkpoint struct {
 	CheckpointSeen
-	By job.Task `json:"by,omitzero"` // who wrote it; zero: it was there before the job
+	By job.Task `json:"by,omitzero"` // who wrote it; zero: it was there before the job, or that is not known
 }
 
 // restorable is where a program that starts now goes on.
@@ -102,8 +105,8 @@ func (m *Machine) checkpointSeen(ev CheckpointSeen) {
 		k.Known = slices.Delete(k.Known, i, i+1)
 	}
 	if !ev.Time.Before(m.s.Began) {
-		c.By = m.job.Leader()
-		if ev.Verdict == Whole {
+		c.By = m.writer()
+		if ev.Verdict == Whole && !ev.Exported {
 			m.saved(ev.Step)
 		}
 	}
@@ -115,6 +118,23 @@ func (m *Machine) checkpointSeen(ev CheckpointSeen) {
 	})
 	k.Known = slices.Insert(k.Known, at, c)
 	k.Known = k.Known[max(0, len(k.Known)-maxCheckpoints):]
+}
+
+// writer is the task that writes the job's checkpoints: the leader, as TensorFlow's strategies have it. Parameter servers may write the
+// shards, but it is the leader that completes them. Where several tasks train each for itself any of them may be: zero.
+func (m *Machine) writer() job.Task {
+	if m.job.Strategy == job.StrategyNone {
+		trainers := 0
+		for i := range m.s.Tasks {
+			if m.trains(m.s.Tasks[i].Task) {
+				trainers++
+			}
+		}
+		if trainers > 1 {
+			return job.Task{}
+		}
+	}
+	return m.job.Leader()
 }
 
 func (m *Machine) checkpointGone(ev CheckpointGone) {
@@ -218,7 +238,7 @@ func (m *Machine) writing() bool {
 func (k *checkpoints) views() []status.Checkpoint {
 	out := make([]status.Checkpoint, 0, len(k.Known))
 	for _, c := range k.Known {
-		v := status.Checkpoint{Path: c.Path, Step: c.Step, Bytes: c.Bytes, Time: c.Time, Verdict: c.Verdict}
+		v := status.Checkpoint{Path: c.Path, Format: c.Format, Step: c.Step, Bytes: c.Bytes, Time: c.Time, Verdict: c.Verdict}
 		if c.By != (job.Task{}) {
 			v.By = c.By.String()
 		}

@@ -121,11 +121,12 @@ type Restart struct {
 // Checkpoint is one checkpoint that the master knows of.
 type Checkpoint struct {
 	Path    string    `json:"path"`
-	Step    int64     `json:"step"`
+	Format  string    `json:"format"` // bundle, legacy, saved-model, keras or hdf5; empty: not known
+	Step    int64     `json:"step"`   // -1: not known
 	Bytes   int64     `json:"bytes"`
 	Time    time.Time `json:"time"`
 	Verdict string    `json:"verdict"` // "whole", or what is wrong with it
-	By      string    `json:"by"`      // the task that wrote it, "chief/0"; empty: it was there before the job
+	By      string    `json:"by"`      // the task that wrote it, "chief/0"; empty: it was there before the job, or that is not known
 }
 
 // Input is one dataset that tasks share by leases.

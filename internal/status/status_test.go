@@ -89,6 +89,7 @@ const document = `{
   "checkpoints": [
     {
       "path": "hdfs:///m/ckpt-12",
+      "format": "bundle",
       "step": 12,
       "bytes": 1024,
       "time": "2026-03-01T12:00:00Z",
@@ -122,7 +123,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 			Mirror: &Mirror{Fetched: &Copied{Checkpoint: "ckpt-11", Step: 11, Bytes: 1024, Seconds: 0.5, At: at}, Uploads: 2, Problem: "no NameNode answers"}}},
 		Restarts: []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
 		Attempt:  2, Takeovers: []time.Time{at},
-		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},
+		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Format: "bundle", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},
 		Inputs:      []Input{{Name: "text /data/*", Epoch: 2, Epochs: 3, Done: 10, Total: 40, Leased: 4}},
 	}
 	b, err := json.MarshalIndent(v, "", "  ")

@@ -323,7 +323,7 @@ func (k *Keeper) say(c checkpoint.Checkpoint, text string) {
 		return
 	}
 	k.told[c.Name] = now
-	k.o.Tell(membership.CheckpointSeen{Path: k.path(c.Name), Step: c.Step, Bytes: c.Size, Time: c.Time, Verdict: text})
+	k.o.Tell(membership.CheckpointSeen{Path: k.path(c.Name), Step: c.Step, Bytes: c.Size, Time: c.Time, Verdict: text, Format: string(c.Format), Exported: c.Exported()})
 }
 
 func (k *Keeper) gone(name, why string) {

@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"tfos/internal/checkpoint"
 	"tfos/internal/status"
 )
 
@@ -53,7 +54,14 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 		fmt.Fprintln(t)
 	}
 	for _, c := range v.Checkpoints {
-		fmt.Fprintf(t, "\ncheckpoint\tstep %d\t%s\t%s\t%s", c.Step, Bytes(c.Bytes), c.Verdict, c.Path)
+		kind, step := "checkpoint", fmt.Sprintf("step %d", c.Step)
+		if c.Format == string(checkpoint.SavedModel) {
+			kind = "model"
+		}
+		if c.Step < 0 {
+			step = ""
+		}
+		fmt.Fprintf(t, "\n%s\t%s\t%s\t%s\t%s", kind, step, Bytes(c.Bytes), c.Verdict, c.Path)
 	}
 	if len(v.Checkpoints) > 0 {
 		fmt.Fprintln(t)
