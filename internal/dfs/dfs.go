@@ -6,7 +6,7 @@
 // and every implementation passes it.
 //
 // A file that is being created lies beside its place under a temporary name, which no listing shows, and moves there when it
-// is closed. One whose writer died stays behind until its directory is removed recursively.
+// is closed. One whose writer died stays behind until it is swept, or its directory is removed recursively.
 package dfs
 
 import (
@@ -56,6 +56,9 @@ type FS interface {
 	Rename(ctx context.Context, old, new string, overwrite bool) error
 	// Remove removes a file or a directory; one with entries only if recursive is set, else ErrNotEmpty.
 	Remove(ctx context.Context, name string, recursive bool) error
+	// Sweep removes from a directory what writers left behind who died, and answers with the names. A writer that lives loses nothing. How long
+	// after its death a writer is known to be dead is the filesystem's: a minute and more on HDFS.
+	Sweep(ctx context.Context, dir string) ([]string, error)
 	// Chmod sets the permission bits.
 	Chmod(ctx context.Context, name string, mode fs.FileMode) error
 	// Home is the user's home directory: an absolute name, which need not exist.

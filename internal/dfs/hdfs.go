@@ -216,23 +216,28 @@ func (h *HDFS) List(ctx context.Context, dir string) ([]Info, error) {
 	if err != nil {
 		return nil, err
 	}
+	return h.list(ctx, "list", dir, func(base string) bool { return !isTemporary(base) })
+}
+
+// list describes those entries of a directory whose base names are wanted.
+func (h *HDFS) list(ctx context.Context, op, dir string, wanted func(base string) bool) ([]Info, error) {
 	var list []Info
 	for after := []byte{}; ; {
 		resp := &pb.GetListingResponseProto{}
 		req := &pb.GetListingRequestProto{Src: &dir, StartAfter: after, NeedLocation: proto.Bool(false)}
-		if err := h.call(ctx, "list", dir, "getListing", req, resp); err != nil {
+		if err := h.call(ctx, op, dir, "getListing", req, resp); err != nil {
 			return nil, err
 		}
 		if resp.GetDirList() == nil {
-			return nil, h.fail("list", dir, fs.ErrNotExist)
+			return nil, h.fail(op, dir, fs.ErrNotExist)
 		}
 		page := resp.GetDirList().GetPartialListing()
 		for _, entry := range page {
 			base := string(entry.GetPath())
 			if base == "" { // a file lists itself
-				return nil, h.fail("list", dir, ErrNotDirectory)
+				return nil, h.fail(op, dir, ErrNotDirectory)
 			}
-			if !isTemporary(base) {
+			if wanted(base) {
 				list = append(list, infoOf(path.Join(dir, base), entry))
 			}
 		}

@@ -39,6 +39,7 @@ var hdfsClasses = map[string]error{
 const (
 	plainIOException          = "java.io.IOException"
 	safeModeException         = "org.apache.hadoop.hdfs.server.namenode.SafeModeException"
+	recoveryException         = "org.apache.hadoop.hdfs.protocol.RecoveryInProgressException"
 	notReplicatedYetException = "org.apache.hadoop.hdfs.server.namenode.NotReplicatedYetException"
 )
 

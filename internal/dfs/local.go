@@ -109,7 +109,11 @@ func (l *Local) Create(ctx context.Context, name string, o CreateOptions) (Write
 	if err != nil {
 		return nil, localError(err)
 	}
-	if err := f.Chmod(mode); err != nil { // past the umask
+	err = f.Chmod(mode) // past the umask
+	if err == nil {
+		err = claim(f)
+	}
+	if err != nil {
 		f.Close()
 		os.Remove(temporary)
 		return nil, localError(err)

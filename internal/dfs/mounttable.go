@@ -179,6 +179,15 @@ func (m *mountTable) Remove(ctx context.Context, name string, recursive bool) er
 	return f.Remove(ctx, inside, recursive)
 }
 
+// Sweep implements FS. Nobody writes to the table itself.
+func (m *mountTable) Sweep(ctx context.Context, dir string) ([]string, error) {
+	f, inside, err := m.at(ctx, "sweep", dir)
+	if err != nil || f == nil {
+		return nil, err
+	}
+	return f.Sweep(ctx, inside)
+}
+
 // Chmod implements FS.
 func (m *mountTable) Chmod(ctx context.Context, name string, mode fs.FileMode) error {
 	f, inside, err := m.at(ctx, "chmod", name)

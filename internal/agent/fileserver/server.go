@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -40,6 +41,7 @@ type Server struct {
 	conns   map[net.Conn]bool    // guarded by mu, as what follows
 	opened  map[uint64]*openFile // files open for reading
 	handles uint64               // the last that was given out
+	swept   map[string]time.Time // by directory, as programs write it
 	closed  bool
 }
 
@@ -51,7 +53,7 @@ func New(o Options) *Server {
 	if o.Memory == 0 {
 		o.Memory = 32 << 20
 	}
-	s := &Server{o: o, log: o.Logger, chunks: newPool(o.Memory / chunkSize), conns: map[net.Conn]bool{}, opened: map[uint64]*openFile{}}
+	s := &Server{o: o, log: o.Logger, chunks: newPool(o.Memory / chunkSize), conns: map[net.Conn]bool{}, opened: map[uint64]*openFile{}, swept: map[string]time.Time{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
 }

@@ -429,3 +429,36 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+// sweeping remembers which directories were swept.
+type sweeping struct {
+	dfs.FS
+	mu   sync.Mutex
+	dirs []string // guarded by mu
+}
+
+func (s *sweeping) Sweep(_ context.Context, dir string) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.dirs = append(s.dirs, dir)
+	return nil, nil
+}
+
+// TestSweepsWhereItWrites: what dead writers left is looked for in each directory in which something is created, and not each time.
+func TestSweepsWhereItWrites(t *testing.T) {
+	f := &sweeping{FS: inMemory(t)}
+	t.Cleanup(func() { // after the server's end
+		slices.Sort(f.dirs)
+		if !slices.Equal(f.dirs, []string{"/a", "/b"}) {
+			t.Errorf("swept %v", f.dirs)
+		}
+	})
+	put(t, f, "/a/x", nil)
+	put(t, f, "/b/x", nil)
+	w := newWorld(t, f, 0)
+	for _, name := range []string{"/a/1", "/a/2", "/b/1"} {
+		p := w.dial()
+		p.must(p.names(opCreate, "hdfs://nn:1"+name))
+		p.must(p.call(opClose, nil))
+	}
+}

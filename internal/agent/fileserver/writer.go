@@ -38,6 +38,7 @@ type writer struct {
 func growing(name string) bool { return strings.Contains(path.Base(name), "tfevents") }
 
 func (s *Server) create(name string) (*writer, error) {
+	s.sweep(name)
 	return s.openWriter(name, growing(name), func(f dfs.FS, inside string) (dfs.Writer, int64, error) {
 		create := func() (dfs.Writer, error) { return createOver(s.ctx, f, inside) }
 		if !growing(name) {

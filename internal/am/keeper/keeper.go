@@ -1,5 +1,5 @@
 // Package keeper looks after a job's checkpoints for its master: it finds new ones, verifies them, says which is the newest
-// whole one, sets broken ones aside and deletes those that the job does not keep.
+// whole one, sets broken ones aside, and deletes those that the job does not keep and what writers left behind who died.
 //
 // One goroutine does one thing at a time, reading through a few small buffers: a checkpoint of any size costs the master no more memory than a
 // small one. What it finds it tells as membership's events. An Inspect goes before everything else: processes wait for it.
@@ -53,6 +53,7 @@ type Keeper struct {
 	restored string             // the name that the last Inspect was answered with: a program may be reading it
 	// stumped holds what could not be read, and is not tried again before it changes.
 	stumped map[string]state
+	swept   time.Time
 }
 
 // state tells a checkpoint from one of the same name that was written later.
@@ -70,6 +71,7 @@ type verdict struct {
 const (
 	firstScan = 5 * time.Second // between two looks for new checkpoints, after one was found
 	lastScan  = time.Minute     // when none was found for long
+	sweepRest = time.Minute     // between two looks for what dead writers left; the filesystem takes as long to know that they are
 	// inspectTimeout bounds the answer to an Inspect. The machine's own patience is longer.
 	inspectTimeout = 8 * time.Minute
 	listTimeout    = 2 * time.Minute
@@ -238,7 +240,25 @@ func (k *Keeper) scan(ctx context.Context) (found bool, ask *membership.Inspect)
 	if found {
 		k.prune(ctx)
 	}
+	k.sweep(ctx)
 	return found, nil
+}
+
+// sweep removes what writers left behind who died.
+func (k *Keeper) sweep(ctx context.Context) {
+	if time.Since(k.swept) < sweepRest {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	gone, err := k.dir.Sweep(ctx)
+	if err != nil {
+		k.o.Log.Debug("what dead writers left cannot be removed", zap.String("dir", k.o.Dir), zap.Error(err))
+	}
+	for _, name := range gone {
+		k.o.Log.Info("removed a file that its writer, who died, had not finished", zap.String("file", name))
+	}
+	k.swept = time.Now()
 }
 
 // prune deletes what the job does not keep. The program may be writing, its state file too, so that is left alone: at worst it

@@ -247,6 +247,41 @@ func (r contextReader) ReadAt(b []byte, offset int64) (int, error) {
 	return r.file.ReadAt(b, offset)
 }
 
+// Sweep removes what writers left behind who died, in the directory and those below it, and answers with the names.
+func (d *Directory) Sweep(ctx context.Context) ([]string, error) {
+	var gone []string
+	var visit func(dir string, depth int) error
+	visit = func(dir string, depth int) error {
+		removed, err := d.fs.Sweep(ctx, dir)
+		gone = append(gone, removed...)
+		if err != nil || depth == maxDepth {
+			return unlessGone(err)
+		}
+		entries, err := d.fs.List(ctx, dir)
+		if err != nil {
+			return unlessGone(err)
+		}
+		for _, e := range entries {
+			if e.IsDir() {
+				if err := visit(e.Name, depth+1); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
+	err := visit(d.dir, 0)
+	return gone, err
+}
+
+// unlessGone drops the error of a directory that is not there, or no longer.
+func unlessGone(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // Found is the newest whole checkpoint, and what was looked at on the way to it.
 type Found struct {
 	Listing checkpoint.Listing

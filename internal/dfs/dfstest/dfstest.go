@@ -44,6 +44,7 @@ func Run(t *testing.T, newBed func(t *testing.T) Bed) {
 		{"Rename", testRename},
 		{"RenameOverwrite", testRenameOverwrite},
 		{"Remove", testRemove},
+		{"Sweep", testSweep},
 		{"Modes", testModes},
 		{"Times", testTimes},
 		{"Names", testNames},

@@ -290,3 +290,24 @@ func testURI(t *testing.T, b *bench) {
 		t.Errorf("home is %q", home)
 	}
 }
+
+// testSweep: whoever lives loses nothing.
+func testSweep(t *testing.T, b *bench) {
+	b.write("file", "1")
+	w, err := b.FS.Create(b.ctx, b.at("new"), dfs.CreateOptions{})
+	b.ok(err)
+	_, err = w.Write([]byte("half"))
+	b.ok(err)
+	gone, err := b.FS.Sweep(b.ctx, b.Dir)
+	b.ok(err)
+	if len(gone) > 0 {
+		t.Errorf("swept %q", gone)
+	}
+	b.ok(w.Close())
+	b.holds("new", "half")
+	b.holds("file", "1")
+	_, err = b.FS.Sweep(b.ctx, b.at("nowhere"))
+	b.is(err, fs.ErrNotExist)
+	_, err = b.FS.Sweep(b.ctx, b.at("file"))
+	b.is(err, dfs.ErrNotDirectory)
+}
