@@ -92,6 +92,13 @@ func resume(b []byte, files map[string][]File) (*Machine, error) {
 	}
 	m.s = s.State
 	m.s.Datasets = make(map[string]*dataset)
+	m.s.Leases, m.s.Lost, m.s.Clients, m.s.Reading = orEmpty(m.s.Leases), orEmpty(m.s.Lost), orEmpty(m.s.Clients), orEmpty(m.s.Reading)
+	if m.s.Cut != nil {
+		m.s.Cut.Marked = orEmpty(m.s.Cut.Marked)
+	}
+	if m.s.Round != nil {
+		m.s.Round.Members = orEmpty(m.s.Round.Members)
+	}
 	held := make(map[string]map[int]bool)
 	for id, l := range m.s.Leases {
 		if held[l.Dataset] == nil {
@@ -140,6 +147,14 @@ func resume(b []byte, files map[string][]File) (*Machine, error) {
 		}
 	}
 	return m, nil
+}
+
+// orEmpty is a map that can be written to: a null in the JSON makes none.
+func orEmpty[M ~map[K]V, K comparable, V any](m M) M {
+	if m == nil {
+		return make(M)
+	}
+	return m
 }
 
 // dataset is the copied one, with nothing free.
