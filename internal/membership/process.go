@@ -51,11 +51,26 @@ func (m *Machine) proceed() {
 // start gives the order to start the current incarnation's process.
 func (m *Machine) start(t *task) {
 	m.rolledBack(t)
+	t.Met = m.meetsPast(t)
 	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
 	t.Resized = false
 	t.Rest = time.Time{}
 	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause = 0, time.Time{}, time.Time{}, nil, CauseNone
 	m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
+}
+
+// meetsPast reports whether a task that was lost, and starts again, will find the process of a peer which has not noticed, and is
+// about to end because of it. The coordination service of mirrored workers refuses whoever comes back that early. No process of a
+// peer is an excuse twice: then it has not noticed in all the time that one takes to start and fail.
+func (m *Machine) meetsPast(t *task) bool {
+	for i := range m.s.Tasks {
+		peer := &m.s.Tasks[i]
+		if m.depends(t.Task, peer.Task) && m.depends(peer.Task, t.Task) && peer.Outcome == open && (peer.Run == starting || peer.Run == running) &&
+			peer.Ordered.Before(t.Lost) && peer.Ordered.After(t.Excused) {
+			return true
+		}
+	}
+	return false
 }
 
 // ready reports whether nothing of the task's own is in the way of a start: it has an agent, and its pause is over.

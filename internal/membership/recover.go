@@ -36,6 +36,9 @@ func (m *Machine) lose(t *task, l loss) {
 	}
 	if l.cause == CauseProgram && !l.hopeless && m.aftershock(t) {
 		l.cause = CauseAftershock
+		if t.Met {
+			t.Excused = m.now
+		}
 	} else {
 		m.excuse(t, &l)
 	}
@@ -81,6 +84,9 @@ func (m *Machine) leave(t *task, l loss) {
 func (m *Machine) aftershock(t *task) bool {
 	if t.Resized {
 		return true // those whom it missed have left
+	}
+	if t.Met && m.now.Sub(t.Ordered) <= m.opts.AftershockWindow {
+		return true // it was refused by the peer, or went down with it
 	}
 	for i := range m.s.Tasks {
 		peer := &m.s.Tasks[i]

@@ -40,8 +40,11 @@ type task struct {
 
 // history is what outlives a task's containers.
 type history struct {
-	Ordered time.Time `json:"ordered,omitzero"`  // when its newest process was told to start
-	Lost    time.Time `json:"lost,omitzero"`     // when it was last lost, or started anew while it ran; aftershocks do not count
+	Ordered time.Time `json:"ordered,omitzero"` // when its newest process was told to start
+	Lost    time.Time `json:"lost,omitzero"`    // when it was last lost, or started anew while it ran; aftershocks do not count
+	// Met says that its newest process found one of a peer that is of before its own loss, and has not noticed that yet.
+	Met     bool      `json:"met,omitempty"`
+	Excused time.Time `json:"excused,omitzero"`  // when such a process last failed
 	Crashes int       `json:"crashes,omitempty"` // failures of its program in a row, without having run for long in between
 	New     bool      `json:"new,omitempty"`     // not yet taken into the cluster of a job that grows
 	Leaving bool      `json:"leaving,omitempty"` // the job has shrunk
