@@ -164,7 +164,9 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
-	m.taken()
+	if _, first := ev.(Resumed); !first { // what YARN kept comes after it
+		m.taken()
+	}
 	m.drain()
 	m.adjust()
 	m.move()

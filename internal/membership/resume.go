@@ -169,7 +169,7 @@ func (m *Machine) confirm(t *task, ev Joined) {
 	}
 }
 
-// taken ends the wait for agents when nobody is left to wait for.
+// taken ends the wait for agents when nobody is left to wait for. It runs after every event but the one that begins the wait.
 func (m *Machine) taken() {
 	k := &m.s.Takeover
 	if !m.resuming() || len(k.Strays) > 0 {
@@ -202,6 +202,11 @@ func (m *Machine) resumed() {
 	m.do(over)
 	for _, s := range k.Strays {
 		m.do(Release{s.Container})
+	}
+	for i := range m.s.Tasks { // what was launched there, and for whom, nobody has told
+		if t := &m.s.Tasks[i]; len(k.Strays) > 0 && !t.held() {
+			t.Incarnation += incarnationLeap
+		}
 	}
 	k.Strays = nil
 	for i := range m.s.Tasks {
