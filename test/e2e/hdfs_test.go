@@ -8,10 +8,27 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
 	"tfos/internal/status"
 )
+
+// storageCluster is one whose HDFS may be broken: three copies of each block, and a NameNode that issues delegation tokens.
+var storageCluster = sync.OnceValues(func() (*cluster, error) {
+	return startCluster("e2e-faults", portBase+3000, "--nms", "1", "--dns", "3", "--set", "dfs.replication=3",
+		"--set", "dfs.block.access.token.enable=true", "--set", "dfs.namenode.delegation.token.always-use=true")
+})
+
+// storage is the cluster whose HDFS may be broken, started by the first test that asks for it.
+func storage(t testing.TB) *cluster {
+	t.Helper()
+	c, err := storageCluster()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
 
 // onTask runs a program with TensorFlow as the one task of a job, without a second try, and returns what it printed.
 func (c *cluster) onTask(t testing.TB, name string, args ...string) run {
@@ -56,10 +73,7 @@ func TestRefusalsOfHDFS(t *testing.T) {
 
 // TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads.
 func TestFaultsOfHDFS(t *testing.T) {
-	c, err := startCluster("e2e-faults", portBase+3000, "--nms", "1", "--dns", "3", "--set", "dfs.replication=3", "--set", "dfs.block.access.token.enable=true")
-	if err != nil {
-		t.Fatal(err)
-	}
+	c := storage(t)
 	j := jobFile(t, fmt.Sprintf("name: faults\ncommand: %s faults_on_hdfs.py hdfs:///tmp\nfiles: [%s]\nroles:\n  worker: {memory: 2GiB}\nrecovery: {user-failures: 0}\n",
 		python(t), program("faults_on_hdfs.py")))
 	id := strings.TrimSpace(tfos(t, c.env, "submit", j).want(t, 0).stdout)
@@ -81,6 +95,9 @@ func TestFaultsOfHDFS(t *testing.T) {
 			t.Fatal(err)
 		}
 		goesOn(fault)
+	}
+	if err := c.script("start", "dn1"); err != nil { // for the tests after this one
+		t.Fatal(err)
 	}
 	c.shell(t, "hdfs dfs -touchz /tmp/stop")
 	eventually(t, "the end of "+id, func() bool { return jobStatus(t, c.env, id).ExitCode != nil })
