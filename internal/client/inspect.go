@@ -34,10 +34,18 @@ func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.Vie
 		return c.outcome(ctx, r, status.View{}).View, nil
 	}
 	if r.State == yarn.StateRunning {
-		if v, err := c.look(ctx, r); err == nil {
+		v, err := c.look(ctx, r)
+		if err == nil {
 			return v, nil
-		} else if ctx.Err() == nil {
+		}
+		if ctx.Err() == nil {
 			c.Log.Debug("the master cannot be asked", zap.Error(err))
+		}
+		if r, err = c.report(ctx, id); err != nil { // the master may have ended meanwhile, in order
+			return status.View{}, err
+		}
+		if r.State.Terminal() {
+			return c.outcome(ctx, r, status.View{}).View, nil
 		}
 	}
 	return merge(status.View{}, r), context.Cause(ctx)

@@ -449,6 +449,23 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+func TestStatusOfAJobThatEndsMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.cluster()
+		var s shown
+		if _, err := c.Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+			t.Fatal(err)
+		}
+		w.running()
+		w.lonely = control.ErrUnreachable // the master has ended, and YARN does not know yet
+		w.script(func() { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) })
+		if v, err := c.Status(t.Context(), anID); err != nil || v.State != status.Succeeded || len(v.Tasks) != 2 {
+			t.Errorf("%+v, %v", v, err)
+		}
+	})
+}
+
 func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
