@@ -38,7 +38,8 @@ type HDFS struct {
 	user      string
 	nameNode  *rpc.Client
 	dial      func(ctx context.Context, network, addr string) (net.Conn, error)
-	timeout   time.Duration
+	timeout   time.Duration // of each step of moving data
+	patience  time.Duration // of a call to the NameNode
 	conf      *conf.Conf
 	services  []string // texts that a token for it may bear; the first is the one to write
 	log       *zap.Logger
@@ -69,6 +70,7 @@ func openHDFS(ctx context.Context, authority string, o Options) (*HDFS, error) {
 		user:      o.User,
 		dial:      o.Dial,
 		timeout:   o.Timeout,
+		patience:  o.Timeout + o.Patience,
 		conf:      o.Conf,
 		services:  services,
 		log:       o.Log,
@@ -79,7 +81,8 @@ func openHDFS(ctx context.Context, authority string, o Options) (*HDFS, error) {
 			Token:      func() (token.Token, bool) { return show, !show.IsZero() },
 			Protection: o.Conf.List("hadoop.rpc.protection"),
 			Dial:       o.Dial,
-			Timeout:    o.Timeout,
+			Timeout:    o.Timeout + o.Patience,
+			Retry:      rpc.Retry{Patience: o.Patience},
 			Log:        o.Log,
 		}),
 	}, nil

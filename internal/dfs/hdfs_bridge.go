@@ -73,7 +73,7 @@ func newBridge(h *HDFS, byHostname bool) *bridge {
 		dial:       h.dial,
 		byHostname: byHostname,
 		call: func(ctx context.Context, method string, request []byte) ([]byte, error) {
-			ctx, cancel := context.WithTimeout(ctx, h.timeout)
+			ctx, cancel := context.WithTimeout(ctx, h.patience)
 			defer cancel()
 			return h.nameNode.CallRaw(ctx, method, request, rpc.Idempotent())
 		},

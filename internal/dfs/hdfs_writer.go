@@ -170,7 +170,7 @@ func (w *hdfsWriter) Close() error {
 	if w.path == w.name {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), w.fs.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), w.fs.patience)
 	defer cancel()
 	if err := w.fs.rename(ctx, "close", w.path, w.name, w.overwrite); err != nil {
 		w.discard()
@@ -207,7 +207,7 @@ func (w *hdfsWriter) complete() error {
 	if w.blocks == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), w.fs.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), w.fs.patience)
 	defer cancel()
 	err := w.blocks.during(ctx, w.writer.Close)
 	// The DataNodes have all of it, but too few have told the NameNode so far.

@@ -27,6 +27,9 @@ type Options struct {
 	// Timeout bounds a call to a NameNode whose context has no deadline, its retries included, and each step of moving data
 	// to and from DataNodes. 0: a minute.
 	Timeout time.Duration
+	// Patience is how long such a call waits for a NameNode that has been reached before and went away, or is in safe mode. 0: it waits
+	// for 20 s, and safe mode is an error at once.
+	Patience time.Duration
 	// LocalHome is the home directory on the local disk; empty: os.UserHomeDir.
 	LocalHome string
 	Log       *zap.Logger

@@ -23,6 +23,9 @@ import (
 // defaultIdle is how long filesystems that nobody uses stay open.
 const defaultIdle = time.Minute
 
+// patience is how long a program that reads or writes waits for a NameNode that restarts, before it gets an error.
+const patience = 2 * time.Minute
+
 // Options says where a Storage finds what it needs.
 type Options struct {
 	Conf   string // file of the Hadoop configuration
@@ -136,7 +139,7 @@ func (s *Storage) resolver() (*dfs.Resolver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return dfs.NewResolver(dfs.Options{Conf: c, User: s.o.User, Tokens: tokens, Log: s.o.Logger}), nil
+	return dfs.NewResolver(dfs.Options{Conf: c, User: s.o.User, Tokens: tokens, Patience: patience, Log: s.o.Logger}), nil
 }
 
 func (s *Storage) tokens() ([]token.Token, error) {

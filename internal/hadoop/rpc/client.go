@@ -43,6 +43,7 @@ type Options struct {
 type Retry struct {
 	MaxAttempts int           // 0: as many as MaxElapsed allows; 1: no retry
 	MaxElapsed  time.Duration // since the call began; 0: 20 s
+	Patience    time.Duration // instead of MaxElapsed, with a service that has been reached before or is a NameNode in safe mode, which otherwise is told at once
 	Base, Max   time.Duration // the first and the longest pause, give or take half; 0: 100 ms and 3 s. No pause before another address.
 }
 
@@ -64,6 +65,7 @@ type Client struct {
 	closed  bool           // these are guarded by mu
 	at      int            // index of the address in use
 	link    *link          // nil, or dead, if there is no connection
+	reached bool           // there has been a connection
 	links   map[*link]bool // all that have not ended: besides link those that were left with calls in flight
 	dialing *dialing       // nil: nobody dials
 	lastID  int32
@@ -157,7 +159,7 @@ func (c *Client) retry(ctx context.Context, call *call) ([]byte, error) {
 			}
 			return body, nil
 		}
-		again := whatNext(err, call.idempotent)
+		again, within := c.whatNext(err, call.idempotent)
 		if ctx.Err() != nil {
 			return nil, ctxError(ctx, err, call)
 		}
@@ -166,7 +168,7 @@ func (c *Client) retry(ctx context.Context, call *call) ([]byte, error) {
 		if again == sameService || n%len(c.o.Addrs) == 0 { // every address had its turn
 			pause = pauses.NextBackOff()
 		}
-		if again == giveUp || n == c.o.Retry.MaxAttempts || time.Since(began)+pause > c.o.Retry.MaxElapsed {
+		if again == giveUp || n == c.o.Retry.MaxAttempts || time.Since(began)+pause > within {
 			if n > 1 {
 				c.log.Warn("call failed for good", zap.String("method", call.method), zap.Int("attempts", n), zap.Error(err))
 			}
@@ -212,7 +214,25 @@ const (
 	nextService
 )
 
-func whatNext(err error, idempotent bool) verdict {
+// whatNext tells what to do after a failure, and for how long since the call began.
+func (c *Client) whatNext(err error, idempotent bool) (verdict, time.Duration) {
+	patience := c.o.Retry.MaxElapsed
+	if c.hasReached() {
+		patience = max(patience, c.o.Retry.Patience)
+	}
+	if errors.Is(err, ErrSafeMode) && c.o.Retry.Patience > 0 {
+		return sameService, patience
+	}
+	return judge(err, idempotent), patience
+}
+
+func (c *Client) hasReached() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.reached
+}
+
+func judge(err error, idempotent bool) verdict {
 	network, lost := errors.AsType[*NetworkError](err)
 	switch {
 	case errors.Is(err, ErrStandby):
@@ -256,7 +276,7 @@ func (c *Client) once(ctx context.Context, call *call) ([]byte, error) {
 		call.tries++
 	}
 	err = c.named(l, call, w, err)
-	if whatNext(err, true) == nextService || errors.Is(err, errSilent) {
+	if judge(err, true) == nextService || errors.Is(err, errSilent) {
 		c.leave(l)
 	}
 	return body, err
@@ -325,7 +345,7 @@ func (c *Client) dial(ctx context.Context, d *dialing, addr string) {
 		_ = conn.Close()
 	default:
 		l := newLink(conn, addr, byToken)
-		d.link, c.link, c.links[l] = l, l, true
+		d.link, c.link, c.links[l], c.reached = l, l, true, true
 		c.wg.Go(l.write)
 		c.wg.Go(func() { l.read(); c.forget(l) })
 	}

@@ -333,6 +333,44 @@ func TestUnreachable(t *testing.T) {
 	})
 }
 
+// A service that was there before is waited for, and a NameNode until it leaves safe mode. One never reached is given up earlier.
+func TestPatience(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newPipes()
+		began := time.Now()
+		starting := func(ctx context.Context, who Caller, method string, request []byte) (proto.Message, error) {
+			if time.Since(began) < 4*time.Minute {
+				return nil, &JavaError{"org.apache.hadoop.hdfs.server.namenode.SafeModeException", "just started"}
+			}
+			return echo(ctx, who, method, request)
+		}
+		patient := client(t, Options{Addrs: []string{"nn:1"}, Dial: net.dial, Timeout: time.Hour, Retry: Retry{Patience: 5 * time.Minute}})
+		if _, err := report(t.Context(), patient, 1); !errors.Is(err, ErrUnreachable) || time.Since(began) > 20*time.Second {
+			t.Errorf("one never reached was given up after %v: %v", time.Since(began), err)
+		}
+		stop := serve(t, ServerOptions{Listener: net.listen("nn:1")}, starting)
+		if _, err := report(t.Context(), client(t, Options{Addrs: []string{"nn:1"}, Dial: net.dial}), 2); !errors.Is(err, ErrSafeMode) {
+			t.Errorf("safe mode without patience: %v", err)
+		}
+		if _, err := report(t.Context(), patient, 2); err != nil || time.Since(began) < 4*time.Minute {
+			t.Errorf("safe mode was over after %v: %v", time.Since(began), err)
+		}
+		stop()
+		synctest.Wait()
+		began = time.Now()
+		back := make(chan struct{})
+		go func() {
+			defer close(back)
+			time.Sleep(2 * time.Minute)
+			serve(t, ServerOptions{Listener: net.listen("nn:1")}, echo)
+		}()
+		if _, err := report(t.Context(), patient, 3); err != nil || time.Since(began) < 2*time.Minute {
+			t.Errorf("it was back after %v: %v", time.Since(began), err)
+		}
+		<-back
+	})
+}
+
 // A deadline that passes between attempts tells what had gone wrong.
 func TestDeadlineTellsTheCause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
