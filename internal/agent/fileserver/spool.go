@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"time"
@@ -82,11 +83,13 @@ func (s *spool) Write(b []byte) (int, error) {
 // again writes everything anew after a failure, and closes the file too if that is asked for.
 func (s *spool) again(cause error, closed bool) error {
 	deadline := time.Now().Add(giveUpAfter)
+	once := taken(cause)
 	for pause := time.Second; ; pause = min(2*pause, 15*time.Second) {
 		s.out.Abort()
-		if s.local == nil || !passing(cause) || time.Now().After(deadline) {
+		if s.local == nil || !passing(cause) && !once || time.Now().After(deadline) {
 			return cause
 		}
+		once = false
 		s.log.Warn("a file is written again from its start", zap.String("file", s.name), zap.Int64("bytes", s.size), zap.NamedError("cause", cause))
 		if err := sleep(s.ctx, pause); err != nil {
 			return cause
@@ -120,6 +123,10 @@ func passing(err error) bool {
 	c := codeOf(err)
 	return c == codeUnavailable || c == codeUnknown || c == codeDeadlineExceeded || c == codeDataLoss
 }
+
+// taken reports whether an error may say that the hidden file was taken from its writer: somebody took it for dead, since it had not
+// reached the NameNode for a minute. If it was the directory that went, the next try says so.
+func taken(err error) bool { return errors.Is(err, dfs.ErrBusy) || errors.Is(err, fs.ErrNotExist) }
 
 // sleep waits for about d.
 func sleep(ctx context.Context, d time.Duration) error {
