@@ -124,6 +124,53 @@ func (h *house) save(step int, damage byte) {
 	}
 }
 
+// put copies a file of testdata.
+func (h *house) put(from, to string) {
+	h.t.Helper()
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = h.fs.Mkdir(h.t.Context(), path.Dir(path.Join(dir, to)), 0o755)
+	}
+	if err == nil {
+		err = dfs.WriteFile(h.t.Context(), h.fs, path.Join(dir, to), b, 0)
+	}
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// TestSeveralSaveTogether: the shards of a checkpoint come one by one, from the tasks that hold them, and it counts once its index is
+// there; what the other workers of a mirrored job must write, and nobody reads, is none.
+func TestSeveralSaveTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keep(t)
+		files, err := filepath.Glob("../../checkpoint/testdata/shards/ckpt-1.*")
+		if err != nil || len(files) < 3 || !strings.HasSuffix(files[len(files)-1], ".index") {
+			t.Fatal(files, err)
+		}
+		for _, suffix := range []string{"index", "data-00000-of-00001"} {
+			h.put("../../client/testdata/checkpoints/ckpt-300."+suffix, "workertemp_1/ckpt-300."+suffix)
+		}
+		for _, f := range files {
+			h.put(f, "ckpt-1_temp/part-00000-of-00002"+strings.TrimPrefix(filepath.Base(f), "ckpt-1"))
+		}
+		for i, f := range files {
+			h.want()
+			h.k.Inspect(membership.Inspect{Number: i + 1, Busy: true})
+			synctest.Wait()
+			h.want(fmt.Sprintf(`look %d: newest "" step=-1`, i+1))
+			h.put(f, filepath.Base(f))
+			time.Sleep(lastScan)
+		}
+		if got := h.said(); !strings.HasPrefix(got, "seen hdfs:///m/ckpt-1 step=5 ") || !strings.HasSuffix(got, ": whole") {
+			t.Errorf("it said %s", got)
+		}
+		h.k.Inspect(membership.Inspect{Number: 9})
+		synctest.Wait()
+		h.want(`look 9: newest "hdfs:///m/ckpt-1" step=5`)
+	})
+}
+
 func TestFindsNewCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := keep(t)
