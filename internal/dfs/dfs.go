@@ -27,6 +27,7 @@ var (
 	ErrNotEmpty     = errors.New("directory not empty")                                              //
 	ErrEncrypted    = errors.New("file lies in an encryption zone, which tfos cannot read or write") //
 	ErrErasureCoded = errors.New("file is erasure coded, which tfos cannot read")                    //
+	ErrCorrupt      = errors.New("file is damaged")                                                  // no replica of a block fits its checksums
 	ErrBusy         = errors.New("file is being written by another")                                 //
 	ErrUnreachable  = errors.New("filesystem cannot be reached")                                     // no NameNode answered
 	ErrCredentials  = errors.New("filesystem does not accept the credentials")                       // a token that expired or was cancelled, say

@@ -30,8 +30,9 @@ const (
 
 // HDFS is one HDFS: a NameNode, or the NameNodes of one nameservice.
 //
-// Names, directories and everything else that the NameNode alone answers are calls of our own. The bytes of files go through a
-// library, one of its clients for each open file; its own calls to the NameNode pass through ours (see bridge).
+// Names, directories and everything else that the NameNode alone answers are calls of our own, and so is reading (see replicas). What
+// is written goes through a library, one of its clients for each open file; its own calls to the NameNode pass through ours (see
+// bridge).
 type HDFS struct {
 	authority string // as URIs have it
 	home      string
@@ -44,12 +45,19 @@ type HDFS struct {
 	services  []string // texts that a token for it may bear; the first is the one to write
 	log       *zap.Logger
 
+	byHostname bool // DataNodes are reached by name
+
 	mu       sync.Mutex
 	defaults *pb.FsServerDefaultsProto // guarded by mu; nil until it is asked for
+	blocks   *replicas                 // guarded by mu; nil until a file is opened for reading
 }
 
 func openHDFS(ctx context.Context, authority string, o Options) (*HDFS, error) {
 	useIP, err := o.Conf.Bool("hadoop.security.token.service.use_ip", true)
+	if err != nil {
+		return nil, err
+	}
+	byHostname, err := o.Conf.Bool("dfs.client.use.datanode.hostname", false)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +82,8 @@ func openHDFS(ctx context.Context, authority string, o Options) (*HDFS, error) {
 		conf:      o.Conf,
 		services:  services,
 		log:       o.Log,
+
+		byHostname: byHostname,
 		nameNode: rpc.NewClient(rpc.Options{
 			Protocol:   clientProtocol,
 			Addrs:      nodes.addrs,
@@ -333,7 +343,14 @@ func (h *HDFS) URI(name string) string {
 }
 
 // Close implements FS. Readers that are in the middle of a block go on to its end.
-func (h *HDFS) Close() error { return h.nameNode.Close() }
+func (h *HDFS) Close() error {
+	h.mu.Lock()
+	if h.blocks != nil {
+		h.blocks.client.Close()
+	}
+	h.mu.Unlock()
+	return h.nameNode.Close()
+}
 
 // serverDefaults are what the NameNode wants new files to be like. They are asked for once.
 func (h *HDFS) serverDefaults(ctx context.Context) (*pb.FsServerDefaultsProto, error) {

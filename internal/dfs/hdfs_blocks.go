@@ -14,7 +14,7 @@ import (
 )
 
 // blocks is one of the library's clients, with the bridge that is its NameNode and the connections to DataNodes that it made.
-// One file that is open, and one goroutine at a time, uses it.
+// One file that is being written, and one goroutine at a time, uses it.
 type blocks struct {
 	*bridge
 	client *hdfs.Client
@@ -27,11 +27,7 @@ func (h *HDFS) openBlocks(ctx context.Context) (*blocks, error) {
 	if err != nil {
 		return nil, err
 	}
-	byHostname, err := h.conf.Bool("dfs.client.use.datanode.hostname", false)
-	if err != nil {
-		return nil, err
-	}
-	b := &blocks{bridge: newBridge(h, byHostname), conns: &connections{dial: h.dial, timeout: h.timeout, open: map[*dataConn]bool{}}}
+	b := &blocks{bridge: newBridge(h), conns: &connections{dial: h.dial, timeout: h.timeout, open: map[*dataConn]bool{}}}
 	user := h.user
 	if user == "" {
 		user = "unknown" // the library insists on a name, which goes no further than the bridge
@@ -39,7 +35,7 @@ func (h *HDFS) openBlocks(ctx context.Context) (*blocks, error) {
 	b.client, err = hdfs.NewClient(hdfs.ClientOptions{
 		Addresses:              []string{bridgeAddr{}.String()},
 		User:                   user,
-		UseDatanodeHostname:    byHostname,
+		UseDatanodeHostname:    h.byHostname,
 		NamenodeDialFunc:       func(context.Context, string, string) (net.Conn, error) { return b.bridge, nil },
 		DatanodeDialFunc:       b.conns.connect,
 		DataTransferProtection: protection,
@@ -56,15 +52,17 @@ func (b *blocks) close() {
 	b.conns.closeAll()
 }
 
-// dataProtection chooses how the library is to talk to DataNodes. What it gets wrong is refused here: it reads wrong bytes
+// aesSuite is the one of dfs.encrypt.data.transfer.cipher.suites that there is.
+const aesSuite = "AES/CTR/NoPadding"
+
+// dataProtection chooses how the library is to talk to DataNodes. What it gets wrong is refused here: it takes answers for others
 // under integrity, and under privacy unless the servers encrypt by AES.
 func (h *HDFS) dataProtection(ctx context.Context) (string, error) {
-	const aes = "AES/CTR/NoPadding"
 	defaults, err := h.serverDefaults(ctx)
 	if err != nil {
 		return "", err
 	}
-	byAES := slices.Contains(h.conf.List("dfs.encrypt.data.transfer.cipher.suites"), aes)
+	byAES := slices.Contains(h.conf.List("dfs.encrypt.data.transfer.cipher.suites"), aesSuite)
 	allowed := h.conf.List("dfs.data.transfer.protection")
 	for i := range allowed {
 		allowed[i] = strings.ToLower(allowed[i])
@@ -73,7 +71,7 @@ func (h *HDFS) dataProtection(ctx context.Context) (string, error) {
 	case defaults.GetEncryptDataTransfer() && byAES:
 		return hdfs.DataTransferProtectionPrivacy, nil
 	case defaults.GetEncryptDataTransfer():
-		return "", h.fail("open", "/", fmt.Errorf("dfs.encrypt.data.transfer without dfs.encrypt.data.transfer.cipher.suites=%s is %w", aes, ErrUnsupported))
+		return "", h.fail("open", "/", fmt.Errorf("dfs.encrypt.data.transfer without dfs.encrypt.data.transfer.cipher.suites=%s is %w", aesSuite, ErrUnsupported))
 	case len(allowed) == 0:
 		return "", nil
 	case slices.Contains(allowed, hdfs.DataTransferProtectionAuthentication):
@@ -82,7 +80,7 @@ func (h *HDFS) dataProtection(ctx context.Context) (string, error) {
 		return hdfs.DataTransferProtectionPrivacy, nil
 	}
 	return "", h.fail("open", "/", fmt.Errorf("dfs.data.transfer.protection=%s is %w, unless it allows authentication, or privacy with dfs.encrypt.data.transfer.cipher.suites=%s",
-		strings.Join(allowed, ","), ErrUnsupported, aes))
+		strings.Join(allowed, ","), ErrUnsupported, aesSuite))
 }
 
 // connections are those to DataNodes that one client of the library made. The library forgets to close some of them.

@@ -35,10 +35,10 @@ import (
 //	| the rest         | (call id)                   | (method)                | request message |
 //	+------------------+-----------------------------+-------------------------+-----------------+
 type bridge struct {
-	call       func(ctx context.Context, method string, request []byte) ([]byte, error)
-	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
-	byHostname bool // DataNodes are reached by name
-	log        *zap.Logger
+	call     func(ctx context.Context, method string, request []byte) ([]byte, error)
+	dial     func(ctx context.Context, network, addr string) (net.Conn, error)
+	dataAddr func(*pb.DatanodeIDProto) string // where a DataNode serves blocks
+	log      *zap.Logger
 
 	stage bridgeStage            // what the library writes next; the library's own lock guards it, as what follows
 	asked bytes.Buffer           // what the library wrote and no whole frame is yet
@@ -68,10 +68,10 @@ const (
 	replicationWait = 20 * time.Second
 )
 
-func newBridge(h *HDFS, byHostname bool) *bridge {
+func newBridge(h *HDFS) *bridge {
 	return &bridge{
-		dial:       h.dial,
-		byHostname: byHostname,
+		dial:     h.dial,
+		dataAddr: h.dataAddr,
 		call: func(ctx context.Context, method string, request []byte) ([]byte, error) {
 			ctx, cancel := context.WithTimeout(ctx, h.patience)
 			defer cancel()
@@ -241,8 +241,8 @@ func (b *bridge) renew(request []byte) ([]byte, error) {
 	return response, err
 }
 
-// readable refuses a file that the library would read or write wrongly: it knows neither encryption zones, and would take
-// cipher text for the file, nor striped blocks. It looks at the answers that the library is about to act on, so that there is
+// readable refuses a file that the library would write wrongly: it knows neither encryption zones, and would put the text itself
+// where others expect cipher text, nor striped blocks. It looks at the answers that the library is about to act on, so that there is
 // no moment between the check and the use.
 func readable(method string, response []byte) error {
 	var status *pb.HdfsFileStatusProto
@@ -265,12 +265,6 @@ func readable(method string, response []byte) error {
 			return fmt.Errorf("answer to %s: %w", method, err)
 		}
 		status = m.GetStat()
-	case "getBlockLocations":
-		var m pb.GetBlockLocationsResponseProto
-		if err := proto.Unmarshal(response, &m); err != nil {
-			return fmt.Errorf("answer to %s: %w", method, err)
-		}
-		return plainBlocks(m.GetLocations())
 	}
 	return plainFile(status)
 }

@@ -3,8 +3,6 @@ package dfs
 import (
 	"context"
 	"fmt"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
@@ -104,12 +102,4 @@ func (b *bridge) knock(ctx context.Context, addr string) error {
 		return err
 	}
 	return conn.Close()
-}
-
-func (b *bridge) dataAddr(id *pb.DatanodeIDProto) string {
-	host := id.GetIpAddr()
-	if b.byHostname {
-		host = id.GetHostName()
-	}
-	return net.JoinHostPort(host, strconv.Itoa(int(id.GetXferPort())))
 }

@@ -6,17 +6,27 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 	"sync"
+	"time"
 
-	"github.com/colinmarc/hdfs/v2"
 	"go.uber.org/zap"
-	"google.golang.org/protobuf/proto"
 
+	"tfos/internal/dfs/datanode"
 	"tfos/internal/hadoop/pb"
 )
 
-// maxStreams is how many reads of one file go on at once; more wait for their turn.
-const maxStreams = 4
+const (
+	// maxReads is how many reads of one file go on at once; more wait for their turn.
+	maxReads = 16
+	// maxStreams is how many places of one file are read in sequence at once. Those beyond are slower: each read asks anew.
+	maxStreams = 4
+	// maxAttempts is how often it is tried to read from a block's replicas, each time with new locations and block tokens.
+	maxAttempts = 4
+	// attemptPause is between the last two attempts, give or take half. What was restarted is back by then; the first pause is a
+	// sixteenth of it, and there is none where only the token was too old.
+	attemptPause = 4 * time.Second
+)
 
 // Open implements FS.
 func (h *HDFS) Open(ctx context.Context, name string) (File, error) {
@@ -34,73 +44,45 @@ func (h *HDFS) Open(ctx context.Context, name string) (File, error) {
 	if err := plainFile(status); err != nil {
 		return nil, h.fail("open", name, err)
 	}
-	if _, err := h.dataProtection(ctx); err != nil {
+	blocks, err := h.readers(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := h.mayRead(ctx, name); err != nil {
+	f := &hdfsFile{
+		fs: h, name: name, blocks: blocks, where: &blockMap{fs: h, name: name}, turns: make(chan struct{}, maxReads), busy: map[*stream]bool{},
+	}
+	located, err := f.where.locate(ctx, 0)
+	if err != nil {
 		return nil, err
 	}
-	return &hdfsFile{
-		fs: h, name: name, size: int64(status.GetLength()), turns: make(chan struct{}, maxStreams), busy: map[*stream]bool{},
-	}, nil
+	f.size = max(located, int64(status.GetLength()))
+	f.ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return f, nil
 }
 
-// mayRead asks what the library will ask at the first read: the right to read, and where the blocks are.
-func (h *HDFS) mayRead(ctx context.Context, name string) error {
-	resp := &pb.GetBlockLocationsResponseProto{}
-	req := &pb.GetBlockLocationsRequestProto{Src: &name, Offset: proto.Uint64(0), Length: proto.Uint64(1)}
-	if err := h.call(ctx, "open", name, "getBlockLocations", req, resp); err != nil {
-		return err
-	}
-	return h.fail("open", name, plainBlocks(resp.GetLocations()))
-}
-
-// hdfsFile reads a file through streams, each of which reads one piece at a time. A stream that stands where a read begins is
-// taken for it, so reading in sequence keeps to one.
+// hdfsFile reads a file. A read asks a DataNode for as much as it wants, on a connection that others used before it. One that begins
+// where another ended is taken for the second of a sequence, and asks for all the rest of the block: what comes stays in its stream
+// for the reads that follow.
 type hdfsFile struct {
-	fs    *HDFS
-	name  string
-	size  int64
-	turns chan struct{} // holds an element for each read that goes on
+	fs     *HDFS
+	name   string
+	size   int64
+	blocks *replicas
+	where  *blockMap
+	turns  chan struct{}   // holds an element for each read that goes on
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
 
 	mu     sync.Mutex
 	idle   []*stream // guarded by mu, as what follows; the one that was used last is at the end
 	busy   map[*stream]bool
+	ends   []int64 // where reads ended that left no stream behind
 	closed bool
 
 	position struct { // of Read and Seek
 		sync.Mutex
 		offset int64 // guarded by the mutex
 	}
-}
-
-// stream is the library's reader of a file.
-type stream struct {
-	*blocks
-	reader *hdfs.FileReader
-	offset int64 // where it stands
-}
-
-func (f *hdfsFile) openStream(ctx context.Context) (*stream, error) {
-	b, err := f.fs.openBlocks(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s := &stream{blocks: b}
-	err = b.during(ctx, func() (err error) {
-		s.reader, err = b.client.Open(f.name)
-		return err
-	})
-	if err != nil {
-		b.close()
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *stream) close() {
-	_ = s.reader.Close() // a reader loses nothing
-	s.blocks.close()
 }
 
 // Size implements File.
@@ -151,8 +133,7 @@ func (f *hdfsFile) ReadAt(p []byte, offset int64) (int, error) {
 	return read, nil
 }
 
-// readSome reads at least a byte at an offset. A stream whose DataNodes all failed it, whose block locations are out of date
-// or whose block tokens expired is replaced once by a new one.
+// readSome reads at least a byte at an offset: all of p, if a block and its replicas last so long.
 func (f *hdfsFile) readSome(p []byte, offset int64) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -160,96 +141,121 @@ func (f *hdfsFile) readSome(p []byte, offset int64) (int, error) {
 	if offset >= f.size {
 		return 0, io.EOF
 	}
+	p = p[:min(int64(len(p)), f.size-offset)]
 	f.turns <- struct{}{}
 	defer func() { <-f.turns }()
+	pause := f.blocks.pause / 16
 	for attempt := 1; ; attempt++ {
-		s, err := f.take(offset)
-		if err != nil {
+		n, err := f.try(p, offset)
+		if n > 0 {
+			return n, nil // an error that came with bytes comes again
+		}
+		if f.ctx.Err() != nil {
+			err = fs.ErrClosed
+		}
+		if errors.As(err, new(*fs.PathError)) {
+			return 0, err // the NameNode's, and final
+		}
+		if attempt == maxAttempts || errors.Is(err, fs.ErrClosed) || errors.Is(err, errReplaced) {
 			return 0, f.fs.fail("read", f.name, err)
 		}
-		n, err := s.readSome(p, offset)
-		f.putBack(s, err == nil)
-		if err == nil {
-			return n, nil
+		f.fs.log.Info("read failed, will be tried again with new block locations", zap.String("file", f.name), zap.Int("attempt", attempt), zap.Error(err))
+		if attempt > 1 || !errors.Is(err, datanode.ErrToken) {
+			if wait(f.ctx, pause) != nil {
+				return 0, f.fs.fail("read", f.name, fs.ErrClosed)
+			}
+			pause *= 4
 		}
-		if attempt == 2 || errors.Is(err, fs.ErrClosed) || f.isClosed() {
-			return 0, f.fs.fail("read", f.name, err)
+		if _, err := f.where.locate(f.ctx, offset); err != nil {
+			return 0, err
 		}
-		f.fs.log.Info("read failed, will be tried once more with new block locations", zap.String("file", f.name), zap.Error(err))
 	}
 }
 
-// readSome reads at least a byte, or fails.
-func (s *stream) readSome(p []byte, offset int64) (n int, err error) {
-	err = s.during(context.Background(), func() error {
-		if offset != s.offset {
-			if _, err := s.reader.Seek(offset, io.SeekStart); err != nil {
-				return err
-			}
-			s.offset = offset
+// try reads from one block: from the stream that stands at offset, or else from a new one.
+func (f *hdfsFile) try(p []byte, offset int64) (read int, err error) {
+	s, further, err := f.take(offset)
+	if err != nil {
+		return 0, err
+	}
+	if s == nil {
+		b, err := f.where.find(f.ctx, offset)
+		if err != nil {
+			return 0, err
 		}
-		n, err = s.reader.Read(p)
-		s.offset += int64(n)
-		if n > 0 {
-			return nil // an error that came with bytes comes again
+		length := min(b.end(), f.size) - offset
+		if !further {
+			length = min(length, int64(len(p)))
 		}
-		if err == nil || err == io.EOF {
-			err = io.ErrUnexpectedEOF // the file has become shorter
+		if s, read, err = f.blocks.open(f.ctx, b, offset, length, p); err != nil {
+			return 0, err
 		}
-		return err
-	})
-	return n, err
+		if err := f.use(s); err != nil {
+			return 0, err
+		}
+	}
+	for read < len(p) && s.Left() > 0 && err == nil {
+		var n int
+		n, err = f.blocks.next(f.ctx, s, p[read:])
+		read += n
+	}
+	f.putBack(s, err == nil)
+	return read, err
 }
 
-// take finds an idle stream, best one that stands at offset, or opens another.
-func (f *hdfsFile) take(offset int64) (*stream, error) {
+// take finds the stream that stands at offset: nil if there is none, and then whether the read continues another.
+func (f *hdfsFile) take(offset int64) (s *stream, further bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
-		return nil, fs.ErrClosed
+		return nil, false, fs.ErrClosed
 	}
-	if last := len(f.idle) - 1; last >= 0 {
-		found := last
-		for i, s := range f.idle {
-			if s.offset == offset {
-				found = i
-			}
+	for i, s := range f.idle {
+		if s.offset == offset {
+			f.idle = slices.Delete(f.idle, i, i+1)
+			f.busy[s] = true
+			return s, true, nil
 		}
-		s := f.idle[found]
-		f.idle = append(f.idle[:found], f.idle[found+1:]...)
-		f.busy[s] = true
-		return s, nil
 	}
-	f.mu.Unlock()
-	s, err := f.openStream(context.Background())
-	f.mu.Lock()
-	if err != nil {
-		return nil, err
+	i := slices.Index(f.ends, offset)
+	if i >= 0 {
+		f.ends = slices.Delete(f.ends, i, i+1)
 	}
-	if f.closed {
-		s.close()
-		return nil, fs.ErrClosed
-	}
-	f.busy[s] = true
-	return s, nil
+	return nil, i >= 0, nil
 }
 
-// putBack returns a stream; one that failed is closed.
+// use counts a new stream among those that Close ends.
+func (f *hdfsFile) use(s *stream) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		_ = s.Close() // a reader loses nothing
+		return fs.ErrClosed
+	}
+	f.busy[s] = true
+	return nil
+}
+
+// putBack keeps a stream that has more to give, and of others where they ended.
 func (f *hdfsFile) putBack(s *stream, good bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.busy, s)
-	if good && !f.closed {
+	switch {
+	case !good || f.closed:
+		_ = s.Close()
+	case s.Left() > 0:
+		if len(f.idle) == maxStreams {
+			_ = f.idle[0].Close()
+			f.idle = slices.Delete(f.idle, 0, 1)
+		}
 		f.idle = append(f.idle, s)
-		return
+	default:
+		if len(f.ends) == maxStreams {
+			f.ends = slices.Delete(f.ends, 0, 1)
+		}
+		f.ends = append(f.ends, s.offset)
 	}
-	s.close()
-}
-
-func (f *hdfsFile) isClosed() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.closed
 }
 
 // Close implements io.Closer. Reads that go on fail.
@@ -260,12 +266,13 @@ func (f *hdfsFile) Close() error {
 		return f.fs.fail("close", f.name, fs.ErrClosed)
 	}
 	f.closed = true
+	f.cancel()
 	for _, s := range f.idle {
-		s.close()
+		_ = s.Close()
 	}
 	f.idle = nil
 	for s := range f.busy {
-		s.conns.closeAll() // its reader closes the rest
+		_ = s.Close()
 	}
 	return nil
 }

@@ -320,7 +320,7 @@ func TestStandbyIsLeftForTheActiveNameNode(t *testing.T) {
 // The library renews the lease of each client every second. The NameNode is spared that.
 func TestLeaseRenewalsAreRare(t *testing.T) {
 	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){"renewLease": answer(&pb.RenewLeaseResponseProto{})})
-	b := newBridge(n.open(t), false)
+	b := newBridge(n.open(t))
 	request, err := proto.Marshal(&pb.RenewLeaseRequestProto{ClientName: proto.String("client")})
 	if err != nil {
 		t.Fatal(err)
@@ -397,7 +397,7 @@ func TestNewBlock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := newBridge(n.open(t), false).answer("addBlock", request)
+	response, err := newBridge(n.open(t)).answer("addBlock", request)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -421,7 +421,7 @@ func TestCompleteNamesTheLastBlockEachTime(t *testing.T) {
 			return &pb.CompleteResponseProto{Result: proto.Bool(len(named) == 3)}, err
 		},
 	})
-	b := newBridge(n.open(t), false)
+	b := newBridge(n.open(t))
 	req := &pb.CompleteRequestProto{Src: proto.String("/file"), ClientName: proto.String("client"),
 		Last: &pb.ExtendedBlockProto{PoolId: proto.String("pool"), BlockId: proto.Uint64(7), GenerationStamp: proto.Uint64(1)}}
 	for range 3 {

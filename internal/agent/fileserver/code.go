@@ -34,6 +34,7 @@ var codes = []struct {
 	{dfs.ErrErasureCoded, codeUnimplemented},
 	{dfs.ErrUnsupported, codeUnimplemented},
 	{context.DeadlineExceeded, codeDeadlineExceeded},
+	{dfs.ErrCorrupt, codeDataLoss},
 	{io.ErrUnexpectedEOF, codeDataLoss},
 }
 

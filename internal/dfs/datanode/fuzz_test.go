@@ -1,0 +1,85 @@
+package datanode
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"tfos/internal/dfs/datanode/datanodetest"
+	"tfos/internal/hadoop/pb"
+	"tfos/internal/hadoop/sasl"
+	"tfos/internal/hadoop/wire"
+)
+
+// canned is a connection from which comes what was prepared.
+type canned struct {
+	net.Conn
+	io.Reader
+}
+
+func (c canned) Read(p []byte) (int, error) { return c.Reader.Read(p) }
+func (canned) Write(p []byte) (int, error)  { return len(p), nil }
+func (canned) SetDeadline(time.Time) error  { return nil }
+func (canned) Close() error                 { return nil }
+func (canned) LocalAddr() net.Addr          { return nil }
+func (canned) RemoteAddr() net.Addr         { return nil }
+func message(m proto.Message) []byte        { b, _ := proto.Marshal(m); return wire.AppendDelimited(nil, b) }
+func receiveFrom(b []byte) *conn {
+	return newConn("dn", canned{Reader: bytes.NewReader(b)}, time.Minute)
+}
+func (c *conn) exchanged(o Options) (*conn, error) {
+	return c, (&Client{o: o}).handshake(context.Background(), c, &pb.TokenProto{})
+}
+
+// FuzzReader gives a range's answer and packets. Whatever they are, no more comes than was asked for.
+func FuzzReader(f *testing.F) {
+	const offset, length = 700, 2000
+	shape := datanodetest.Shape{Chunk: 512, Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32C}
+	data := bytes.Repeat([]byte("0123456789abcdef"), 160) // 2560 bytes: 512 to 3072
+	good := message(&pb.BlockOpResponseProto{Status: pb.Status_SUCCESS.Enum(), ReadOpChecksumInfo: &pb.ReadOpChecksumInfoProto{
+		Checksum: &pb.ChecksumProto{Type: shape.Checksum.Enum(), BytesPerChecksum: proto.Uint32(512)}, ChunkOffset: proto.Uint64(512),
+	}})
+	good = append(good, datanodetest.Packet(512, 0, datanodetest.Checksums(data[:1024], shape), data[:1024])...)
+	good = append(good, datanodetest.Packet(1536, 1, datanodetest.Checksums(data[1024:], shape), data[1024:])...)
+	good = append(good, datanodetest.Packet(3072, 2, nil, nil)...)
+	f.Add(good)
+	f.Add(good[:len(good)-40])
+	f.Add(message(&pb.BlockOpResponseProto{Status: pb.Status_ERROR_ACCESS_TOKEN.Enum()}))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		c := New(Options{})
+		conn := receiveFrom(in)
+		sums, err := conn.request(Range{Block: &pb.ExtendedBlockProto{}, Offset: offset, Length: length})
+		if err != nil {
+			return
+		}
+		r := &Reader{client: c, conn: conn, sums: sums, at: offset - sums.lead, skip: sums.lead, left: length}
+		got, err := io.ReadAll(r)
+		if len(got) > length || err == nil && len(got) != length {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+		if bytes.Equal(in, good) && (err != nil || !bytes.Equal(got, data[offset-512:][:length])) {
+			t.Errorf("the good one gives %d bytes, %v", len(got), err)
+		}
+	})
+}
+
+// FuzzHandshake gives a DataNode's messages of the handshake, and what comes wrapped after it.
+func FuzzHandshake(f *testing.F) {
+	challenge := sasl.NewServer(sasl.ServerOptions{Realm: "0", URI: "hdfs/0", Allowed: []sasl.QOP{sasl.AuthConf, sasl.Auth}, Nonce: "nonce"}).Challenge()
+	success := pb.DataTransferEncryptorMessageProto_SUCCESS.Enum()
+	first := message(&pb.DataTransferEncryptorMessageProto{Status: success, Payload: challenge})
+	f.Add(append(bytes.Clone(first), message(&pb.DataTransferEncryptorMessageProto{Status: success, Payload: []byte("rspauth=0"), CipherOption: []*pb.CipherOptionProto{{
+		Suite: pb.CipherSuiteProto_AES_CTR_NOPADDING.Enum(), InKey: make([]byte, 40), InIv: make([]byte, 16), OutKey: make([]byte, 40), OutIv: make([]byte, 16),
+	}}})...))
+	f.Add(message(&pb.DataTransferEncryptorMessageProto{Status: pb.DataTransferEncryptorMessageProto_ERROR_UNKNOWN_KEY.Enum()}))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		if _, err := receiveFrom(in).exchanged(Options{Allowed: []sasl.QOP{sasl.AuthConf, sasl.Auth}, AES: true}); err == nil {
+			t.Error("a DataNode that knows nothing has proved itself")
+		}
+	})
+}

@@ -1,0 +1,141 @@
+package dfs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+
+	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
+
+	"tfos/internal/hadoop/pb"
+	"tfos/internal/hadoop/rpc"
+	"tfos/internal/hadoop/token"
+)
+
+const (
+	clientDatanodeProtocol = "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol"
+	// locateAhead is of how much of a file the blocks are asked for at once, in bytes.
+	locateAhead = 2 << 30
+)
+
+// block is a block of a file: where it lies in the file, and on which DataNodes, the nearest first.
+type block struct {
+	offset, length int64
+	located        *pb.LocatedBlockProto
+}
+
+func (b block) end() int64 { return b.offset + b.length }
+
+// blockMap is what is known of where the blocks of one file are.
+type blockMap struct {
+	fs   *HDFS
+	name string
+
+	mu    sync.Mutex
+	known []block // guarded by mu; in order, with gaps
+}
+
+// locate asks where the blocks of a file are from offset on, and how long the file is. That counts what is readable in a block
+// that is being written, which the NameNode does not know.
+func (m *blockMap) locate(ctx context.Context, offset int64) (size int64, err error) {
+	resp := &pb.GetBlockLocationsResponseProto{}
+	req := &pb.GetBlockLocationsRequestProto{Src: &m.name, Offset: proto.Uint64(uint64(offset)), Length: proto.Uint64(locateAhead)}
+	if err := m.fs.call(ctx, "open", m.name, "getBlockLocations", req, resp); err != nil {
+		return 0, err
+	}
+	list := resp.GetLocations()
+	if err := plainBlocks(list); err != nil {
+		return 0, m.fs.fail("open", m.name, err)
+	}
+	size = int64(list.GetFileLength())
+	var found []block
+	for _, b := range list.GetBlocks() {
+		found = append(found, block{int64(b.GetOffset()), int64(b.GetB().GetNumBytes()), b})
+	}
+	if last := list.GetLastBlock(); list.GetUnderConstruction() && last != nil && !list.GetIsLastBlockComplete() {
+		found = slices.DeleteFunc(found, func(b block) bool { return b.offset >= int64(last.GetOffset()) })
+		b := block{int64(last.GetOffset()), m.fs.visible(ctx, last), last}
+		if found = append(found, b); b.end() > size {
+			size = b.end()
+		}
+	}
+	return size, m.fs.fail("open", m.name, m.learn(found))
+}
+
+// learn takes over what the NameNode said. Where it names another block than before, another file lies under the name.
+func (m *blockMap) learn(found []block) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, b := range found {
+		i, there := slices.BinarySearchFunc(m.known, b.offset, func(k block, offset int64) int { return int(min(max(k.offset-offset, -1), 1)) })
+		if !there {
+			m.known = slices.Insert(m.known, i, b)
+			continue
+		}
+		if m.known[i].located.GetB().GetBlockId() != b.located.GetB().GetBlockId() {
+			return errReplaced
+		}
+		m.known[i] = b
+	}
+	return nil
+}
+
+var errReplaced = errors.New("the file was replaced while it was being read: open it again")
+
+// at finds the block that an offset lies in.
+func (m *blockMap) at(offset int64) (block, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for i := len(m.known) - 1; i >= 0; i-- {
+		if b := m.known[i]; b.offset <= offset {
+			return b, offset < b.end()
+		}
+	}
+	return block{}, false
+}
+
+// find is at, after asking the NameNode if need be.
+func (m *blockMap) find(ctx context.Context, offset int64) (block, error) {
+	if b, ok := m.at(offset); ok {
+		return b, nil
+	}
+	if _, err := m.locate(ctx, offset); err != nil {
+		return block{}, err
+	}
+	b, ok := m.at(offset)
+	if !ok {
+		return block{}, fmt.Errorf("no block holds offset %d: %w", offset, errReplaced)
+	}
+	return b, nil
+}
+
+// visible asks the DataNodes how much of a block that is being written may be read, in bytes. If none says it is what the NameNode
+// knows: what its writer synced.
+func (h *HDFS) visible(ctx context.Context, b *pb.LocatedBlockProto) int64 {
+	for _, node := range b.GetLocs() {
+		n, err := h.visibleAt(ctx, b, node)
+		if err == nil {
+			return n
+		}
+		h.log.Debug("a DataNode does not say how long a block is that is being written", zap.String("datanode", h.ipcAddr(node.GetId())), zap.Error(err))
+	}
+	return int64(b.GetB().GetNumBytes())
+}
+
+func (h *HDFS) visibleAt(ctx context.Context, b *pb.LocatedBlockProto, node *pb.DatanodeInfoProto) (int64, error) {
+	client := rpc.NewClient(rpc.Options{
+		Protocol: clientDatanodeProtocol, Addrs: []string{h.ipcAddr(node.GetId())}, User: h.user, Dial: h.dial, Timeout: knockTimeout,
+		Protection: h.conf.List("hadoop.rpc.protection"), Retry: rpc.Retry{MaxAttempts: 1}, Log: h.log,
+		Token: func() (token.Token, bool) {
+			t := b.GetBlockToken()
+			return token.Token{Kind: t.GetKind(), Service: t.GetService(), Identifier: t.GetIdentifier(), Password: t.GetPassword()}, len(t.GetIdentifier()) > 0
+		},
+	})
+	defer client.Close()
+	resp := &pb.GetReplicaVisibleLengthResponseProto{}
+	err := client.Call(ctx, "getReplicaVisibleLength", &pb.GetReplicaVisibleLengthRequestProto{Block: b.GetB()}, resp, rpc.Idempotent())
+	return int64(resp.GetLength()), err
+}
