@@ -301,6 +301,43 @@ func TestAppendTwice(t *testing.T) {
 	}
 }
 
+// What a writer has sent to the DataNodes can be read before the NameNode knows of it.
+func TestFileThatIsBeingWritten(t *testing.T) {
+	f := open(t, dfs.Options{User: "ann"})
+	name := directory(t, f) + "/growing"
+	content := bytes.Repeat([]byte("0123456789"), 100_000)
+	write(t, f, name, content[:1000])
+	w, err := f.Append(t.Context(), name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Abort()
+	if _, err := w.Write(content[1000:]); err != nil {
+		t.Fatal(err)
+	}
+	deadline := time.After(time.Minute)
+	for tick := time.NewTicker(50 * time.Millisecond); ; {
+		got := read(t, f, name)
+		if !bytes.HasPrefix(content, got) || len(got) < 1000 {
+			t.Fatalf("%d bytes that are not what was written", len(got))
+		}
+		if len(got) > 1000 {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("nothing of what was sent can be read")
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(read(t, f, name), content) {
+		t.Error("the file is not what was written")
+	}
+}
+
 func read(t *testing.T, f dfs.FS, name string) []byte {
 	t.Helper()
 	file, err := f.Open(t.Context(), name)

@@ -1,12 +1,14 @@
 package fileserver
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net"
+	"syscall"
 
 	"go.uber.org/zap"
 
@@ -17,18 +19,32 @@ import (
 type session struct {
 	s      *Server
 	conn   net.Conn
-	buffer []byte // of requests
+	in     *bufio.Reader // of conn
+	buffer []byte        // of requests
 	reader *openFile
 	writer *writer
 }
 
-func newSession(s *Server, conn net.Conn) *session { return &session{s: s, conn: conn} }
+const (
+	// smallRequest is what every request but opWrite fits in, mostly, in bytes.
+	smallRequest = 512
+	// sendBuffer has room for a whole answer to a read that TensorFlow makes, in bytes: the kernel counts its own needs too, and takes
+	// it for a wish. A reader that asks ahead finds the answer there.
+	sendBuffer = 512 << 10
+)
+
+func newSession(s *Server, conn net.Conn) *session {
+	if c, ok := conn.(*net.UnixConn); ok {
+		_ = c.SetWriteBuffer(sendBuffer) // slower without
+	}
+	return &session{s: s, conn: conn, in: bufio.NewReaderSize(conn, smallRequest)}
+}
 
 // serve answers until the peer goes away.
 func (c *session) serve() {
 	defer c.end()
 	for {
-		o, payload, buffer, err := readRequest(c.conn, c.buffer)
+		o, payload, buffer, err := readRequest(c.in, c.buffer)
 		c.buffer = buffer
 		if err == nil {
 			err = c.answer(o, payload)
@@ -36,6 +52,8 @@ func (c *session) serve() {
 		switch {
 		case err == nil:
 		case errors.Is(err, io.EOF), c.s.ctx.Err() != nil:
+			return
+		case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET): // it had asked for more than it wanted
 			return
 		default:
 			c.s.log.Warn("a program's connection to its files ended", zap.Error(err))

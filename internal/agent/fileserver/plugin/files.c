@@ -3,9 +3,12 @@
  * The agent listens on the Unix socket that TFOS_FILES names; wire.go has the protocol. Whatever the agent answers becomes the status
  * of the operation as it is. An agent that is gone, or silent for SILENCE seconds, is UNAVAILABLE: nothing waits for ever.
  *
- * Connections are kept for further use, and belong to the process that made them: each is stored with its process id, and a forked
- * child closes what it inherited and connects anew. There are no locks that a fork could leave held: the stores are swapped
- * atomically. A file being written stays with the process that opened it.
+ * Connections are kept for further use, and belong to the process that made them: each knows its process, and a forked child closes
+ * what it inherited and connects anew. There are no locks that a fork could leave held: the stores are swapped atomically. A file
+ * being written stays with the process that opened it.
+ *
+ * A file that is read in sequence, in pieces of one size, is asked for the next piece before TensorFlow wants it. What comes waits in
+ * the connection: there is no other memory for it.
  *
  * Linked with -nostdlib, so that one build loads with any libc that TensorFlow runs on. Of TensorFlow it needs TF_SetStatus alone.
  */
@@ -26,41 +29,60 @@
 #define HEADER 5
 #define PIECE (1 << 20)      /* the most that a write carries, wire.go's maxWrite */
 #define BUFFER (256 << 10)   /* of a file being written */
+#define AHEAD (512 << 10)    /* the longest read that is asked for before it is wanted */
 
 enum { STAT = 1, EXISTS, LIST, GLOB, MKDIR, MKDIRS, REMOVE, RMDIR, REMOVE_ALL, RENAME, COPY, OPEN, ATTACH, READ, CREATE, APPEND, WRITE, FLUSH, SYNC, CLOSE };
 enum { WORKING = 254, MORE = 255 };
 
 /* ---- connections ---- */
 
-/* A kept connection: its process in the upper half, its descriptor + 1 in the lower one. 0: none. */
-typedef uint64_t kept;
+struct connection {
+	pid_t owner;
+	int fd;
+	uint64_t end;    /* of the last read, and how long it was */
+	uint64_t length;
+	bool ahead; /* as much again was asked for from end on, and nobody has taken it */
+};
 
-static kept idle[KEPT];
+struct store {
+	struct connection *idle[KEPT];
+	uint64_t end[KEPT]; /* of each; a hint */
+};
 
-static int take(kept *store)
+static struct store names;
+
+static void drop(struct connection *c)
 {
-	uint64_t self = (uint64_t)getpid();
-	for (int i = 0; i < KEPT; i++) {
-		kept k = __atomic_exchange_n(&store[i], 0, __ATOMIC_ACQ_REL);
-		if (!k)
-			continue;
-		int fd = (int)(k & 0xffffffff) - 1;
-		if (k >> 32 == self)
-			return fd;
-		close(fd); /* the parent has its own */
-	}
-	return -1;
+	close(c->fd);
+	free(c);
 }
 
-static void keep(kept *store, int fd)
+/* A connection from the store, best one whose last read ended at an offset. Null: there is none. */
+static struct connection *take(struct store *s, uint64_t end)
 {
-	kept k = (uint64_t)getpid() << 32 | (uint32_t)(fd + 1);
-	for (int i = 0; i < KEPT; i++) {
-		kept none = 0;
-		if (__atomic_compare_exchange_n(&store[i], &none, k, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-			return;
+	for (int i = 0; i < 2 * KEPT; i++) {
+		if (i < KEPT && __atomic_load_n(&s->end[i], __ATOMIC_RELAXED) != end)
+			continue;
+		struct connection *c = __atomic_exchange_n(&s->idle[i % KEPT], NULL, __ATOMIC_ACQ_REL);
+		if (c && c->owner == getpid())
+			return c;
+		if (c)
+			drop(c); /* the parent has its own */
 	}
-	close(fd);
+	return NULL;
+}
+
+static void keep(struct store *s, struct connection *c)
+{
+	for (int i = 0; i < KEPT; i++) {
+		struct connection *none = NULL;
+		uint64_t end = c->end; /* c may be another's right after */
+		if (__atomic_compare_exchange_n(&s->idle[i], &none, c, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+			__atomic_store_n(&s->end[i], end, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+	drop(c);
 }
 
 static void fail(TF_Status *st, int code, const char *path, const char *why)
@@ -76,26 +98,29 @@ static int gone(TF_Status *st, const char *path)
 	return -1;
 }
 
-static int dial(const char *path, TF_Status *st)
+static struct connection *dial(const char *path, TF_Status *st)
 {
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	struct timeval silence = {.tv_sec = SILENCE};
 	const char *name = getenv("TFOS_FILES");
 	if (!name || strlen(name) >= sizeof to.sun_path) {
 		fail(st, TF_UNAVAILABLE, path, "TFOS_FILES names no socket: this program was not started by tfos");
-		return -1;
+		return NULL;
 	}
 	strcpy(to.sun_path, name);
+	struct connection *c = calloc(1, sizeof *c);
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd < 0)
-		return gone(st, path);
-	if (setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence) || setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof silence) ||
-	    connect(fd, (struct sockaddr *)&to, sizeof to)) {
+	if (!c || fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &silence, sizeof silence) ||
+	    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &silence, sizeof silence) || connect(fd, (struct sockaddr *)&to, sizeof to)) {
 		gone(st, path);
-		close(fd);
-		return -1;
+		if (fd >= 0)
+			close(fd);
+		free(c);
+		return NULL;
 	}
-	return fd;
+	c->owner = getpid();
+	c->fd = fd;
+	return c;
 }
 
 static int send_all(int fd, struct iovec *v, int n)
@@ -248,14 +273,15 @@ static char *name_exchange(int fd, int op, const char *first, const char *second
 /* A whole operation on names. The result, to be freed, is null if it failed. */
 static char *ask(int op, const char *first, const char *second, uint32_t *length, TF_Status *st)
 {
-	int broken, fd = take(idle);
-	if (fd < 0 && (fd = dial(first, st)) < 0)
+	int broken;
+	struct connection *c = take(&names, 0);
+	if (!c && !(c = dial(first, st)))
 		return NULL;
-	char *result = name_exchange(fd, op, first, second, length, &broken, st);
+	char *result = name_exchange(c->fd, op, first, second, length, &broken, st);
 	if (broken)
-		close(fd);
+		drop(c);
 	else
-		keep(idle, fd);
+		keep(&names, c);
 	return result;
 }
 
@@ -375,39 +401,40 @@ static int fs_get_matching_paths(const TF_Filesystem *f, const char *p, char ***
 /* ---- reading ---- */
 
 struct reader {
-	kept idle[KEPT]; /* connections of this file. As long as there is one, the agent has the file open */
-	uint64_t handle; /* of the file; the agent's. Swapped atomically */
+	struct store idle; /* connections of this file. As long as there is one, the agent has the file open */
+	uint64_t handle;   /* of the file; the agent's. Swapped atomically */
 	char path[];
 };
 
 /* A new connection for r: to the file that another one has open, or else, in a forked child say, to the file anew. */
-static int reader_dial(struct reader *r, int op, TF_Status *st)
+static struct connection *reader_dial(struct reader *r, int op, TF_Status *st)
 {
 	uint32_t length;
-	int broken, fd = dial(r->path, st);
-	if (fd < 0)
-		return -1;
+	int broken;
+	struct connection *c = dial(r->path, st);
+	if (!c)
+		return NULL;
 	char *result = NULL;
 	if (op == ATTACH) {
 		uint64_t handle = __atomic_load_n(&r->handle, __ATOMIC_ACQUIRE);
-		if ((result = exchange(fd, ATTACH, &handle, sizeof handle, r->path, &length, &broken, st))) {
+		if ((result = exchange(c->fd, ATTACH, &handle, sizeof handle, r->path, &length, &broken, st))) {
 			free(result);
-			return fd;
+			return c;
 		}
 	}
-	result = name_exchange(fd, OPEN, r->path, NULL, &length, &broken, st);
+	result = name_exchange(c->fd, OPEN, r->path, NULL, &length, &broken, st);
 	if (result && length == 16) {
 		uint64_t handle;
 		memcpy(&handle, result, 8);
 		__atomic_store_n(&r->handle, handle, __ATOMIC_RELEASE);
 		free(result);
-		return fd;
+		return c;
 	}
 	if (result)
 		fail(st, TF_INTERNAL, r->path, "the agent's answer is of another version");
 	free(result);
-	close(fd);
-	return -1;
+	drop(c);
+	return NULL;
 }
 
 static void fs_new_random_access_file(const TF_Filesystem *f, const char *path, TF_RandomAccessFile *file, TF_Status *st)
@@ -419,12 +446,12 @@ static void fs_new_random_access_file(const TF_Filesystem *f, const char *path, 
 		return;
 	}
 	strcpy(r->path, path);
-	int fd = reader_dial(r, OPEN, st);
-	if (fd < 0) {
+	struct connection *c = reader_dial(r, OPEN, st);
+	if (!c) {
 		free(r);
 		return;
 	}
-	keep(r->idle, fd);
+	keep(&r->idle, c);
 	file->plugin_file = r;
 	TF_SetStatus(st, TF_OK, "");
 }
@@ -432,11 +459,11 @@ static void fs_new_random_access_file(const TF_Filesystem *f, const char *path, 
 static void reader_cleanup(TF_RandomAccessFile *file)
 {
 	struct reader *r = file->plugin_file;
-	int fd;
+	struct connection *c;
 	if (!r)
 		return;
-	while ((fd = take(r->idle)) >= 0)
-		close(fd);
+	while ((c = take(&r->idle, 0)))
+		drop(c);
 	free(r);
 }
 
@@ -444,6 +471,7 @@ static void reader_cleanup(TF_RandomAccessFile *file)
 static int receive_parts(int fd, struct reader *r, size_t n, char *buffer, int64_t *got, TF_Status *st)
 {
 	unsigned char header[HEADER];
+	*got = 0;
 	if (receive_all(fd, header, HEADER))
 		return gone(st, r->path);
 	for (;;) {
@@ -473,28 +501,66 @@ static int receive_parts(int fd, struct reader *r, size_t n, char *buffer, int64
 	}
 }
 
+static int ask_for(struct connection *c, uint64_t offset, size_t n)
+{
+	uint64_t what[2] = {offset, n};
+	return request(c->fd, READ, what, sizeof what);
+}
+
+/* What was asked for ahead is not wanted. */
+static int discard(struct connection *c, struct reader *r, TF_Status *st)
+{
+	int64_t got;
+	char *b = malloc(c->length);
+	int broken = !b || receive_parts(c->fd, r, c->length, b, &got, st);
+	free(b);
+	c->ahead = false;
+	return broken;
+}
+
 static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, size_t n, char *buffer, TF_Status *st)
 {
 	struct reader *r = file->plugin_file;
 	int64_t got = 0;
-	int fd = take(r->idle);
-	if (fd < 0 && (fd = reader_dial(r, ATTACH, st)) < 0)
+	struct connection *c = take(&r->idle, offset);
+	if (!c && !(c = reader_dial(r, ATTACH, st)))
 		return 0;
-	uint64_t what[2] = {offset, n};
-	if (request(fd, READ, what, sizeof what)) {
-		gone(st, r->path);
-		close(fd);
-	} else if (receive_parts(fd, r, n, buffer, &got, st))
-		close(fd);
-	else
-		keep(r->idle, fd);
+	bool follows = c->end == offset && c->length == n, there = c->ahead && follows;
+	if (c->ahead && !there && discard(c, r, st)) {
+		drop(c);
+		return 0;
+	}
+	c->ahead = false;
+	if (there) {
+		if (receive_parts(c->fd, r, n, buffer, &got, st)) {
+			drop(c);
+			return got;
+		}
+		there = (size_t)got == n; /* the file may have grown since, or what failed may work by now */
+	}
+	if (!there) {
+		if (ask_for(c, offset, n)) {
+			gone(st, r->path);
+			drop(c);
+			return 0;
+		}
+		if (receive_parts(c->fd, r, n, buffer, &got, st)) {
+			drop(c);
+			return got;
+		}
+	}
+	c->end = offset + (uint64_t)got;
+	c->length = n;
+	if (follows && (size_t)got == n && n <= AHEAD)
+		c->ahead = !ask_for(c, c->end, n); /* if the agent is gone, the next read says so */
+	keep(&r->idle, c);
 	return got;
 }
 
 /* ---- writing ---- */
 
 struct writer {
-	int fd; /* -1: closed, or of no more use */
+	struct connection *connection; /* null: closed, or of no more use */
 	pid_t owner;
 	bool due;  /* the agent has not yet answered the last write */
 	int64_t position;
@@ -508,19 +574,20 @@ struct writer {
 static void open_writer(int op, const char *path, TF_WritableFile *file, TF_Status *st)
 {
 	uint32_t length;
-	int broken, fd = dial(path, st);
-	if (fd < 0)
+	int broken;
+	struct connection *c = dial(path, st);
+	if (!c)
 		return;
-	char *result = name_exchange(fd, op, path, NULL, &length, &broken, st);
+	char *result = name_exchange(c->fd, op, path, NULL, &length, &broken, st);
 	struct writer *w = result && length == 8 ? malloc(sizeof *w) : NULL;
 	if (!w) {
 		if (result)
 			fail(st, TF_INTERNAL, path, "the agent's answer is of another version");
 		free(result);
-		close(fd);
+		drop(c);
 		return;
 	}
-	*w = (struct writer){.fd = fd, .owner = getpid(), .path = strdup(path)};
+	*w = (struct writer){.connection = c, .owner = getpid(), .path = strdup(path)};
 	memcpy(&w->position, result, 8);
 	free(result);
 	file->plugin_file = w;
@@ -536,9 +603,9 @@ static int lost(struct writer *w, int code, const char *why)
 		w->failed = code;
 		w->why = strdup(why);
 	}
-	if (w->fd >= 0)
-		close(w->fd);
-	w->fd = -1;
+	if (w->connection)
+		drop(w->connection);
+	w->connection = NULL;
 	return -1;
 }
 
@@ -553,10 +620,10 @@ static int settle(struct writer *w)
 	if (!w->due)
 		return 0;
 	w->due = false;
-	if (reply_header(w->fd, &length, &code))
+	if (reply_header(w->connection->fd, &length, &code))
 		return lost(w, TF_UNAVAILABLE, GONE);
 	uint32_t part = length < sizeof text - 1 ? length : (uint32_t)sizeof text - 1;
-	if (receive_all(w->fd, text, part))
+	if (receive_all(w->connection->fd, text, part))
 		return lost(w, TF_UNAVAILABLE, GONE);
 	text[part] = 0;
 	return code == TF_OK ? 0 : lost(w, code, text);
@@ -567,7 +634,7 @@ static int post(struct writer *w, int op, const char *b, size_t n)
 {
 	if (settle(w))
 		return -1;
-	if (request(w->fd, op, b, n))
+	if (request(w->connection->fd, op, b, n))
 		return lost(w, TF_UNAVAILABLE, GONE);
 	w->due = true;
 	return 0;
@@ -587,7 +654,7 @@ static int usable(struct writer *w, TF_Status *st)
 		fail(st, TF_FAILED_PRECONDITION, w->path, "was opened for writing by another process, before a fork");
 	else if (w->failed)
 		fail(st, w->failed, w->path, w->why ? w->why : "a write failed");
-	else if (w->fd < 0)
+	else if (!w->connection)
 		fail(st, TF_FAILED_PRECONDITION, w->path, "is closed");
 	else {
 		TF_SetStatus(st, TF_OK, "");
@@ -649,9 +716,9 @@ static void writer_close(const TF_WritableFile *file, TF_Status *st)
 {
 	struct writer *w = file->plugin_file;
 	through(file, CLOSE, st);
-	if (w->owner == getpid() && w->fd >= 0) {
-		keep(idle, w->fd);
-		w->fd = -1;
+	if (w->owner == getpid() && w->connection) {
+		keep(&names, w->connection);
+		w->connection = NULL;
 	}
 }
 
@@ -661,12 +728,12 @@ static void writer_cleanup(TF_WritableFile *file)
 	struct writer *w = file->plugin_file;
 	if (!w)
 		return;
-	if (w->fd >= 0 && w->owner == getpid() && !(drain(w) || post(w, CLOSE, NULL, 0) || settle(w))) {
-		keep(idle, w->fd);
-		w->fd = -1;
+	if (w->connection && w->owner == getpid() && !(drain(w) || post(w, CLOSE, NULL, 0) || settle(w))) {
+		keep(&names, w->connection);
+		w->connection = NULL;
 	}
-	if (w->fd >= 0)
-		close(w->fd);
+	if (w->connection)
+		drop(w->connection);
 	free(w->why);
 	free(w->path);
 	free(w);
@@ -683,7 +750,7 @@ static void *copy(const void *from, size_t n)
 
 static void describe(TF_FilesystemPluginOps *o, const char *scheme)
 {
-	const TF_FilesystemOps names = {
+	const TF_FilesystemOps filesystem = {
 		.init = fs_init, .cleanup = fs_cleanup,
 		.new_random_access_file = fs_new_random_access_file, .new_writable_file = fs_new_writable_file, .new_appendable_file = fs_new_appendable_file,
 		.create_dir = fs_create_dir, .recursively_create_dir = fs_recursively_create_dir,
@@ -698,7 +765,7 @@ static void describe(TF_FilesystemPluginOps *o, const char *scheme)
 	};
 	*o = (TF_FilesystemPluginOps){
 		.scheme = strdup(scheme),
-		.filesystem_size = sizeof names, .filesystem = copy(&names, sizeof names),
+		.filesystem_size = sizeof filesystem, .filesystem = copy(&filesystem, sizeof filesystem),
 		.random_access_file_size = sizeof reading, .random_access_file = copy(&reading, sizeof reading),
 		.writable_file_size = sizeof writing, .writable_file = copy(&writing, sizeof writing),
 	};
