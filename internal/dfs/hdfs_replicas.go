@@ -19,7 +19,7 @@ import (
 )
 
 // suspicion is how long a DataNode that failed is asked last.
-const suspicion = time.Minute
+const suspicion = 5 * time.Minute
 
 // replicas reads blocks from those DataNodes of theirs that work.
 type replicas struct {

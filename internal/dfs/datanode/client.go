@@ -17,6 +17,8 @@ const (
 	// keepIdle is how long a connection that nobody uses is kept. DataNodes close theirs after 4 s
 	// (dfs.datanode.socket.reuse.keepalive).
 	keepIdle = 3 * time.Second
+	// connectTimeout bounds the wait for a host that is gone. One that is there answers at once, however busy it is.
+	connectTimeout = 10 * time.Second
 	// maxIdle is how many connections are kept for each DataNode.
 	maxIdle = 8
 )
@@ -24,7 +26,7 @@ const (
 // Options says how DataNodes are reached.
 type Options struct {
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
-	Timeout time.Duration // of connecting, and of each step of moving data
+	Timeout time.Duration // of each step: a DataNode that says nothing for so long is gone
 	// Allowed are the protections that may be agreed on with a DataNode. None: DataNodes take us without a handshake.
 	Allowed []sasl.QOP
 	// AES asks for it as the cipher of privacy. A DataNode that does not know it uses one of SASL's own.
@@ -195,15 +197,15 @@ func closeAll(conns []*conn) {
 
 // dial connects, and makes the handshake if there is one.
 func (c *Client) dial(ctx context.Context, r Range) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, c.o.Timeout)
-	defer cancel()
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
 	if closed {
 		return nil, fs.ErrClosed
 	}
-	socket, err := c.o.Dial(ctx, "tcp", r.Addr)
+	connecting, cancel := context.WithTimeout(ctx, min(c.o.Timeout, connectTimeout))
+	defer cancel()
+	socket, err := c.o.Dial(connecting, "tcp", r.Addr)
 	if err != nil {
 		return nil, err
 	}

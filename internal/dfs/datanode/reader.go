@@ -6,6 +6,7 @@ import (
 	"io"
 	"io/fs"
 	"sync"
+	"time"
 
 	"google.golang.org/protobuf/proto"
 
@@ -17,6 +18,9 @@ const maxPacket = 16 << 20
 
 // maxHeader bounds a packet's header, whose fields are all of fixed length.
 const maxHeader = 128
+
+// lastWait is how long the packet may take that says that there are no more. Nobody needs it but the connection.
+const lastWait = time.Second
 
 // Reader reads a range of a block, in packets:
 //
@@ -158,7 +162,11 @@ func (r *Reader) header(from io.Reader) (data, sums int, err error) {
 // finish reads the packet that says that there are no more, answers it, and gives the connection back. All bytes are there, so
 // what fails here is no error, but the end of the connection.
 func (r *Reader) finish(c *conn) {
-	n, _, err := r.header(c.r)
+	err := c.socket.SetDeadline(time.Now().Add(lastWait))
+	n := 0
+	if err == nil {
+		n, _, err = r.header(c.r)
+	}
 	if err == nil && n == 0 {
 		err = c.confirm(r.sums)
 	}
