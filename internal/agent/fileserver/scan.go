@@ -8,13 +8,17 @@ import (
 	"tfos/internal/dfs"
 )
 
-// maxAhead is how many chunks a scan holds at most.
-const maxAhead = 12
+const (
+	// maxAhead is how many chunks a scan holds at most.
+	maxAhead = 12
+	// maxGap is how much a reader may leave out and still be taken to read in sequence, in bytes: TensorFlow steps over records.
+	maxGap = 256 << 10
+)
 
 // scan is one place of a file that is read in sequence, and what was read ahead from there. One reader has it at a time.
 //
-// The first read fetches what it asks for and no more: it may be the only one. The second starts reading ahead, and each further
-// one doubles how far, up to the scan's share of the memory.
+// The first read fetches what it asks for and no more, though as much at once as the scan's share of the memory is: it may be the only
+// one. The second starts reading ahead, and each further one doubles how far.
 type scan struct {
 	file dfs.File
 	size int64 // of the file
@@ -24,6 +28,7 @@ type scan struct {
 	next  int64 // where the next read is expected
 	reads int
 	ahead int // chunks to hold beyond what is asked for
+	share int // of the memory, in chunks
 
 	mu      sync.Mutex
 	queue   []*chunk // guarded by mu, as what follows; they follow each other
@@ -47,17 +52,18 @@ func newScan(f dfs.File, p *pool, busy *sync.WaitGroup, offset int64) *scan {
 	return &scan{file: f, size: f.Size(), pool: p, busy: busy, next: offset, end: offset}
 }
 
-// reaches reports whether offset lies in what was read ahead, or follows it.
+// reaches reports whether offset lies in what was read ahead, or soon follows it.
 func (s *scan) reaches(offset int64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return offset >= s.next && offset <= s.end
+	return offset >= s.next && offset <= s.end+maxGap
 }
 
 // read emits [offset, offset+n), which lies in the file, and says how much of it it did: less without an error if memory ran out.
 func (s *scan) read(offset, n int64, emit func([]byte) error) (int64, error) {
+	s.share = s.pool.share()
 	if s.reads++; s.reads > 1 {
-		s.ahead = min(max(2, 2*s.ahead), s.pool.share())
+		s.ahead = min(max(2, 2*s.ahead), s.share)
 	}
 	end := offset + n
 	for at := offset; at < end; {
@@ -91,6 +97,9 @@ func (s *scan) chunkAt(offset, end int64) *chunk {
 		s.end = offset
 	}
 	limit := max(s.ahead, 1)
+	if wanted := (end - offset) / chunkSize; wanted > int64(limit) {
+		limit = int(min(wanted, int64(s.share)))
+	}
 	target := min(end+int64(s.ahead)*chunkSize, s.size)
 	for s.end < target && len(s.queue) < limit {
 		memory := s.pool.take()
