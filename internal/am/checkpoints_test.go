@@ -15,6 +15,7 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/job"
+	"tfos/internal/launch"
 )
 
 // oneFS resolves every URI to one filesystem.
@@ -114,6 +115,47 @@ func TestStuckJobEnds(t *testing.T) {
 		}
 		if got := v.Restarts[1]; got.ResumedStep == nil || *got.ResumedStep != 0 || got.LostSteps != 240 {
 			t.Errorf("it started over: %+v", got)
+		}
+	})
+}
+
+// TestLocalCheckpoints: the leader's agent is told where to keep its checkpoints, and what it says of them is in the status and in the event
+// log.
+func TestLocalCheckpoints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plan{}
+		w := newWorld(t, p.programs())
+		chief := job.Task{Role: "chief"}
+		p["chief/0#1"] = func(_ job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
+			link := w.places[chief][0].link
+			link.Mirror(control.MirrorNews{Incarnation: inc, What: "fetched", Checkpoint: "ckpt-1", Step: 100, Bytes: 7, Took: time.Second})
+			link.Mirror(control.MirrorNews{Incarnation: inc, What: "failing", Step: -1, Problem: "no NameNode answers"})
+			link.Mirror(control.MirrorNews{Incarnation: inc, What: "works again", Step: -1})
+			link.Mirror(control.MirrorNews{Incarnation: inc, What: "uploaded", Checkpoint: "ckpt-2", Step: 200, Bytes: 8, Took: time.Second})
+			link.Mirror(control.MirrorNews{Incarnation: inc, What: "lost", Checkpoint: "ckpt-3", Step: 300, Problem: "no time was left"})
+			return control.Exited{Incarnation: inc}
+		}
+		v := w.succeeded(t, digits+"checkpoint: {dir: \"hdfs:///m\", local: true}\n")
+		if m := w.starts[chief].Mirror; m == nil || m.URI != "hdfs:///m" || !m.Fetch || !m.Upload {
+			t.Errorf("the chief was told to keep them as %+v", m)
+		}
+		for _, task := range v.Tasks {
+			if task.Role != "chief" {
+				continue
+			}
+			m := task.Mirror
+			if m == nil || m.Fetched == nil || m.Fetched.Checkpoint != "ckpt-1" || m.Uploaded == nil || m.Uploaded.Step != 200 || m.Uploads != 1 || m.Problem != "ckpt-3 is lost: no time was left" {
+				t.Errorf("its status is %+v", m)
+			}
+		}
+		log, err := readFile(t.Context(), w.fs, "/job/"+launch.EventsFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`"what":"fetched","checkpoint":"ckpt-1","step":100,"bytes":7,"seconds":1`, `"what":"failing","step":-1,"problem":"no NameNode answers"`, `"what":"lost"`} {
+			if !strings.Contains(string(log), want) {
+				t.Errorf("the event log has no %s", want)
+			}
 		}
 	})
 }

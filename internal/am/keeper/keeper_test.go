@@ -47,6 +47,11 @@ func keep(t *testing.T, known ...status.Checkpoint) *house {
 // keepSome runs one with a policy.
 func keepSome(t *testing.T, policy checkpoint.Policy, known ...status.Checkpoint) *house {
 	t.Helper()
+	return keepAs(t, Options{Keep: policy}, known...)
+}
+
+func keepAs(t *testing.T, o Options, known ...status.Checkpoint) *house {
+	t.Helper()
 	h := &house{t: t}
 	h.fs = dfs.NewMemory(dfs.MemoryOptions{Refuse: func(string, string) error {
 		h.mu.Lock()
@@ -56,7 +61,8 @@ func keepSome(t *testing.T, policy checkpoint.Policy, known ...status.Checkpoint
 	if err := h.fs.Mkdir(t.Context(), dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	h.k = New(Options{Dir: "hdfs://" + dir, Keep: policy, Resolver: h, Tell: h.hear, Log: zap.NewNop()})
+	o.Dir, o.Resolver, o.Tell, o.Log = "hdfs://"+dir, h, h.hear, zap.NewNop()
+	h.k = New(o)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() {
@@ -294,5 +300,39 @@ func TestOldCheckpoints(t *testing.T) {
 		h.k.Inspect(membership.Inspect{Number: 1})
 		synctest.Wait()
 		h.want("seen hdfs:///m/ckpt-200 step=200 bytes=580: whole", `look 1: newest "hdfs:///m/ckpt-200" step=200`)
+	})
+}
+
+// TestHalfPublished: an agent died after it had copied a checkpoint whole, and before that was in its place. It is found, unless a program
+// that writes goes on.
+func TestHalfPublished(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keepAs(t, Options{Local: true})
+		h.save(100, 0)
+		h.save(200, 0)
+		ready := path.Join(dir, checkpoint.Staging, "ready-x")
+		if err := h.fs.Mkdir(t.Context(), path.Join(ready, "files"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range []string{"ckpt-200.data-00000-of-00001", "ckpt-200.index"} {
+			if err := h.fs.Rename(t.Context(), path.Join(dir, f), path.Join(ready, "files", f), false); err != nil {
+				t.Fatal(err)
+			}
+		}
+		plan := []byte(`{"files":["ckpt-200.data-00000-of-00001","ckpt-200.index"]}`)
+		if err := dfs.WriteFile(t.Context(), h.fs, path.Join(ready, "plan.json"), plan, 0); err != nil {
+			t.Fatal(err)
+		}
+		for _, busy := range []bool{true, false} {
+			h.k.Inspect(membership.Inspect{Number: 1, Busy: busy})
+			synctest.Wait()
+			want := "hdfs:///m/ckpt-200"
+			if busy {
+				want = "hdfs:///m/ckpt-100"
+			}
+			if said := h.said(); !strings.Contains(said, fmt.Sprintf("newest %q", want)) {
+				t.Errorf("busy %v: %s", busy, said)
+			}
+		}
 	})
 }

@@ -402,10 +402,10 @@ func TestAgentDiesInTheMiddle(t *testing.T) {
 			})
 			a.save("v2", "ckpt-4")
 			time.Sleep(5 * time.Second)
-			done = ops <= at
 			a.cancel()
 			<-a.over
 			w.fail(nil)
+			done = ops <= at
 			b := w.task("b")
 			from := b.start()
 			b.end(unit.Ended)

@@ -53,6 +53,16 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	if len(v.Restarts)+len(v.Takeovers) > 0 {
 		fmt.Fprintln(t)
 	}
+	mirrored := false
+	for _, task := range v.Tasks {
+		for _, line := range mirrorLines(task) {
+			mirrored = true
+			fmt.Fprintf(t, "\n%s", line)
+		}
+	}
+	if mirrored {
+		fmt.Fprintln(t)
+	}
 	for _, c := range v.Checkpoints {
 		kind, step := "checkpoint", fmt.Sprintf("step %d", c.Step)
 		if c.Format == string(checkpoint.SavedModel) {
@@ -67,6 +77,25 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 		fmt.Fprintln(t)
 	}
 	return t.Flush()
+}
+
+// mirrorLines say what became of a task's local checkpoints.
+func mirrorLines(t status.Task) []string {
+	if t.Mirror == nil {
+		return nil
+	}
+	var lines []string
+	say := func(what string, c *status.Copied) {
+		if c != nil {
+			lines = append(lines, fmt.Sprintf("%s\t%s %s, %s in %.1f s", name(t), what, c.Checkpoint, Bytes(c.Bytes), c.Seconds))
+		}
+	}
+	say("fetched", t.Mirror.Fetched)
+	say("copied", t.Mirror.Uploaded)
+	if t.Mirror.Problem != "" {
+		lines = append(lines, name(t)+"\t"+t.Mirror.Problem)
+	}
+	return lines
 }
 
 func tasks(w io.Writer, v status.View) {

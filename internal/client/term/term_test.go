@@ -166,11 +166,13 @@ func TestTable(t *testing.T) {
 	end := noon.Add(90 * time.Second)
 	v.Finished = &end
 	v.Restarts = []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 4, At: noon}}
+	v.Tasks[0].Mirror = &status.Mirror{Uploaded: &status.Copied{Checkpoint: "ckpt-5", Step: 5, Bytes: 2048, Seconds: 0.5}, Problem: "no NameNode answers"}
 	var b bytes.Buffer
 	if err := Table(&b, v, noon); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"state", "exit code 0", "1:30", "said", "all is well", "chief/0", "5/10", "out of memory\n", "ps/0 restarted after 4.0 s: node lost"} {
+	for _, want := range []string{"state", "exit code 0", "1:30", "said", "all is well", "chief/0", "5/10", "out of memory\n", "ps/0 restarted after 4.0 s: node lost",
+		"copied ckpt-5, 2.0 KiB in 0.5 s", "no NameNode answers"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())
 		}
