@@ -8,6 +8,7 @@ import (
 
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
+	"tfos/internal/membership"
 )
 
 // client is a program that connects.
@@ -99,10 +100,10 @@ func (r *rig) reaches(t testing.TB, name string) conn {
 }
 
 // scale says how much is done of what takes time.
-type scale struct{ connections, rounds int }
+type scale struct{ connections, rounds, tasks int }
 
 // small is for tests that are run all the time.
-var small = scale{connections: 500, rounds: 3}
+var small = scale{connections: 500, rounds: 3, tasks: 40}
 
 // contract is what both carriers promise.
 func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
@@ -262,6 +263,61 @@ func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
 			t.Errorf("the race was none: %+v", all)
 		}
 		t.Logf("%d connections: %+v", all.total(), all)
+	})
+
+	t.Run("many tasks and a thief", func(t *testing.T) {
+		r := start(t)
+		at := make([]*server, size.tasks)
+		name := func(i int) string { return job.Task{Role: "ps", Index: i}.String() }
+		publish := func() {
+			r.gen++
+			s := spec(r.gen, 1, "")
+			for i, server := range at {
+				s.Members = append(s.Members[:1+i], membership.Member{Task: job.Task{Role: "ps", Index: i}, Incarnation: job.Incarnation(server.incarnation), Address: server.addr()})
+			}
+			if err := r.endpoints.Update(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		serve := func(i, incarnation int) *server {
+			return startServer(t, &server{name: name(i), holder: job.Task{Role: "ps", Index: i}, incarnation: incarnation})
+		}
+		for i := range at {
+			at[i] = serve(i, 1)
+		}
+		publish()
+		// meet connects to every task. Those whose ports were stolen are nowhere, all others are who they say.
+		meet := func(stolen map[int]bool) {
+			t.Helper()
+			for _, m := range r.endpoints.View().Members[1:] {
+				c, err := r.client.connect(m.Address)
+				line := ""
+				if err == nil {
+					line, err = c.line()
+				}
+				switch {
+				case stolen[m.Task.Index] && err == nil:
+					t.Errorf("at %s, whose port was stolen, answers %q", m.Task, line)
+				case !stolen[m.Task.Index] && line != name(m.Task.Index):
+					t.Errorf("at %s answers %q, %v", m.Task, line, err)
+				}
+			}
+		}
+		meet(nil)
+		for k := range 3 {
+			stolen := make(map[int]bool)
+			for i := k; i < len(at); i += 7 {
+				at[i].close()
+				startServer(t, &server{name: "thief", at: at[i].addr()})
+				stolen[i] = true
+			}
+			meet(stolen)
+			for i := range stolen {
+				at[i] = serve(i, at[i].incarnation+1)
+			}
+			publish()
+			meet(nil)
+		}
 	})
 
 	t.Run("after the end", func(t *testing.T) {

@@ -50,7 +50,7 @@ func TestForwardShowsTheTaskItsRealAddress(t *testing.T) {
 // TestForwardPassesEverythingOn sends much both ways at once, ends one direction, and still gets the rest of the other.
 func TestForwardPassesEverythingOn(t *testing.T) {
 	r := rig{endpoints: startForward(t)}
-	l, next := listenPair(t)
+	l, next := listenPair(t, "")
 	defer l.Close()
 	w := endpoint.NewWitness(next, proof(ps0), zap.NewNop())
 	go w.Run()

@@ -172,7 +172,7 @@ func (c connected) ended() bool { return c.p.do("ended", args{"id": c.id}).OK }
 
 // large is for tests of redirect. TFOS_RACE_ROUNDS=200 races 100,000 connections.
 func large() scale {
-	s := scale{connections: 3000, rounds: 20}
+	s := scale{connections: 3000, rounds: 20, tasks: 199}
 	if n, err := strconv.Atoi(os.Getenv("TFOS_RACE_ROUNDS")); err == nil {
 		s.rounds = n
 	}
@@ -195,7 +195,7 @@ func TestRedirectKeepsTheContract(t *testing.T) {
 }
 
 func TestForwardKeepsTheContractForPrograms(t *testing.T) {
-	contract(t, scale{connections: 1000, rounds: 6}, func(t *testing.T) *rig {
+	contract(t, scale{connections: 2000, rounds: 6, tasks: 199}, func(t *testing.T) *rig {
 		e := startForward(t)
 		return &rig{endpoints: e, client: startProcess(t, e)}
 	})

@@ -1,6 +1,7 @@
 package endpoint_test
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -35,6 +36,9 @@ type server struct {
 	// holder is whose agent holds the port; nobody: no agent does, as after its end.
 	holder  job.Task
 	witness *endpoint.Witness
+
+	incarnation int
+	at          string // where to listen; empty: anywhere. With nobody's agent
 }
 
 var nobody job.Task
@@ -46,7 +50,7 @@ func serve(t testing.TB, name string) *server {
 
 func startServer(t testing.TB, s *server) *server {
 	t.Helper()
-	l, next := listenPair(t)
+	l, next := listenPair(t, s.at)
 	s.l = l
 	s.wg.Go(s.accept)
 	if s.holder == nobody {
@@ -59,11 +63,11 @@ func startServer(t testing.TB, s *server) *server {
 	return s
 }
 
-// listenPair opens two ports, one after the other.
-func listenPair(t testing.TB) (net.Listener, net.Listener) {
+// listenPair opens two ports, one after the other: at an address, or, if that is empty, anywhere.
+func listenPair(t testing.TB, at string) (net.Listener, net.Listener) {
 	t.Helper()
 	for range 100 {
-		l, err := net.Listen("tcp4", "127.0.0.1:0")
+		l, err := net.Listen("tcp4", cmp.Or(at, "127.0.0.1:0"))
 		if err != nil {
 			t.Fatal(err)
 		}
