@@ -157,7 +157,7 @@ func (o *owner) excused(x supervise.Exit) bool {
 	case fellBack:
 		return again || o.withdrawn
 	case bare != 0 && x.Code != 0 && x.Reason == "" && !x.Stopped && !o.retiring && o.endpoints != nil:
-		o.fallBack("the program ended before it had loaded the library")
+		o.startAgain("the program ended before it had loaded the library")
 		return true
 	}
 	return false

@@ -43,6 +43,7 @@ type owner struct {
 	started   bool           // a process of incarnation was started, whether it still runs or not
 	last      control.Start  // the newest that was started
 	next      *control.Start // to be started once program has ended, and the peers are where it expects them; nil: none
+	stopped   bool           // program was told to end by the master
 	withdrawn bool           // next was stopped before it started
 	retiring  bool
 	killed    bool          // told to end at once, by a signal: how the program ends says nothing of it
@@ -156,7 +157,7 @@ func (o *owner) proceed() {
 
 // run starts the program of one incarnation.
 func (o *owner) run(c control.Start) {
-	o.incarnation, o.started, o.next, o.last = c.Incarnation, true, nil, c
+	o.incarnation, o.started, o.next, o.last, o.stopped = c.Incarnation, true, nil, c, false
 	o.progress, o.told, o.announced = step.Progress{}, step.Progress{}, false
 	if o.grace = c.Grace; o.grace <= 0 {
 		o.grace = defaultGrace
@@ -255,6 +256,7 @@ func (o *owner) stopProgram(c control.Stop) {
 		o.proceed()
 	case o.program != nil && c.Incarnation == o.incarnation:
 		o.a.log.Info("program told to stop", zap.Int("incarnation", int(c.Incarnation)), zap.Duration("grace", c.Grace))
+		o.stopped = true
 		o.stop(c.Grace)
 	case o.flushes() && c.Incarnation == o.incarnation:
 		o.hasten(c.Grace)
@@ -322,6 +324,7 @@ func (c commands) Spec(s membership.Spec)  { c.a.post(func(o *owner) { o.publish
 func (c commands) Start(s control.Start)   { c.a.post(func(o *owner) { o.start(s) }) }
 func (c commands) Stop(s control.Stop)     { c.a.post(func(o *owner) { o.stopProgram(s) }) }
 func (c commands) Notice(n control.Notice) { c.a.post(func(o *owner) { o.notice(n) }) }
+func (c commands) Forward(reason string)   { c.a.post(func(o *owner) { o.forward(reason) }) }
 func (c commands) Retire(r control.Retire) {
 	c.a.post(func(o *owner) { o.retire(r) })
 }

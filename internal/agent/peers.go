@@ -31,6 +31,7 @@ type peers struct {
 	endpoints Endpoints          // nil: they are being made
 	stuck     error              // why they cannot be made
 	reason    string             // why they are not of the kind that the job wants; empty: they are
+	ordered   string             // why the master has all tasks take forward; empty: it has not
 	old       Endpoints          // the ones before, which a program that has not ended yet was started with; nil: none
 	spec      membership.Spec    // the newest that the master published
 	applied   job.Generation     // the newest that endpoints have
@@ -42,7 +43,7 @@ type peers struct {
 
 // reach has the endpoints made that the job wants, for a program that is to listen on a port which the agent holds.
 func (o *owner) reach(port int) {
-	o.options = endpoint.Options{Self: o.a.task, Logger: o.a.log, Proof: o.a.proof, Roles: o.a.o.Roles, Port: port, Dir: o.a.o.Dir}
+	o.options = endpoint.Options{Self: o.a.task, Logger: o.a.log, Proof: o.a.proof, Host: o.a.o.Host, Roles: o.a.o.Roles, Port: port, Dir: o.a.o.Dir}
 	o.makeEndpoints(o.a.o.Endpoints)
 }
 
@@ -74,6 +75,10 @@ func (o *owner) made(e Endpoints, reason string, err error) {
 		o.reason = reason
 	}
 	o.endpoints = e
+	if o.ordered != "" && e.Kind() == job.EndpointsRedirect {
+		o.fallBack(o.ordered)
+		return
+	}
 	o.toldPeers = control.Peers{}
 	o.tellPeers()
 	o.update()
@@ -136,16 +141,33 @@ func (o *owner) reached(g job.Generation) bool {
 	return o.stuck != nil || o.endpoints != nil && o.applied >= g
 }
 
-// fallBack takes forward instead of redirect, because of what was seen of the program. It starts once more, to the master as the
-// same incarnation: the program is not to blame.
-func (o *owner) fallBack(reason string) {
-	o.a.log.Warn("the program is not redirected, starts once more with forward", zap.String("reason", reason))
-	if o.next == nil {
-		o.next = &o.last
+// forward is the master's order to take forward, because some other task had to.
+func (o *owner) forward(reason string) {
+	if o.ordered == "" && !o.retiring {
+		o.ordered = reason
+		if o.endpoints != nil && o.endpoints.Kind() == job.EndpointsRedirect {
+			o.fallBack(reason)
+		}
 	}
+}
+
+// startAgain falls back for a program that has ended already, which starts once more.
+func (o *owner) startAgain(reason string) {
+	o.next = &o.last
+	o.fallBack(reason)
+}
+
+// fallBack takes forward instead of redirect. A program that runs starts once more, to the master as the same incarnation: the program is
+// not to blame.
+func (o *owner) fallBack(reason string) {
+	o.a.log.Warn("takes forward instead of redirect", zap.String("reason", reason), zap.Bool("running", o.program != nil))
+	o.coverage = coverage{}
 	if o.program == nil {
 		o.closing(o.endpoints)
 	} else {
+		if o.next == nil && !o.stopped {
+			o.next = &o.last
+		}
 		o.old = o.endpoints
 		o.stop(o.grace)
 	}

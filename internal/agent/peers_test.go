@@ -238,5 +238,40 @@ func TestConnectionsToPeersAreReported(t *testing.T) {
 	})
 }
 
+// TestTheMasterHasForwardTaken: a running program starts once more, one that has ended does not, and the order holds for what comes.
+func TestTheMasterHasForwardTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &carriers{covered: true}
+		w := newWorld(t, c.use)
+		w.master().Start(start(1))
+		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
+		w.master().Forward("worker/7 cannot")
+		w.master().Forward("worker/8 cannot")
+		w.expect("after the order", "stop 100 30s", "run train1", "started inc=1 pid=101")
+		if env := w.runner.spec().Env; !slices.Contains(env, "CARRIER=forward") {
+			t.Errorf("environment: %q", env)
+		}
+		w.expectPeers(job.EndpointsForward, true)
+		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.expect("its end", "exited inc=1 code=1 ")
+		w.end()
+	})
+	synctest.Test(t, func(t *testing.T) {
+		c := &carriers{covered: true}
+		w := newWorld(t, c.use)
+		w.master().Start(start(1))
+		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
+		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.master().Forward("worker/7 cannot")
+		w.expect("the order finds nothing to start again", "exited inc=1 code=1 ")
+		w.master().Start(start(2))
+		w.expect("the next", "run train2", "started inc=2 pid=101")
+		if env := w.runner.spec().Env; !slices.Contains(env, "CARRIER=forward") {
+			t.Errorf("environment: %q", env)
+		}
+		w.end()
+	})
+}
+
 // peersEvery is the agent's.
 const peersEvery = 5 * time.Second

@@ -35,6 +35,7 @@ type owner struct {
 	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
 	warnings   warnings
 	peers      map[yarn.ContainerID]control.Peers // how the task in a container reaches the others
+	forward    string                             // why all tasks have to take forward; empty: they need not
 	mirrors    map[yarn.ContainerID]status.Mirror // what became of the local checkpoints in a container
 	spec       membership.Spec                    // the published one
 	document   []byte                             // the newest status document
@@ -169,6 +170,7 @@ func (o *owner) receive(msg any) error {
 	case connected:
 		c := msg.session.Container()
 		o.peers[c], o.dirty = o.peers[c].With(msg.peers), true
+		o.agree(msg.session.Task(), o.peers[c])
 	case mirrored:
 		o.mirrored(msg.session, msg.news)
 	case broken:
@@ -186,6 +188,10 @@ func (o *owner) joined(j joined) {
 		j.session.Spec(o.spec)
 	}
 	o.peers[h.Container] = h.Peers
+	if o.forward != "" {
+		j.session.Forward(o.forward)
+	}
+	o.agree(h.Task, h.Peers)
 	for _, n := range h.Mirror {
 		o.mirrored(j.session, n)
 	}

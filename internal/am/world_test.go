@@ -78,9 +78,11 @@ type world struct {
 	excluded     map[string]bool                     // guarded by mu: hosts that were excluded at some time
 	heldUntil    time.Time                           // guarded by mu: until when Allocate answers nothing
 
-	nodes   []yarn.NodeReport  // guarded by mu: not told yet
-	preempt []yarn.ContainerID // guarded by mu: told with every answer
-	notices []string           // guarded by mu: what agents were told
+	nodes     []yarn.NodeReport  // guarded by mu: not told yet
+	preempt   []yarn.ContainerID // guarded by mu: told with every answer
+	notices   []string           // guarded by mu: what agents were told
+	bare      job.Task           // guarded by mu: cannot be redirected, as is seen when its program starts
+	forwarded []string           // guarded by mu: tasks whose agents were told to take forward
 
 	places map[job.Task][]*modelAgent // guarded by mu: a task's agents, oldest first
 }
@@ -278,6 +280,9 @@ func (a *modelAgent) Start(c control.Start) {
 	a.incarnation = c.Incarnation
 	a.w.mu.Lock()
 	a.w.starts[a.task] = c
+	if a.task == a.w.bare {
+		a.link.Peers(control.Peers{Endpoints: job.EndpointsForward, Reason: "it is static"})
+	}
 	a.w.history = append(a.w.history, fmt.Sprintf("%s inc=%d generation=%d on %s", a.task, c.Incarnation, c.Generation, a.node))
 	a.w.mu.Unlock()
 	ctx, stop := context.WithCancel(a.w.ctx)
@@ -299,6 +304,13 @@ func (a *modelAgent) Notice(n control.Notice) {
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	a.w.notices = append(a.w.notices, a.container.String()+" "+n.Reason)
+}
+
+func (a *modelAgent) Forward(reason string) {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.w.forwarded = append(a.w.forwarded, a.task.String())
+	a.link.Peers(control.Peers{Endpoints: job.EndpointsForward, Reason: reason})
 }
 
 func (a *modelAgent) Retire(control.Retire) { a.retire() }

@@ -261,6 +261,8 @@ func (l *Link) dispatch(m *controlpb.ToAgent) error {
 		l.o.Handler.Stop(stopFromPB(x.Stop))
 	case *controlpb.ToAgent_Notice:
 		l.o.Handler.Notice(Notice{Reason: x.Notice.GetReason(), Deadline: time.UnixMilli(x.Notice.GetDeadlineUnixMs()).UTC(), Signal: x.Notice.GetSignal()})
+	case *controlpb.ToAgent_Forward:
+		l.o.Handler.Forward(x.Forward.GetReason())
 	case *controlpb.ToAgent_Retire:
 		l.o.Handler.Retire(retireFromPB(x.Retire))
 	}

@@ -190,6 +190,8 @@ type AgentHandler interface {
 	Stop(s Stop)
 	Retire(r Retire)
 	Notice(n Notice)
+	// Forward: reach the peers by forward instead of redirect.
+	Forward(reason string)
 }
 
 // LogsRequest selects a part of a task's output.

@@ -79,6 +79,11 @@ func (s *Session) Notice(n Notice) {
 		Reason: valid(n.Reason), DeadlineUnixMs: n.Deadline.UnixMilli(), Signal: valid(n.Signal)}}})
 }
 
+// Forward has the agent's program reach its peers by forward instead of redirect, from now on.
+func (s *Session) Forward(reason string) {
+	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Forward{Forward: &controlpb.Forward{Reason: valid(reason)}}})
+}
+
 func (s *Session) send(m *controlpb.ToAgent) {
 	s.mu.Lock()
 	full := len(s.outbox) >= backlog

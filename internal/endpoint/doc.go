@@ -8,7 +8,7 @@
 //
 // Three carriers stand behind the one table. Redirect preloads a C library (preload/endpoint.c) into the process, which sends its
 // connections straight to the target: no byte passes through us, and every task of the job sees the same, virtual addresses. Forward
-// accepts connections on a loopback port per peer and passes the bytes on. Direct shows the real addresses, and a peer that
+// accepts connections on a port of the node per peer and passes the bytes on. Direct shows the real addresses, and a peer that
 // moves is then known only to a process started later.
 //
 // A target's port may have become somebody else's before that is published. Before a program is told that a connection is through, the

@@ -36,6 +36,10 @@ type Options struct {
 	// led nowhere else. The zero Proof, or a nil function: targets need not prove anything.
 	Proof func(job.Task) Proof
 
+	// For Forward: the name by which other nodes reach this one. The task's program may hand its peers' addresses on to them, as a
+	// coordinator of TensorFlow's does, so that they have to lead to the peers from there as well. Empty: 127.0.0.1, for this node alone.
+	Host string
+
 	// For Redirect.
 	Roles []string // the job's, in the order of its file: see Virtual
 	Port  int      // where the task's process is to listen, held with port.ReusePort; 0: it binds what it likes

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,22 +26,32 @@ const (
 	acceptPauseMax = time.Second
 )
 
-// forward carries connections through loopback ports of this process, one a peer.
+// loopback is where ports are that only this node needs.
+const loopback = "127.0.0.1"
+
+// forward carries connections through ports of this process, one a peer.
 type forward struct {
 	self   job.Task
+	host   string
 	proof  func(job.Task) Proof
 	logger *zap.Logger
 	ports  []*forwarded // by slot; nil: the task itself
 }
 
-func newForward(o Options) *forward { return &forward{self: o.Self, proof: o.Proof, logger: o.Logger} }
+func newForward(o Options) *forward {
+	return &forward{self: o.Self, host: cmp.Or(o.Host, loopback), proof: o.Proof, logger: o.Logger}
+}
 
 func (f *forward) add(t job.Task) (int, string, error) {
 	if t == f.self {
 		f.ports = append(f.ports, nil)
 		return len(f.ports) - 1, "", nil
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	at := "" // every address of the node
+	if ip, err := netip.ParseAddr(f.host); err == nil && ip.IsLoopback() {
+		at = f.host
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(at, "0"))
 	if err != nil {
 		return 0, "", fmt.Errorf("forward to %s: %w", t, err)
 	}
@@ -48,7 +59,11 @@ func (f *forward) add(t job.Task) (int, string, error) {
 	p.change, p.changed = context.WithCancel(context.Background())
 	p.running.Go(p.accept)
 	f.ports = append(f.ports, p)
-	return len(f.ports) - 1, l.Addr().String(), nil
+	_, number, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return 0, "", fmt.Errorf("forward to %s: %w", t, err)
+	}
+	return len(f.ports) - 1, net.JoinHostPort(f.host, number), nil
 }
 
 func (f *forward) retarget(slot int, to netip.AddrPort) {
@@ -76,7 +91,7 @@ func (f *forward) close() error {
 	return errors.Join(errs...)
 }
 
-// forwarded is one peer's loopback port.
+// forwarded is one peer's port.
 type forwarded struct {
 	listener *net.TCPListener
 	proof    Proof // that a target must give; zero: none

@@ -47,6 +47,32 @@ func TestForwardShowsTheTaskItsRealAddress(t *testing.T) {
 	}
 }
 
+// TestForwardIsReachedFromOtherNodes: the addresses that a coordinator hands on name its node.
+func TestForwardIsReachedFromOtherNodes(t *testing.T) {
+	for _, host := range []string{"localhost", "127.0.0.2"} {
+		e, err := endpoint.New(t.Context(), endpoint.Forward, endpoint.Options{Self: worker0, Host: host, Logger: zap.NewNop(), Proof: proof})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		r := rig{endpoints: e, client: dialer{t}}
+		s := serve(t, "a")
+		r.move(t, s.addr())
+		if got := r.ps(t); !strings.HasPrefix(got, host+":") {
+			t.Errorf("ps/0 is shown as %s", got)
+		}
+		r.reaches(t, "a")
+		_, port, err := net.SplitHostPort(r.ps(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.client.connect(net.JoinHostPort("127.0.0.1", port))
+		if only := host != "localhost"; only == (err == nil) {
+			t.Errorf("named %s, and reached at 127.0.0.1: %v", host, err)
+		}
+	}
+}
+
 // TestForwardPassesEverythingOn sends much both ways at once, ends one direction, and still gets the rest of the other.
 func TestForwardPassesEverythingOn(t *testing.T) {
 	r := rig{endpoints: startForward(t)}

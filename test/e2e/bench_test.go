@@ -91,7 +91,7 @@ roles:
 	peaks := watch()
 	r.am, r.agent = peaks["tfos-am"], peaks["tfos-agent"]
 	for _, s := range stamps(t, dir) {
-		if strings.Count(s.Config, "127.0.") != 4 {
+		if strings.Count(s.Config, ":4\"") != 4 {
 			t.Errorf("a task did not know its cluster: %s", s.Config)
 		}
 	}

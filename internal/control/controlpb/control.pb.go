@@ -922,6 +922,7 @@ type ToAgent struct {
 	//	*ToAgent_Stop
 	//	*ToAgent_Retire
 	//	*ToAgent_Notice
+	//	*ToAgent_Forward
 	Message       isToAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1018,6 +1019,15 @@ func (x *ToAgent) GetNotice() *Notice {
 	return nil
 }
 
+func (x *ToAgent) GetForward() *Forward {
+	if x != nil {
+		if x, ok := x.Message.(*ToAgent_Forward); ok {
+			return x.Forward
+		}
+	}
+	return nil
+}
+
 type isToAgent_Message interface {
 	isToAgent_Message()
 }
@@ -1046,6 +1056,10 @@ type ToAgent_Notice struct {
 	Notice *Notice `protobuf:"bytes,6,opt,name=notice,proto3,oneof"`
 }
 
+type ToAgent_Forward struct {
+	Forward *Forward `protobuf:"bytes,45,opt,name=forward,proto3,oneof"`
+}
+
 func (*ToAgent_Welcome) isToAgent_Message() {}
 
 func (*ToAgent_Spec) isToAgent_Message() {}
@@ -1057,6 +1071,8 @@ func (*ToAgent_Stop) isToAgent_Message() {}
 func (*ToAgent_Retire) isToAgent_Message() {}
 
 func (*ToAgent_Notice) isToAgent_Message() {}
+
+func (*ToAgent_Forward) isToAgent_Message() {}
 
 // Welcome is the answer to Hello: what the agent needs to know of its job.
 type Welcome struct {
@@ -1612,6 +1628,52 @@ func (x *Notice) GetSignal() string {
 	return ""
 }
 
+// Forward has the agent's program reach its peers by forward, and not by redirect as the job wants: a peer cannot be redirected, and
+// all have to understand the same addresses.
+type Forward struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Forward) Reset() {
+	*x = Forward{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Forward) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Forward) ProtoMessage() {}
+
+func (x *Forward) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Forward.ProtoReflect.Descriptor instead.
+func (*Forward) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Forward) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1620,7 +1682,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1632,7 +1694,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[19]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1645,7 +1707,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{19}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
 }
 
 type View struct {
@@ -1657,7 +1719,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1669,7 +1731,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1682,7 +1744,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *View) GetJson() []byte {
@@ -1701,7 +1763,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1713,7 +1775,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1726,7 +1788,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1744,7 +1806,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1756,7 +1818,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1769,7 +1831,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 type ScaleRequest struct {
@@ -1783,7 +1845,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1795,7 +1857,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1808,7 +1870,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ScaleRequest) GetRole() string {
@@ -1843,7 +1905,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1855,7 +1917,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1868,7 +1930,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ScaleResponse) GetWas() int32 {
@@ -1903,7 +1965,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +1977,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +1990,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LogsRequest) GetStream() string {
@@ -1962,7 +2024,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +2036,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +2049,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -2022,7 +2084,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2096,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2109,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -2153,7 +2215,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2227,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2240,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -2216,7 +2278,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2228,7 +2290,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2241,7 +2303,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -2295,7 +2357,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2307,7 +2369,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2320,7 +2382,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -2341,7 +2403,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2353,7 +2415,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2366,7 +2428,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -2400,7 +2462,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2474,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2487,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -2451,7 +2513,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2463,7 +2525,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2476,7 +2538,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -2499,7 +2561,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2511,7 +2573,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2524,7 +2586,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -2578,7 +2640,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2652,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2665,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2730,14 +2792,15 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04step\x18\x04 \x01(\x12R\x04step\x12\x14\n" +
 	"\x05bytes\x18\x05 \x01(\x03R\x05bytes\x12\x17\n" +
 	"\atook_ms\x18\x06 \x01(\x03R\x06tookMs\x12\x18\n" +
-	"\aproblem\x18\a \x01(\tR\aproblem\"\xba\x02\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\"\xf0\x02\n" +
 	"\aToAgent\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.tfos.control.v1.WelcomeH\x00R\awelcome\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x15.tfos.control.v1.SpecH\x00R\x04spec\x12.\n" +
 	"\x05start\x18\x03 \x01(\v2\x16.tfos.control.v1.StartH\x00R\x05start\x12+\n" +
 	"\x04stop\x18\x04 \x01(\v2\x15.tfos.control.v1.StopH\x00R\x04stop\x121\n" +
 	"\x06retire\x18\x05 \x01(\v2\x17.tfos.control.v1.RetireH\x00R\x06retire\x121\n" +
-	"\x06notice\x18\x06 \x01(\v2\x17.tfos.control.v1.NoticeH\x00R\x06noticeB\t\n" +
+	"\x06notice\x18\x06 \x01(\v2\x17.tfos.control.v1.NoticeH\x00R\x06notice\x124\n" +
+	"\aforward\x18- \x01(\v2\x18.tfos.control.v1.ForwardH\x00R\aforwardB\t\n" +
 	"\amessage\",\n" +
 	"\aWelcome\x12!\n" +
 	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\"Y\n" +
@@ -2782,7 +2845,9 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06Notice\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12(\n" +
 	"\x10deadline_unix_ms\x18\x02 \x01(\x03R\x0edeadlineUnixMs\x12\x16\n" +
-	"\x06signal\x18\x03 \x01(\tR\x06signal\"\x0e\n" +
+	"\x06signal\x18\x03 \x01(\tR\x06signal\"!\n" +
+	"\aForward\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
 	"\fWatchRequest\"\x1a\n" +
 	"\x04View\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\"%\n" +
@@ -2887,7 +2952,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -2910,24 +2975,25 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*Stop)(nil),          // 18: tfos.control.v1.Stop
 	(*Retire)(nil),        // 19: tfos.control.v1.Retire
 	(*Notice)(nil),        // 20: tfos.control.v1.Notice
-	(*WatchRequest)(nil),  // 21: tfos.control.v1.WatchRequest
-	(*View)(nil),          // 22: tfos.control.v1.View
-	(*StopRequest)(nil),   // 23: tfos.control.v1.StopRequest
-	(*StopResponse)(nil),  // 24: tfos.control.v1.StopResponse
-	(*ScaleRequest)(nil),  // 25: tfos.control.v1.ScaleRequest
-	(*ScaleResponse)(nil), // 26: tfos.control.v1.ScaleResponse
-	(*LogsRequest)(nil),   // 27: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),      // 28: tfos.control.v1.LogChunk
-	(*LeaseRequest)(nil),  // 29: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 30: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 31: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 32: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 33: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 34: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 35: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 36: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 37: tfos.control.v1.LeaseGrant
-	nil,                   // 38: tfos.control.v1.Start.EnvEntry
+	(*Forward)(nil),       // 21: tfos.control.v1.Forward
+	(*WatchRequest)(nil),  // 22: tfos.control.v1.WatchRequest
+	(*View)(nil),          // 23: tfos.control.v1.View
+	(*StopRequest)(nil),   // 24: tfos.control.v1.StopRequest
+	(*StopResponse)(nil),  // 25: tfos.control.v1.StopResponse
+	(*ScaleRequest)(nil),  // 26: tfos.control.v1.ScaleRequest
+	(*ScaleResponse)(nil), // 27: tfos.control.v1.ScaleResponse
+	(*LogsRequest)(nil),   // 28: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 29: tfos.control.v1.LogChunk
+	(*LeaseRequest)(nil),  // 30: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 31: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 32: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 33: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 34: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 35: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 36: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 37: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 38: tfos.control.v1.LeaseGrant
+	nil,                   // 39: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -2948,36 +3014,37 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	18, // 15: tfos.control.v1.ToAgent.stop:type_name -> tfos.control.v1.Stop
 	19, // 16: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
 	20, // 17: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
-	14, // 18: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	38, // 19: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	17, // 20: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
-	16, // 21: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
-	30, // 22: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	32, // 23: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	34, // 24: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	35, // 25: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	31, // 26: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	33, // 27: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
-	0,  // 28: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
-	1,  // 29: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	37, // 30: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
-	2,  // 31: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
-	21, // 32: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
-	23, // 33: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	29, // 34: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
-	25, // 35: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
-	27, // 36: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	11, // 37: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	22, // 38: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	24, // 39: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	36, // 40: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	26, // 41: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	28, // 42: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	37, // [37:43] is the sub-list for method output_type
-	31, // [31:37] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	21, // 18: tfos.control.v1.ToAgent.forward:type_name -> tfos.control.v1.Forward
+	14, // 19: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
+	39, // 20: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	17, // 21: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
+	16, // 22: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
+	31, // 23: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	33, // 24: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	35, // 25: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	36, // 26: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	32, // 27: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	34, // 28: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	0,  // 29: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
+	1,  // 30: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
+	38, // 31: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	2,  // 32: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
+	22, // 33: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
+	24, // 34: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
+	30, // 35: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	26, // 36: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
+	28, // 37: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	11, // 38: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	23, // 39: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	25, // 40: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	37, // 41: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	27, // 42: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	29, // 43: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	38, // [38:44] is the sub-list for method output_type
+	32, // [32:38] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_controlpb_control_proto_init() }
@@ -3001,21 +3068,22 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Stop)(nil),
 		(*ToAgent_Retire)(nil),
 		(*ToAgent_Notice)(nil),
+		(*ToAgent_Forward)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[27].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[28].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[29].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[30].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   38,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
