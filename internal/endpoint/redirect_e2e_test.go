@@ -428,6 +428,32 @@ func BenchmarkReset(b *testing.B) {
 	})
 }
 
+// BenchmarkConnect is the time from a connect to the first line that comes, as a program sees it: with the target's proof, and without.
+func BenchmarkConnect(b *testing.B) {
+	s := serve(b, "a")
+	connect := func(b *testing.B, p *process, addr string) {
+		for b.Loop() {
+			if len(p.many(addr, 1)) != 1 {
+				b.Fatal("not connected")
+			}
+		}
+	}
+	b.Run("direct", func(b *testing.B) {
+		_, p := redirected(b, 0)
+		connect(b, p, s.addr())
+	})
+	b.Run("redirect", func(b *testing.B) {
+		r, p := redirected(b, 0)
+		r.move(b, s.addr())
+		connect(b, p, r.ps(b))
+	})
+	b.Run("forward", func(b *testing.B) {
+		r := &rig{endpoints: startForward(b)}
+		r.move(b, s.addr())
+		connect(b, startProcess(b, r.endpoints), r.ps(b))
+	})
+}
+
 func measureResets(b *testing.B, r *rig) {
 	var worst time.Duration
 	s := serve(b, "a")

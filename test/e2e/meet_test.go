@@ -18,7 +18,7 @@ func TestNoWrongPeer(t *testing.T) {
 			const tasks, moves = 40, 3
 			dir := t.TempDir()
 			file := filepath.Join(dir, "meet.yaml")
-			text := fmt.Sprintf("name: meet\ncommand: python3 meet.py %s 8 3,17,31 5,23\nfiles: [%s]\nendpoints: %s\nstrategy: none\n"+
+			text := fmt.Sprintf("name: meet\ncommand: python3 meet.py %s 6 3,17,31 5,23\nfiles: [%s]\nendpoints: %s\nstrategy: none\n"+
 				"roles:\n  worker: {instances: %d, memory: 128MiB}\n  thief: {memory: 128MiB, service: true}\n",
 				dir, filepath.Join(root, "test/programs/meet.py"), endpoints, tasks)
 			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -12,6 +12,7 @@ import os
 import random
 import signal
 import socket
+import struct
 import sys
 import threading
 import time
@@ -57,6 +58,7 @@ def serve(s, come, heard):
         try:
             c.sendall(me.encode() + b"\n")
             heard(c.makefile().readline())
+            c.recv(1)  # the other ends it, by a reset: nothing of it keeps the port from being taken again
         except OSError:
             pass  # the other was reset
         c.close()
@@ -87,6 +89,7 @@ def thief():
                 had = []
                 for n in (port, port + 1):
                     had.append(socket.socket())
+                    had[-1].setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # whatever connections there were
                     had[-1].bind(("", n))
             except OSError:  # not known, or not free
                 continue
@@ -95,7 +98,7 @@ def thief():
             left.remove(i)
             note("stolen-%d" % i, str(port))
         note("visits", str(len(visits)))
-        time.sleep(0.002)
+        time.sleep(0.005)
 
 
 def end_agent():
@@ -110,6 +113,7 @@ def meet(name, address, newest):
     host, port = address.rsplit(":", 1)
     try:
         with socket.create_connection((host, int(port)), timeout=WAIT) as c:
+            c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.sendall(me.encode() + b"\n")
             said = c.makefile().readline().split()
     except OSError:
@@ -129,7 +133,8 @@ def main():
     workers = config["cluster"]["worker"]
     host, port = workers[index].rsplit(":", 1)
     s = socket.socket()
-    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    for option in (socket.SO_REUSEADDR, socket.SO_REUSEPORT):  # as TensorFlow does
+        s.setsockopt(socket.SOL_SOCKET, option, 1)
     s.bind(("", int(port)))
     serve(s, lambda: None, lambda line: None)
     note("worker-%d-%d" % (index, incarnation), real_port())
@@ -139,7 +144,7 @@ def main():
     # A program goes on until it has met all peers, those that change in their second incarnation, and the thief has what they left.
     while n < rounds or len(newest) < len(peers) or any(newest[p] != 2 for p in changing) or \
             not all(os.path.exists(path("stolen-%d" % i)) for i in moves):
-        others = [p for p in peers if p not in newest] or random.sample(list(peers), 6)
+        others = [p for p in peers if p not in newest] or random.sample(list(peers), min(6, len(peers)))
         for name in set(changing + others):
             if meet(name, peers[name], newest):
                 met += 1
@@ -152,7 +157,7 @@ def main():
                 end_agent()
             if index in falls:
                 os._exit(1)
-        time.sleep(0.1 + random.random() / 10)
+        time.sleep(0.4 + random.random() / 2)
     note("done-%d" % index, "%d %d" % (met, refused))
     while len([f for f in os.listdir(directory) if f.startswith("done-") and not f.endswith(".new")]) < len(workers):
         time.sleep(0.1)
