@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 
-from . import daemons, jars, layout, lifecycle, probe, shellenv, tools
+from . import daemons, drain, jars, layout, lifecycle, probe, shellenv, tools
 from .tools import Problem
 
 HELP = """\
@@ -22,6 +22,8 @@ Daemons are called nn, dn1…, rm1 (rm2), nm1…, zk, kdc; `dn` and `rm` mean dn
   cluster stop NAME…            SIGTERM, then SIGKILL
   cluster start|restart NAME…   and wait until it listens; restart kills first
   cluster pause|resume NAME…    SIGSTOP, SIGCONT; --host: an nm's containers too, as if the machine froze
+  cluster drain NM…             decommission NodeManagers gracefully, --timeout SECONDS at most; nmI or its host
+  cluster recommission NM…      take them back, started again if they were shut down meanwhile
   cluster wait                  wait until HDFS is out of safe mode and every node has registered
   cluster kill-nm|restart-nm|pause-nm|resume-nm I,  kill-rm|restart-rm [J]      the same, by number
 
@@ -65,6 +67,11 @@ def parser():
         c = commands.add_parser(alias, help=f"{verb} {kind}I")
         c.add_argument("number", type=int, **({"nargs": "?", "default": 1} if kind == "rm" else {}))
         _host_flag(c)
+    for verb in ("drain", "recommission"):
+        c = commands.add_parser(verb, help=f"{verb} NodeManagers")
+        c.add_argument("daemons", nargs="+", metavar="NM")
+        if verb == "drain":
+            c.add_argument("--timeout", type=int, default=3600, help="seconds until they are shut down in any case")
     commands.add_parser("fetch", help="only fetch the jars").add_argument("--version", default="3.4")
     return p
 
@@ -110,6 +117,10 @@ def _run(a):
         return _status(lay)
     if a.command == "wait":
         return lifecycle.wait(lay, [d for d in lay.daemons() if daemons.pid(lay, d)])
+    if a.command == "drain":
+        return drain.drain(lay, a.daemons, a.timeout)
+    if a.command == "recommission":
+        return drain.recommission(lay, a.daemons)
     if a.command in NUMBERED:
         verb, kind = NUMBERED[a.command]
         return _act(lay, verb, [f"{kind}{a.number}"], a.host)

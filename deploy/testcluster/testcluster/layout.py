@@ -40,6 +40,11 @@ class Layout:
         return f"{self.dir}/conf"
 
     @property
+    def excluded(self):
+        """The file of NodeManagers' hosts that are not to be used."""
+        return f"{self.dir}/excluded-nodes"
+
+    @property
     def krb5(self):
         return f"{self.dir}/krb5"
 

@@ -102,6 +102,8 @@ def _yarn(lay):
         "yarn.nm.liveness-monitor.expiry-interval-ms": "10000",
         "yarn.am.liveness-monitor.expiry-interval-ms": "20000",
         "yarn.resourcemanager.connect.retry-interval.ms": "1000",
+        "yarn.resourcemanager.nodes.exclude-path": lay.excluded,
+        "yarn.resourcemanager.decommissioning-nodes-watcher.poll-interval-secs": "1",
         "yarn.nodemanager.recovery.enabled": "true",
         "yarn.nodemanager.recovery.supervised": "true",  # a stopping NodeManager leaves its containers alive
         "yarn.nodemanager.recovery.dir": "${nm.dir}/recovery",
@@ -169,6 +171,7 @@ def _plain_files(lay):
                 "log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR\n")
     # With this the JVMs ask no name server, and take the NodeManagers' addresses as their names. The last name is what
     # the ZooKeeper client of Hadoop 2.10 makes of localhost: it cuts a host out of a text that newer JDKs write otherwise.
+    open(lay.excluded, "a", encoding="utf-8").close()
     with open(f"{lay.conf}/hosts", "w", encoding="utf-8") as f:
         f.write(f"127.0.0.1 localhost {socket.gethostname()} localhost/<unresolved>\n")
 
