@@ -9,7 +9,7 @@ import (
 // How much of a program's stderr tells why it ended: enough for a Python traceback's end, little enough for a screen.
 const (
 	tailLines     = 20
-	tailLineBytes = 500
+	tailLineBytes = 1000 // TensorFlow puts 200 before what it has to say
 	tailBytes     = 64 << 10
 )
 

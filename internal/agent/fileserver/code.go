@@ -38,7 +38,8 @@ var codes = []struct {
 	{io.ErrUnexpectedEOF, codeDataLoss},
 }
 
-// advice says what to do about errors that only a person can end. A program's last line is likely to end with it.
+// advice says what to do about errors that only a person can end. It comes first: the message is likely to be in a program's last
+// line, which is cut where it is quoted.
 var advice = []struct {
 	err  error
 	text string
@@ -52,7 +53,7 @@ var advice = []struct {
 func explain(err error) string {
 	for _, a := range advice {
 		if errors.Is(err, a.err) {
-			return err.Error() + ": " + a.text
+			return a.text + ": " + err.Error()
 		}
 	}
 	return err.Error()
