@@ -176,8 +176,13 @@ func (c *cluster) progress(t *testing.T, id string) float64 {
 // it alone has: tokens, protections, quotas, safe mode, nameservices.
 func TestContracts(t *testing.T) {
 	c := hadoop(t)
-	c.suite(t, "./internal/yarn/yarntest", ".")
+	c.suite(t, "./internal/yarn/yarntest", ".", c.breakable())
 	c.suite(t, "./internal/dfs", ".")
+}
+
+// breakable lets a suite drain the cluster's nodes and restart its ResourceManager.
+func (c *cluster) breakable() string {
+	return "TFOS_TEST_HADOOP_CLUSTER=" + filepath.Join(root, "deploy/testcluster/cluster") + " --name " + c.name
 }
 
 // suite runs the tests of a package that want a real cluster.

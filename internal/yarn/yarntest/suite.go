@@ -41,7 +41,8 @@ type Cluster struct {
 	Drain        func(t *testing.T, node yarn.NodeID, timeout time.Duration)
 	Recommission func(t *testing.T, node yarn.NodeID)
 	// Preempt has YARN take back containers of an application in PreemptQueue, this one among the first; it may return before
-	// that is announced. Nil: the cluster does not preempt.
+	// that is announced. Two containers of a quarter of the largest must fit there, and be more than the queue's share. Nil: the
+	// cluster does not preempt.
 	Preempt      func(t *testing.T, c yarn.ContainerID)
 	PreemptQueue string
 	// Patience bounds every wait. Zero: a minute.

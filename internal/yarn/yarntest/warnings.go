@@ -74,7 +74,8 @@ func testDrainingUnheard(t *testing.T, s *suite) {
 func testPreemption(t *testing.T, s *suite) {
 	a := s.submit(t, func(sub *yarn.Submission) { sub.Queue = s.PreemptQueue })
 	a.register()
-	cs := a.ask(yarn.Ask{ID: 1, Priority: 1, Resource: small, Count: 2})
+	large := yarn.Resource{MemoryMiB: a.registered.Max.MemoryMiB / 4, VCores: 1} // more than the queue's share together
+	cs := a.ask(yarn.Ask{ID: 1, Priority: 1, Resource: large, Count: 2})
 	for _, c := range cs {
 		a.start(c, "sleep")
 		a.up(c)
