@@ -105,10 +105,10 @@ func TestLocalFilesOfAnyKind(t *testing.T) {
 	var v status.View
 	mirror := func() status.Mirror {
 		v = jobStatus(t, c.env, id)
-		if m := find(t, v, "worker/0").Mirror; m != nil {
-			return *m
+		if len(v.Tasks) == 0 || v.Tasks[0].Mirror == nil {
+			return status.Mirror{}
 		}
-		return status.Mirror{}
+		return *v.Tasks[0].Mirror
 	}
 	eventually(t, "copies of both files", func() bool { return mirror().Uploads >= 6 })
 	if err := syscall.Kill(agentOf(t, find(t, v, "worker/0")), syscall.SIGKILL); err != nil {

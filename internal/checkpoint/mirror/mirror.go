@@ -88,6 +88,8 @@ type Mirror struct {
 const (
 	lookEvery   = time.Second // between two looks at the local directory
 	urgentEvery = 200 * time.Millisecond
+	// restPause is for how long what is written all the time must not change to be complete.
+	restPause   = 100 * time.Millisecond
 	followEvery = 10 * time.Second // between two looks at the other one
 	firstPause  = 500 * time.Millisecond
 	lastPause   = 30 * time.Second
@@ -164,6 +166,16 @@ func (m *Mirror) turn(ctx context.Context, ended <-chan unit.Life) {
 	}
 	if !m.o.Upload || m.scan(ctx) != nil {
 		return
+	}
+	if m.tracker.Restless() {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(restPause):
+		}
+		if m.scan(ctx) != nil {
+			return
+		}
 	}
 	m.close()
 	passed := map[string]bool{}

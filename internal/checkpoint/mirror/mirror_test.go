@@ -551,6 +551,30 @@ func TestOpenFilesWait(t *testing.T) {
 	})
 }
 
+// What is written more often than it is looked at is copied all the same, now and then.
+func TestRestlessFile(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.task("a")
+		a.start()
+		for i := range 60 {
+			a.write("state.pkl", fmt.Sprint(i))
+			time.Sleep(500*time.Millisecond - time.Duration(i%2)*time.Microsecond)
+		}
+		synctest.Wait()
+		w.mu.Lock()
+		n := len(w.said)
+		w.said = nil
+		w.mu.Unlock()
+		if n < 3 {
+			t.Errorf("it was copied %d times in half a minute", n)
+		}
+		a.end(unit.Ended)
+		if got := w.content("state.pkl"); got != "59" {
+			t.Errorf("what is kept in the end is %q", got)
+		}
+	})
+}
+
 // Before its end is near the directory is looked at once a second.
 func TestHurry(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {

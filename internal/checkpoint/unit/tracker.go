@@ -14,6 +14,8 @@ const (
 	still = 2
 	// behind is how many newer ones of its series wait when one is passed over: copying does not keep up.
 	behind = 2
+	// restless is how many scans in a row something must be another in to be too often written.
+	restless = 3
 	// logPause is the least time between two copies of a log, which always grows.
 	logPause = time.Minute
 )
@@ -28,6 +30,7 @@ type tracked struct {
 	unit    Unit
 	state   string            // of unit
 	scans   int               // in which it was like that; 0: it is not here
+	changes int               // scans in a row in which it was another
 	gone    int               // scans in which it was not here
 	files   []checkpoint.File // as they were copied
 	closed  string            // state in which nobody had it open for writing; empty: none
@@ -53,6 +56,9 @@ func (t *Tracker) Scan(units []Unit) {
 		}
 		if state := u.state(); state != k.state || k.scans == 0 {
 			k.state, k.scans = state, 0
+			k.changes++
+		} else {
+			k.changes = 0
 		}
 		k.unit, k.gone = u, 0
 		k.scans++
@@ -78,6 +84,16 @@ type Copy struct {
 
 // Bytes is the size of what is to be copied.
 func (c Copy) Bytes() int64 { return bytes(c.Changed) }
+
+// Restless reports whether something is written so often that it is another in each scan: it is never still for long.
+func (t *Tracker) Restless() bool {
+	for _, name := range t.order {
+		if k := t.units[name]; k.changes >= restless && !isLog(k.unit) {
+			return true
+		}
+	}
+	return false
+}
 
 // Life is how the program that writes the units is.
 type Life int
