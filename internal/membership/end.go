@@ -20,7 +20,12 @@ func (m *Machine) end(r Result) {
 		return
 	}
 	if m.asking() {
-		m.ask(func(int) int { return 0 })
+		for _, r := range m.job.Roles { // a spare may have been asked for whom this very event has made of no use
+			if m.waiting(r.Name)+m.s.Wanting[r.Name] > 0 {
+				m.do(Ask{r.Name, 0})
+			}
+		}
+		m.s.Wanting = nil
 	}
 	m.s.Phase, m.s.Result = stopping, &r
 	m.s.GangUntil, m.s.AskAgain = time.Time{}, time.Time{}
