@@ -49,6 +49,7 @@ type auditor struct {
 	endedWell     map[job.Task]bool
 
 	restoring restoring
+	cluster   cluster
 }
 
 // crashes are a task's failures in a row: none of its processes ran for long in between.
@@ -86,6 +87,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	case membership.Granted:
 		granted, wanted = ev.Container, a.asked[ev.Role] > 0
 	case membership.Completed:
+		a.struck(now, ev)
 		if a.state[ev.Container] != 0 {
 			a.state[ev.Container] = ended
 		}
@@ -177,6 +179,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 			a.state[action.Container] = retired
 		}
 	case membership.Exclude:
+		a.blamed(action.Host)
 		a.excluded[action.Host] = now
 	case membership.Readmit:
 		delete(a.excluded, action.Host)
@@ -269,6 +272,7 @@ func (a *auditor) launch(l membership.Launch) {
 		a.spare(l)
 		return
 	}
+	a.again(l.Task)
 	before := a.launched[l.Task]
 	if l.Incarnation <= before.Incarnation {
 		a.violate("incarnation", "%s, but incarnation %d was launched before", tell(l), before.Incarnation)
@@ -280,6 +284,7 @@ func (a *auditor) launch(l membership.Launch) {
 		a.violate("incarnation", "%s, in a container that was used before", tell(l))
 	}
 	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
+	a.cluster.note(l)
 	a.done[l.Task], a.endedWell[l.Task] = false, false
 	a.asked[l.Task.Role]--
 	row := a.crashed[l.Task].row
@@ -349,6 +354,7 @@ func (a *auditor) spare(l membership.Launch) {
 		a.violate("incarnation", "%s, in a container that was used before", tell(l))
 	}
 	a.spares[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
+	a.cluster.note(l)
 	a.asked[l.Task.Role]--
 }
 
@@ -443,6 +449,7 @@ func (a *auditor) finish(r membership.Result) {
 			}
 		}
 	}
+	a.givenUp(r)
 	for _, role := range a.job.Roles {
 		if a.asked[role.Name] > 0 {
 			a.violate("grants", "%d containers are still asked for role %s at the end", a.asked[role.Name], role.Name)

@@ -302,6 +302,9 @@ var bugs = []struct {
 		return ev
 	})},
 
+	{"strikes", "gives a job up the first time that the cluster fails it", Options{Machine: func(o *membership.Options) { o.MaxStrikes = 1 }}},
+	{"strikes", "goes on with a cluster that always fails", Options{Machine: func(o *membership.Options) { o.MaxStrikes = 1000 }}},
+	{"exclude", "excludes a node for a first fault", Options{Machine: func(o *membership.Options) { o.NodeFaults = 1 }}},
 	{"exclude", "takes the cluster for larger than it is", Options{
 		Machine: func(o *membership.Options) { o.NodeFaults = 1 },
 		Wrap: events(func(ev membership.Event) membership.Event {

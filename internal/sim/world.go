@@ -33,7 +33,10 @@
 //	               else restarts
 //	move           a task has left where it was when it moves, to the one    move before; take a container for a spare that is none
 //	               spare that it has
-//	exclude        never more than a third of the cluster is excluded        take the cluster for larger than it is
+//	strikes        a job is given up when the cluster has failed one of its  at the first time; never
+//	               tasks so often in a row as is said, and not before
+//	exclude        a node is excluded that has failed twice, for ten         for a first fault; take the cluster for larger
+//	               minutes, and never more than a third of the cluster is    than it is; forget it
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
 //	replay         the event log gives the same actions                      act on a count of steps that is not in the log
