@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"tfos/internal/status"
 )
 
 // TestLeasesInTensorFlow reads shared TFRecords as a tf.data.Dataset in a program that is killed, and goes back to its checkpoint in
@@ -30,21 +32,58 @@ func TestLeasesInTensorFlow(t *testing.T) {
 	}
 }
 
-// writeTFRecords makes files of records, and returns how many.
-func writeTFRecords(t *testing.T, dir string, files int) int {
-	t.Helper()
+// TestLeasesOnHDFS keeps records, model and the state of the input on a real HDFS. The program is killed, then the whole job, and resumed by
+// another application in the middle of the epoch: what it has seen in the end is every record once.
+func TestLeasesOnHDFS(t *testing.T) {
+	c := storage(t)
+	data := t.TempDir()
+	total := writeTFRecords(t, data, 20)
+	c.shell(t, "hdfs dfs -mkdir -p /leases && hdfs dfs -put "+data+" /leases/data")
+	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, fmt.Sprintf(
+		"name: leases\ncommand: %s lease_resume.py 'hdfs:///leases/data/*.tfrecord' 25\nfiles: [%s]\ncheckpoint: {dir: 'hdfs:///leases/model'}\nroles:\n  worker: {memory: 1GiB}\n",
+		python(t), program("lease_resume.py")))).want(t, 0).stdout)
+	var v status.View
+	eventually(t, "steps after the restart", func() bool {
+		v = jobStatus(t, c.env, id)
+		return v.ExitCode != nil || len(v.Restarts) == 1 && steps(v) > 45
+	})
+	if v.ExitCode != nil {
+		t.Fatalf("it ended: %s", v.Diagnostics)
+	}
+	tfos(t, c.env, "kill", id).want(t, 0)
+	if out := tfos(t, c.env, "logs", id, "worker/0").want(t, 0).stdout; !strings.Contains(out, "restored ckpt-20") {
+		t.Errorf("after its process was killed:\n%s", out)
+	}
+	r := tfos(t, c.env, "resume", id).want(t, 0)
+	if from := resumed(t, r.stdout); from < 40 {
+		t.Errorf("resumed from step %d", from)
+	}
+	if want := fmt.Sprintf("seen %d distinct %d steps ", total, total); !strings.Contains(r.stdout, want) {
+		t.Errorf("want %q in:\n%s", want, r.stdout)
+	}
+	gone(t, id)
+	c.shell(t, "hdfs dfs -test -e /leases/model/.tfos/input-40.json")
+}
+
+// tfRecord is a record as files have it.
+func tfRecord(data []byte) []byte {
 	castagnoli := crc32.MakeTable(crc32.Castagnoli)
 	masked := func(b []byte) []byte {
 		c := crc32.Checksum(b, castagnoli)
 		return binary.LittleEndian.AppendUint32(nil, (c>>15|c<<17)+0xa282ead8)
 	}
+	length := binary.LittleEndian.AppendUint64(nil, uint64(len(data)))
+	return slices.Concat(length, masked(length), data, masked(data))
+}
+
+// writeTFRecords makes files of records, and returns how many.
+func writeTFRecords(t *testing.T, dir string, files int) int {
+	t.Helper()
 	r, total := rand.New(rand.NewPCG(3, 4)), 0
 	for i := range files {
 		var b []byte
 		for n := range r.IntN(80) {
-			record := fmt.Appendf(nil, "%d:%d %s", i, n, strings.Repeat("\x00", r.IntN(300)))
-			length := binary.LittleEndian.AppendUint64(nil, uint64(len(record)))
-			b = slices.Concat(b, length, masked(length), record, masked(record))
+			b = append(b, tfRecord(fmt.Appendf(nil, "%d:%d %s", i, n, strings.Repeat("\x00", r.IntN(300))))...)
 			total++
 		}
 		if err := os.WriteFile(filepath.Join(dir, fmt.Sprintf("part-%02d.tfrecord", i)), b, 0o644); err != nil {
