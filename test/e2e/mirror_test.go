@@ -121,14 +121,22 @@ func TestLocalFilesOfAnyKind(t *testing.T) {
 	}
 	tfos(t, c.env, "kill", id).want(t, 0)
 	gone(t, id)
-	out = tfos(t, c.env, "logs", id, "worker/0").want(t, 0).stdout
+	eventually(t, "the nodes to have handed the logs over", func() bool {
+		r := tfos(t, c.env, "logs", id, "worker/0")
+		out = r.stdout
+		return r.code == 0 && last(savedRE, out) > 0
+	})
 	stopped := last(savedRE, out)
 	again := submit(stopped + 20)
 	eventually(t, "the end of "+again, func() bool {
 		v = jobStatus(t, c.env, again)
 		return v.ExitCode != nil
 	})
-	out = tfos(t, c.env, "logs", again, "worker/0").want(t, 0).stdout
+	eventually(t, "its logs", func() bool {
+		r := tfos(t, c.env, "logs", again, "worker/0")
+		out = r.stdout
+		return r.code == 0 && last(resumedAtRE, out) >= 0
+	})
 	if at := last(resumedAtRE, out); *v.ExitCode != 0 || at != stopped {
 		t.Errorf("exit code %d, it went on from %d, and was stopped at %d:\n%s", *v.ExitCode, at, stopped, out)
 	}
