@@ -32,6 +32,25 @@ func TestDraining(t *testing.T) {
 	p.moved(t, after, "draining", 500)
 }
 
+// TestPreemption has the queue next door want its share back. What a capacity scheduler sends is a notice; the program has saved
+// its step when YARN takes the container, and goes on from there when there is room again.
+func TestPreemption(t *testing.T) {
+	c, err := startCluster("e2e-queues", portBase+2000, "--nms", "1",
+		"--set", "yarn.resourcemanager.scheduler.monitor.enable=true",
+		"--set", "yarn.resourcemanager.monitor.capacity.preemption.monitoring_interval=500",
+		"--set", "yarn.resourcemanager.monitor.capacity.preemption.max_wait_before_kill=6000",
+		"--set", "yarn.resourcemanager.monitor.capacity.preemption.total_preemption_per_round=1.0",
+		"--set", "yarn.resourcemanager.monitor.capacity.preemption.natural_termination_factor=1.0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.must(t, "down")                // the machine has no room for many
+	p := submitPatient(t, c, "other", 400) // whose share is a fifth of 8 GiB
+	p.steps(t)
+	tfos(t, c.env, "run", "--queue", "default", "--workers", "6", "--worker-memory", "1GiB", "--", "sleep 10").want(t, 0)
+	p.moved(t, p.end(t), "preempted", 3)
+}
+
 // patient is a job of two programs that count, and save where they are when they are warned.
 type patient struct {
 	c   *cluster
