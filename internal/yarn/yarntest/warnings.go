@@ -86,13 +86,15 @@ func testPreemption(t *testing.T, s *suite) {
 		announced = slices.Concat(a.answer.Preempt.Strict, a.answer.Preempt.Wish)
 		return len(announced) > 0
 	})
+	for _, id := range announced { // all, before any of them ends
+		if _, over := a.completed[id]; over {
+			t.Errorf("%s ended before its preemption was announced", id)
+		}
+	}
 	for _, id := range announced {
 		i := slices.IndexFunc(cs, func(c yarn.Container) bool { return c.ID == id })
 		if i < 0 {
 			t.Fatalf("%s is to be preempted, and is none of %v", id, cs)
-		}
-		if _, over := a.completed[id]; over {
-			t.Errorf("%s ended before its preemption was announced", id)
 		}
 		if st := a.ended(cs[i]); st.ExitStatus != yarn.ExitPreempted {
 			t.Errorf("preempted: %+v", st)
