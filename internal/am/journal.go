@@ -32,8 +32,9 @@ type record struct {
 	Machine json.RawMessage `json:"machine"` // membership's snapshot
 }
 
-// journalPatience is how long an action waits for the journal to have what led to it. A filesystem that takes longer must not
-// hold up the job: then a death of the master at the wrong moment costs a restart.
+// journalPatience is how long the end of a process waits for the journal to have what led to it. A filesystem that takes longer must
+// not hold up the job: then a death of the master at the wrong moment costs a restart. A launch, whose files come from the same
+// filesystem, waits for as long as no write fails, so that no incarnation is given out twice.
 const journalPatience = 3 * time.Second
 
 // journal carries snapshots to the filesystem. It decides nothing; the owner uses the fields below store.
@@ -53,7 +54,7 @@ type journal struct {
 // held is an action that is not to be done before the journal has the turn that it came of.
 type held struct {
 	turn   int64
-	until  time.Time // when it is done in any case
+	until  time.Time // when it is done in any case; zero: when a write fails
 	action membership.Action
 }
 
@@ -103,17 +104,37 @@ func precious(a membership.Action) bool {
 
 // hold keeps an action back until the journal has this turn.
 func (j *journal) hold(a membership.Action) {
-	j.waiting = append(j.waiting, held{j.turn, time.Now().Add(journalPatience), a})
+	h := held{turn: j.turn, action: a}
+	if _, launches := a.(membership.Launch); !launches {
+		h.until = time.Now().Add(journalPatience)
+	}
+	j.waiting = append(j.waiting, h)
 }
 
 // ready takes out the actions that need not wait any longer.
 func (j *journal) ready(now time.Time) []membership.Action {
 	var out []membership.Action
-	for len(j.waiting) > 0 && (j.waiting[0].turn <= j.safe || !now.Before(j.waiting[0].until)) {
-		out = append(out, j.waiting[0].action)
-		j.waiting = j.waiting[1:]
+	var still []held
+	for _, h := range j.waiting {
+		if late := !h.until.IsZero() && !now.Before(h.until); late || j.failures > 0 || h.turn <= j.safe {
+			out = append(out, h.action)
+		} else {
+			still = append(still, h)
+		}
 	}
+	j.waiting = still
 	return out
+}
+
+// wake is when ready has to be asked even if nothing happens; zero: never.
+func (j *journal) wake() time.Time {
+	var at time.Time
+	for _, h := range j.waiting {
+		if !h.until.IsZero() && (at.IsZero() || h.until.Before(at)) {
+			at = h.until
+		}
+	}
+	return at
 }
 
 // due reports whether there is something to write, and nobody writes.

@@ -86,8 +86,8 @@ func (o *owner) keep(kept []yarn.Container) {
 // wake is when the owner has something to do even if nothing happens; zero: never.
 func (o *owner) wake() time.Time {
 	at := o.machine.Wake()
-	if w := o.journal.waiting; len(w) > 0 && (at.IsZero() || w[0].until.Before(at)) {
-		at = w[0].until
+	if w := o.journal.wake(); !w.IsZero() && (at.IsZero() || w.Before(at)) {
+		at = w
 	}
 	return at
 }

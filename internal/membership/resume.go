@@ -63,6 +63,7 @@ func (m *Machine) resume(attempt int32) {
 		m.begin(attempt)
 		return
 	}
+	m.s.Progress.Stalls = 0 // the journal may not have the newest steps
 	k.Times = append(k.Times, m.now)
 	k.Times = k.Times[max(0, len(k.Times)-maxTakeovers):]
 	patience := m.now.Add(m.opts.ResumeTimeout)
@@ -161,7 +162,7 @@ func (m *Machine) confirm(t *task, ev Joined) {
 		return
 	}
 	if ev.Running != nil || ev.Exited != nil {
-		t.Run, t.Generation = starting, ev.Since
+		t.Run, t.Generation, t.New = starting, ev.Since, false // others may know it already
 		if m.s.Phase == forming {
 			m.s.Phase = training
 			m.s.Takeover.Until = m.now.Add(m.opts.ResumeTimeout) // the others may be as far
