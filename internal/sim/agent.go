@@ -24,6 +24,8 @@ type agent struct {
 	began        time.Time // when its newest process did
 	started      bool      // a process of the incarnation was started
 	running      bool
+	spec         membership.Spec // the newest that it has
+	since        job.Generation  // of the spec that its newest process was started with
 	retiring     bool
 	exited       *membership.Exited // what every Hello tells from then on
 }
@@ -66,32 +68,38 @@ func (a *agent) connect() {
 	if !a.alive || a.session != nil || a.m.done {
 		return
 	}
+	if a.m.dead {
+		a.w.after(time.Millisecond+a.w.upTo(3*time.Second), a.connect)
+		return
+	}
 	if a.w.clock.now.Before(a.apartUntil) {
 		a.w.clock.at(a.apartUntil, a.connect)
 		return
 	}
 	s := &session{agent: a, open: true}
 	a.session = s
-	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address()}
-	running, exited, runs := a.running, a.exited, a.startedEvent()
+	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address(),
+		Generation: a.spec.Generation, Digest: a.spec.Digest(), Since: a.since, Exited: a.exited}
+	if a.running {
+		runs := a.startedEvent()
+		hello.Running = &runs
+	}
 	s.toMaster(func() {
 		a.m.sessions[a.container] = s
+		if spec := a.m.told; spec.Generation > hello.Generation {
+			a.m.tell(a.container, func(g *agent) { g.know(spec) })
+		}
 		a.m.turn(hello)
-		if running {
-			a.m.turn(runs)
-		}
-		if exited != nil {
-			a.m.turn(*exited)
-		}
 	})
 }
 
 func (a *agent) address() string {
-	return fmt.Sprintf("%s:%d", a.node.Host, 20000+a.container.Attempt.Application.Sequence*1000+int32(a.container.ID))
+	at := a.container.Attempt
+	return fmt.Sprintf("%s:%d%03d%05d", a.node.Host, at.Application.Sequence, at.Attempt, a.container.ID)
 }
 
 func (a *agent) startedEvent() membership.Started {
-	return membership.Started{Task: a.task, Incarnation: a.incarnation, PID: int(a.container.ID)}
+	return membership.Started{Task: a.task, Incarnation: a.incarnation, Container: a.container, PID: int(a.container.ID)}
 }
 
 func (a *agent) key() string {
@@ -99,7 +107,8 @@ func (a *agent) key() string {
 }
 
 // startProcess obeys an order, once.
-func (a *agent) startProcess(inc job.Incarnation) {
+func (a *agent) startProcess(order membership.StartProcess) {
+	inc := order.Incarnation
 	again := inc == a.incarnation && a.started
 	if !a.alive || inc < a.incarnation || a.retiring || again && !a.w.opts.ForgetfulAgents {
 		return
@@ -107,7 +116,8 @@ func (a *agent) startProcess(inc job.Incarnation) {
 	if !again {
 		a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
 	}
-	a.incarnation, a.began, a.started, a.running, a.exited = inc, a.w.clock.now, true, true, nil
+	a.incarnation, a.began, a.started, a.running, a.exited, a.since = inc, a.w.clock.now, true, true, nil, order.Generation
+	a.m.audit.begun(a)
 	if a.w.running[a.key()]++; a.w.running[a.key()] > 1 {
 		a.w.violated("process: two processes of %s run at once", a.key())
 	}
@@ -125,6 +135,13 @@ func (a *agent) startProcess(inc job.Incarnation) {
 		// until it is stopped
 	default:
 		a.w.after(span, func() { a.exit(inc, membership.Exited{}) })
+	}
+}
+
+// know takes a cluster_spec in.
+func (a *agent) know(s membership.Spec) {
+	if s.Generation > a.spec.Generation {
+		a.spec = s
 	}
 }
 
@@ -213,7 +230,7 @@ func (a *agent) ended(e membership.Exited) {
 	}
 	a.running = false
 	a.w.running[a.key()]--
-	e.Task, e.Incarnation = a.task, a.incarnation
+	e.Task, e.Incarnation, e.Container = a.task, a.incarnation, a.container
 	a.exited = &e
 	a.report(e)
 }

@@ -31,13 +31,19 @@ type auditor struct {
 	excluded   map[string]time.Time           // hosts, since when
 	nodes      int                            // of the cluster, as the machine was told
 	state      map[yarn.ContainerID]custody
-	used       map[yarn.ContainerID]bool   // launched at some time
-	address    map[yarn.ContainerID]string // as its agent said when it joined
-	crashed    map[job.Task]crashes        // of tasks that are alone
+	used       map[yarn.ContainerID]bool    // launched at some time
+	address    map[yarn.ContainerID]string  // as its agent said when it joined
+	calm       bool                         // nothing goes wrong but that masters die
+	starts     map[job.Task]int             // of processes
+	earlier    map[job.Task]job.Incarnation // what masters that died had ordered
+	crashed    map[job.Task]crashes         // of tasks that are alone
 	generation job.Generation
+	awaits     time.Time // agents after a takeover, until then at most
 	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
 	gaveUp     time.Time // when the gang was, and nothing was asked for since; zero: it was not
+	reforming  bool      // it was, and no cluster_spec was published since
 	resizing   bool      // the turn is about another size
+	unwanted   bool      // nothing is wanted any more of a role, since this turn
 	finished   bool
 	result     membership.Result
 
@@ -67,11 +73,13 @@ const (
 	retired                     // its agent was told to end
 	released                    // given back
 	ended                       // YARN said so
+	orphaned                    // of a master that died
+	kept                        // the same, and the next master was told of it
 )
 
 func newAuditor(number int, j job.Job) *auditor {
 	return &auditor{number: number, job: j, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
-		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
+		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
 func (a *auditor) violate(invariant, format string, args ...any) {
@@ -92,43 +100,50 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.state[ev.Container] = ended
 		}
 	case membership.Joined:
-		if a.launched[ev.Task].Container == ev.Container || a.spares[ev.Task].Container == ev.Container {
-			a.address[ev.Container] = ev.Address
+		a.address[ev.Container] = ev.Address
+		if ev.Exited != nil {
+			a.exited(now, *ev.Exited)
+		}
+	case membership.Kept:
+		if a.state[ev.Container] == orphaned {
+			a.state[ev.Container] = kept
+			for _, s := range a.spares {
+				if s.Container == ev.Container {
+					a.state[ev.Container] = held
+				}
+			}
 		}
 	case membership.Exited:
-		switch c := a.crashed[ev.Task]; {
-		case a.current(ev.Task, ev.Incarnation).IsZero():
-		case ev.Code == 0 && ev.Reason == "":
-			a.done[ev.Task] = true
-		case a.warned[a.current(ev.Task, ev.Incarnation)]:
-		case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
-		default:
-			if now.Sub(c.started) >= settled {
-				c.row = 0
-			}
-			c.row, c.at = c.row+1, now
-			a.crashed[ev.Task] = c
-		}
+		a.exited(now, ev)
 	case membership.ClusterSized:
 		a.nodes = ev.Nodes
 	}
 	a.starting = make(map[job.Task]job.Incarnation)
 	for _, action := range actions {
-		if s, ok := action.(membership.StartProcess); ok {
-			a.starting[s.Task] = s.Incarnation
+		switch action := action.(type) {
+		case membership.StartProcess:
+			a.starting[action.Task] = action.Incarnation
+		case membership.Notify:
+			wanted = wanted && action.Cause != membership.CauseNone // else it shows that its node is in service again, and nobody moves
 		}
 	}
 	s, ok := ev.(membership.Scaled)
-	a.resizing = ok
-	if ok && a.job.Endpoints.Stable() && a.generation > 0 && len(a.starting) > 0 && !s.Renew &&
+	a.resizing, a.unwanted = ok, false
+	if ok && a.job.Endpoints.Stable() && a.generation > 0 && a.restarts() && !s.Renew &&
 		(a.job.Strategy == job.StrategyParameterServer || a.job.Strategy == job.StrategyNone) {
 		a.violate("scale", "processes are started because of another size: %s", tellAll(actions))
 	}
+	over := false
 	for _, action := range actions {
 		if a.finished {
 			a.violate("finish", "%s comes after Finish", tell(action))
 		}
 		a.action(now, action)
+		_, taken := action.(membership.TakenOver)
+		over = over || taken
+	}
+	if over {
+		a.unclaimed("the wait for its agent is over")
 	}
 	switch {
 	case granted.IsZero():
@@ -140,7 +155,44 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	if n := len(a.excluded); n*3 > a.nodes {
 		a.violate("exclude", "%d of %d nodes are excluded", n, a.nodes)
 	}
+	if a.unwanted && !a.resizing && a.holds() == 0 {
+		a.gaveUp, a.reforming = now, true
+	}
 	a.gang(now)
+}
+
+// restarts reports whether this turn starts a process where one runs: others may have waited for somebody who leaves, or for the time.
+func (a *auditor) restarts() bool {
+	for t, inc := range a.starting {
+		if inc > a.launched[t].Incarnation && a.restoring.ended[t] != a.ordered[t] {
+			return true
+		}
+	}
+	return false
+}
+
+// unclaimed checks that nothing is left of what YARN kept for this master and no task has.
+func (a *auditor) unclaimed(now string) {
+	n := 0
+	for _, s := range a.state {
+		if s == kept {
+			n++
+		}
+	}
+	if n > 0 {
+		a.violate("grants", "%d containers were kept for this master and are no task's, and %s", n, now)
+	}
+}
+
+// holds counts the containers that are held.
+func (a *auditor) holds() int {
+	n := 0
+	for _, c := range a.state {
+		if c == held {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *auditor) action(now time.Time, action membership.Action) {
@@ -152,12 +204,12 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 			}
 			a.gaveUp = time.Time{}
 		}
-		if action.Count == 0 && !a.resizing {
-			a.gaveUp = now
-		}
+		a.unwanted = a.unwanted || action.Count == 0
 		a.asked[action.Role] = action.Count
 	case membership.Release:
 		a.state[action.Container] = released
+	case membership.Adopt:
+		a.adopt(action)
 	case membership.Launch:
 		a.launch(action)
 	case membership.Move:
@@ -175,7 +227,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 		a.start(action)
 		a.pace(now, action.Task)
 	case membership.Retire:
-		if a.state[action.Container] == held {
+		if s := a.state[action.Container]; s == held || s == kept {
 			a.state[action.Container] = retired
 		}
 	case membership.Exclude:
@@ -194,7 +246,8 @@ func (a *auditor) start(s membership.StartProcess) {
 	if !a.wanted(s.Task) {
 		a.violate("scale", "%s, but the job has no such task now", tell(s))
 	}
-	switch again := s.Incarnation == l.Incarnation && a.ordered[s.Task] == s.Incarnation; {
+	again := s.Incarnation == l.Incarnation && (a.ordered[s.Task] == s.Incarnation || a.earlier[s.Task] == s.Incarnation)
+	switch {
 	case s.Incarnation != l.Incarnation && (s.Incarnation != l.Incarnation+1 || a.ordered[s.Task] != l.Incarnation):
 		a.violate("incarnation", "%s: the newest incarnation is %d", tell(s), l.Incarnation)
 	case a.state[l.Container] != held:
@@ -227,6 +280,30 @@ func (a *auditor) pace(now time.Time, t job.Task) {
 	}
 	c.started = now
 	a.crashed[t] = c
+}
+
+// exited notes how a process ended.
+func (a *auditor) exited(now time.Time, ev membership.Exited) {
+	switch c := a.crashed[ev.Task]; {
+	case a.current(ev.Task, ev.Incarnation).IsZero():
+	case ev.Code == 0 && ev.Reason == "":
+		a.done[ev.Task] = true
+	case a.warned[a.current(ev.Task, ev.Incarnation)]:
+	case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
+	default:
+		if now.Sub(c.started) >= settled {
+			c.row = 0
+		}
+		c.row, c.at = c.row+1, now
+		a.crashed[ev.Task] = c
+	}
+}
+
+// begun notes a process that an agent started. Where nothing fails but masters, none is started twice.
+func (a *auditor) begun(g *agent) {
+	if a.starts[g.task]++; a.calm && a.starts[g.task] > 1 {
+		a.violate("takeover", "%s was started again, and nothing but masters failed", g.task)
+	}
 }
 
 // current is the container of a task's incarnation if that is the newest; zero: it is not.
@@ -299,7 +376,7 @@ func (a *auditor) publish(s membership.Spec) {
 	if s.Generation <= a.generation {
 		a.violate("generation", "generation %d is published after %d", s.Generation, a.generation)
 	}
-	a.generation = s.Generation
+	a.generation, a.reforming = s.Generation, false
 	seen := make(map[job.Task]bool)
 	owner := make(map[string]job.Task)
 	for _, m := range s.Members {
@@ -378,20 +455,15 @@ func (a *auditor) move(m membership.Move) {
 
 // gang notes since when a part of a gang is held.
 func (a *auditor) gang(now time.Time) {
-	n := 0
-	for _, c := range a.state {
-		if c == held {
-			n++
-		}
-	}
+	n := a.holds()
 	lacks := n < len(a.job.Tasks())
-	if a.generation > 0 { // then it is whole while it has what it cannot go on without
+	if a.generation > 0 { // then it is whole while it has what it cannot go on without, and those on their way in are not yet of it
 		lacks = slices.ContainsFunc(a.job.Tasks(), func(t job.Task) bool {
-			return a.essential(t) && a.state[a.launched[t].Container] != held && !a.done[t]
+			return (a.known[t] || a.reforming) && a.essential(t) && a.state[a.launched[t].Container] != held && !a.done[t]
 		})
 	}
 	switch {
-	case n == 0 || !lacks || a.finished:
+	case n == 0 || !lacks || a.finished || now.Before(a.awaits):
 		a.incomplete = time.Time{}
 	case a.incomplete.IsZero():
 		a.incomplete = now
@@ -449,6 +521,7 @@ func (a *auditor) finish(r membership.Result) {
 			}
 		}
 	}
+	a.unclaimed("the job is over")
 	a.givenUp(r)
 	for _, role := range a.job.Roles {
 		if a.asked[role.Name] > 0 {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
@@ -85,6 +86,64 @@ func forgetful(old, new string) Options {
 	return Options{Restore: func(b []byte) (*membership.Machine, error) {
 		return membership.Restore(bytes.ReplaceAll(b, []byte(old), []byte(new)))
 	}}
+}
+
+// in puts a bug into worlds where it shows soon.
+func (o Options) in(change func(*scenario)) Options {
+	o.world = change
+	return o
+}
+
+// failing are worlds whose programs fail often, and whose jobs bear so many failures of them.
+func failing(oneIn, forgiven int) func(*scenario) {
+	return func(sc *scenario) {
+		sc.calm, sc.failing = false, oneIn
+		for i := range sc.jobs {
+			sc.jobs[i].Recovery.UserFailures, sc.jobs[i].Strategy = forgiven, job.StrategyNone
+		}
+	}
+}
+
+// training are those whose programs fail, and say how far they are; over and over at the same step, or further each time.
+func training(looping bool) func(*scenario) {
+	return func(sc *scenario) {
+		failing(2, 11)(sc)
+		sc.stepping, sc.looping, sc.lossy, sc.refusing = true, looping, 0, 0
+	}
+}
+
+// dying are worlds whose masters die.
+func dying(sc *scenario) {
+	sc.calm, sc.mortal = false, true
+	for i := range time.Duration(6) {
+		sc.mishaps = append(sc.mishaps, mishap{(i + 1) * 20 * time.Second, (*world).killMaster})
+	}
+}
+
+// dyingAlone are worlds in which nothing else goes wrong.
+func dyingAlone(sc *scenario) {
+	*sc = scenario{nodes: sc.nodes, nodeMiB: sc.nodeMiB, jobs: sc.jobs, journal: min(sc.journal, journalPatience)}
+	dying(sc)
+	sc.calm = true
+}
+
+// ending are worlds in which YARN ends containers all the time, and programs fail now and then.
+func ending(sc *scenario) {
+	failing(10, 2)(sc)
+	for i := range time.Duration(20) {
+		sc.mishaps = append(sc.mishaps, mishap{(i + 3) * 10 * time.Second, (*world).endContainer})
+	}
+}
+
+// slow are worlds in which a gang seldom comes together in time.
+func slow(sc *scenario) { sc.calm, sc.slow = false, 2 }
+
+// scaling are worlds whose jobs get other sizes, where that should cost nobody a restart.
+func scaling(sc *scenario) {
+	sc.scales = []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute}
+	for i := range sc.jobs {
+		sc.jobs[i].Strategy, sc.jobs[i].Endpoints = job.StrategyNone, job.EndpointsRedirect
+	}
 }
 
 var bugs = []struct {
@@ -166,7 +225,7 @@ var bugs = []struct {
 
 	{"gang", "sleeps through its deadlines", Options{Wrap: func(m Machine) Machine {
 		return bug{m, func(m Machine, _ time.Time, ev membership.Event) []membership.Action { return m.Step(epoch, ev) }}
-	}}},
+	}}.in(slow)},
 	{"gang", "gives a gang up and keeps its containers", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
 		if has[membership.Ask](actions) && !has[membership.Finish](actions) {
 			return without[membership.Release](actions)
@@ -227,7 +286,7 @@ var bugs = []struct {
 			return c
 		}
 		return ev
-	})},
+	}).in(ending)},
 
 	{"pause", "starts a crash loop as fast as it can", Options{Machine: func(o *membership.Options) { o.RestMin = 1 }}},
 
@@ -259,14 +318,14 @@ var bugs = []struct {
 			}
 			return ev
 		})
-	}()},
+	}().in(training(true))},
 	{"progress", "hears of no new step", events(func(ev membership.Event) membership.Event {
 		if p, ok := ev.(membership.Progressed); ok {
 			p.Step = min(p.Step, 1)
 			return p
 		}
 		return ev
-	})},
+	}).in(training(false))},
 	{"move", "moves while the process may still run", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
 		if has[membership.Move](actions) {
 			return without[membership.Release](actions)
@@ -283,7 +342,7 @@ var bugs = []struct {
 			}
 		}
 		return actions
-	})},
+	}).in(scaling)},
 	{"scale", "restarts everyone for another size", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
 		if _, scaled := ev.(membership.Scaled); scaled {
 			for i, a := range actions {
@@ -294,7 +353,7 @@ var bugs = []struct {
 			}
 		}
 		return actions
-	})},
+	}).in(scaling)},
 	{"scale", "does not hear of a smaller size", events(func(ev membership.Event) membership.Event {
 		if _, scaled := ev.(membership.Scaled); scaled {
 			return membership.Tick{}
@@ -319,6 +378,25 @@ var bugs = []struct {
 	{"exclude", "forgets that it excluded a node", Options{
 		Machine: func(o *membership.Options) { o.NodeFaults, o.ExcludeFor = 1, time.Hour },
 	}},
+	{"takeover", "a machine that took over gives back what it has", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
+		if k, ok := ev.(membership.Kept); ok {
+			return append(actions, membership.Release{Container: k.Container})
+		}
+		return actions
+	}).in(dyingAlone)},
+	{"grants", "a machine that took over forgets containers that it does not know", Options{
+		Wrap: answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
+			if has[membership.TakenOver](actions) {
+				return without[membership.Release](actions)
+			}
+			return actions
+		}).Wrap,
+		Machine: func(o *membership.Options) { o.ResumeTimeout = time.Second }, // so that there are such in many a world
+	}.in(dying)},
+	{"generation", "a machine that took over goes on counting from its journal", each(func(a membership.Publish) []membership.Action {
+		a.Spec.Generation %= 1000
+		return []membership.Action{a}
+	}).in(dying)},
 
 	{"replay", "acts on a count that is not in the log", countsSteps()},
 	{"same", "acts on a count that goes on from run to run", countsSteps()},
@@ -326,7 +404,7 @@ var bugs = []struct {
 	{"snapshot", "a restored machine has forgotten its deadlines", forgetful(`"gang_until":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten when to ask again", forgetful(`"ask_again":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten its agents' deadlines", forgetful(`"until":`, `"x":`)},
-	{"snapshot", "a restored machine has forgotten its pauses", forgetful(`"rest":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten its pauses", forgetful(`"rest":`, `"x":`).in(failing(3, 11))},
 	{"snapshot", "a restored machine has forgotten what was lost", forgetful(`"lost":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten that checkpoints are to be looked at", forgetful(`"doubt":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten that it asked for a look", forgetful(`"looks":`, `"x":`)},

@@ -47,7 +47,7 @@ func (m *master) look(a membership.Inspect) {
 	if w.chance(3) {
 		answer.Newest, answer.Step = "hdfs:///m/ckpt-7", w.rng.Int64N(m.steps.best+1)
 	}
-	w.after(w.latency()+w.upTo(5*time.Second), func() { m.repeatable(answer) })
+	w.after(w.latency()+w.upTo(5*time.Second), m.living(func() { m.repeatable(answer) }))
 }
 
 // restoring audits that no program that reads checkpoints starts before they were looked at, and progress, that a job which
@@ -64,6 +64,7 @@ type restoring struct {
 	row      int       // failures of programs that depend on nobody since the last progress, at least
 	at       time.Time // of the last
 	failures int       // of all programs, as the world knows, at the last progress
+	decided  bool      // the machine knows how the job ends: what comes later cannot change it
 }
 
 // patience is the machine's own, with a look that is not answered.
@@ -97,10 +98,13 @@ func (a *auditor) noteCheckpoints(now time.Time, ev membership.Event) {
 			r.row, r.at = r.row+1, now
 		}
 	case membership.Progressed:
-		if ev.Step > r.best {
+		if ev.Step > r.best && !r.decided {
 			r.best, r.row, r.failures = ev.Step, 0, a.failures
 		}
 	case membership.CheckpointSeen:
+		if r.decided {
+			return
+		}
 		r.row, r.failures = 0, a.failures
 	case membership.Inspected:
 		if ev.Number == r.number {

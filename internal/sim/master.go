@@ -40,6 +40,19 @@ type master struct {
 	stopEarly bool // a stop was requested before the master ran
 	done      bool
 	steps     steps
+
+	lives   int       // before this one: what a dead one had planned does not happen
+	dead    bool      // killed, and not started again yet
+	past    []history // of the lives before
+	journal journal
+	told    membership.Spec // that agents are told when they join
+}
+
+// history is what one attempt's event log holds.
+type history struct {
+	header membership.Header
+	turns  []membership.Turn
+	log    []byte
 }
 
 func newMaster(w *world, i int, j job.Job) *master {
@@ -52,8 +65,9 @@ func newMaster(w *world, i int, j job.Job) *master {
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
 	m.audit = newAuditor(i, j)
-	m.audit.cluster = newCluster(w.sc.strikes)
 	m.audit.restoring = restoring{inspect: w.sc.inspect, lost: make(map[job.Task]time.Time), ended: make(map[job.Task]job.Incarnation)}
+	m.audit.cluster = newCluster(w.sc.strikes)
+	m.journal.real = real
 	m.write(m.header)
 	return m
 }
@@ -64,7 +78,7 @@ func (m *master) submit() {
 	if m.w.sc.steady {
 		size.MemoryMiB = m.w.sc.nodeMiB
 	}
-	actions, err := m.w.rm.Submit(m.w.clock.now, yarn.Submission{ID: m.id, Resource: size}, "ann")
+	actions, err := m.w.rm.Submit(m.w.clock.now, yarn.Submission{ID: m.id, KeepContainers: true, Resource: size}, "ann")
 	if err != nil {
 		panic("sim: " + err.Error())
 	}
@@ -73,14 +87,18 @@ func (m *master) submit() {
 
 // start is the master's own start, in its container.
 func (m *master) start(attempt yarn.AttemptID, c yarn.Container) {
-	m.attempt, m.container, m.started = attempt, c.ID, true
+	m.attempt, m.container, m.started, m.dead = attempt, c.ID, true, false
 	m.w.rm.ContainerStarted(c.ID)
-	_, actions, err := m.w.rm.Register(m.w.clock.now, attempt, yarn.Registration{})
+	reg, actions, err := m.w.rm.Register(m.w.clock.now, attempt, yarn.Registration{})
 	if err != nil {
 		panic("sim: " + err.Error())
 	}
 	m.w.do(actions)
-	m.turn(membership.Began{})
+	if m.lives > 0 {
+		m.takeOver(reg)
+	} else {
+		m.turn(membership.Began{})
+	}
 	if m.stopEarly {
 		m.stopRequested()
 	}
@@ -88,21 +106,25 @@ func (m *master) start(attempt yarn.AttemptID, c yarn.Container) {
 }
 
 func (m *master) stopRequested() {
-	if !m.started {
+	if !m.started || m.dead {
 		m.stopEarly = true // the client waits for the master
 		return
 	}
-	m.audit.killed = true
+	m.stopEarly, m.audit.killed = false, true
 	m.turn(membership.StopRequested{Reason: "by ann"})
 }
 
 // turn steps the machine, and carries out what it decides.
 func (m *master) turn(ev membership.Event) {
+	if m.dead {
+		return
+	}
 	m.tellSteps(ev)
 	if m.done {
 		return
 	}
 	now := m.w.clock.now
+	_, m.audit.restoring.decided = m.journal.real.Result()
 	actions := m.machine.Step(now, ev)
 	m.audit.turn(now, ev, actions)
 	m.compare(now, ev, actions)
@@ -111,9 +133,15 @@ func (m *master) turn(ev membership.Event) {
 		m.turns = append(m.turns, t)
 		m.write(t)
 	}
+	m.journal.turn++
 	for _, a := range actions {
-		m.perform(a)
+		if precious(a) {
+			m.hold(now, a)
+		} else {
+			m.perform(a)
+		}
 	}
+	m.remember()
 	m.planTick()
 }
 
@@ -133,7 +161,7 @@ func (m *master) write(v any) {
 func (m *master) repeatable(ev membership.Event) {
 	m.turn(ev)
 	if m.w.chance(10) {
-		m.w.after(m.w.upTo(20*time.Second), func() { m.turn(ev) })
+		m.w.after(m.w.upTo(20*time.Second), m.living(func() { m.turn(ev) }))
 	}
 }
 
@@ -144,12 +172,12 @@ func (m *master) planTick() {
 	}
 	m.ticking = wake
 	delay := max(wake.Sub(m.w.clock.now), 0) + m.w.upTo(tickLag)
-	m.w.after(delay, func() {
+	m.w.after(delay, m.living(func() {
 		if m.ticking.Equal(wake) {
 			m.ticking = time.Time{}
 			m.turn(membership.Tick{})
 		}
-	})
+	}))
 }
 
 // tickLag is how late a tick may be: package am ticks twice a second.
@@ -183,10 +211,19 @@ func (m *master) compare(now time.Time, ev membership.Event, actions []membershi
 
 // replay re-steps what happened, as the event log tells it if there is one, and says where it differs; empty: it does not.
 func (m *master) replay() string {
-	header, turns := m.header, m.turns
+	for _, h := range append(m.past, history{m.header, m.turns, m.log.Bytes()}) {
+		if v := m.replayOne(h); v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func (m *master) replayOne(h history) string {
+	header, turns := h.header, h.turns
 	if m.w.opts.Logs {
 		var err error
-		if header, turns, err = membership.ReadLog(m.log.Bytes()); err != nil {
+		if header, turns, err = membership.ReadLog(h.log); err != nil {
 			return fmt.Sprintf("replay: job %d: %v", m.audit.number, err)
 		}
 	}
@@ -220,9 +257,12 @@ func (m *master) perform(a membership.Action) {
 	case membership.Launch:
 		m.w.after(m.w.latency(), func() { m.w.launch(m, a) })
 	case membership.Publish:
+		m.publish(a.Spec)
 		m.retarget(a.Spec)
 	case membership.StartProcess:
-		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.startProcess(a.Incarnation) })
+		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.startProcess(a) })
+	case membership.Adopt:
+		m.ledger.Adopt(a.Container)
 	case membership.StopProcess:
 		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
 	case membership.Retire:
@@ -281,20 +321,20 @@ func (m *master) finish() {
 
 // beat is one heartbeat to the ResourceManager and plans the next. Requests and answers get lost; the ledger repeats.
 func (m *master) beat() {
-	if m.done {
+	if m.done || m.dead {
 		return
 	}
 	pause := 200*time.Millisecond + m.w.upTo(2*time.Second)
 	if m.w.clock.now.Sub(epoch) > 2*faultsEnd {
 		pause *= 10 // nothing but waiting is left, and a waiting world should cost little
 	}
-	next := func() { m.w.after(pause, m.beat) }
+	next := func() { m.w.after(pause, m.living(m.beat)) }
 	request := m.ledger.Next(0)
 	if m.lostCall() {
 		next()
 		return
 	}
-	m.w.after(m.w.latency(), func() {
+	m.w.after(m.w.latency(), m.living(func() {
 		if m.done {
 			return
 		}
@@ -312,11 +352,11 @@ func (m *master) beat() {
 			next()
 			return
 		}
-		m.w.after(m.w.latency(), func() {
+		m.w.after(m.w.latency(), m.living(func() {
 			m.answered(answer)
 			next()
-		})
-	})
+		}))
+	}))
 }
 
 func (m *master) lostCall() bool {
@@ -325,12 +365,33 @@ func (m *master) lostCall() bool {
 
 // registerAgain is what a master does with a ResourceManager that restarted.
 func (m *master) registerAgain() {
-	_, actions, err := m.w.rm.Register(m.w.clock.now, m.attempt, yarn.Registration{})
+	reg, actions, err := m.w.rm.Register(m.w.clock.now, m.attempt, yarn.Registration{})
 	if err != nil {
 		panic("sim: " + err.Error())
 	}
 	m.w.do(actions)
 	m.ledger.Resync()
+	for _, c := range reg.Kept {
+		m.ledger.Adopt(c.ID)
+		m.turn(membership.Kept{Container: c.ID, Node: c.Node})
+	}
+}
+
+// warn tells the machine what the ResourceManager said of containers and nodes that it will take away.
+func (m *master) warn(answer yarn.AllocateResponse) {
+	for _, c := range answer.Preempt.Wish {
+		m.turn(membership.Warned{Container: c, Cause: membership.CausePreempted, Deadline: m.w.clock.now.Add(preemptionPatience)})
+	}
+	for _, n := range answer.Nodes {
+		switch n.State {
+		case yarn.NodeDecommissioning:
+			m.turn(membership.Draining{Node: n.ID, Timeout: n.DecommissionAfter})
+		case yarn.NodeRunning:
+			m.turn(membership.Drained{Node: n.ID})
+		default:
+			m.turn(membership.Drained{Node: n.ID, Gone: true})
+		}
+	}
 }
 
 func (m *master) answered(answer yarn.AllocateResponse) {
@@ -348,6 +409,10 @@ func (m *master) answered(answer yarn.AllocateResponse) {
 	for _, c := range append(out.Granted, out.Surplus...) { // the machine must know what to do with more than it asked for
 		m.turn(membership.Granted{Role: m.job.Roles[c.AskID-1].Name, Container: c.ID, Node: c.Node})
 	}
+	for _, c := range answer.Kept {
+		m.turn(membership.Kept{Container: c.ID, Node: c.Node})
+	}
+	m.warn(answer)
 	for _, s := range append(out.Completed, out.Unknown...) {
 		m.repeatable(membership.Completed{Container: s.ID, Exit: s.ExitStatus, Diagnostics: s.Diagnostics})
 	}

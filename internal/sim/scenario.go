@@ -3,6 +3,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,6 +32,9 @@ type scenario struct {
 	blind       int             // one in so many looks is never answered; 0: none
 	stepping    bool            // programs say how far they are
 	looping     bool            // programs that failed fail again, at the same step
+	calm        bool            // nothing goes wrong but that masters die
+	mortal      bool            // masters may die
+	journal     time.Duration   // how long a write of a master's journal takes at most
 }
 
 // mishap is something that goes wrong at a time.
@@ -59,13 +63,25 @@ func draw(rng *rand.Rand) scenario {
 		}
 	}
 	if rng.IntN(4) == 0 { // a quarter of the worlds is in good order: there every job must succeed
+		if rng.IntN(2) == 0 {
+			return sc
+		}
+		// In half of those masters die, and nothing else goes wrong. With a slow journal that may cost a restart.
+		sc.calm, sc.mortal, sc.journal, sc.scales = true, true, min(drawJournal(rng), journalPatience), nil
+		for range 1 + rng.IntN(4) {
+			sc.mishaps = append(sc.mishaps, mishap{time.Duration(rng.Int64N(int64(5 * time.Minute))), (*world).killMaster})
+		}
 		return sc
 	}
+	sc.journal, sc.mortal = drawJournal(rng), rng.IntN(2) == 0
 	oneIn := func(n int) int { return []int{0, n, n * 5}[rng.IntN(3)] }
 	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck, sc.blind = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10), oneIn(10)
 	kinds := []func(*world){
-		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus, (*world).warn, (*world).warn,
+		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus, (*world).warn, (*world).warn, (*world).drainNode, (*world).preempt,
 		(*world).drawn, (*world).drawn, (*world).drawn,
+	}
+	if sc.mortal {
+		kinds = append(kinds, (*world).killMaster, (*world).killMaster, (*world).killMaster)
 	}
 	for range rng.IntN(5) {
 		at := time.Duration(rng.Int64N(int64(3 * time.Minute)))
@@ -75,6 +91,12 @@ func draw(rng *rand.Rand) scenario {
 		sc.mishaps = append(sc.mishaps, mishap{at, kinds[rng.IntN(len(kinds))]})
 	}
 	return sc
+}
+
+// drawJournal draws how slow the filesystem is. A write that takes longer than that fails in package am, and launches then go ahead
+// of the journal: that a master dies then is not played.
+func drawJournal(rng *rand.Rand) time.Duration {
+	return []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second, 15 * time.Second}[rng.IntN(4)]
 }
 
 // drawJob draws a job of so many tasks of 1 GiB. A node has room for seven of them, and for masters.
@@ -193,7 +215,7 @@ func (w *world) desert() {
 func (w *world) grantSurplus() {
 	m := w.masters[w.rng.IntN(len(w.masters))]
 	role := m.job.Roles[w.rng.IntN(len(m.job.Roles))].Name
-	if m.audit.generation > 0 && m.audit.asked[role] <= 0 { // who waits for one would take it
+	if !m.dead && m.audit.generation > 0 && m.audit.asked[role] <= 0 { // who waits for one would take it
 		id := yarn.ContainerID{Attempt: m.attempt, ID: 1 << 30}
 		m.turn(membership.Granted{Role: role, Container: id, Node: m.node})
 	}
@@ -229,6 +251,44 @@ func (w *world) warn() {
 	}
 	w.after(left, func() { a.end(yarn.ExitPreempted) })
 }
+
+// drainNode decommissions a node gracefully. It is shut down when its time is over, unless it is taken back. Nodes that masters
+// are on are spared, as loseNode does.
+func (w *world) drainNode() {
+	id, left := nodeID(w.rng.IntN(w.sc.nodes)), time.Second+w.upTo(3*time.Minute)
+	if w.hostsMaster(id) {
+		return
+	}
+	for _, m := range w.masters {
+		m.audit.clusterFailed = true // where there is no room elsewhere the program has had no notice
+	}
+	w.do(w.rm.DrainNode(w.clock.now, id, left))
+	if w.chance(3) {
+		w.after(w.upTo(left), func() { w.do(w.rm.RecommissionNode(w.clock.now, id)) })
+		return
+	}
+	w.after(left, func() {
+		if w.draining(id) {
+			w.takeNode(id)
+		}
+	})
+}
+
+func (w *world) draining(id yarn.NodeID) bool {
+	return slices.ContainsFunc(w.rm.Nodes(), func(n yarn.NodeReport) bool { return n.ID == id && n.State == yarn.NodeDecommissioning })
+}
+
+// preempt takes a container back, of which the ResourceManager tells with every heartbeat beforehand.
+func (w *world) preempt() {
+	if a := w.someAgent(); a != nil {
+		a.m.audit.clusterFailed = true
+		w.do(w.rm.Preempt(w.clock.now, a.container, preemptionPatience))
+		w.after(preemptionPatience, func() { w.do(w.rm.Tick(w.clock.now)) })
+	}
+}
+
+// preemptionPatience is how long after its notice YARN takes a container, as package am assumes.
+const preemptionPatience = 15 * time.Second
 
 // stopJob kills a job from outside.
 func (w *world) stopJob() {

@@ -41,6 +41,7 @@
 //	               for the program, 4 for the cluster, 5 for a kill          a success; a failure without a sentence
 //	replay         the event log gives the same actions                      act on a count of steps that is not in the log
 //	snapshot       a restored machine acts the same                          forget the deadlines; forget the generation
+//	takeover       the death of masters alone starts no process again        give back what was taken over
 //	same           two runs of a seed are equal                              act on something that differs from run to run
 //	plan           under a fault plan (package fault) alone a job succeeds,  expect nobody's aftershock; replace whom it need not
 //	               and nobody restarts or moves but those it says
@@ -72,12 +73,13 @@ type Options struct {
 	Machine         func(*membership.Options)                 // changes what the machines are made of
 	ForgetfulAgents bool                                      // agents start a process whenever they are told to
 	Restore         func([]byte) (*membership.Machine, error) // nil: membership.Restore
+	world           func(*scenario)                           // changes the world that was drawn, so that a bug shows soon
 }
 
 // Outcome is what became of a seed.
 type Outcome struct {
 	Violations []string // invariants that were broken; none: all held
-	Logs       [][]byte // each job's event log, under Options.Logs
+	Logs       [][]byte // each job's event logs, of all its masters, under Options.Logs
 	Results    []membership.Result
 	Elapsed    time.Duration // of the world's time
 }
@@ -108,6 +110,9 @@ const horizon = 2 * time.Hour
 func Run(seed uint64, opts Options) Outcome {
 	w := newWorld(opts, rand.New(rand.NewPCG(seed, 0)))
 	w.sc = draw(w.rng)
+	if opts.world != nil {
+		opts.world(&w.sc)
+	}
 	w.build()
 	return w.play()
 }
@@ -137,7 +142,7 @@ func (w *world) outcome() Outcome {
 	for _, m := range w.masters {
 		m.audit.close(w.clock.now)
 		out.Violations = append(out.Violations, m.audit.broken...)
-		out.Logs = append(out.Logs, m.log.Bytes())
+		out.Logs = append(out.Logs, m.logs())
 		out.Results = append(out.Results, m.audit.result)
 	}
 	for _, m := range w.masters {
@@ -154,7 +159,7 @@ func (w *world) over() bool {
 }
 
 func (w *world) build() {
-	w.rm = sched.New(sched.Config{ClusterTimestamp: 1, OnHeartbeat: w.sc.onHeartbeat, MasterExpiry: horizon})
+	w.rm = sched.New(sched.Config{ClusterTimestamp: 1, OnHeartbeat: w.sc.onHeartbeat, MasterExpiry: horizon, MaxAttempts: 100})
 	for i := range w.sc.nodes {
 		w.addNode(nodeID(i))
 	}
@@ -165,6 +170,7 @@ func (w *world) build() {
 	}
 	for i, j := range w.sc.jobs {
 		m := newMaster(w, i, j)
+		m.audit.calm = w.sc.calm
 		w.masters = append(w.masters, m)
 		w.after(w.upTo(10*time.Second), m.submit)
 	}

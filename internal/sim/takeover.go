@@ -1,0 +1,235 @@
+package sim
+
+import (
+	"slices"
+	"time"
+
+	"tfos/internal/job"
+	"tfos/internal/membership"
+	"tfos/internal/yarn"
+	"tfos/internal/yarn/ledger"
+)
+
+// journal is the model of what a master writes for the next attempt: the newest state, one write at a time, each of which takes
+// a while.
+type journal struct {
+	real    *membership.Machine // what is behind master.machine
+	turn    int                 // the newest
+	safe    int                 // the newest that the journal has
+	content []byte              // nil: nothing was written yet
+	writing bool
+	waiting []waiting
+}
+
+// waiting is an action that the journal must have before it is done, unless it has waited for so long.
+type waiting struct {
+	turn   int
+	until  time.Time // zero: it waits for as long as it takes
+	action membership.Action
+}
+
+// journalPatience is package am's: a filesystem that takes longer must not hold up the job. A launch waits until it is written.
+const journalPatience = 3 * time.Second
+
+// precious are the actions that package am holds back for the journal.
+func precious(a membership.Action) bool {
+	switch a.(type) {
+	case membership.Launch, membership.StopProcess, membership.Retire:
+		return true
+	}
+	return false
+}
+
+// hold keeps an action back until the journal has this turn.
+func (m *master) hold(now time.Time, a membership.Action) {
+	h := waiting{turn: m.journal.turn, action: a}
+	if _, launches := a.(membership.Launch); !launches {
+		h.until = now.Add(journalPatience)
+		if m.w.sc.journal > journalPatience {
+			m.w.after(journalPatience, m.living(m.remember))
+		}
+	}
+	m.journal.waiting = append(m.journal.waiting, h)
+}
+
+// remember writes the journal, if nobody does, and does what waited for it.
+func (m *master) remember() {
+	j := &m.journal
+	var ready []membership.Action
+	j.waiting = slices.DeleteFunc(j.waiting, func(w waiting) bool {
+		done := w.turn <= j.safe || !w.until.IsZero() && !m.w.clock.now.Before(w.until)
+		if done {
+			ready = append(ready, w.action)
+		}
+		return done
+	})
+	for _, a := range ready {
+		if l, ok := a.(membership.Launch); !ok || l.Spare || j.real.Incarnation(l.Container) == l.Incarnation { // else it was given back meanwhile
+			m.perform(a)
+		}
+	}
+	if j.writing || j.turn == j.safe || m.done {
+		return
+	}
+	var b []byte
+	if m.w.sc.mortal { // else nobody reads it, and it costs more than all the rest
+		var err error
+		if b, err = j.real.Snapshot(); err != nil {
+			panic("sim: " + err.Error())
+		}
+	}
+	turn := j.turn
+	j.writing = true
+	m.w.after(m.w.upTo(m.w.sc.journal), m.living(func() {
+		j.writing, j.safe, j.content = false, turn, b
+		m.remember()
+	}))
+}
+
+// logs are the event logs of all attempts, oldest first.
+func (m *master) logs() []byte {
+	var all []byte
+	for _, h := range m.past {
+		all = append(all, h.log...)
+	}
+	return append(all, m.log.Bytes()...)
+}
+
+// living keeps f from happening after the death of the master that planned it.
+func (m *master) living(f func()) func() {
+	life := m.lives
+	return func() {
+		if m.lives == life {
+			f()
+		}
+	}
+}
+
+// publish tells every agent a cluster_spec.
+func (m *master) publish(s membership.Spec) {
+	m.told = s
+	for _, t := range m.job.Tasks() { // in an order that is the same in every run
+		for _, g := range m.w.agents {
+			if g.m == m && g.task == t && m.sessions[g.container] != nil {
+				m.tell(g.container, func(g *agent) { g.know(s) })
+			}
+		}
+	}
+}
+
+// killMaster ends a master's process. YARN starts another one.
+func (w *world) killMaster() {
+	m := w.masters[w.rng.IntN(len(w.masters))]
+	if !m.started || m.dead || m.done {
+		return
+	}
+	m.audit.clusterFailed = true // what was granted last is taken away
+	m.die()
+	node, c := m.node, m.container // by then the next one may be there
+	w.after(w.upTo(2*time.Second), func() {
+		w.do(w.rm.ContainerCompleted(w.clock.now, node, yarn.ContainerStatus{ID: c, State: yarn.ContainerComplete, ExitStatus: 137}))
+	})
+}
+
+func (m *master) die() {
+	m.lives++
+	m.dead = true
+	m.audit.incomplete = time.Time{} // nobody can give it up meanwhile
+	m.past = append(m.past, history{m.header, m.turns, append([]byte(nil), m.log.Bytes()...)})
+	for _, g := range m.w.agents {
+		if s := g.session; g.m == m && s != nil {
+			s.open, s.left, g.session = false, true, nil
+			m.w.after(time.Millisecond+m.w.upTo(2*time.Second), g.connect)
+		}
+	}
+	m.sessions = make(map[yarn.ContainerID]*session)
+	m.journal.writing, m.journal.waiting = false, nil
+	m.shadow, m.ticking = nil, time.Time{}
+	m.turns = nil
+	m.log.Reset()
+}
+
+// takeOver is the start of a later attempt: with the journal, or without one.
+func (m *master) takeOver(reg yarn.Registered) {
+	j := &m.journal
+	var restored *membership.Machine
+	if j.content != nil {
+		var err error
+		if restored, err = m.w.opts.Restore(j.content); err != nil {
+			panic("sim: " + err.Error())
+		}
+	} else {
+		again, err := m.header.Machine()
+		if err != nil {
+			panic("sim: " + err.Error())
+		}
+		restored = again
+	}
+	m.header = restored.Header()
+	m.write(m.header)
+	j.real = restored
+	m.machine = m.w.opts.Wrap(restored)
+	m.ledger = ledger.New()
+	m.nodes = 0
+	m.told = restored.Spec()
+	m.audit.takenOver(m.w, m, restored.Spec().Generation)
+	if j.content != nil {
+		if i, ok := restored.Inspecting(); ok { // of the master before, which cannot be answered any more
+			m.audit.restoring.number = i.Number
+			m.look(i)
+		}
+		m.turn(membership.Resumed{Attempt: m.attempt.Attempt})
+	} else {
+		m.turn(membership.Began{Attempt: m.attempt.Attempt})
+	}
+	for _, c := range reg.Kept {
+		m.ledger.Adopt(c.ID)
+		m.turn(membership.Kept{Container: c.ID, Node: c.Node})
+	}
+}
+
+// takenOver puts the truth in the place of what the auditor saw a master decide that is dead: much of it was never done.
+func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
+	a.asked, a.starting, a.excluded = make(map[string]int), make(map[job.Task]job.Incarnation), make(map[string]time.Time)
+	a.incomplete, a.nodes = time.Time{}, w.sc.nodes // until it is told
+	a.generation = generation
+	a.restoring.number, a.restoring.row = 0, 0 // the journal may not have the newest look, nor the newest step
+	a.awaits = w.clock.now.Add(resumePatience)
+	for c, s := range a.state {
+		if s != ended {
+			a.state[c] = orphaned
+		}
+	}
+	for _, t := range a.job.Tasks() {
+		l := a.launched[t]
+		l.Incarnation = 0
+		a.earlier[t] = max(a.earlier[t], a.ordered[t])
+		a.ordered[t] = 0
+		for _, g := range w.agents {
+			if g.m != m || g.task != t || g.container == a.spares[t].Container && !g.started { // it claims what it may become
+				continue
+			}
+			l.Incarnation = max(l.Incarnation, g.incarnation)
+			if g.started {
+				a.ordered[t] = max(a.ordered[t], g.incarnation)
+			}
+			if g.alive {
+				a.generation = max(a.generation, g.spec.Generation)
+			}
+		}
+		a.launched[t] = l
+	}
+}
+
+// resumePatience is how long a machine waits for agents after a takeover, as membership has it.
+const resumePatience = 30 * time.Second
+
+// adopt notes where the machine believes a task to be. It may be wrong about a container that ended since its journal.
+func (a *auditor) adopt(l membership.Adopt) {
+	was := a.launched[l.Task]
+	was.Task, was.Container, was.Incarnation = l.Task, l.Container, max(was.Incarnation, l.Incarnation)
+	a.launched[l.Task], a.used[l.Container] = was, true
+	if a.state[l.Container] != ended {
+		a.state[l.Container] = held
+	}
+}
