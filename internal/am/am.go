@@ -147,11 +147,17 @@ func (m *Master) Run(ctx context.Context) error {
 	wg.Go(func() { own.heart.run(ctx) })
 	known := own.machine.View().Checkpoints
 	wg.Go(func() { m.keeper.Run(ctx, known) })
-	wg.Go(func() { own.journal.run(ctx) })
+	writing, stopWriting := context.WithCancel(ctx)
+	defer stopWriting()
+	written := make(chan struct{})
+	wg.Go(func() { defer close(written); own.journal.run(writing) })
 	result, err := own.run(ctx, &wg, registered)
 	if err != nil {
 		return err
 	}
+	// Once YARN knows the result it ends this process: a write that was cut off then would leave its hidden file behind.
+	stopWriting()
+	<-written
 	return m.finish(ctx, own, address, result)
 }
 
