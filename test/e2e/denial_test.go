@@ -46,7 +46,7 @@ func (c *cluster) denies(t *testing.T, r denial) {
 	ann.env = []string{"HADOOP_CONF_DIR=" + c.conf, "HADOOP_USER_NAME=ann"}
 	id := strings.TrimSpace(tfos(t, ann.env, "submit", "--env", "PYTHON="+python(t), "--checkpoint-dir", "hdfs://"+dir, "--name", r.name,
 		jobFile(t, fmt.Sprintf("command: %s\nfiles: [%s, %s]\nroles: {worker: {instances: 2, memory: 1GiB}}\nstrategy: mirrored\nrecovery: {user-failures: 1}\n",
-			long, example("train_mirrored.py"), example("digits.py")))).want(t, 0).stdout)
+			strings.Replace(long, "--steps 400", "--steps 800", 1), example("train_mirrored.py"), example("digits.py")))).want(t, 0).stdout)
 	var v status.View
 	eventually(t, "two checkpoints that were verified, and steps", func() bool {
 		v = jobStatus(t, ann.env, id)
@@ -55,7 +55,6 @@ func (c *cluster) denies(t *testing.T, r denial) {
 	if v.ExitCode != nil {
 		t.Fatalf("it ended before anything happened: %s", v.Diagnostics)
 	}
-	before := wholeOnes(t, c, dir)
 	signal := func(s syscall.Signal) {
 		for _, task := range v.Tasks {
 			if err := syscall.Kill(-task.PID, s); err != nil {
@@ -64,6 +63,7 @@ func (c *cluster) denies(t *testing.T, r denial) {
 		}
 	}
 	signal(syscall.SIGSTOP) // so that the next checkpoint comes after the fault
+	before := wholeOnes(t, c, dir)
 	r.take(t, c, id, dir)
 	signal(syscall.SIGCONT)
 	eventually(t, "the end of "+id, func() bool {

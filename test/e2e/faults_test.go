@@ -267,9 +267,10 @@ func (c *cluster) nothingLeft(t *testing.T, id string) {
 	}
 }
 
-// eventLog is an ended job's.
+// eventLog is an ended job's: its master writes it last.
 func (c *cluster) eventLog(t *testing.T, id string) (membership.Header, []membership.Turn) {
 	t.Helper()
+	gone(t, id)
 	log := c.rest(t, c.webhdfs(t)+"/webhdfs/v1/user/root/.tfos/jobs/"+id+"/events.ndjson?op=OPEN&user.name=root")
 	h, turns, err := membership.ReadLog([]byte(log))
 	if err != nil {
