@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && matrix
 
 package e2e
 
@@ -30,9 +30,9 @@ var quotaReached = denial{
 	says: []string{"ResourceExhaustedError", "The DiskSpace quota of /models/quota-reached is exceeded", "raise the quota"},
 }
 
-// TestDenialsWhileTraining has HDFS refuse what a job needs while it trains: the job ends with one clear sentence and loses no whole
+// TestMatrixOfDenialsWhileTraining has HDFS refuse what a job needs while it trains: the job ends with one clear sentence and loses no whole
 // checkpoint, and once it may again, it is resumed.
-func TestDenialsWhileTraining(t *testing.T) {
+func TestMatrixOfDenialsWhileTraining(t *testing.T) {
 	for _, r := range []denial{quotaReached} {
 		t.Run(r.name, func(t *testing.T) { storage(t).denies(t, r) })
 	}
