@@ -4,12 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"strings"
 
 	"go.uber.org/zap"
 
 	"tfos/internal/agent/storage"
+	"tfos/internal/dfs"
 	"tfos/internal/launch"
 )
 
@@ -51,12 +51,7 @@ func (f *masterFile) read(ctx context.Context) (m launch.Master, err error) {
 		return m, err
 	}
 	defer release()
-	file, err := fs.Open(ctx, name)
-	if err != nil {
-		return m, fmt.Errorf("read %s: %w", name, err)
-	}
-	defer file.Close()
-	b, err := io.ReadAll(io.LimitReader(file, maxMasterFile))
+	b, err := dfs.ReadFile(ctx, fs, name, maxMasterFile)
 	if err != nil {
 		return m, fmt.Errorf("read %s: %w", name, err)
 	}

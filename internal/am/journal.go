@@ -5,8 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
+	"math"
 	"path"
 	"time"
 
@@ -216,10 +216,5 @@ func parseJournal(name string, b []byte) (*membership.Machine, error) {
 
 // readFile reads a small file.
 func readFile(ctx context.Context, fs dfs.FS, name string) ([]byte, error) {
-	f, err := fs.Open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	return io.ReadAll(f)
+	return dfs.ReadFile(ctx, fs, name, math.MaxInt64)
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"time"
@@ -128,12 +127,7 @@ func (j Journal) read(ctx context.Context, name string, into any) error {
 
 // content reads a file.
 func content(ctx context.Context, fs dfs.FS, name string) ([]byte, error) {
-	f, err := fs.Open(ctx, name)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxState))
+	b, err := dfs.ReadFile(ctx, fs, name, maxState)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", name, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"strings"
@@ -52,7 +51,7 @@ func list(ctx context.Context, f dfs.FS, dir string) ([]dfs.Info, error) {
 
 // finish has the files of a copy take their places.
 func finish(ctx context.Context, f dfs.FS, dir, ready string) error {
-	b, err := readAll(ctx, f, path.Join(ready, planFile))
+	b, err := dfs.ReadFile(ctx, f, path.Join(ready, planFile), maxPlan)
 	if errors.Is(err, fs.ErrNotExist) {
 		return remove(ctx, f, ready) // another has finished it, and is about to remove it
 	}
@@ -92,13 +91,4 @@ func remove(ctx context.Context, f dfs.FS, name string) error {
 		return nil
 	}
 	return err
-}
-
-func readAll(ctx context.Context, f dfs.FS, name string) ([]byte, error) {
-	r, err := f.Open(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	return io.ReadAll(io.LimitReader(r, maxPlan))
 }

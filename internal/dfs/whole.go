@@ -2,8 +2,19 @@ package dfs
 
 import (
 	"context"
+	"io"
 	"io/fs"
 )
+
+// ReadFile reads a file, of a longer one the first most bytes.
+func ReadFile(ctx context.Context, d FS, name string, most int64) ([]byte, error) {
+	f, err := d.Open(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, most))
+}
 
 // WriteFile makes a file of content, in place of one that is there; mode 0 is 0644. Where it fails nothing appears, and a file that
 // was there stays.
