@@ -25,14 +25,13 @@ func mirrorOf(j job.Job, t job.Task) *control.Mirror {
 	}
 	training := 0
 	for _, r := range j.Roles {
-		if !r.Service && r.Name != job.Evaluator {
+		if r.Trains() {
 			training += r.Instances
 		}
 	}
 	role, _ := j.Role(t.Role)
-	trains := !role.Service && t.Role != job.Evaluator
-	alone := j.Strategy == job.StrategyNone && trains
-	together := j.Strategy == job.StrategyMirrored && trains
+	alone := j.Strategy == job.StrategyNone && role.Trains()
+	together := j.Strategy == job.StrategyMirrored && role.Trains()
 	leads := t == j.Leader()
 	m := &control.Mirror{
 		URI:    launch.CheckpointURI(j.Checkpoint.Dir),

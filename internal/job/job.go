@@ -84,6 +84,9 @@ type Role struct {
 	NodeLabel string            // the job's, if the role does not mention one
 }
 
+// Trains reports whether the role's tasks train: services serve, and an evaluator looks on.
+func (r Role) Trains() bool { return !r.Service && r.Name != Evaluator }
+
 // Checkpoint says where checkpoints live.
 type Checkpoint struct {
 	Dir  string // absolute, or a URI; empty: the job has none

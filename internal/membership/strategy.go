@@ -8,7 +8,7 @@ import "tfos/internal/job"
 // trains reports whether a task takes part in the training itself: it is no service and no evaluator.
 func (m *Machine) trains(t job.Task) bool {
 	r, ok := m.job.Role(t.Role)
-	return ok && !r.Service && t.Role != job.Evaluator
+	return ok && r.Trains()
 }
 
 // serves reports whether a task is a parameter server, by whatever name.

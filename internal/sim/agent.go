@@ -197,7 +197,7 @@ func (m *master) shock(t job.Task, inc job.Incarnation) {
 	}
 	role := func(t job.Task) (service, trains bool) {
 		r, _ := m.job.Role(t.Role)
-		return r.Service, !r.Service && t.Role != job.Evaluator
+		return r.Service, r.Trains()
 	}
 	service, trains := role(t)
 	for _, peer := range m.w.agents {

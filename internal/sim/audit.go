@@ -483,7 +483,7 @@ func (a *auditor) essential(t job.Task) bool {
 	case job.StrategyNone:
 		return false
 	case job.StrategyMirrored:
-		return !r.Service && t.Role != job.Evaluator
+		return r.Trains()
 	}
 	return r.Service || t == a.job.Leader()
 }

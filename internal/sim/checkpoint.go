@@ -74,7 +74,7 @@ func (a *auditor) restores(t job.Task) bool {
 	switch a.job.Strategy {
 	case job.StrategyMirrored, job.StrategyNone:
 		r, _ := a.job.Role(t.Role)
-		return !r.Service && t.Role != job.Evaluator
+		return r.Trains()
 	}
 	return t == a.job.Leader()
 }
