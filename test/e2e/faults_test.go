@@ -109,6 +109,7 @@ func (c *cluster) survives(t *testing.T, planName, strategy string) {
 	w := witnesses(t, b, before)
 	b.run(plan)
 	after := b.end(w)
+	b.restore() // a job may end before its faults do, and what they hold cannot
 	out := tfos(t, c.env, "logs", id).want(t, 0).stdout
 	if *after.ExitCode != 0 {
 		t.Fatalf("exit code %d: %s\n%s", *after.ExitCode, after.Diagnostics, tail(out, 60))
@@ -125,7 +126,6 @@ func (c *cluster) survives(t *testing.T, planName, strategy string) {
 	want := plan.Expect(j, header.Options.StableEndpoints, func(on job.Task) []job.Task { return b.hit[on] })
 	b.compare(before, after, want)
 	b.print(planName, strategy, after, got)
-	b.restore()
 	w.gone(t, after)
 	c.nothingLeft(t, id)
 }
