@@ -169,15 +169,25 @@ func (b *breaker) compare(before, after status.View, want fault.Expectation) {
 		if moved := is.Container != was.Container; moved != want.Moves[task] {
 			b.t.Errorf("%s was in %s and is in %s; the plan moves it: %v", task, was.Container, is.Container, want.Moves[task])
 		}
+		if is.Container == was.Container && is.Address != was.Address {
+			b.t.Errorf("%s is at %s and was at %s, in the same container", task, is.Address, was.Address)
+		}
+		if is.Endpoints != "redirect" {
+			b.t.Errorf("%s reaches its peers by %q: %s", task, is.Endpoints, is.EndpointsReason)
+		}
 		restarted := is.Incarnation > was.Incarnation
 		if restarted != want.Restarts[task] {
 			b.t.Errorf("%s is incarnation %d; the plan restarts it: %v", task, is.Incarnation, want.Restarts[task])
 		}
-		if !restarted && is.PID != was.PID {
-			b.t.Errorf("%s has PID %d, had %d, and says that it did not restart", task, is.PID, was.PID)
+		// A master that took over knows since when it knows of a process.
+		if now, then := process(is), process(was); !restarted && (is.PID != was.PID || now != then && after.Attempt == before.Attempt) {
+			b.t.Errorf("%s is %s, was %s, and says that it did not restart", task, now, then)
 		}
 	}
 }
+
+// process is who a task's process is, and since when.
+func process(t status.Task) string { return fmt.Sprintf("process %d since %s", t.PID, t.Started) }
 
 // print writes the row: seconds from the first fault until all that it hit had a process again that knows its cluster_spec.
 func (b *breaker) print(plan, strategy string, after status.View, accuracy float64) {

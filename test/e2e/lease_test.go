@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 )
 
@@ -124,28 +123,4 @@ func pidOf(t *testing.T, dir string, index int) int {
 		t.Fatal(err)
 	}
 	return pid
-}
-
-func killProcess(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) }
-
-// killAgent kills the agent that a process lives under, and with it the container.
-func killAgent(pid int) error {
-	for pid > 1 {
-		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-		if err != nil {
-			return err
-		}
-		if name, _, _ := strings.Cut(string(line), "\x00"); filepath.Base(name) == "tfos-agent" {
-			return syscall.Kill(pid, syscall.SIGKILL)
-		}
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil {
-			return err
-		}
-		_, rest, _ := strings.Cut(string(stat), ") ") // proc(5): pid (comm) state ppid
-		if pid, err = strconv.Atoi(strings.Fields(rest)[1]); err != nil {
-			return err
-		}
-	}
-	return fmt.Errorf("no tfos-agent above the process")
 }

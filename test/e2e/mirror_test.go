@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +35,7 @@ func TestLocalCheckpointsOutliveTheirNode(t *testing.T) {
 	if m := find(t, before, "worker/1").Mirror; m != nil {
 		t.Errorf("worker/1 copied: %+v", m)
 	}
-	if err := syscall.Kill(agentOf(t, find(t, before, "worker/0")), syscall.SIGKILL); err != nil {
+	if err := killAgent(find(t, before, "worker/0").PID); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the end of "+id, func() bool {
@@ -111,7 +110,7 @@ func TestLocalFilesOfAnyKind(t *testing.T) {
 		return *v.Tasks[0].Mirror
 	}
 	eventually(t, "copies of both files", func() bool { return mirror().Uploads >= 6 })
-	if err := syscall.Kill(agentOf(t, find(t, v, "worker/0")), syscall.SIGKILL); err != nil {
+	if err := killAgent(find(t, v, "worker/0").PID); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the next container to copy", func() bool { return mirror().Fetched != nil && mirror().Uploads >= 2 })
