@@ -54,7 +54,7 @@ func (m *Machine) lose(t *task, l loss) {
 	t.Cause, t.Ended = l.cause, m.now
 	m.doubt(t)
 	m.note(t, l.cause, l.container)
-	if l.cause != CauseAftershock && !t.New {
+	if (l.cause != CauseAftershock || t.Met) && !t.New { // who met one of the past may have trained since
 		m.shake(t)
 	}
 	switch {
