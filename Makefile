@@ -72,8 +72,10 @@ generate: need-go ## the Go code of the .proto files
 	go -C tools run ./generate
 
 .PHONY: library
-library: need-cc ## the preloaded library, for each kind of machine there is a compiler for; it is committed
+library: need-cc ## the C libraries, for each kind of machine there is a compiler for; they are committed
 	internal/endpoint/build
+	internal/agent/fileserver/build
+	python/native/build
 
 .PHONY: venv
 venv: ## the Python environment of the examples and tests, in build/venv
