@@ -100,13 +100,20 @@ const (
 	maxDiagnostic = 1000
 )
 
-// explain adds what YARN said, in one line.
+// explain adds what YARN said, in one line: without the frames of Java's stacks, and what they say once more.
 func explain(what, diagnostics string) string {
-	said := strings.Join(strings.Fields(diagnostics), " ")
+	var said string
+	for line := range strings.Lines(diagnostics) {
+		line = strings.Join(strings.Fields(line), " ")
+		if _, message, ok := strings.Cut(line, "Exception: "); strings.HasPrefix(line, "at ") || line == "" || ok && strings.Contains(said, message) {
+			continue
+		}
+		said += " " + line
+	}
 	if said == "" {
 		return what
 	}
-	return what + ": " + cut(said, maxDiagnostic)
+	return what + ":" + cut(said, maxDiagnostic)
 }
 
 // sentenceOfFailure is what a person is told: the task, the cause, and its last words.
