@@ -42,6 +42,11 @@ func (m *Machine) outlives(t, peer job.Task) bool {
 	return m.job.Strategy != job.StrategyParameterServer || !m.depends(t, peer)
 }
 
+// follows reports whether t's process starts again when peer is lost, be it that it ends with an error or that it is ended.
+func (m *Machine) follows(t, peer job.Task) bool {
+	return m.depends(t, peer) && m.job.Strategy != job.StrategyV1 // whose sessions recover
+}
+
 // essential reports whether the job stands still without a task.
 func (m *Machine) essential(t job.Task) bool {
 	leader := m.job.Leader()

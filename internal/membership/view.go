@@ -17,7 +17,7 @@ func (m *Machine) View() status.View {
 		Started: m.s.Began, Finished: optional(m.s.Ended), Diagnostics: m.situation(),
 		Roles: make([]status.Role, 0, len(m.job.Roles)),
 		Tasks: make([]status.Task, 0, len(m.s.Tasks)), Restarts: []status.Restart{}, Checkpoints: m.s.Checkpoints.views(), Inputs: []status.Input{},
-		Attempt: max(m.s.Takeover.Attempt, 1), Takeovers: append([]time.Time{}, m.s.Takeover.Times...),
+		Recovery: m.recoveryView(), Attempt: max(m.s.Takeover.Attempt, 1), Takeovers: append([]time.Time{}, m.s.Takeover.Times...),
 	}
 	if m.s.Phase == finished {
 		code := m.s.Result.ExitCode
@@ -34,6 +34,46 @@ func (m *Machine) View() status.View {
 			Step: r.Step, ResumedStep: r.restored(), LostSteps: r.lost()})
 	}
 	return v
+}
+
+// recoveryView spells out what losses mean to the job.
+func (m *Machine) recoveryView() status.Recovery {
+	budget := m.job.Recovery
+	v := status.Recovery{Strategy: string(m.job.Strategy), Endpoints: string(m.job.Endpoints), Losses: make([]status.Loss, 0, len(m.job.Roles)),
+		UserFailures: budget.UserFailures, Window: budget.Window.Seconds()}
+	for _, c := range m.s.Charges {
+		if m.now.Sub(c.At) < budget.Window {
+			v.Failures++
+		}
+	}
+	for _, lost := range m.job.Roles {
+		v.Losses = append(v.Losses, status.Loss{Role: lost.Name, Also: m.follow(job.Task{Role: lost.Name})})
+	}
+	return v
+}
+
+// follow names those whose processes start again when a task is lost: tasks, or a role for all of its others.
+func (m *Machine) follow(lost job.Task) []string {
+	also := []string{}
+	for _, role := range m.job.Roles {
+		var tasks []string
+		others := 0
+		for i := range role.Instances {
+			switch t := (job.Task{Role: role.Name, Index: i}); {
+			case t == lost:
+			case m.follows(t, lost):
+				tasks = append(tasks, t.String())
+				fallthrough
+			default:
+				others++
+			}
+		}
+		if len(tasks) > 1 && len(tasks) == others {
+			tasks = []string{role.Name}
+		}
+		also = append(also, tasks...)
+	}
+	return also
 }
 
 func (t *task) view() status.Task {

@@ -5,6 +5,7 @@
 package status
 
 import (
+	"encoding/json"
 	"time"
 
 	"tfos/internal/job"
@@ -40,6 +41,7 @@ type View struct {
 	Roles       []Role         `json:"roles"`    // as the job is to be: its size may change while it runs
 	Tasks       []Task         `json:"tasks"`
 	ResumedFrom string         `json:"resumed_from"` // application_…; empty: none
+	Recovery    Recovery       `json:"recovery"`
 	Restarts    []Restart      `json:"restarts"`
 	Attempt     int32          `json:"attempt"`         // of the application master; 0: none yet
 	Takeovers   []time.Time    `json:"master_restarts"` // when a later attempt of the application master took over
@@ -47,10 +49,47 @@ type View struct {
 	Inputs      []Input        `json:"inputs"`
 }
 
+// MarshalJSON writes lists that are empty as such, never as null: a script iterates over them before the job has a master, too.
+func (v View) MarshalJSON() ([]byte, error) {
+	type document View
+	d := document(v)
+	empty(&d.Roles)
+	empty(&d.Tasks)
+	empty(&d.Restarts)
+	empty(&d.Takeovers)
+	empty(&d.Checkpoints)
+	empty(&d.Inputs)
+	empty(&d.Recovery.Losses)
+	return json.Marshal(d)
+}
+
+func empty[T any](list *[]T) {
+	if *list == nil {
+		*list = []T{}
+	}
+}
+
 // Role is the size of one role.
 type Role struct {
 	Name      string `json:"role"`
 	Instances int    `json:"instances"`
+}
+
+// Recovery is what the job does when something is lost: its strategy, spelled out.
+type Recovery struct {
+	Strategy     string  `json:"strategy"`      // of the job file, or derived; empty: not known yet
+	Endpoints    string  `json:"endpoints"`     // as the job wants them: redirect, forward or direct
+	Losses       []Loss  `json:"losses"`        // by role
+	Failures     int     `json:"failures"`      // of the program within the window
+	UserFailures int     `json:"user_failures"` // how many are forgiven
+	Window       float64 `json:"window_seconds"`
+}
+
+// Loss is what it means that a task of a role is lost.
+type Loss struct {
+	Role string `json:"role"`
+	// Also are those whose processes start again with it: "chief/0", or a role, "worker", for all its other tasks.
+	Also []string `json:"also"`
 }
 
 // Task is one task of a View.

@@ -70,6 +70,21 @@ const document = `{
     }
   ],
   "resumed_from": "application_1_0000",
+  "recovery": {
+    "strategy": "mirrored",
+    "endpoints": "redirect",
+    "losses": [
+      {
+        "role": "worker",
+        "also": [
+          "worker"
+        ]
+      }
+    ],
+    "failures": 1,
+    "user_failures": 3,
+    "window_seconds": 3600
+  },
   "restarts": [
     {
       "task": "worker/1",
@@ -116,6 +131,8 @@ func TestKeysOfTheDocument(t *testing.T) {
 	v := View{
 		ID: "application_1_0001", Name: "digits", State: Running, Queue: "ml", User: "ann", Generation: 1, Started: at,
 		TrackingURL: "http://rm/proxy/application_1_0001", Progress: 0.5, ResumedFrom: "application_1_0000",
+		Recovery: Recovery{Strategy: "mirrored", Endpoints: "redirect", Losses: []Loss{{Role: "worker", Also: []string{"worker"}}},
+			Failures: 1, UserFailures: 3, Window: 3600},
 		Roles: []Role{{Name: "worker", Instances: 2}},
 		Tasks: []Task{{Role: "worker", Index: 1, Incarnation: 2, State: Running, Node: "n1", Container: "container_1_0001_01_000002", PID: 42,
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, Started: &at,
@@ -132,5 +149,24 @@ func TestKeysOfTheDocument(t *testing.T) {
 	}
 	if string(b) != document {
 		t.Errorf("the document is\n%s\nwant\n%s", b, document)
+	}
+}
+
+func TestListsAreNeverNull(t *testing.T) {
+	b, err := json.Marshal(View{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range v {
+		if value == nil && key != "finished" && key != "exit_code" {
+			t.Errorf("%s is null", key)
+		}
+	}
+	if losses := v["recovery"].(map[string]any)["losses"]; losses == nil {
+		t.Error("recovery.losses is null")
 	}
 }

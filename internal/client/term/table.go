@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tfos/internal/checkpoint"
+	"tfos/internal/job"
 	"tfos/internal/status"
 )
 
@@ -32,6 +33,9 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	}
 	if v.TrackingURL != "" && v.TrackingURL != "N/A" {
 		line("page", v.TrackingURL)
+	}
+	for i, text := range recovery(v.Recovery) {
+		line([]string{"recovery", ""}[min(i, 1)], text)
 	}
 	if v.Diagnostics != "" {
 		line("said", strings.ReplaceAll(strings.TrimSpace(v.Diagnostics), "\n", "\n\t"))
@@ -77,6 +81,30 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 		fmt.Fprintln(t)
 	}
 	return t.Flush()
+}
+
+// recovery spells out what the job does when something is lost.
+func recovery(r status.Recovery) []string {
+	if r.Strategy == "" {
+		return nil
+	}
+	lines := []string{fmt.Sprintf("strategy %s, endpoints %s; %d of %d failures of the program within %s", r.Strategy, r.Endpoints, r.Failures, r.UserFailures,
+		time.Duration(r.Window*float64(time.Second)))}
+	var alone []string
+	for _, l := range r.Losses {
+		if len(l.Also) == 0 {
+			alone = append(alone, l.Role)
+			continue
+		}
+		lines = append(lines, fmt.Sprintf("a lost %s starts again, and with it %s", l.Role, strings.Join(l.Also, ", ")))
+	}
+	if len(alone) > 0 {
+		lines = append(lines, fmt.Sprintf("a lost %s starts again alone", strings.Join(alone, " or ")))
+	}
+	if r.Endpoints == string(job.EndpointsDirect) {
+		lines = append(lines, "one that moves to another container has all others start again")
+	}
+	return lines
 }
 
 // mirrorLines say what became of a task's local checkpoints.
