@@ -32,6 +32,7 @@ type breaker struct {
 	undo    []func()    // at the end, whatever became of the job
 	delayed chan func() // what ends a fault that lasts for a while; capacity: the plan's length
 	pending int
+	deaf    bool                    // the ResourceManager is held: nobody can be asked how the job is
 	hit     map[job.Task][]job.Task // the tasks on the node of one that a fault happened to, then
 }
 
@@ -63,6 +64,9 @@ func (b *breaker) run(plan fault.Plan) {
 		}
 		b.t.Logf("%s  %s", time.Now().Format("15:04:05.000"), f)
 		b.do(f, v)
+	}
+	for b.deaf {
+		b.over(<-b.delayed)
 	}
 }
 
@@ -127,7 +131,9 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 		}
 	case fault.HoldManager:
 		b.script("pause", "rm1")
-		b.later(f.For, func() { b.script("resume", "rm1") })
+		b.deaf = true
+		b.later(f.For, func() { b.script("resume", "rm1"); b.deaf = false })
+		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.RestartManager:
 		b.script("restart", "rm1")
 		b.undo = append(b.undo, func() { b.script("wait") })
@@ -151,13 +157,18 @@ func (b *breaker) relieve() {
 	for {
 		select {
 		case end := <-b.delayed:
-			b.pending--
-			end()
-			b.t.Logf("%s  over", time.Now().Format("15:04:05.000"))
+			b.over(end)
 		default:
 			return
 		}
 	}
+}
+
+// over ends one fault that lasted.
+func (b *breaker) over(end func()) {
+	b.pending--
+	end()
+	b.t.Logf("%s  over", time.Now().Format("15:04:05.000"))
 }
 
 // restore ends every fault and brings the cluster back.

@@ -15,8 +15,11 @@ import (
 
 // TestMatrix carries out every fault plan under every strategy whose jobs have its tasks, on real Hadoop with real TensorFlow.
 func TestMatrix(t *testing.T) {
-	c := hadoop(t)
 	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) == nil }) {
+		c := hadoop(t)
+		if slices.ContainsFunc(n.Plan, func(f fault.Fault) bool { return f.Kind == fault.RestartNodeManager }) {
+			c = managers(t)
+		}
 		c.matrix(t, n)
 	}
 }

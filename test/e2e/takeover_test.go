@@ -148,13 +148,25 @@ func TestResourceManagerRestarted(t *testing.T) {
 	}
 }
 
-// TestNodeManagersRestarted restarts the NodeManagers, which recover their containers.
-func TestNodeManagersRestarted(t *testing.T) {
-	// On a busy machine a NodeManager's start takes longer than the 10 s after which the shared cluster counts a node as lost.
-	c, err := startCluster("e2e-managers", portBase+4000, "--nms", "3", "--set", "yarn.nm.liveness-monitor.expiry-interval-ms=120000")
+// managersCluster is one on which a NodeManager may take its time: on a busy machine its start takes longer than the 10 s after
+// which the shared cluster counts a node as lost.
+var managersCluster = sync.OnceValues(func() (*cluster, error) {
+	return startCluster("e2e-managers", portBase+4000, "--nms", "3", "--set", "yarn.nm.liveness-monitor.expiry-interval-ms=120000")
+})
+
+// managers is the cluster whose NodeManagers may be restarted, started by the first test that asks for it.
+func managers(t testing.TB) *cluster {
+	t.Helper()
+	c, err := managersCluster()
 	if err != nil {
 		t.Fatal(err)
 	}
+	return c
+}
+
+// TestNodeManagersRestarted restarts the NodeManagers, which recover their containers.
+func TestNodeManagersRestarted(t *testing.T) {
+	c := managers(t)
 	f := c.follow(t, "nm-restarted")
 	for _, nm := range []string{"1", "2", "3"} {
 		if err := c.script("restart-nm", nm); err != nil {
