@@ -190,7 +190,7 @@ func (w *world) do(actions []sched.Action) {
 		switch a := a.(type) {
 		case sched.StartMaster:
 			for _, m := range w.masters {
-				if m.id == a.Attempt.Application {
+				if m.id == a.Attempt.Application && !w.lost[a.Container.Node] { // else it is started elsewhere, once YARN has noticed
 					m.node = a.Container.Node
 					w.after(w.upTo(2*time.Second), func() { m.start(a.Attempt, a.Container) })
 				}
