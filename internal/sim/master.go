@@ -124,6 +124,7 @@ func (m *master) turn(ev membership.Event) {
 		return
 	}
 	now := m.w.clock.now
+	m.journal.turn++
 	_, m.audit.restoring.decided = m.journal.real.Result()
 	actions := m.machine.Step(now, ev)
 	m.audit.turn(now, ev, actions)
@@ -131,9 +132,9 @@ func (m *master) turn(ev membership.Event) {
 	if _, tick := ev.(membership.Tick); !tick || len(actions) > 0 {
 		t := membership.Turn{Time: now, Event: ev, Actions: actions}
 		m.turns = append(m.turns, t)
+		m.journal.logged = append(m.journal.logged, m.journal.turn)
 		m.write(t)
 	}
-	m.journal.turn++
 	for _, a := range actions {
 		if precious(a) {
 			m.hold(now, a)

@@ -11,12 +11,13 @@ import (
 )
 
 // journal is the model of what a master writes for the next attempt: the newest state, one write at a time, each of which takes
-// a while.
+// a while. What it holds is found out when the master dies, from its turns: a snapshot for every write costs more than all the rest.
 type journal struct {
 	real    *membership.Machine // what is behind master.machine
 	turn    int                 // the newest
 	safe    int                 // the newest that the journal has
-	content []byte              // nil: nothing was written yet
+	logged  []int               // which turns master.turns are
+	content []byte              // that the master before left; nil: none has written anything
 	writing bool
 	waiting []waiting
 }
@@ -71,19 +72,33 @@ func (m *master) remember() {
 	if j.writing || j.turn == j.safe || m.done {
 		return
 	}
-	var b []byte
-	if m.w.sc.mortal { // else nobody reads it, and it costs more than all the rest
-		var err error
-		if b, err = j.real.Snapshot(); err != nil {
-			panic("sim: " + err.Error())
-		}
-	}
 	turn := j.turn
 	j.writing = true
 	m.w.after(m.w.upTo(m.w.sc.journal), m.living(func() {
-		j.writing, j.safe, j.content = false, turn, b
+		j.writing, j.safe = false, turn
 		m.remember()
 	}))
+}
+
+// leave is what the journal holds of a master that died: the machine as it was after the newest turn that was written.
+func (m *master) leave() {
+	j := &m.journal
+	if j.safe > 0 {
+		real, err := m.header.Machine()
+		if err != nil {
+			panic("sim: " + err.Error())
+		}
+		machine := m.w.opts.Wrap(real)
+		for i, t := range m.turns {
+			if j.logged[i] <= j.safe {
+				machine.Step(t.Time, t.Event)
+			}
+		}
+		if j.content, err = real.Snapshot(); err != nil {
+			panic("sim: " + err.Error())
+		}
+	}
+	j.turn, j.safe, j.logged, j.writing, j.waiting = 0, 0, nil, false, nil
 }
 
 // logs are the event logs of all attempts, oldest first.
@@ -143,7 +158,7 @@ func (m *master) die() {
 		}
 	}
 	m.sessions = make(map[yarn.ContainerID]*session)
-	m.journal.writing, m.journal.waiting = false, nil
+	m.leave()
 	m.shadow, m.ticking = nil, time.Time{}
 	m.turns = nil
 	m.log.Reset()
