@@ -261,13 +261,14 @@ func (m *Machine) takeIn() {
 	}
 }
 
-// arrived are the new tasks of a role that can be taken in now; all: there are no others.
+// arrived are the new tasks of a role that can be taken in now; all: there are no others. One that leaves and is wanted again will
+// be new once it has gone.
 func (m *Machine) arrived(role string) (came []*task, all bool) {
 	all = true
 	for i := range m.s.Tasks { // by index
 		switch t := &m.s.Tasks[i]; {
-		case t.Task.Role != role || !t.New || t.Leaving:
-		case all && t.Run == joined && t.Until.IsZero():
+		case t.Task.Role != role || t.member() || t.Task.Index >= m.size(role):
+		case all && !t.Leaving && t.Run == joined && t.Until.IsZero():
 			came = append(came, t)
 		default:
 			all = false
