@@ -91,6 +91,8 @@ type spare struct {
 	Agent       string           `json:"agent,omitempty"`   // host:port
 	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
 	Until       time.Time        `json:"until,omitzero"`    // as a task's
+	// Unsure says that the task may have moved here, which the journal of an attempt before does not have.
+	Unsure bool `json:"unsure,omitempty"`
 }
 
 // maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its end where it is.
@@ -269,7 +271,11 @@ func (m *Machine) spareEvent(ev Event) bool {
 	case Warned:
 		m.dropSpare(s, true)
 	case Joined:
-		s.Agent, s.Address, s.Until = ev.Agent, ev.Address, time.Time{}
+		if ev.Running != nil || ev.Exited != nil { // the task lives there already, or did
+			m.dropSpare(s, false)
+			return false
+		}
+		s.Agent, s.Address, s.Until, s.Unsure = ev.Agent, ev.Address, time.Time{}, false
 	case Left:
 		switch {
 		case s.Address == "":

@@ -14,7 +14,7 @@ import (
 //   - No agent was launched, retired or told to stop its process before the journal had it. The caller sees to that.
 //   - A process may have been started, and a cluster_spec published, that the journal does not have. Their agents tell.
 //   - So while a container's agent has not told, its task is unsure; once that is given up, the numbers of its incarnations
-//     leap over those that may have been in use.
+//     leap over those that may have been in use. The same holds for a spare that the task may have moved to.
 
 // takeover is what the machine knows of the attempts of its application master.
 type takeover struct {
@@ -83,10 +83,7 @@ func (m *Machine) resume(attempt int32) {
 		m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
 	}
 	for i := range m.s.Spares {
-		m.s.Spares[i].Until = m.now.Add(m.opts.LaunchTimeout)
-		if m.s.Spares[i].Address != "" { // its agent was there, and comes again
-			m.s.Spares[i].Until = patience
-		}
+		m.s.Spares[i].Unsure, m.s.Spares[i].Until = true, patience
 	}
 	for _, n := range m.s.Nodes {
 		if !n.Until.IsZero() {
@@ -98,8 +95,11 @@ func (m *Machine) resume(attempt int32) {
 // kept takes note of a container that lives. One that is not known may be of a launch that the journal does not have: its
 // agent will tell.
 func (m *Machine) kept(ev Kept) {
+	s := m.spareIn(ev.Container)
 	switch t := m.holder(ev.Container); {
-	case m.spareIn(ev.Container) != nil:
+	case s != nil && s.Unsure && s.Address == "":
+		s.Until = m.now.Add(m.opts.LaunchTimeout)
+	case s != nil:
 	case t != nil && t.Unsure && t.Run == launched:
 		t.Until = m.now.Add(m.opts.LaunchTimeout) // its files may still be on their way
 	case t != nil:
@@ -125,10 +125,10 @@ func (m *Machine) adopt(ev Joined) *task {
 		return nil
 	}
 	t := &m.s.Tasks[i]
+	if ev.Running == nil && ev.Exited == nil && (t.held() || t.Outcome != open) {
+		return nil // it may be a spare: the task has not moved there
+	}
 	if t.held() {
-		if ev.Running == nil && ev.Exited == nil {
-			return nil // it may be a spare: the task has not moved there
-		}
 		m.do(Release{t.Container}) // given up for this one
 	}
 	var node yarn.NodeID
@@ -149,6 +149,9 @@ func (m *Machine) adopt(ev Joined) *task {
 // confirm puts what an agent says of itself in the place of what the journal says of it.
 func (m *Machine) confirm(t *task, ev Joined) {
 	t.Unsure = false
+	if s := m.spareOf(t.Task); s != nil && ev.Running != nil { // it has not moved
+		s.Unsure = false
+	}
 	if k := &m.s.Takeover; ev.Generation > max(m.s.Generation, k.Generation) {
 		k.Generation, k.Digest = ev.Generation, ev.Digest
 	}
@@ -181,7 +184,30 @@ func (m *Machine) taken() {
 			return
 		}
 	}
+	if m.spareAt(func(s spare) bool { return s.Unsure }) != nil {
+		return
+	}
 	m.resumed()
+}
+
+// resumedSpares gives up what a task may have left, with the numbers that it may have in the spare of which nothing is heard. A spare
+// whose agent has not come yet goes on being awaited.
+func (m *Machine) resumedSpares() {
+	for i := len(m.s.Spares) - 1; i >= 0; i-- {
+		s := m.s.Spares[i]
+		if !s.Unsure {
+			continue
+		}
+		m.s.Spares[i].Unsure = false
+		if t := m.find(s.Task); t != nil && t.held() && !t.Unsure && t.Outcome == open {
+			m.release(t, gone)
+			t.Unsure = true
+			m.vacate(t, time.Time{})
+		}
+		if m.due(s.Until) {
+			m.dropSpare(&s, true)
+		}
+	}
 }
 
 // resumed ends the wait for agents: what did not report is lost, and the job goes on. One that was launched, and whose container
@@ -201,6 +227,7 @@ func (m *Machine) resumed() {
 		}
 	}
 	m.do(over)
+	m.resumedSpares()
 	for _, s := range k.Strays {
 		m.do(Release{s.Container})
 	}
