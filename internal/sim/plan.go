@@ -230,6 +230,9 @@ func (w *world) stopNode(id yarn.NodeID, d time.Duration) {
 		}
 	}
 	if dropped {
+		for _, m := range w.masters {
+			m.audit.clusterFailed = true // as takeNode has it
+		}
 		w.after(nodeExpiry, func() { w.dropNode(id) })
 		w.after(d, func() {
 			delete(w.lost, id)
