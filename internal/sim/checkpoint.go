@@ -84,14 +84,15 @@ func (a *auditor) noteCheckpoints(now time.Time, ev membership.Event) {
 	r := &a.restoring
 	switch ev := ev.(type) {
 	case membership.Exited:
-		if c := a.current(ev.Task, ev.Incarnation); c.IsZero() || a.state[c] != held || a.done[ev.Task] {
+		c := a.current(ev.Task, ev.Incarnation)
+		if c.IsZero() || a.state[c] != held || a.done[ev.Task] {
 			return
 		}
 		if r.ended[ev.Task] == ev.Incarnation {
 			return // told again
 		}
 		r.lost[ev.Task], r.ended[ev.Task] = now, ev.Incarnation
-		if ev.Code == 0 && ev.Reason == "" || !a.alone(ev.Task) || r.best == 0 {
+		if ev.Code == 0 && ev.Reason == "" || !a.alone(ev.Task) || r.best == 0 || a.warned[c] { // its end is a move
 			return
 		}
 		if started := a.crashed[ev.Task].started; started.After(r.at) && !started.IsZero() {
