@@ -45,7 +45,8 @@ func (w *world) launch(m *master, l membership.Launch) {
 		failed("no route to host")
 		return
 	}
-	if w.sc.refusing > 0 && w.chance(w.sc.refusing) {
+	faulty := w.clock.now.Sub(epoch) < faultsEnd
+	if faulty && w.sc.refusing > 0 && w.chance(w.sc.refusing) {
 		if w.chance(2) {
 			failed("no space left on device")
 			return
@@ -56,7 +57,7 @@ func (w *world) launch(m *master, l membership.Launch) {
 	a := &agent{w: w, m: m, task: l.Task, incarnation: l.Incarnation, container: l.Container, node: l.Node, alive: true}
 	w.agents = append(w.agents, a)
 	localization := w.upTo(20 * time.Second)
-	if w.sc.slow > 0 && w.chance(w.sc.slow) {
+	if faulty && w.sc.slow > 0 && w.chance(w.sc.slow) {
 		m.audit.clusterFailed = true
 		localization = w.upTo(30 * time.Minute)
 	}
