@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"tfos/internal/job"
@@ -26,6 +27,7 @@ type agent struct {
 	running      bool
 	spec         membership.Spec // the newest that it has
 	since        job.Generation  // of the spec that its newest process was started with
+	knows        membership.Spec // that spec, or a newer one
 	retiring     bool
 	exited       *membership.Exited // what every Hello tells from then on
 }
@@ -117,7 +119,7 @@ func (a *agent) startProcess(order membership.StartProcess) {
 	if !again {
 		a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
 	}
-	a.incarnation, a.began, a.started, a.running, a.exited, a.since = inc, a.w.clock.now, true, true, nil, order.Generation
+	a.incarnation, a.began, a.started, a.running, a.exited, a.since, a.knows = inc, a.w.clock.now, true, true, nil, order.Generation, a.spec
 	a.m.audit.begun(a)
 	if a.w.running[a.key()]++; a.w.running[a.key()] > 1 {
 		a.w.violated("process: two processes of %s run at once", a.key())
@@ -189,7 +191,8 @@ type life struct {
 }
 
 // shock has the programs that cannot go on without a task's process end with an error, a few seconds after their connections to
-// it did. Those that were started when it was doomed itself wait for the next one.
+// it did. Those that were started when it was doomed itself wait for the next one, and those that were started when the job had
+// no such task know nothing of it.
 func (m *master) shock(t job.Task, inc job.Incarnation) {
 	doomed, known := m.doomed[life{t, inc}]
 	if !known {
@@ -207,6 +210,8 @@ func (m *master) shock(t job.Task, inc job.Incarnation) {
 		}
 		_, along := role(peer.task)
 		switch {
+		case !slices.ContainsFunc(peer.knows.Members, func(m membership.Member) bool { return m.Task == t }):
+			continue
 		case m.job.Strategy == job.StrategyMirrored && trains && along:
 		case m.job.Strategy == job.StrategyParameterServer && service && peer.task == m.job.Leader():
 		default:
