@@ -122,7 +122,7 @@ func dying(sc *scenario) {
 
 // dyingAlone are worlds in which nothing else goes wrong.
 func dyingAlone(sc *scenario) {
-	*sc = scenario{nodes: sc.nodes, nodeMiB: sc.nodeMiB, jobs: sc.jobs, journal: min(sc.journal, journalPatience)}
+	*sc = scenario{nodes: sc.nodes, nodeMiB: sc.nodeMiB, jobs: sc.jobs, journal: min(sc.journal, journalPatience/2)}
 	dying(sc)
 	sc.calm = true
 }
