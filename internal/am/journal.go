@@ -34,7 +34,8 @@ type record struct {
 
 // journalPatience is how long the end of a process waits for the journal to have what led to it. A filesystem that takes longer must
 // not hold up the job: then a death of the master at the wrong moment costs a restart. A launch, whose files come from the same
-// filesystem, waits for as long as no write fails, so that no incarnation is given out twice.
+// filesystem, waits for as long as no write fails, so that no incarnation is given out twice; so does a client, so that what was
+// promised is not forgotten.
 const journalPatience = 3 * time.Second
 
 // journal carries snapshots to the filesystem. It decides nothing; the owner uses the fields below store.
@@ -48,14 +49,14 @@ type journal struct {
 	writing  int64  // the turn that the write under way has; 0: none is
 	safe     int64  // the newest turn that the journal has
 	failures int    // writes that failed in a row
-	waiting  []held // actions, oldest first
+	waiting  []held // oldest first
 }
 
-// held is an action that is not to be done before the journal has the turn that it came of.
+// held is something that is not to be done before the journal has the turn that it came of.
 type held struct {
-	turn   int64
-	until  time.Time // when it is done in any case; zero: when a write fails
-	action membership.Action
+	turn  int64
+	until time.Time // when it is done in any case; zero: when a write fails
+	do    func()
 }
 
 func newJournal(store func(context.Context, []byte) error) *journal {
@@ -102,22 +103,22 @@ func precious(a membership.Action) bool {
 	return false
 }
 
-// hold keeps an action back until the journal has this turn.
-func (j *journal) hold(a membership.Action) {
-	h := held{turn: j.turn, action: a}
-	if _, launches := a.(membership.Launch); !launches {
+// hold keeps something back until the journal has this turn, or until it has waited for too long. What is patient waits on.
+func (j *journal) hold(patient bool, do func()) {
+	h := held{turn: j.turn, do: do}
+	if !patient {
 		h.until = time.Now().Add(journalPatience)
 	}
 	j.waiting = append(j.waiting, h)
 }
 
-// ready takes out the actions that need not wait any longer.
-func (j *journal) ready(now time.Time) []membership.Action {
-	var out []membership.Action
+// ready takes out what need not wait any longer.
+func (j *journal) ready(now time.Time) []func() {
+	var out []func()
 	var still []held
 	for _, h := range j.waiting {
 		if late := !h.until.IsZero() && !now.Before(h.until); late || j.failures > 0 || h.turn <= j.safe {
-			out = append(out, h.action)
+			out = append(out, h.do)
 		} else {
 			still = append(still, h)
 		}

@@ -293,7 +293,8 @@ func (o *owner) turn(ev membership.Event) {
 	o.journal.turn++
 	for _, a := range actions {
 		if precious(a) {
-			o.journal.hold(a)
+			_, launches := a.(membership.Launch)
+			o.journal.hold(launches, func() { o.perform(a) })
 		} else {
 			o.perform(a)
 		}

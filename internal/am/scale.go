@@ -30,7 +30,7 @@ func (h *handler) Scale(ctx context.Context, w control.ScaleWish) (control.Scale
 	}
 }
 
-// scale asks the machine whether it can be, and answers.
+// scale asks the machine whether it can be, and answers: yes once the journal has it, so that no later attempt has forgotten it.
 func (o *owner) scale(w scaleWish) {
 	var a control.ScaleAnswer
 	if r, ok := o.machine.Job().Role(w.Role); ok {
@@ -39,9 +39,10 @@ func (o *owner) scale(w scaleWish) {
 	if err := o.machine.CheckScale(w.Role, w.Count); err != nil {
 		var refused *membership.Refusal
 		a.Refused, a.Usage = err.Error(), errors.As(err, &refused) && refused.Usage
-	} else {
-		o.log.Info("another size is wanted", zap.String("role", w.Role), zap.Int("was", a.Was), zap.Int("is", w.Count))
-		o.turn(membership.Scaled{Role: w.Role, Count: w.Count, Renew: w.RestartCoordinator})
+		w.answer <- a
+		return
 	}
-	w.answer <- a
+	o.log.Info("another size is wanted", zap.String("role", w.Role), zap.Int("was", a.Was), zap.Int("is", w.Count))
+	o.turn(membership.Scaled{Role: w.Role, Count: w.Count, Renew: w.RestartCoordinator})
+	o.journal.hold(true, func() { w.answer <- a })
 }

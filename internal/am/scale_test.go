@@ -68,3 +68,25 @@ func TestScale(t *testing.T) {
 		}
 	})
 }
+
+// TestScaleOutlivesTheMaster: a size to which a master has said yes holds though it dies at once, and though the filesystem is slow.
+func TestScaleOutlivesTheMaster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())
+		w.fs = slowFS{w.fs, 2 * time.Second}
+		w.after(2*time.Minute, func() {
+			c := w.client(t)
+			defer c.Close()
+			if a, err := c.Scale(t.Context(), control.ScaleWish{Role: "worker", Count: 3}); err != nil || a.Refused != "" {
+				t.Errorf("the wish was answered with %+v, %v", a, err)
+			}
+			w.kill()
+		})
+		v := w.succeeded(t, digits)
+		expect(t, "started again", w.again(), nil)
+		attempts(t, v, 2)
+		if v.Roles[1].Instances != 3 {
+			t.Errorf("%d workers are wanted at the end, want 3", v.Roles[1].Instances)
+		}
+	})
+}

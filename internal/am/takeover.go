@@ -94,8 +94,8 @@ func (o *owner) wake() time.Time {
 
 // remember writes the journal if there is news for it, and does what waited for it.
 func (o *owner) remember() error {
-	for _, a := range o.journal.ready(time.Now()) {
-		o.perform(a)
+	for _, do := range o.journal.ready(time.Now()) {
+		do()
 	}
 	if o.journal.due() && len(o.m.mail) == 0 && o.result == nil {
 		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.machine)
