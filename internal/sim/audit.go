@@ -22,6 +22,7 @@ type auditor struct {
 	spares map[job.Task]membership.Launch // where tasks are to move
 	tasks  []job.Task                     // all that it has ever had
 	known  map[job.Task]bool              // those of the published cluster_specs that are still wanted
+	wishes []wish                         // for other sizes, that this master was told
 
 	asked      map[string]int                 // by role: wanted, as the last Ask said, less what was granted since
 	launched   map[job.Task]membership.Launch // the newest container, with the newest incarnation in it
@@ -314,7 +315,41 @@ func (a *auditor) current(t job.Task, inc job.Incarnation) yarn.ContainerID {
 	return yarn.ContainerID{}
 }
 
-// scaled is a wish that the job was given.
+// wish is one for another size of a role.
+type wish struct {
+	turn  int // in which its master was told
+	role  string
+	was   int
+	known []job.Task // that were too many
+}
+
+// wished notes a wish that the job is given.
+func (a *auditor) wished(turn int, role string, count int) {
+	r, _ := a.job.Role(role)
+	w := wish{turn: turn, role: role, was: r.Instances}
+	for _, t := range a.tasks {
+		if t.Role == role && t.Index >= count && a.known[t] {
+			w.known = append(w.known, t)
+		}
+	}
+	a.wishes = append(a.wishes, w)
+	a.scaled(role, count)
+}
+
+// unwritten takes back the wishes that a master which died had not written to its journal: package am has not said yes to them.
+func (a *auditor) unwritten(safe int) {
+	for _, w := range slices.Backward(a.wishes) {
+		if w.turn > safe {
+			a.scaled(w.role, w.was)
+			for _, t := range w.known {
+				a.known[t] = true
+			}
+		}
+	}
+	a.wishes = nil
+}
+
+// scaled makes a role as large as is wanted.
 func (a *auditor) scaled(role string, count int) {
 	a.job.Roles = slices.Clone(a.job.Roles)
 	for i := range a.job.Roles {

@@ -228,10 +228,10 @@ func (w *world) scaleJob() {
 	role := m.audit.job.Roles[w.rng.IntN(len(m.audit.job.Roles))]
 	others := len(m.audit.job.Tasks()) - role.Instances
 	count, renew := 1+w.rng.IntN(max(1, w.sc.nodes*5-others)), w.chance(3)
-	if !m.started || m.done || m.machine.CheckScale(role.Name, count) != nil {
+	if !m.started || m.dead || m.done || m.machine.CheckScale(role.Name, count) != nil {
 		return
 	}
-	m.audit.scaled(role.Name, count)
+	m.audit.wished(m.journal.turn+1, role.Name, count)
 	m.turn(membership.Scaled{Role: role.Name, Count: count, Renew: renew})
 }
 

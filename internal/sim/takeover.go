@@ -158,6 +158,7 @@ func (m *master) die() {
 		}
 	}
 	m.sessions = make(map[yarn.ContainerID]*session)
+	m.audit.unwritten(m.journal.safe)
 	m.leave()
 	m.shadow, m.ticking = nil, time.Time{}
 	m.turns = nil
