@@ -144,6 +144,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		over = over || taken
 	}
 	if over {
+		a.awaits = time.Time{}
 		a.unclaimed("the wait for its agent is over")
 	}
 	switch {

@@ -119,7 +119,8 @@ func (a *auditor) inspects(now time.Time, i membership.Inspect) {
 	if i.Number <= r.number {
 		a.violate("restore", "look %d comes after look %d", i.Number, r.number)
 	}
-	if leader := a.job.Leader(); i.Busy && a.job.Strategy != job.StrategyNone && a.ordered[leader] > 0 && r.ended[leader] == a.ordered[leader] {
+	known := !now.Before(a.awaits) // else its agent may not have told this master
+	if leader := a.job.Leader(); i.Busy && known && a.job.Strategy != job.StrategyNone && a.ordered[leader] > 0 && r.ended[leader] == a.ordered[leader] {
 		a.violate("restore", "look %d is to leave broken checkpoints where they are, and %s, who writes them, does not run", i.Number, leader)
 	}
 	r.asked, r.number = now, i.Number
