@@ -18,6 +18,7 @@ type agent struct {
 	incarnation  job.Incarnation // that it was told to start last, or the container's first
 	container    yarn.ContainerID
 	node         yarn.NodeID
+	spare        bool // launched as one
 	alive        bool
 	session      *session // nil: not connected
 	apartUntil   time.Time
@@ -56,7 +57,7 @@ func (w *world) launch(m *master, l membership.Launch) {
 		failed("timeout") // but it started
 	}
 	w.rm.ContainerStarted(l.Container)
-	a := &agent{w: w, m: m, task: l.Task, incarnation: l.Incarnation, container: l.Container, node: l.Node, alive: true}
+	a := &agent{w: w, m: m, task: l.Task, incarnation: l.Incarnation, container: l.Container, node: l.Node, spare: l.Spare, alive: true}
 	w.agents = append(w.agents, a)
 	localization := w.upTo(20 * time.Second)
 	if faulty && w.sc.slow > 0 && w.chance(w.sc.slow) {

@@ -34,6 +34,7 @@ type auditor struct {
 	state      map[yarn.ContainerID]custody
 	used       map[yarn.ContainerID]bool    // launched at some time
 	address    map[yarn.ContainerID]string  // as its agent said when it joined
+	heard      map[yarn.ContainerID]bool    // its agent joined this master
 	calm       bool                         // nothing goes wrong but that masters die
 	starts     map[job.Task]int             // of processes
 	earlier    map[job.Task]job.Incarnation // what masters that died had ordered
@@ -80,7 +81,7 @@ const (
 
 func newAuditor(number int, j job.Job) *auditor {
 	return &auditor{number: number, job: j, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
-		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
+		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), heard: make(map[yarn.ContainerID]bool), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
 func (a *auditor) violate(invariant, format string, args ...any) {
@@ -101,7 +102,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.state[ev.Container] = ended
 		}
 	case membership.Joined:
-		a.address[ev.Container] = ev.Address
+		a.address[ev.Container], a.heard[ev.Container] = ev.Address, true
 		if ev.Exited != nil {
 			a.exited(now, *ev.Exited)
 		}
@@ -417,7 +418,7 @@ func (a *auditor) publish(s membership.Spec) {
 	owner := make(map[string]job.Task)
 	for _, m := range s.Members {
 		if m.Address == "" {
-			if c := a.launched[m.Task].Container; first || !a.job.Endpoints.Stable() || m.Incarnation != 0 || a.state[c] == held && a.address[c] != "" {
+			if c := a.launched[m.Task].Container; first || !a.job.Endpoints.Stable() || m.Incarnation != 0 || a.state[c] == held && a.heard[c] {
 				a.violate("spec", "generation %d has %s nowhere", s.Generation, m.Task)
 			}
 			if seen[m.Task] {
@@ -452,7 +453,7 @@ func (a *auditor) publish(s membership.Spec) {
 		}
 		c := a.launched[t].Container
 		whole := first || a.job.Endpoints.Stable() || t.Role != job.Evaluator // a TF_CONFIG is made of it
-		if there := a.state[c] == held && a.address[c] != ""; !seen[t] && (whole || there) {
+		if there := a.state[c] == held && a.heard[c]; !seen[t] && (whole || there) {
 			a.violate("spec", "generation %d lacks %s", s.Generation, t)
 		}
 	}

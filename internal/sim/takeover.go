@@ -207,6 +207,7 @@ func (m *master) takeOver(reg yarn.Registered) {
 // takenOver puts the truth in the place of what the auditor saw a master decide that is dead: much of it was never done.
 func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 	a.asked, a.starting, a.excluded = make(map[string]int), make(map[job.Task]job.Incarnation), make(map[string]time.Time)
+	a.heard = make(map[yarn.ContainerID]bool)
 	a.incomplete, a.nodes = time.Time{}, w.sc.nodes // until it is told
 	a.generation = generation
 	a.restoring.number, a.restoring.row = 0, 0 // the journal may not have the newest look, nor the newest step
@@ -222,8 +223,14 @@ func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 		a.earlier[t] = max(a.earlier[t], a.ordered[t])
 		a.ordered[t] = 0
 		for _, g := range w.agents {
-			if g.m != m || g.task != t || g.container == a.spares[t].Container && !g.started { // it claims what it may become
+			if g.m != m || g.task != t {
 				continue
+			}
+			if g.spare { // the journal may not have that the task moved there
+				a.spares[t] = membership.Launch{Task: t, Incarnation: g.incarnation, Container: g.container, Node: g.node, Spare: true}
+				if !g.started {
+					continue // it claims what it may become
+				}
 			}
 			l.Incarnation = max(l.Incarnation, g.incarnation)
 			if g.started {
@@ -245,6 +252,9 @@ func (a *auditor) adopt(l membership.Adopt) {
 	was := a.launched[l.Task]
 	was.Task, was.Container, was.Incarnation = l.Task, l.Container, max(was.Incarnation, l.Incarnation)
 	a.launched[l.Task], a.used[l.Container] = was, true
+	if a.spares[l.Task].Container == l.Container {
+		delete(a.spares, l.Task)
+	}
 	if a.state[l.Container] != ended {
 		a.state[l.Container] = held
 	}
