@@ -287,11 +287,12 @@ func (a *auditor) pace(now time.Time, t job.Task) {
 
 // exited notes how a process ended.
 func (a *auditor) exited(now time.Time, ev membership.Exited) {
+	in := a.current(ev.Task, ev.Incarnation)
 	switch c := a.crashed[ev.Task]; {
-	case a.current(ev.Task, ev.Incarnation).IsZero():
+	case in.IsZero() || a.state[in] == released || a.state[in] == ended: // it was given up before it said so
 	case ev.Code == 0 && ev.Reason == "":
 		a.done[ev.Task] = true
-	case a.warned[a.current(ev.Task, ev.Incarnation)]:
+	case a.warned[in]:
 	case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
 	default:
 		if now.Sub(c.started) >= settled {
