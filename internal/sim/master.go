@@ -279,7 +279,8 @@ func (m *master) perform(a membership.Action) {
 	}
 }
 
-// retarget is what stable endpoints do with a new cluster_spec: they cut the connections to whoever is no longer where he was.
+// retarget is what stable endpoints do with a new cluster_spec: they cut the connections to whoever is no longer where he was. A
+// program that has ended well has none.
 func (m *master) retarget(s membership.Spec) {
 	before := m.spec
 	m.spec = s
@@ -287,10 +288,17 @@ func (m *master) retarget(s membership.Spec) {
 		return
 	}
 	for _, was := range before.Members {
-		if was.Address != "" && !slices.Contains(s.Members, was) {
+		if was.Address != "" && !slices.Contains(s.Members, was) && !m.endedWell(was) {
 			m.shock(was.Task, was.Incarnation)
 		}
 	}
+}
+
+// endedWell reports whether a task's program has.
+func (m *master) endedWell(t membership.Member) bool {
+	return slices.ContainsFunc(m.w.agents, func(g *agent) bool {
+		return g.m == m && g.task == t.Task && g.incarnation == t.Incarnation && g.exited != nil && g.exited.Code == 0 && g.exited.Reason == ""
+	})
 }
 
 // tell sends an order to the agent in a container, if it is connected.
