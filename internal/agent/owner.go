@@ -149,7 +149,7 @@ func (o *owner) proceed() {
 	case o.withdrawn:
 		o.unprepare()
 		o.incarnation, o.started, o.next, o.withdrawn = next.Incarnation, true, nil, false
-		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM"})
+		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM", Stopped: true})
 	case o.reached(next.Generation) && o.prepares(*next):
 		o.run(*next)
 	}
@@ -242,7 +242,7 @@ func (o *owner) concluded(x supervise.Exit) {
 		return
 	}
 	if !o.excused(x) {
-		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stderr: x.Stderr})
+		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stopped: x.Stopped, Stderr: x.Stderr})
 	}
 	o.proceed()
 }

@@ -112,6 +112,9 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 		case <-wake.C:
 			o.turn(membership.Tick{})
 		case err := <-o.journal.stored:
+			if ctx.Err() != nil { // it failed for that, and what waits for it is not to be done
+				return membership.Result{}, ctx.Err()
+			}
 			o.journal.wrote(err, o.log)
 		case <-beat.C:
 			o.beating = true

@@ -73,7 +73,7 @@ func TestScale(t *testing.T) {
 func TestScaleOutlivesTheMaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())
-		w.fs = slowFS{w.fs, 2 * time.Second}
+		w.fs = slowFS{FS: w.fs, delay: 2 * time.Second}
 		w.after(2*time.Minute, func() {
 			c := w.client(t)
 			defer c.Close()

@@ -16,6 +16,7 @@ import (
 	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/membership"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -284,11 +285,28 @@ func TestResourceManagerIsAwayAtTheEnd(t *testing.T) {
 func TestSlowFilesystemHoldsNothingUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
-		w.fs = slowFS{w.fs, time.Hour}
+		w.fs = slowFS{FS: w.fs, delay: time.Hour}
 		began := time.Now()
 		w.succeeded(t, digits)
 		if took := time.Since(began); took > 2*time.Minute {
 			t.Errorf("it took %s of the bubble's time", took)
+		}
+	})
+}
+
+// TestMasterDiesBeforeItsJournalHasWhyItStopped: the next one charges nobody for the ends that the one before wanted.
+func TestMasterDiesBeforeItsJournalHasWhyItStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0), "chief/0#12": after(time.Minute, 0)}.programs())
+		death := time.Minute + journalPatience + time.Second
+		w.fs = slowFS{FS: w.fs, delay: time.Hour, from: time.Now().Add(50 * time.Second), until: time.Now().Add(death)}
+		w.after(death, w.kill)
+		v := w.succeeded(t, digits+"recovery: {user-failures: 0}\n")
+		attempts(t, v, 2)
+		for _, task := range []string{"worker/0", "worker/1", "ps/0"} {
+			if !slices.ContainsFunc(v.Restarts, func(r status.Restart) bool { return r.Task == task && r.Cause == string(membership.CauseStopped) }) {
+				t.Errorf("%s was not started again for having been stopped: %v", task, restarts(v))
+			}
 		}
 	})
 }
@@ -304,10 +322,12 @@ func stubborn(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exi
 type slowFS struct {
 	dfs.FS
 	delay time.Duration
+	from  time.Time // when it begins to
+	until time.Time // zero: for ever
 }
 
 func (f slowFS) Create(ctx context.Context, name string, o dfs.CreateOptions) (dfs.Writer, error) {
-	if strings.Contains(name, "journal") {
+	if strings.Contains(name, "journal") && !time.Now().Before(f.from) && (f.until.IsZero() || time.Now().Before(f.until)) {
 		select {
 		case <-time.After(f.delay):
 		case <-ctx.Done():

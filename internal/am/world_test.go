@@ -292,6 +292,7 @@ func (a *modelAgent) Start(c control.Start) {
 	a.w.agents.Go(func() {
 		defer close(ended)
 		exit := a.w.programs[a.task.Role](a.task, c.Incarnation, ctx.Done())
+		exit.Stopped = ctx.Err() != nil
 		if a.dead.Err() == nil {
 			a.link.Exited(exit)
 		}

@@ -106,6 +106,7 @@ func exitedToPB(e Exited) *controlpb.Exited {
 		Signal:      e.Signal,
 		Oom:         e.OOM,
 		Reason:      valid(e.Reason),
+		Stopped:     e.Stopped,
 		Stderr:      validLines(e.Stderr),
 	}
 }
@@ -117,6 +118,7 @@ func exitedFromPB(p *controlpb.Exited) Exited {
 		Signal:      p.GetSignal(),
 		OOM:         p.GetOom(),
 		Reason:      p.GetReason(),
+		Stopped:     p.GetStopped(),
 		Stderr:      p.GetStderr(),
 	}
 }

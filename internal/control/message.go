@@ -42,6 +42,7 @@ type Exited struct {
 	Signal      string   // "SIGKILL"; empty: it exited by itself
 	OOM         bool     // the kernel killed it for want of memory
 	Reason      string   // why it could not be started; empty: it ran
+	Stopped     bool     // it was told to end before it did
 	Stderr      []string // its last lines
 }
 

@@ -38,6 +38,7 @@ var (
 		{Started{Task: worker1, Incarnation: 2, PID: 77}, `{"kind":"started","task":"worker/1","incarnation":2,"pid":77}`},
 		{Exited{Task: worker1, Incarnation: 2, Code: 137, Signal: "SIGKILL", OOM: true, Stderr: []string{"a", "b"}},
 			`{"kind":"exited","task":"worker/1","incarnation":2,"code":137,"signal":"SIGKILL","oom":true,"stderr":["a","b"]}`},
+		{Exited{Task: worker1, Incarnation: 2, Code: 143, Signal: "SIGTERM", Stopped: true}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":143,"signal":"SIGTERM","stopped":true}`},
 		{Exited{Task: worker1, Incarnation: 2, Reason: "no shell"}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":0,"reason":"no shell"}`},
 		{StopRequested{"by ann"}, `{"kind":"stop-requested","reason":"by ann"}`},
 		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},

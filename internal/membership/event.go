@@ -97,6 +97,7 @@ type Exited struct {
 	Signal      string           `json:"signal,omitempty"`   // "SIGKILL"; empty: it exited by itself
 	OOM         bool             `json:"oom,omitempty"`      // the kernel killed it for want of memory
 	Reason      string           `json:"reason,omitempty"`   // why it could not be started; empty: it ran
+	Stopped     bool             `json:"stopped,omitempty"`  // it was told to end before it did
 	Stderr      []string         `json:"stderr,omitempty"`   // its last lines
 }
 

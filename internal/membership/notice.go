@@ -398,8 +398,11 @@ func (m *Machine) excuse(t *task, l *loss) {
 }
 
 // aside is until when a task that was warned waits for its spare once its process has ended: starting it again where it is
-// would be for nothing.
+// would be for nothing. Zero: it was not warned.
 func (t *task) aside(now time.Time) time.Time {
+	if t.Notice == nil {
+		return time.Time{}
+	}
 	if patience := now.Add(time.Minute); patience.Before(t.Notice.Deadline) {
 		return patience
 	}

@@ -29,6 +29,7 @@ type agent struct {
 	spec         membership.Spec // the newest that it has
 	since        job.Generation  // of the spec that its newest process was started with
 	knows        membership.Spec // that spec, or a newer one
+	stopped      bool            // its newest process was told to stop
 	retiring     bool
 	exited       *membership.Exited // what every Hello tells from then on
 }
@@ -118,9 +119,10 @@ func (a *agent) startProcess(order membership.StartProcess) {
 		return
 	}
 	if !again {
+		a.stopped = true
 		a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
 	}
-	a.incarnation, a.began, a.started, a.running, a.exited, a.since, a.knows = inc, a.w.clock.now, true, true, nil, order.Generation, a.spec
+	a.incarnation, a.began, a.started, a.running, a.stopped, a.exited, a.since, a.knows = inc, a.w.clock.now, true, true, false, nil, order.Generation, a.spec
 	a.m.audit.begun(a)
 	if a.w.running[a.key()]++; a.w.running[a.key()] > 1 {
 		a.w.violated("process: two processes of %s run at once", a.key())
@@ -237,7 +239,7 @@ func (a *agent) ended(e membership.Exited) {
 	}
 	a.running = false
 	a.w.running[a.key()]--
-	e.Task, e.Incarnation, e.Container = a.task, a.incarnation, a.container
+	e.Task, e.Incarnation, e.Container, e.Stopped = a.task, a.incarnation, a.container, a.stopped
 	a.exited = &e
 	a.report(e)
 }
@@ -254,6 +256,7 @@ func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
 	if !a.alive || inc != a.incarnation {
 		return
 	}
+	a.stopped = true
 	if a.w.sc.stuck > 0 && a.w.chance(a.w.sc.stuck) {
 		return
 	}

@@ -292,7 +292,7 @@ func (a *auditor) exited(now time.Time, ev membership.Exited) {
 	case in.IsZero() || a.state[in] == released || a.state[in] == ended: // it was given up before it said so
 	case ev.Code == 0 && ev.Reason == "":
 		a.done[ev.Task] = true
-	case a.warned[in]:
+	case ev.Stopped || a.warned[in]:
 	case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
 	default:
 		if now.Sub(c.started) >= settled {

@@ -92,7 +92,7 @@ func (a *auditor) noteCheckpoints(now time.Time, ev membership.Event) {
 			return // told again
 		}
 		r.lost[ev.Task], r.ended[ev.Task] = now, ev.Incarnation
-		if ev.Code == 0 && ev.Reason == "" || !a.alone(ev.Task) || r.best == 0 || a.warned[c] { // its end is a move
+		if ev.Code == 0 && ev.Reason == "" || !a.alone(ev.Task) || r.best == 0 || ev.Stopped || a.warned[c] { // its end was to be
 			return
 		}
 		if started := a.crashed[ev.Task].started; started.After(r.at) && !started.IsZero() {
