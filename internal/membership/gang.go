@@ -95,6 +95,9 @@ func (m *Machine) giveUpGang() {
 	for i := range m.s.Tasks {
 		if t := &m.s.Tasks[i]; t.Outcome == open {
 			if t.held() {
+				if t.Run == starting || t.Run == running {
+					m.doubt(t)
+				}
 				m.release(t, gone)
 			}
 			t.New = false

@@ -171,6 +171,7 @@ func (m *Machine) reopen(t *task) {
 		m.do(Release{t.Container})
 	}
 	m.note(t, CauseAftershock, true)
+	m.doubt(t)
 	m.vacate(t, time.Time{})
 }
 
