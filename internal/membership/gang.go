@@ -135,7 +135,7 @@ func (m *Machine) backoff() time.Duration {
 
 // publishWhole begins the training once every task's agent has registered.
 func (m *Machine) publishWhole() {
-	if m.s.Phase == forming && !m.resuming() && m.all(func(t *task) bool { return t.Run == joined || t.Outcome != open }) {
+	if m.s.Phase == forming && !m.resuming() && m.all(func(t *task) bool { return t.Run == joined || t.Outcome != open && !m.returns(t) }) {
 		m.s.Phase = training
 	}
 }

@@ -261,13 +261,15 @@ func (m *Machine) takeIn() {
 	}
 }
 
-// arrived are the new tasks of a role that can be taken in now; all: there are no others. One that leaves and is wanted again will
-// be new once it has gone.
+// returns reports whether a task is on its way out and wanted again: once it has gone it is a new one.
+func (m *Machine) returns(t *task) bool { return t.Leaving && t.Task.Index < m.size(t.Task.Role) }
+
+// arrived are the new tasks of a role that can be taken in now; all: there are no others, nor will be.
 func (m *Machine) arrived(role string) (came []*task, all bool) {
 	all = true
 	for i := range m.s.Tasks { // by index
 		switch t := &m.s.Tasks[i]; {
-		case t.Task.Role != role || t.member() || t.Task.Index >= m.size(role):
+		case t.Task.Role != role || t.member() || t.Leaving && !m.returns(t):
 		case all && !t.Leaving && t.Run == joined && t.Until.IsZero():
 			came = append(came, t)
 		default:
