@@ -123,7 +123,7 @@ func (m *master) living(f func()) func() {
 // publish tells every agent a cluster_spec.
 func (m *master) publish(s membership.Spec) {
 	m.told = s
-	for _, t := range m.job.Tasks() { // in an order that is the same in every run
+	for _, t := range m.audit.tasks { // in an order that is the same in every run
 		for _, g := range m.w.agents {
 			if g.m == m && g.task == t && m.sessions[g.container] != nil {
 				m.tell(g.container, func(g *agent) { g.know(s) })
