@@ -94,3 +94,19 @@ func TestNodeIsDrainedWithoutMaster(t *testing.T) {
 		attempts(t, v, 2)
 	})
 }
+
+// TestSpareThatIsNotWanted: it was given back while its launch waited for the journal, and nothing is started there.
+func TestSpareThatIsNotWanted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())
+		w.fs = slowFS{FS: w.fs, delay: 10 * time.Second, from: time.Now().Add(30 * time.Second)}
+		warned := job.Task{Role: "worker", Index: 1}
+		w.after(time.Minute, func() { w.tell(warned, yarn.NodeDecommissioning) })
+		w.after(time.Minute+5*time.Second, func() { w.tell(warned, yarn.NodeRunning) })
+		v := w.succeeded(t, digits)
+		expect(t, "restarts", restarts(v), nil)
+		if n := len(w.places[warned]); n != 1 {
+			t.Errorf("%s had %d containers, want 1", warned, n)
+		}
+	})
+}

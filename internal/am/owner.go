@@ -319,7 +319,7 @@ func (o *owner) perform(a membership.Action) {
 	case membership.TakenOver:
 		o.log.Info("agents have reported to this master", zap.Int("reported", a.Reported), zap.Int("missing", a.Missing))
 	case membership.Launch:
-		if !a.Spare && o.machine.Incarnation(a.Container) != a.Incarnation {
+		if !o.machine.Wanted(a) {
 			return // given back while it waited for the journal
 		}
 		if !a.Spare {

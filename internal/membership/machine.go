@@ -291,12 +291,12 @@ func (m *Machine) holder(c yarn.ContainerID) *task {
 	return &m.s.Tasks[i]
 }
 
-// Incarnation is that of the task which has this container now; 0: none has.
-func (m *Machine) Incarnation(c yarn.ContainerID) job.Incarnation {
-	if t := m.holder(c); t != nil {
-		return t.Incarnation
+// Wanted reports whether a container that was to be launched has not been given back since.
+func (m *Machine) Wanted(l Launch) bool {
+	if t := m.holder(l.Container); t != nil {
+		return l.Spare || t.Incarnation == l.Incarnation // a task may have moved to its spare before anything is there
 	}
-	return 0
+	return l.Spare && m.spareIn(l.Container) != nil
 }
 
 // Current is a task's current incarnation; 0: it has had none yet, or there is no such task.

@@ -49,6 +49,10 @@ func (w *world) launch(m *master, l membership.Launch) {
 		failed("no route to host")
 		return
 	}
+	if !w.rm.Granted(l.Container, l.Node) { // given back since, or forgotten: its NodeManager was told to refuse it
+		failed("no such container")
+		return
+	}
 	faulty := w.clock.now.Sub(epoch) < faultsEnd
 	if faulty && w.sc.refusing > 0 && w.chance(w.sc.refusing) {
 		if w.chance(2) {

@@ -65,7 +65,7 @@ func (m *master) remember() {
 		return done
 	})
 	for _, a := range ready {
-		if l, ok := a.(membership.Launch); !ok || l.Spare || j.real.Incarnation(l.Container) == l.Incarnation { // else it was given back meanwhile
+		if l, ok := a.(membership.Launch); !ok || j.real.Wanted(l) { // else it was given back meanwhile
 			m.perform(a)
 		}
 	}
