@@ -16,6 +16,7 @@ import (
 // machine decides, only what must hold. The invariants are listed in the package comment.
 type auditor struct {
 	number int     // of the job, in its world
+	step   int     // which turn of its master is under way
 	job    job.Job // of the size that is wanted now
 	broken []string
 	warned map[yarn.ContainerID]bool      // will be taken away: what their processes do is excused
@@ -64,6 +65,7 @@ type auditor struct {
 type crashes struct {
 	row     int
 	at      time.Time // of the last; zero: the task has had another container since
+	turn    int       // in which this master was told of it; 0: a master before was
 	started time.Time // the newest process
 }
 
@@ -298,7 +300,7 @@ func (a *auditor) exited(now time.Time, ev membership.Exited) {
 		if now.Sub(c.started) >= settled {
 			c.row = 0
 		}
-		c.row, c.at = c.row+1, now
+		c.row, c.at, c.turn = c.row+1, now, a.step
 		a.crashed[ev.Task] = c
 	}
 }
@@ -339,8 +341,22 @@ func (a *auditor) wished(turn int, role string, count int) {
 	a.scaled(role, count)
 }
 
-// unwritten takes back the wishes that a master which died had not written to its journal: package am has not said yes to them.
+// unwritten takes back what a master which died had been told, and had not written to its journal: wishes, to which package am has
+// not said yes, and failures, which the next one does not count.
 func (a *auditor) unwritten(safe int) {
+	for t, c := range a.crashed {
+		if c.turn > safe {
+			c.row = 0
+		}
+		c.turn = 0
+		a.crashed[t] = c
+	}
+	for t, turn := range a.cluster.turn {
+		if turn > safe {
+			a.cluster.row[t] = 0
+		}
+		a.cluster.turn[t] = 0
+	}
 	for _, w := range slices.Backward(a.wishes) {
 		if w.turn > safe {
 			a.scaled(w.role, w.was)
@@ -406,7 +422,7 @@ func (a *auditor) launch(l membership.Launch) {
 	if !a.known[l.Task] {
 		row = 0 // it is new, or was told to leave and is wanted again
 	}
-	a.crashed[l.Task] = crashes{row: row}
+	a.crashed[l.Task] = crashes{row: row, turn: a.crashed[l.Task].turn}
 }
 
 func (a *auditor) publish(s membership.Spec) {
@@ -488,7 +504,7 @@ func (a *auditor) move(m membership.Move) {
 	a.launched[m.Task] = to
 	delete(a.spares, m.Task)
 	a.done[m.Task], a.endedWell[m.Task] = false, false
-	a.crashed[m.Task] = crashes{row: a.crashed[m.Task].row}
+	a.crashed[m.Task] = crashes{row: a.crashed[m.Task].row, turn: a.crashed[m.Task].turn}
 }
 
 // gang notes since when a part of a gang is held.

@@ -14,6 +14,7 @@ import (
 type cluster struct {
 	strikes  int              // of one task in a row, with which the job is given up
 	row      map[job.Task]int // containers that YARN ended in a row; the machine counts more than those
+	turn     map[job.Task]int // in which this master was told of the last
 	launches map[job.Task]int // spares too
 	hosts    map[yarn.ContainerID]string
 }
@@ -22,7 +23,7 @@ type cluster struct {
 const defaultStrikes = 10
 
 func newCluster(strikes int) cluster {
-	return cluster{cmp.Or(strikes, defaultStrikes), make(map[job.Task]int), make(map[job.Task]int), make(map[yarn.ContainerID]string)}
+	return cluster{cmp.Or(strikes, defaultStrikes), make(map[job.Task]int), make(map[job.Task]int), make(map[job.Task]int), make(map[yarn.ContainerID]string)}
 }
 
 func (c *cluster) note(l membership.Launch) {
@@ -43,6 +44,7 @@ func (a *auditor) struck(now time.Time, ev membership.Completed) {
 			a.cluster.row[t] = 0
 		}
 		a.cluster.row[t]++
+		a.cluster.turn[t] = a.step
 	}
 }
 

@@ -125,6 +125,7 @@ func (m *master) turn(ev membership.Event) {
 	}
 	now := m.w.clock.now
 	m.journal.turn++
+	m.audit.step = m.journal.turn
 	_, m.audit.restoring.decided = m.journal.real.Result()
 	actions := m.machine.Step(now, ev)
 	m.audit.turn(now, ev, actions)
