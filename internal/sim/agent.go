@@ -181,7 +181,7 @@ func (a *agent) exit(inc job.Incarnation, e membership.Exited) {
 		return
 	}
 	if e.Code != 0 || e.Reason != "" {
-		a.m.audit.failures++
+		a.m.audit.failed(a.task)
 		a.m.audit.hopeless = a.m.audit.hopeless || e.Reason != ""
 		a.m.steps.fail(a.w, a.task)
 		a.m.shock(a.task, a.incarnation)

@@ -51,8 +51,9 @@ type auditor struct {
 	result     membership.Result
 
 	// What happened in the world, told by the models.
-	failures      int  // ends that are the program's own fault
-	hopeless      bool // a program cannot be run at all
+	failures      int               // ends that are the program's own fault
+	own           map[job.Task]bool // whose some of them were
+	hopeless      bool              // a program cannot be run at all
 	clusterFailed bool
 	killed        bool
 	endedWell     map[job.Task]bool
@@ -83,7 +84,7 @@ const (
 
 func newAuditor(number int, j job.Job) *auditor {
 	return &auditor{number: number, job: j, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
-		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), heard: make(map[yarn.ContainerID]bool), endedWell: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
+		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), heard: make(map[yarn.ContainerID]bool), endedWell: make(map[job.Task]bool), own: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
 func (a *auditor) violate(invariant, format string, args ...any) {
@@ -602,15 +603,22 @@ func (a *auditor) judge(r membership.Result) {
 		a.violate("result", "exit code %d, and nothing happened that gives it: %s", r.ExitCode, r.Diagnostics)
 	case r.Diagnostics == "":
 		a.violate("result", "exit code %d without a sentence", r.ExitCode)
-	case r.ExitCode != job.ExitKilled && !a.named(r.Diagnostics):
-		a.violate("result", "the sentence does not begin with the task: %s", r.Diagnostics)
+	case r.ExitCode != job.ExitKilled && !a.named(r):
+		a.violate("result", "the sentence does not begin with a task whose failure it was: %s", r.Diagnostics)
 	}
 }
 
-func (a *auditor) named(diagnostics string) bool {
+// failed notes the end of a task's process that is its program's own fault.
+func (a *auditor) failed(t job.Task) {
+	a.failures++
+	a.own[t] = true
+}
+
+// named reports whether the sentence names a task, of a program that failed one which did by itself.
+func (a *auditor) named(r membership.Result) bool {
 	for _, t := range a.tasks {
-		if strings.HasPrefix(diagnostics, t.String()+" failed: ") {
-			return true
+		if strings.HasPrefix(r.Diagnostics, t.String()+" failed: ") {
+			return r.ExitCode != job.ExitFailed || a.own[t]
 		}
 	}
 	return false

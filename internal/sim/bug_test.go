@@ -277,6 +277,9 @@ var bugs = []struct {
 		}
 	})},
 	{"result", "calls every end a success", result(func(r *membership.Result) { r.ExitCode = 0 })},
+	{"result", "names the peer of the one that failed", result(func(r *membership.Result) {
+		r.Diagnostics = strings.NewReplacer("worker/0 failed", "worker/1 failed", "worker/1 failed", "worker/0 failed").Replace(r.Diagnostics)
+	})},
 	{"result", "fails without a sentence", result(func(r *membership.Result) { r.Diagnostics = "" })},
 
 	{"budget", "charges aftershocks", Options{Machine: func(o *membership.Options) { o.AftershockWindow = 1 }}},

@@ -162,7 +162,7 @@ func (w *world) endContainer() {
 	if a := w.someAgent(); a != nil {
 		exit := exits[w.rng.IntN(len(exits))]
 		if exit == yarn.ExitPMemExceeded {
-			a.m.audit.failures++
+			a.m.audit.failed(a.task)
 		} else {
 			a.m.audit.clusterFailed = true
 		}
