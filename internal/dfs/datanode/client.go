@@ -1,6 +1,7 @@
 package datanode
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,9 @@ const (
 type Options struct {
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeout time.Duration // of each step: a DataNode that says nothing for so long is gone
+	// Patience is how much longer a pipeline may take for each DataNode in it. Each of them gives the next as much less, so who waits for
+	// one that is stuck gives up first, and says which it was. 0: 5 s, as DataNodes have it.
+	Patience time.Duration
 	// Allowed are the protections that may be agreed on with a DataNode. None: DataNodes take us without a handshake.
 	Allowed []sasl.QOP
 	// AES asks for it as the cipher of privacy. A DataNode that does not know it uses one of SASL's own.
@@ -51,7 +55,7 @@ func (e *RefusedError) Is(target error) bool {
 	return target == ErrToken && e.Status == pb.Status_ERROR_ACCESS_TOKEN.String()
 }
 
-// Client reads from DataNodes. It is safe for concurrent use.
+// Client reads from and writes to DataNodes. It is safe for concurrent use.
 type Client struct {
 	o Options
 
@@ -61,8 +65,11 @@ type Client struct {
 	closed bool
 }
 
-// New makes a Client. It connects when something is read.
-func New(o Options) *Client { return &Client{o: o, idle: map[string][]*conn{}} }
+// New makes a Client. It connects when something is read or written.
+func New(o Options) *Client {
+	o.Patience = cmp.Or(o.Patience, 5*time.Second)
+	return &Client{o: o, idle: map[string][]*conn{}}
+}
 
 // Range is a part of a block.
 type Range struct {

@@ -153,6 +153,15 @@ func (s checksums) size(n int) int {
 	return (n + s.chunk - 1) / s.chunk * crc32.Size
 }
 
+// put writes the checksums of data.
+func (s checksums) put(sums, data []byte) {
+	for ; len(sums) >= crc32.Size; sums = sums[crc32.Size:] {
+		chunk := data[:min(s.chunk, len(data))]
+		binary.BigEndian.PutUint32(sums, crc32.Checksum(chunk, s.table))
+		data = data[len(chunk):]
+	}
+}
+
 // verify holds data against its checksums.
 func (s checksums) verify(data, sums []byte) bool {
 	for ; len(sums) >= crc32.Size; sums = sums[crc32.Size:] {

@@ -3,6 +3,7 @@ package datanode
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"testing"
@@ -22,13 +23,14 @@ type canned struct {
 	io.Reader
 }
 
-func (c canned) Read(p []byte) (int, error) { return c.Reader.Read(p) }
-func (canned) Write(p []byte) (int, error)  { return len(p), nil }
-func (canned) SetDeadline(time.Time) error  { return nil }
-func (canned) Close() error                 { return nil }
-func (canned) LocalAddr() net.Addr          { return nil }
-func (canned) RemoteAddr() net.Addr         { return nil }
-func message(m proto.Message) []byte        { b, _ := proto.Marshal(m); return wire.AppendDelimited(nil, b) }
+func (c canned) Read(p []byte) (int, error)    { return c.Reader.Read(p) }
+func (canned) Write(p []byte) (int, error)     { return len(p), nil }
+func (canned) SetDeadline(time.Time) error     { return nil }
+func (canned) SetReadDeadline(time.Time) error { return nil }
+func (canned) Close() error                    { return nil }
+func (canned) LocalAddr() net.Addr             { return nil }
+func (canned) RemoteAddr() net.Addr            { return nil }
+func message(m proto.Message) []byte           { b, _ := proto.Marshal(m); return wire.AppendDelimited(nil, b) }
 func receiveFrom(b []byte) *conn {
 	return newConn("dn", canned{Reader: bytes.NewReader(b)}, time.Minute)
 }
@@ -80,6 +82,55 @@ func FuzzHandshake(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte) {
 		if _, err := receiveFrom(in).exchanged(Options{Allowed: []sasl.QOP{sasl.AuthConf, sasl.Auth}, AES: true}); err == nil {
 			t.Error("a DataNode that knows nothing has proved itself")
+		}
+	})
+}
+
+// FuzzAcks gives what DataNodes say of the packets of a block. Whatever it is, packets are confirmed one after the other, and no more than
+// were sent.
+func FuzzAcks(f *testing.F) {
+	const nodes, sent, size = 2, 5, 100
+	ack := func(seq int64, reply ...pb.Status) []byte {
+		return message(&pb.PipelineAckProto{Seqno: &seq, Reply: reply})
+	}
+	var good []byte
+	for seq := range int64(sent) {
+		good = append(good, ack(seq, pb.Status_SUCCESS, pb.Status_SUCCESS)...)
+		good = append(good, ack(heartbeat, pb.Status_SUCCESS, pb.Status_SUCCESS)...)
+	}
+	f.Add(good)
+	f.Add(good[:len(good)/2])
+	f.Add(append(bytes.Clone(good[:len(good)/2]), ack(2, pb.Status_SUCCESS, pb.Status_ERROR)...))
+	f.Add(ack(1, pb.Status_SUCCESS, pb.Status_SUCCESS))
+	f.Add(ack(0, pb.Status_SUCCESS))
+	f.Add(ack(0, pb.Status_SUCCESS, pb.Status_SUCCESS, pb.Status_OOB_RESTART))
+	packets, err := NewPackets(pb.ChecksumTypeProto_CHECKSUM_CRC32C, 512, size)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		p := &Pipeline{conn: receiveFrom(in), nodes: nodes, answers: time.Minute, done: make(chan struct{}), changed: make(chan struct{}, 1)}
+		for seq := range int64(sent) {
+			packet := packets.New(seq, seq*size, (seq+1)*size)
+			packet.Write(make([]byte, size))
+			p.queue = append(p.queue, packet)
+		}
+		p.confirm()
+		var failed *PipelineError
+		if !errors.As(p.err, &failed) || failed.Node < 0 || failed.Node >= nodes {
+			t.Errorf("error %v, which blames no DataNode", p.err)
+		}
+		rest := p.Close()
+		if p.length != int64(sent-len(rest))*size {
+			t.Errorf("%d bytes are confirmed, and %d packets are not", p.length, len(rest))
+		}
+		for i, packet := range rest {
+			if packet.seq != int64(sent-len(rest)+i) {
+				t.Errorf("packet %d is unconfirmed in place %d", packet.seq, i)
+			}
+		}
+		if bytes.Equal(in, good) && len(rest) > 0 {
+			t.Errorf("the good ones leave %d packets unconfirmed: %v", len(rest), p.err)
 		}
 	})
 }

@@ -1,4 +1,5 @@
-// Package datanodetest is a DataNode for tests: it serves blocks out of memory over READ_BLOCK, and fails as it is told.
+// Package datanodetest is a DataNode for tests: it keeps blocks in memory, serves them over READ_BLOCK, takes them over WRITE_BLOCK, alone
+// or as one of a pipeline, and fails as it is told.
 package datanodetest
 
 import (
@@ -51,16 +52,18 @@ type Server struct {
 	busy     sync.WaitGroup
 
 	mu     sync.Mutex
-	blocks map[uint64][]byte // guarded by mu, as what follows
+	beat   *sync.Cond          // of mu: a heartbeat came
+	blocks map[uint64]*replica // guarded by mu, as what follows
 	faults map[uint64]Fault
-	token  string // the identifier that requests must bear; "": any
+	trip   func(Step) Trip // nil: all goes well
+	token  string          // the identifier that requests must bear; "": any
 	conns  map[net.Conn]bool
 	seen   Seen
 	ended  bool
 }
 
 // Seen is what clients did.
-type Seen struct{ Connections, Requests, Confirmed int }
+type Seen struct{ Connections, Requests, Confirmed, Writes, Heartbeats int }
 
 // Start serves until the test ends.
 func Start(t testing.TB, s Shape) *Server {
@@ -75,7 +78,8 @@ func Start(t testing.TB, s Shape) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Server{t: t, shape: s, listener: listener, blocks: map[uint64][]byte{}, faults: map[uint64]Fault{}, conns: map[net.Conn]bool{}}
+	d := &Server{t: t, shape: s, listener: listener, blocks: map[uint64]*replica{}, faults: map[uint64]Fault{}, conns: map[net.Conn]bool{}}
+	d.beat = sync.NewCond(&d.mu)
 	d.busy.Go(d.accept)
 	t.Cleanup(d.Stop)
 	return d
@@ -83,12 +87,17 @@ func Start(t testing.TB, s Shape) *Server {
 
 // Stop ends it. It may be called more than once.
 func (d *Server) Stop() {
+	d.die()
+	d.busy.Wait()
+}
+
+// die takes it from the network.
+func (d *Server) die() {
 	d.mu.Lock()
 	d.ended = true
 	d.mu.Unlock()
 	d.listener.Close()
 	d.Drop()
-	d.busy.Wait()
 }
 
 // Addr is where it listens.
@@ -107,7 +116,7 @@ func (d *Server) Node() *pb.DatanodeInfoProto {
 func (d *Server) Put(id uint64, content []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.blocks[id] = content
+	d.blocks[id] = &replica{data: content, confirmed: len(content), whole: true, stamp: 1}
 }
 
 // Fail says what is wrong with a block from now on.
@@ -130,6 +139,15 @@ func (d *Server) Drop() {
 	defer d.mu.Unlock()
 	for conn := range d.conns {
 		conn.Close()
+	}
+}
+
+// AwaitHeartbeats waits until writers have sent so many.
+func (d *Server) AwaitHeartbeats(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for d.seen.Heartbeats < n {
+		d.beat.Wait()
 	}
 }
 
@@ -179,20 +197,29 @@ func (d *Server) serve(conn net.Conn) {
 			return
 		}
 	}
-	for d.operation(s) {
+	for d.operation(s, conn) {
 	}
 }
 
-// operation serves one READ_BLOCK, and reports whether another may follow.
-func (d *Server) operation(s stream) bool {
+// operation does one operation, and reports whether another may follow.
+func (d *Server) operation(s stream, conn net.Conn) bool {
 	var head [3]byte
 	if _, err := io.ReadFull(s, head[:]); err != nil {
 		return false
 	}
-	if head != [3]byte{0, 28, 81} {
+	switch head {
+	case [3]byte{0, 28, 81}:
+		return d.read(s)
+	case [3]byte{0, 28, 80}:
+		d.write(s, conn)
+	default:
 		d.t.Errorf("operation %v", head)
-		return false
 	}
+	return false
+}
+
+// read serves a READ_BLOCK.
+func (d *Server) read(s stream) bool {
 	var op pb.OpReadBlockProto
 	if !d.receive(s, &op) {
 		return false
@@ -200,7 +227,11 @@ func (d *Server) operation(s stream) bool {
 	id := op.GetHeader().GetBaseHeader().GetBlock().GetBlockId()
 	d.mu.Lock()
 	d.seen.Requests++
-	content, there := d.blocks[id]
+	var content []byte
+	kept, there := d.blocks[id]
+	if there {
+		content = kept.data[:kept.confirmed]
+	}
 	fault := d.faults[id]
 	refused := d.token != "" && string(op.GetHeader().GetBaseHeader().GetToken().GetIdentifier()) != d.token
 	d.mu.Unlock()
