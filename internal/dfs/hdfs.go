@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
+	"tfos/internal/dfs/datanode"
 	"tfos/internal/hadoop/conf"
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/rpc"
@@ -30,9 +31,7 @@ const (
 
 // HDFS is one HDFS: a NameNode, or the NameNodes of one nameservice.
 //
-// Names, directories and everything else that the NameNode alone answers are calls of our own, and so is reading (see replicas). What
-// is written goes through a library, one of its clients for each open file; its own calls to the NameNode pass through ours (see
-// bridge).
+// What is read comes from one replica of each block (see replicas), and what is written goes through all of them (see openBlock).
 type HDFS struct {
 	authority string // as URIs have it
 	home      string
@@ -46,10 +45,12 @@ type HDFS struct {
 	log       *zap.Logger
 
 	byHostname bool // DataNodes are reached by name
+	outcasts   outcasts
 
 	mu       sync.Mutex
 	defaults *pb.FsServerDefaultsProto // guarded by mu; nil until it is asked for
-	blocks   *replicas                 // guarded by mu; nil until a file is opened for reading
+	blocks   *replicas                 // guarded by mu; nil until a file is opened
+	packed   *datanode.Packets         // guarded by mu; nil until a file is opened for writing
 }
 
 func openHDFS(ctx context.Context, authority string, o Options) (*HDFS, error) {
@@ -368,6 +369,35 @@ func (h *HDFS) serverDefaults(ctx context.Context) (*pb.FsServerDefaultsProto, e
 	defer h.mu.Unlock()
 	h.defaults = resp.GetServerDefaults()
 	return h.defaults, nil
+}
+
+// packets makes what the data of blocks is sent in, with the checksums and the size that the cluster wants.
+func (h *HDFS) packets(ctx context.Context) (*datanode.Packets, error) {
+	defaults, err := h.serverDefaults(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.packed != nil {
+		return h.packed, nil
+	}
+	kind, chunk := defaults.GetChecksumType(), int64(defaults.GetBytesPerChecksum())
+	if !h.conf.IsDefault("dfs.checksum.type") {
+		name := "CHECKSUM_" + strings.ToUpper(h.conf.String("dfs.checksum.type"))
+		number, ok := pb.ChecksumTypeProto_value[name]
+		if !ok {
+			return nil, fmt.Errorf("dfs.checksum.type: %w: %s", ErrUnsupported, h.conf.String("dfs.checksum.type"))
+		}
+		kind = pb.ChecksumTypeProto(number)
+	}
+	if !h.conf.IsDefault("dfs.bytes-per-checksum") {
+		if chunk, err = h.conf.Bytes("dfs.bytes-per-checksum", chunk); err != nil {
+			return nil, err
+		}
+	}
+	h.packed, err = datanode.NewPackets(kind, int(chunk), int(defaults.GetWritePacketSize()))
+	return h.packed, err
 }
 
 // newFileShape is the block size in bytes and the replication of a new file. What the NameNode wants counts where our own

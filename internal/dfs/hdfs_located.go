@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
@@ -19,6 +20,8 @@ const (
 	clientDatanodeProtocol = "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol"
 	// locateAhead is of how much of a file the blocks are asked for at once, in bytes.
 	locateAhead = 2 << 30
+	// knockTimeout bounds how long a DataNode may take to say how long a block is.
+	knockTimeout = 5 * time.Second
 )
 
 // block is a block of a file: where it lies in the file, and on which DataNodes, the nearest first.

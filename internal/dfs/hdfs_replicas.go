@@ -31,7 +31,10 @@ type replicas struct {
 	suspects map[string]time.Time // guarded by mu; DataNodes by address, and when each failed
 }
 
-// readers makes what reads the blocks of a filesystem's files, at the first file that is opened.
+// aesSuite is the one of dfs.encrypt.data.transfer.cipher.suites that there is.
+const aesSuite = "AES/CTR/NoPadding"
+
+// readers makes what moves the blocks of a filesystem's files, at the first file that is opened.
 func (h *HDFS) readers(ctx context.Context) (*replicas, error) {
 	defaults, err := h.serverDefaults(ctx)
 	if err != nil {
@@ -49,7 +52,7 @@ func (h *HDFS) readers(ctx context.Context) (*replicas, error) {
 		if o.Allowed, err = sasl.ParseProtection(list); err != nil {
 			return nil, h.fail("open", "/", fmt.Errorf("dfs.data.transfer.protection: %w", err))
 		}
-		if slices.Contains(o.Allowed, sasl.Auth) { // as for writing: the least that is allowed, which costs nothing
+		if slices.Contains(o.Allowed, sasl.Auth) { // the least that is allowed, which costs nothing
 			o.Allowed = []sasl.QOP{sasl.Auth}
 		}
 	}

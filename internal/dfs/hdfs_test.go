@@ -131,7 +131,7 @@ func located(change func(*pb.LocatedBlocksProto)) *pb.GetBlockLocationsResponseP
 	return &pb.GetBlockLocationsResponseProto{Locations: l}
 }
 
-// A file whose bytes the library would get wrong is refused, whichever of the NameNode's answers tells: each version of
+// A file whose bytes we would get wrong is refused, whichever of the NameNode's answers tells: each version of
 // Hadoop has its own ways.
 func TestEncryptedAndStripedFilesAreRefused(t *testing.T) {
 	for _, c := range []struct {
@@ -192,34 +192,6 @@ func TestFilesAreNotCreatedInAnEncryptionZone(t *testing.T) {
 			}
 			if got := n.calls("delete"); got != c.removed {
 				t.Errorf("%d files were removed, want %d", got, c.removed)
-			}
-		})
-	}
-}
-
-func TestDataProtectionThatWouldReadWrongBytesIsRefused(t *testing.T) {
-	const aes = "dfs.encrypt.data.transfer.cipher.suites=AES/CTR/NoPadding"
-	for _, c := range []struct {
-		name     string
-		settings []string
-		encrypt  bool // the servers' dfs.encrypt.data.transfer
-		want     string
-		err      error
-	}{
-		{name: "none"},
-		{name: "authentication", settings: []string{"dfs.data.transfer.protection=authentication"}, want: "authentication"},
-		{name: "integrity", settings: []string{"dfs.data.transfer.protection=integrity"}, err: ErrUnsupported},
-		{name: "privacy", settings: []string{"dfs.data.transfer.protection=privacy"}, err: ErrUnsupported},
-		{name: "privacy by AES", settings: []string{"dfs.data.transfer.protection=privacy", aes}, want: "privacy"},
-		{name: "any", settings: []string{"dfs.data.transfer.protection=Privacy, integrity, Authentication"}, want: "authentication"},
-		{name: "encrypted", encrypt: true, err: ErrUnsupported},
-		{name: "encrypted by AES", encrypt: true, settings: []string{aes}, want: "privacy"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			n := startNameNode(t, map[string]func([]byte) (proto.Message, error){"getServerDefaults": answer(serverDefaults(c.encrypt))})
-			got, err := n.open(t, c.settings...).dataProtection(t.Context())
-			if got != c.want || !errors.Is(err, c.err) {
-				t.Errorf("%q, %v, want %q, %v", got, err, c.want, c.err)
 			}
 		})
 	}
@@ -314,128 +286,6 @@ func TestStandbyIsLeftForTheActiveNameNode(t *testing.T) {
 	}
 	if h.URI("/a b") != "hdfs://prod/a%20b" || h.services[0] != "ha-hdfs:prod" {
 		t.Errorf("URI %s, token service %q", h.URI("/a b"), h.services[0])
-	}
-}
-
-// The library renews the lease of each client every second. The NameNode is spared that.
-func TestLeaseRenewalsAreRare(t *testing.T) {
-	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){"renewLease": answer(&pb.RenewLeaseResponseProto{})})
-	b := newBridge(n.open(t))
-	request, err := proto.Marshal(&pb.RenewLeaseRequestProto{ClientName: proto.String("client")})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 10 {
-		if _, err := b.answer("renewLease", request); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := n.calls("renewLease"); got != 0 {
-		t.Errorf("%d renewals of a fresh lease", got)
-	}
-	b.renewed = time.Now().Add(-leaseRenewal)
-	for range 10 {
-		if _, err := b.answer("renewLease", request); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := n.calls("renewLease"); got != 1 {
-		t.Errorf("%d renewals of an old lease, want 1", got)
-	}
-}
-
-// A block that is asked for before the one ahead of it is anywhere is asked for again, and one that a dead DataNode is to take
-// is given back for another.
-func TestNewBlock(t *testing.T) {
-	alive, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer alive.Close()
-	gone, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone.Close()
-	node := func(l net.Listener) *pb.DatanodeInfoProto {
-		return &pb.DatanodeInfoProto{Id: &pb.DatanodeIDProto{
-			IpAddr: proto.String("127.0.0.1"), HostName: proto.String("dn"), DatanodeUuid: proto.String(l.Addr().String()),
-			XferPort: proto.Uint32(uint32(l.Addr().(*net.TCPAddr).Port)), InfoPort: proto.Uint32(0), IpcPort: proto.Uint32(0),
-		}}
-	}
-	block := func(id uint64, nodes ...*pb.DatanodeInfoProto) *pb.AddBlockResponseProto {
-		return &pb.AddBlockResponseProto{Block: &pb.LocatedBlockProto{
-			B:    &pb.ExtendedBlockProto{PoolId: proto.String("pool"), BlockId: &id, GenerationStamp: proto.Uint64(1)},
-			Locs: nodes, Offset: proto.Uint64(0), Corrupt: proto.Bool(false),
-			BlockToken: &pb.TokenProto{Identifier: []byte{}, Password: []byte{}, Kind: proto.String(""), Service: proto.String("")},
-		}}
-	}
-	var asked int
-	var abandoned pb.AbandonBlockRequestProto
-	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){
-		"addBlock": func(request []byte) (proto.Message, error) {
-			var req pb.AddBlockRequestProto
-			if err := proto.Unmarshal(request, &req); err != nil {
-				return nil, err
-			}
-			if asked++; asked < 3 {
-				return nil, &rpc.JavaError{Class: notReplicatedYetException, Message: "Not replicated yet"}
-			}
-			if len(req.GetExcludeNodes()) == 0 {
-				return block(7, node(alive), node(gone)), nil
-			}
-			if uuid := req.GetExcludeNodes()[0].GetId().GetDatanodeUuid(); uuid != gone.Addr().String() {
-				t.Errorf("%s was excluded", uuid)
-			}
-			return block(8, node(alive)), nil
-		},
-		"abandonBlock": func(request []byte) (proto.Message, error) {
-			return &pb.AbandonBlockResponseProto{}, proto.Unmarshal(request, &abandoned)
-		},
-	})
-	request, err := proto.Marshal(&pb.AddBlockRequestProto{Src: proto.String("/file"), ClientName: proto.String("client"), FileId: proto.Uint64(42)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	response, err := newBridge(n.open(t)).answer("addBlock", request)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var got pb.AddBlockResponseProto
-	if err := proto.Unmarshal(response, &got); err != nil || got.GetBlock().GetB().GetBlockId() != 8 {
-		t.Errorf("the library got block %d, %v, want the second", got.GetBlock().GetB().GetBlockId(), err)
-	}
-	if abandoned.GetB().GetBlockId() != 7 || abandoned.GetSrc() != "/file" || abandoned.GetHolder() != "client" || abandoned.GetFileId() != 42 {
-		t.Errorf("given back was %v", &abandoned)
-	}
-}
-
-// The library names the last block only the first time it completes a file.
-func TestCompleteNamesTheLastBlockEachTime(t *testing.T) {
-	var named []uint64
-	n := startNameNode(t, map[string]func([]byte) (proto.Message, error){
-		"complete": func(request []byte) (proto.Message, error) {
-			var req pb.CompleteRequestProto
-			err := proto.Unmarshal(request, &req)
-			named = append(named, req.GetLast().GetBlockId())
-			return &pb.CompleteResponseProto{Result: proto.Bool(len(named) == 3)}, err
-		},
-	})
-	b := newBridge(n.open(t))
-	req := &pb.CompleteRequestProto{Src: proto.String("/file"), ClientName: proto.String("client"),
-		Last: &pb.ExtendedBlockProto{PoolId: proto.String("pool"), BlockId: proto.Uint64(7), GenerationStamp: proto.Uint64(1)}}
-	for range 3 {
-		request, err := proto.Marshal(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := b.answer("complete", request); err != nil {
-			t.Fatal(err)
-		}
-		req.Last = nil
-	}
-	if len(named) != 3 || named[0] != 7 || named[1] != 7 || named[2] != 7 {
-		t.Errorf("the last block was named as %d", named)
 	}
 }
 

@@ -2,23 +2,27 @@ package dfs
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
 	"time"
 
-	"github.com/colinmarc/hdfs/v2"
 	"go.uber.org/zap"
+	"google.golang.org/protobuf/proto"
 
+	"tfos/internal/dfs/datanode"
 	"tfos/internal/hadoop/pb"
 )
 
 const (
-	// maxWrite is how many bytes the library is given at once: it copies all of them.
-	maxWrite = 1 << 20
 	// abortTimeout bounds the removal of a file that was given up.
 	abortTimeout = 10 * time.Second
+	// leaseRenewal is how often a writer's lease is renewed. Others may take it after a minute (the soft limit), and Java
+	// clients renew at half of that.
+	leaseRenewal = 20 * time.Second
 )
 
 // Create implements FS.
@@ -37,16 +41,25 @@ func (h *HDFS) Create(ctx context.Context, name string, o CreateOptions) (Writer
 	if err != nil {
 		return nil, err
 	}
-	w := &hdfsWriter{fs: h, name: name, path: temporaryName(name), overwrite: o.Overwrite}
-	err = w.open(ctx, func(c *hdfs.Client) (*hdfs.FileWriter, error) {
-		return c.CreateFile(w.path, replication, blockSize, fs.FileMode(posixBits(fileMode(o))))
-	})
-	if errors.Is(err, ErrEncrypted) || errors.Is(err, ErrErasureCoded) {
-		w.discard() // it is known only once the file is there
-	}
+	w, err := h.newWriter(ctx, name)
 	if err != nil {
 		return nil, h.fail("create", name, err)
 	}
+	w.path, w.overwrite, w.blockSize = temporaryName(name), o.Overwrite, blockSize
+	resp := &pb.CreateResponseProto{}
+	err = w.ask(ctx, "create", &pb.CreateRequestProto{
+		Src: &w.path, Masked: permission(fileMode(o)), ClientName: &w.holder, CreateFlag: proto.Uint32(uint32(pb.CreateFlagProto_CREATE)),
+		CreateParent: proto.Bool(false), Replication: proto.Uint32(uint32(replication)), BlockSize: proto.Uint64(uint64(blockSize)),
+	}, resp)
+	if err != nil {
+		return nil, h.fail("create", name, err)
+	}
+	if err := plainFile(resp.GetFs()); err != nil { // it is known only once the file is there
+		w.remove()
+		return nil, h.fail("create", name, err)
+	}
+	w.fileID = resp.GetFs().GetFileId()
+	w.keepLease()
 	return w, nil
 }
 
@@ -63,50 +76,100 @@ func (h *HDFS) Append(ctx context.Context, name string) (Writer, error) {
 	if status.GetFileType() == pb.HdfsFileStatusProto_IS_DIR {
 		return nil, h.fail("append", name, ErrIsDirectory)
 	}
-	w := &hdfsWriter{fs: h, name: name, path: name}
-	if err := w.reopen(ctx); err != nil {
+	if err := plainFile(status); err != nil {
+		return nil, h.fail("append", name, err)
+	}
+	w, err := h.newWriter(ctx, name)
+	if err != nil {
+		return nil, h.fail("append", name, err)
+	}
+	w.path, w.blockSize, w.fileID = name, int64(status.GetBlocksize()), status.GetFileId()
+	resp := &pb.AppendResponseProto{}
+	if err := w.ask(ctx, "append", &pb.AppendRequestProto{Src: &w.path, ClientName: &w.holder}, resp); err != nil {
+		return nil, h.fail("append", name, err)
+	}
+	if l := resp.GetBlock(); l != nil {
+		w.block = w.openBlock(l, pb.OpWriteBlockProto_PIPELINE_SETUP_APPEND)
+	}
+	w.keepLease()
+	if err := plainFile(resp.GetStat()); err != nil { // another file than a moment ago
+		w.Abort()
 		return nil, h.fail("append", name, err)
 	}
 	return w, nil
 }
 
-// hdfsWriter writes a file, under a temporary name if it is new.
-//
-// The library cannot make a DataNode keep what it has got so far, or tell the NameNode how much that is. So Sync completes the
-// file, and the next Write opens it again to append.
+// hdfsWriter writes a file, under a temporary name if it is new. Each has a lease of its own, so that one whose file is lost keeps
+// nobody from it for longer than a minute.
 type hdfsWriter struct {
 	fs        *HDFS
 	name      string // where the file is to be
 	path      string // where it is written
 	overwrite bool
+	holder    string // of the lease
+	fileID    uint64
+	blockSize int64
+	packets   *datanode.Packets
+	transfer  *datanode.Client
+	pause     time.Duration // about, before the last DataNode of a block is tried again
 
-	mu     sync.Mutex
-	blocks *blocks // guarded by mu, as what follows; nil while the file is complete
-	writer *hdfs.FileWriter
-	err    error // of a write; the file is lost
-	done   bool
+	endLease context.CancelFunc
+	lease    sync.WaitGroup // the goroutine that renews it
+
+	mu    sync.Mutex
+	block *openBlock             // guarded by mu, as what follows; nil: none has been begun since the last was whole
+	last  *pb.ExtendedBlockProto // the last that is whole; nil: there is none that we wrote
+	err   error                  // of a write; the file is lost
+	done  bool
 }
 
-// open makes the library open the file.
-func (w *hdfsWriter) open(ctx context.Context, open func(*hdfs.Client) (*hdfs.FileWriter, error)) error {
-	b, err := w.fs.openBlocks(ctx)
+func (h *HDFS) newWriter(ctx context.Context, name string) (*hdfsWriter, error) {
+	packets, err := h.packets(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	err = b.during(ctx, func() (err error) {
-		w.writer, err = open(b.client)
-		return err
+	blocks, err := h.readers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var random [8]byte
+	_, _ = rand.Read(random[:]) // never fails
+	return &hdfsWriter{
+		fs: h, name: name, holder: "DFSClient_tfos_" + hex.EncodeToString(random[:]), packets: packets, transfer: blocks.client, pause: blocks.pause,
+		endLease: func() {},
+	}, nil
+}
+
+// keepLease renews the lease until the writer ends.
+func (w *hdfsWriter) keepLease() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.endLease = cancel
+	w.lease.Go(func() {
+		tick := time.NewTicker(leaseRenewal)
+		defer tick.Stop()
+		w.renew(ctx, tick.C)
 	})
-	if err != nil {
-		b.close()
-		return err
-	}
-	w.blocks = b
-	return nil
 }
 
-func (w *hdfsWriter) reopen(ctx context.Context) error {
-	return w.open(ctx, func(c *hdfs.Client) (*hdfs.FileWriter, error) { return c.Append(w.path) })
+func (w *hdfsWriter) renew(ctx context.Context, tick <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+		}
+		err := w.ask(ctx, "renewLease", &pb.RenewLeaseRequestProto{ClientName: &w.holder}, &pb.RenewLeaseResponseProto{})
+		if err != nil && ctx.Err() == nil {
+			w.fs.log.Warn("a file that is being written may be lost to another writer: its lease was not renewed", zap.String("file", w.name), zap.Error(err))
+		}
+	}
+}
+
+// end stops what goes on beside. The caller holds mu, as for every method below but those of Writer.
+func (w *hdfsWriter) end() {
+	w.done = true
+	w.endLease()
+	w.lease.Wait()
 }
 
 // Write implements io.Writer. Each step of it is bounded by the filesystem's timeout.
@@ -116,39 +179,69 @@ func (w *hdfsWriter) Write(p []byte) (int, error) {
 	if err := w.usable("write"); err != nil {
 		return 0, err
 	}
-	if w.blocks == nil && len(p) > 0 {
-		if err := w.reopen(context.Background()); err != nil {
-			return 0, w.lost("write", err)
-		}
-	}
-	written := 0
-	for len(p) > 0 {
-		piece := p[:min(len(p), maxWrite)]
-		var n int
-		err := w.blocks.during(context.Background(), func() (err error) {
-			n, err = w.writer.Write(piece)
-			return err
-		})
+	ctx, written := context.Background(), 0
+	for written < len(p) {
+		n, err := w.writeSome(ctx, p[written:])
 		written += n
 		if err != nil {
 			return written, w.lost("write", err)
 		}
-		p = p[len(piece):]
 	}
 	return written, nil
 }
 
-// Sync implements Writer.
+// writeSome writes up to the end of a block.
+func (w *hdfsWriter) writeSome(ctx context.Context, p []byte) (n int, err error) {
+	if w.block == nil {
+		if w.block, err = w.newBlock(ctx); err != nil {
+			return 0, err
+		}
+	}
+	n, err = w.block.write(ctx, p)
+	if err == nil && w.block.offset >= w.block.size {
+		err = w.finishBlock(ctx)
+	}
+	return n, err
+}
+
+// finishBlock makes the block whole, if there is one.
+func (w *hdfsWriter) finishBlock(ctx context.Context) error {
+	if w.block == nil {
+		return nil
+	}
+	if err := w.block.finish(ctx); err != nil {
+		return err
+	}
+	w.last, w.block = w.block.known, nil
+	return nil
+}
+
+// Sync implements Writer. The DataNodes have all of it in memory then, and the NameNode knows how long it is.
 func (w *hdfsWriter) Sync() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if err := w.usable("sync"); err != nil {
 		return err
 	}
-	if err := w.complete(); err != nil {
+	if err := w.sync(context.Background()); err != nil {
 		return w.lost("sync", err)
 	}
 	return nil
+}
+
+func (w *hdfsWriter) sync(ctx context.Context) error {
+	known := w.last
+	if w.block != nil {
+		if err := w.block.flush(ctx); err != nil {
+			return err
+		}
+		known = w.block.known
+	}
+	if known == nil {
+		return nil
+	}
+	req := &pb.FsyncRequestProto{Src: &w.path, Client: &w.holder, LastBlockLength: proto.Int64(int64(known.GetNumBytes())), FileId: &w.fileID}
+	return w.ask(ctx, "fsync", req, &pb.FsyncResponseProto{})
 }
 
 // Close implements io.Closer.
@@ -157,23 +250,23 @@ func (w *hdfsWriter) Close() error {
 	defer w.mu.Unlock()
 	if err := w.usable("close"); err != nil {
 		if !w.done {
-			w.done = true
 			w.discard()
 		}
 		return err
 	}
-	w.done = true
-	if err := w.complete(); err != nil {
+	if err := w.complete(context.Background()); err != nil {
+		err = w.lost("close", err)
 		w.discard()
-		return w.fs.fail("close", w.name, err)
+		return err
 	}
+	w.end()
 	if w.path == w.name {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), w.fs.patience)
 	defer cancel()
 	if err := w.fs.rename(ctx, "close", w.path, w.name, w.overwrite); err != nil {
-		w.discard()
+		w.remove()
 		return err
 	}
 	return nil
@@ -184,12 +277,11 @@ func (w *hdfsWriter) Abort() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.done {
-		w.done = true
 		w.discard()
 	}
 }
 
-// usable says why the writer cannot go on, if so. The caller holds mu, as for every method below.
+// usable says why the writer cannot go on, if so.
 func (w *hdfsWriter) usable(op string) error {
 	if w.done {
 		return w.fs.fail(op, w.name, fs.ErrClosed)
@@ -203,40 +295,46 @@ func (w *hdfsWriter) lost(op string, err error) error {
 }
 
 // complete writes what is left, waits until the DataNodes have it and the NameNode knows, and closes the file.
-func (w *hdfsWriter) complete() error {
-	if w.blocks == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), w.fs.patience)
-	defer cancel()
-	err := w.blocks.during(ctx, w.writer.Close)
-	// The DataNodes have all of it, but too few have told the NameNode so far.
-	for pause := 20 * time.Millisecond; hdfs.IsErrReplicating(err); pause = min(2*pause, time.Second) {
-		if waitErr := wait(ctx, pause); waitErr != nil {
-			return fmt.Errorf("wait until the last block is on enough DataNodes: %w", waitErr)
-		}
-		err = w.blocks.during(ctx, w.writer.Close)
-	}
-	if err != nil {
+func (w *hdfsWriter) complete(ctx context.Context) error {
+	if err := w.finishBlock(ctx); err != nil {
 		return err
 	}
-	w.blocks.close()
-	w.blocks, w.writer = nil, nil
-	return nil
+	ctx, cancel := context.WithTimeout(ctx, w.fs.patience)
+	defer cancel()
+	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		resp := &pb.CompleteResponseProto{}
+		// The last block is named each time: the NameNode looks only then whether enough DataNodes have told of it meanwhile.
+		if err := w.ask(ctx, "complete", &pb.CompleteRequestProto{Src: &w.path, ClientName: &w.holder, Last: w.last, FileId: &w.fileID}, resp); err != nil {
+			return err
+		}
+		if resp.GetResult() {
+			return nil
+		}
+		if err := wait(ctx, pause); err != nil {
+			return fmt.Errorf("wait until the last block is on enough DataNodes: %w", err)
+		}
+	}
 }
 
 // discard gives the file up. What was appended to an old file before stays.
 func (w *hdfsWriter) discard() {
-	if w.blocks != nil && (w.err != nil || w.complete() != nil) {
-		// Without its connections the library gives up at once. Of a block that failed it leaves a goroutine behind.
-		w.blocks.conns.closeAll()
-		_ = w.blocks.during(context.Background(), w.writer.Close)
-		w.blocks.close()
-		w.blocks, w.writer = nil, nil
+	if w.path == w.name && w.err == nil {
+		if err := w.complete(context.Background()); err != nil {
+			w.fs.log.Warn("the end of a file is lost that was appended to", zap.String("file", w.name), zap.Error(err))
+		}
 	}
-	if w.path == w.name {
-		return
+	if w.block != nil {
+		w.block.abandon()
+		w.block = nil
 	}
+	w.end()
+	if w.path != w.name {
+		w.remove()
+	}
+}
+
+// remove removes the temporary file.
+func (w *hdfsWriter) remove() {
 	ctx, cancel := context.WithTimeout(context.Background(), abortTimeout)
 	defer cancel()
 	if err := w.fs.Remove(ctx, w.path, false); err != nil && !errors.Is(err, fs.ErrNotExist) {
