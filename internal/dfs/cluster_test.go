@@ -18,8 +18,10 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -377,5 +379,103 @@ func TestNameservice(t *testing.T) {
 	write(t, byToken, name, content)
 	if !bytes.Equal(read(t, byToken, name), content) {
 		t.Error("the file came back changed")
+	}
+}
+
+// TestDataNodesThatDie kills one DataNode after the other under files that are being written, one of them in large pieces, one record by
+// record with a sync after each, and one that is left alone meanwhile. Each of them goes on and has all that was written.
+// TFOS_TEST_HADOOP_CLUSTER is deploy/testcluster/cluster for the cluster, which has three DataNodes and as many copies of each block.
+func TestDataNodesThatDie(t *testing.T) {
+	cluster := strings.Fields(os.Getenv("TFOS_TEST_HADOOP_CLUSTER"))
+	if len(cluster) == 0 {
+		t.Skip("TFOS_TEST_HADOOP_CLUSTER is not set: the cluster is not to be broken")
+	}
+	script := func(args ...string) {
+		t.Helper()
+		if out, err := exec.CommandContext(t.Context(), cluster[0], append(cluster[1:len(cluster):len(cluster)], args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", args, err, out)
+		}
+	}
+	f := open(t, dfs.Options{Conf: configuration(t, fmt.Sprintf("dfs.blocksize=%d", 8*smallBlocks)), User: "ann"})
+	dir := directory(t, f)
+	piece := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	for i, node := range []string{"dn1", "dn2", "dn3"} {
+		start := func(name string) (string, dfs.Writer) {
+			name = fmt.Sprintf("%s/%s-%d", dir, name, i)
+			write(t, f, name, nil)
+			w, err := f.Append(t.Context(), name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return name, w
+		}
+		idle, idler := start("idle")
+		if _, err := idler.Write([]byte("before ")); err != nil {
+			t.Fatal(err)
+		}
+		if err := idler.Sync(); err != nil {
+			t.Fatal(err)
+		}
+		stop := make(chan struct{})
+		var begun, writing sync.WaitGroup
+		goOn := func(kind string, piece []byte, sync bool) func() {
+			name, w := start(kind)
+			pieces := 0
+			begun.Add(1)
+			writing.Go(func() {
+				for {
+					_, err := w.Write(piece)
+					if err == nil && sync {
+						err = w.Sync()
+					}
+					if err != nil {
+						t.Errorf("%s: %v", name, err)
+						w.Abort()
+						if pieces < 3 {
+							begun.Done()
+						}
+						return
+					}
+					if pieces++; pieces == 3 {
+						begun.Done()
+					}
+					select {
+					case <-stop:
+						if err := w.Close(); err != nil {
+							t.Errorf("%s: %v", name, err)
+						}
+						return
+					default:
+					}
+				}
+			})
+			return func() {
+				if got := read(t, f, name); !bytes.Equal(got, bytes.Repeat(piece, pieces)) {
+					t.Errorf("%s has %d bytes that are not the %d pieces of %d that were written", name, len(got), pieces, len(piece))
+				}
+			}
+		}
+		checks := []func(){goOn("large", piece, false), goOn("records", []byte("a record of odd length\n"), true), goOn("pieces", piece[:100_001], true)}
+		begun.Wait()
+		script("kill", node)
+		if _, err := idler.Write([]byte("and after")); err != nil {
+			t.Error(err)
+		}
+		if err := idler.Sync(); err != nil {
+			t.Error(err)
+		}
+		if got := read(t, f, idle); string(got) != "before and after" {
+			t.Errorf("%s holds %q", idle, got)
+		}
+		close(stop)
+		writing.Wait()
+		if err := idler.Close(); err != nil {
+			t.Error(err)
+		}
+		for _, check := range checks {
+			check()
+		}
+		script("start", node)
+		script("wait")
 	}
 }

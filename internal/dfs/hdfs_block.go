@@ -43,7 +43,8 @@ type openBlock struct {
 	pipeline  *datanode.Pipeline // nil: there is none, or no more
 	packet    *datanode.Packet   // is being filled; nil: none
 	waiting   []*datanode.Packet // to be sent again
-	fruitless int                // pipelines that were built since a byte was confirmed
+	fruitless int                // pipelines that broke without a byte more being confirmed than broke holds
+	broke     int64              // up to where the block was confirmed when a pipeline broke last
 }
 
 // newBlock asks the NameNode for a block, until it names one whose DataNodes all take it.
@@ -70,8 +71,7 @@ func (w *hdfsWriter) newBlock(ctx context.Context) (*openBlock, error) {
 		w.fs.log.Warn("a DataNode does not take a block, which goes elsewhere",
 			zap.String("file", w.name), zap.Uint64("block", b.id()), zap.String("datanode", w.fs.dataAddr(node.GetId())), zap.Error(err))
 		w.fs.outcasts.add(node)
-		req := &pb.AbandonBlockRequestProto{B: b.known, Src: &w.path, Holder: &w.holder, FileId: &w.fileID}
-		if err := w.ask(ctx, "abandonBlock", req, &pb.AbandonBlockResponseProto{}); err != nil {
+		if err := w.giveBack(ctx, b.known); err != nil {
 			return nil, err
 		}
 		if refused = append(refused, node); len(refused) > maxReplaced {
@@ -80,37 +80,62 @@ func (w *hdfsWriter) newBlock(ctx context.Context) (*openBlock, error) {
 	}
 }
 
-// addBlock asks for a block elsewhere than on the DataNodes that refused it, and on those that failed lately if there are others. One
-// that comes too early it asks for again, as Java clients do.
+// addBlock asks for a block elsewhere than on the DataNodes that refused it, and on those that failed lately. If there are too few others
+// for as many copies as the file wants, those that failed get another chance, unless they cannot even be connected to.
 func (w *hdfsWriter) addBlock(ctx context.Context, refused []*pb.DatanodeInfoProto) (*pb.LocatedBlockProto, error) {
-	excluded := w.fs.outcasts.with(refused)
+	failed := w.fs.outcasts.but(refused)
+	for {
+		located, err := w.allot(ctx, slices.Concat(refused, failed))
+		remote, _ := errors.AsType[*rpc.RemoteError](err)
+		switch {
+		case err == nil && (len(failed) == 0 || len(located.GetLocs()) >= w.replication):
+			return located, nil
+		case err == nil:
+			back := w.fs.reachable(ctx, failed)
+			if len(back) == 0 {
+				return located, nil
+			}
+			if err := w.giveBack(ctx, located.GetB()); err != nil {
+				return nil, err
+			}
+			w.fs.outcasts.forgive(back)
+			failed = w.fs.outcasts.but(refused)
+		case len(failed) > 0 && remote != nil && remote.Class == plainIOException: // there are no others at all
+			failed = nil
+		default:
+			return nil, err
+		}
+	}
+}
+
+// allot asks for a block, and again if it comes too early, as Java clients do.
+func (w *hdfsWriter) allot(ctx context.Context, excluded []*pb.DatanodeInfoProto) (*pb.LocatedBlockProto, error) {
 	end := time.Now().Add(replicationWait)
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
 		resp := &pb.AddBlockResponseProto{}
 		req := &pb.AddBlockRequestProto{Src: &w.path, ClientName: &w.holder, Previous: w.last, ExcludeNodes: excluded, FileId: &w.fileID}
 		err := w.ask(ctx, "addBlock", req, resp)
-		if err == nil {
-			return resp.GetBlock(), nil
-		}
 		remote, ok := errors.AsType[*rpc.RemoteError](err)
-		switch {
-		case ok && remote.Class == plainIOException && len(excluded) > len(refused):
-			excluded = refused
-		case !ok || remote.Class != notReplicatedYetException || time.Now().After(end):
+		if !ok || remote.Class != notReplicatedYetException || time.Now().After(end) {
+			return resp.GetBlock(), err
+		}
+		w.fs.log.Debug("a new block waits for the one before", zap.String("file", w.name), zap.Duration("pause", pause))
+		if err := wait(ctx, pause); err != nil {
 			return nil, err
-		default:
-			w.fs.log.Debug("a new block waits for the one before", zap.String("file", w.name), zap.Duration("pause", pause))
-			if err := wait(ctx, pause); err != nil {
-				return nil, err
-			}
 		}
 	}
+}
+
+// giveBack gives a new block back.
+func (w *hdfsWriter) giveBack(ctx context.Context, b *pb.ExtendedBlockProto) error {
+	req := &pb.AbandonBlockRequestProto{B: b, Src: &w.path, Holder: &w.holder, FileId: &w.fileID}
+	return w.ask(ctx, "abandonBlock", req, &pb.AbandonBlockResponseProto{})
 }
 
 // openBlock is a block as the NameNode names it, without a pipeline.
 func (w *hdfsWriter) openBlock(l *pb.LocatedBlockProto, stage pb.OpWriteBlockProto_BlockConstructionStage) *openBlock {
 	there := int64(l.GetB().GetNumBytes())
-	b := &openBlock{w: w, known: l.GetB(), token: l.GetBlockToken(), stage: stage, size: w.blockSize, offset: there, sent: there}
+	b := &openBlock{w: w, known: l.GetB(), token: l.GetBlockToken(), stage: stage, size: w.blockSize, offset: there, sent: there, broke: there}
 	for i, info := range l.GetLocs() {
 		n := datanode.Node{Info: info, Storage: pb.StorageTypeProto_DISK}
 		if i < len(l.GetStorageTypes()) {
@@ -225,8 +250,9 @@ func (b *openBlock) drop() {
 		return
 	}
 	b.waiting = append(b.pipeline.Close(), b.waiting...)
-	if length := uint64(b.pipeline.Length()); length > b.known.GetNumBytes() {
-		b.known.NumBytes, b.fruitless = &length, 0
+	if length := b.pipeline.Length(); length > b.broke {
+		b.known.NumBytes = proto.Uint64(uint64(length))
+		b.fruitless, b.broke = 0, length
 	}
 	b.pipeline = nil
 }
@@ -335,18 +361,49 @@ func (o *outcasts) add(node *pb.DatanodeInfoProto) {
 	o.list[node.GetId().GetDatanodeUuid()] = outcast{node, time.Now()}
 }
 
-// with returns nodes, and behind them the others that are cast out.
-func (o *outcasts) with(nodes []*pb.DatanodeInfoProto) []*pb.DatanodeInfoProto {
+// but are those that are cast out, except these.
+func (o *outcasts) but(nodes []*pb.DatanodeInfoProto) []*pb.DatanodeInfoProto {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	nodes = slices.Clone(nodes)
+	var list []*pb.DatanodeInfoProto
 	for id, out := range o.list {
 		same := func(n *pb.DatanodeInfoProto) bool { return n.GetId().GetDatanodeUuid() == id }
 		if time.Since(out.since) > suspicion {
 			delete(o.list, id)
 		} else if !slices.ContainsFunc(nodes, same) {
-			nodes = append(nodes, out.node)
+			list = append(list, out.node)
 		}
 	}
-	return nodes
+	return list
+}
+
+func (o *outcasts) forgive(nodes []*pb.DatanodeInfoProto) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, n := range nodes {
+		delete(o.list, n.GetId().GetDatanodeUuid())
+	}
+}
+
+// reachable are those DataNodes that accept a connection.
+func (h *HDFS) reachable(ctx context.Context, nodes []*pb.DatanodeInfoProto) []*pb.DatanodeInfoProto {
+	ctx, cancel := context.WithTimeout(ctx, knockTimeout)
+	defer cancel()
+	answers := make([]bool, len(nodes))
+	var knocks sync.WaitGroup
+	for i, node := range nodes {
+		knocks.Go(func() {
+			if conn, err := h.dial(ctx, "tcp", h.dataAddr(node.GetId())); err == nil {
+				answers[i] = conn.Close() == nil
+			}
+		})
+	}
+	knocks.Wait()
+	var list []*pb.DatanodeInfoProto
+	for i, node := range nodes {
+		if answers[i] {
+			list = append(list, node)
+		}
+	}
+	return list
 }

@@ -20,7 +20,7 @@ const (
 	clientDatanodeProtocol = "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol"
 	// locateAhead is of how much of a file the blocks are asked for at once, in bytes.
 	locateAhead = 2 << 30
-	// knockTimeout bounds how long a DataNode may take to say how long a block is.
+	// knockTimeout bounds how long a DataNode may take to accept a connection, or to say how long a block is.
 	knockTimeout = 5 * time.Second
 )
 

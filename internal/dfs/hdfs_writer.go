@@ -45,7 +45,7 @@ func (h *HDFS) Create(ctx context.Context, name string, o CreateOptions) (Writer
 	if err != nil {
 		return nil, h.fail("create", name, err)
 	}
-	w.path, w.overwrite, w.blockSize = temporaryName(name), o.Overwrite, blockSize
+	w.path, w.overwrite, w.blockSize, w.replication = temporaryName(name), o.Overwrite, blockSize, replication
 	resp := &pb.CreateResponseProto{}
 	err = w.ask(ctx, "create", &pb.CreateRequestProto{
 		Src: &w.path, Masked: permission(fileMode(o)), ClientName: &w.holder, CreateFlag: proto.Uint32(uint32(pb.CreateFlagProto_CREATE)),
@@ -83,7 +83,7 @@ func (h *HDFS) Append(ctx context.Context, name string) (Writer, error) {
 	if err != nil {
 		return nil, h.fail("append", name, err)
 	}
-	w.path, w.blockSize, w.fileID = name, int64(status.GetBlocksize()), status.GetFileId()
+	w.path, w.blockSize, w.replication, w.fileID = name, int64(status.GetBlocksize()), int(status.GetBlockReplication()), status.GetFileId()
 	resp := &pb.AppendResponseProto{}
 	if err := w.ask(ctx, "append", &pb.AppendRequestProto{Src: &w.path, ClientName: &w.holder}, resp); err != nil {
 		return nil, h.fail("append", name, err)
@@ -102,16 +102,17 @@ func (h *HDFS) Append(ctx context.Context, name string) (Writer, error) {
 // hdfsWriter writes a file, under a temporary name if it is new. Each has a lease of its own, so that one whose file is lost keeps
 // nobody from it for longer than a minute.
 type hdfsWriter struct {
-	fs        *HDFS
-	name      string // where the file is to be
-	path      string // where it is written
-	overwrite bool
-	holder    string // of the lease
-	fileID    uint64
-	blockSize int64
-	packets   *datanode.Packets
-	transfer  *datanode.Client
-	pause     time.Duration // about, before the last DataNode of a block is tried again
+	fs          *HDFS
+	name        string // where the file is to be
+	path        string // where it is written
+	overwrite   bool
+	holder      string // of the lease
+	fileID      uint64
+	blockSize   int64
+	replication int // copies of each block that the file wants
+	packets     *datanode.Packets
+	transfer    *datanode.Client
+	pause       time.Duration // about, before the last DataNode of a block is tried again
 
 	endLease context.CancelFunc
 	lease    sync.WaitGroup // the goroutine that renews it

@@ -71,6 +71,12 @@ func TestRefusalsOfHDFS(t *testing.T) {
 	}
 }
 
+// TestDataNodesThatDie kills DataNodes under files that are being written in every way.
+func TestDataNodesThatDie(t *testing.T) {
+	c := storage(t)
+	c.suite(t, "./internal/dfs", "^TestDataNodesThatDie$", c.breakable())
+}
+
 // TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads.
 func TestFaultsOfHDFS(t *testing.T) {
 	c := storage(t)

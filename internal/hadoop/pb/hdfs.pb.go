@@ -2773,6 +2773,7 @@ func (x *DatanodeIDProto) GetInfoSecurePort() uint32 {
 type DatanodeInfoProto struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            *DatanodeIDProto       `protobuf:"bytes,1,req,name=id" json:"id,omitempty"`
+	Location      *string                `protobuf:"bytes,8,opt,name=location" json:"location,omitempty"` // its rack; the NameNode wants it back
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2812,6 +2813,13 @@ func (x *DatanodeInfoProto) GetId() *DatanodeIDProto {
 		return x.Id
 	}
 	return nil
+}
+
+func (x *DatanodeInfoProto) GetLocation() string {
+	if x != nil && x.Location != nil {
+		return *x.Location
+	}
+	return ""
 }
 
 type LocatedBlockProto struct {
@@ -3844,9 +3852,10 @@ const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
 	"\bxferPort\x18\x04 \x02(\rR\bxferPort\x12\x1a\n" +
 	"\binfoPort\x18\x05 \x02(\rR\binfoPort\x12\x18\n" +
 	"\aipcPort\x18\x06 \x02(\rR\aipcPort\x12)\n" +
-	"\x0einfoSecurePort\x18\a \x01(\r:\x010R\x0einfoSecurePort\"F\n" +
+	"\x0einfoSecurePort\x18\a \x01(\r:\x010R\x0einfoSecurePort\"b\n" +
 	"\x11DatanodeInfoProto\x121\n" +
-	"\x02id\x18\x01 \x02(\v2!.tfos.hadoop.hdfs.DatanodeIDProtoR\x02id\"\xda\x02\n" +
+	"\x02id\x18\x01 \x02(\v2!.tfos.hadoop.hdfs.DatanodeIDProtoR\x02id\x12\x1a\n" +
+	"\blocation\x18\b \x01(\tR\blocation\"\xda\x02\n" +
 	"\x11LocatedBlockProto\x122\n" +
 	"\x01b\x18\x01 \x02(\v2$.tfos.hadoop.hdfs.ExtendedBlockProtoR\x01b\x12\x16\n" +
 	"\x06offset\x18\x02 \x02(\x04R\x06offset\x127\n" +

@@ -107,7 +107,7 @@ func (d *Server) Addr() string { return d.listener.Addr().String() }
 func (d *Server) Node() *pb.DatanodeInfoProto {
 	host, port, _ := net.SplitHostPort(d.Addr())
 	n, _ := strconv.Atoi(port)
-	return &pb.DatanodeInfoProto{Id: &pb.DatanodeIDProto{
+	return &pb.DatanodeInfoProto{Location: proto.String("/rack"), Id: &pb.DatanodeIDProto{
 		IpAddr: &host, HostName: &host, DatanodeUuid: proto.String(d.Addr()), XferPort: proto.Uint32(uint32(n)), InfoPort: proto.Uint32(0), IpcPort: proto.Uint32(1),
 	}}
 }
