@@ -50,6 +50,7 @@ type world struct {
 	session *control.Session // guarded by mu: the newest
 	hello   control.Hello    // guarded by mu: the newest
 	peers   control.Peers    // guarded by mu: as the agent reported them
+	exit    control.Exited   // guarded by mu: the newest
 }
 
 func newWorld(t *testing.T, change ...func(*agent.Options)) *world {
@@ -166,6 +167,9 @@ func (w *world) Started(_ *control.Session, e control.Started) {
 	w.say("started inc=%d pid=%d", e.Incarnation, e.PID)
 }
 func (w *world) Exited(_ *control.Session, e control.Exited) {
+	w.mu.Lock()
+	w.exit = e
+	w.mu.Unlock()
 	w.say("exited inc=%d code=%d %s%s", e.Incarnation, e.Code, e.Signal, e.Reason)
 }
 func (w *world) Progress(_ *control.Session, p control.Progress) {

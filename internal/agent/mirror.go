@@ -3,23 +3,28 @@ package agent
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
 	"go.uber.org/zap"
 
+	"tfos/internal/agent/fileserver"
 	"tfos/internal/checkpoint"
 	"tfos/internal/checkpoint/mirror"
 	"tfos/internal/checkpoint/unit"
 	"tfos/internal/control"
+	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/supervise"
 )
 
 const (
-	// fetchWait bounds how long a program waits for its checkpoints. After it the agent ends: another node may reach them.
+	// fetchWait bounds how long a program waits for its checkpoints. After it the agent ends: another node may reach them, unless what
+	// is in the way is the same everywhere.
 	fetchWait = 10 * time.Minute
 	// flushWait bounds how long the end of a program that nobody asked to end is held back, for what it wrote last to be copied.
 	flushWait = 5 * time.Minute
@@ -85,6 +90,10 @@ func (o *owner) prepares(c control.Start) bool {
 			case err == nil:
 				o.from, o.prepared = from, c.Incarnation
 			case errors.Is(err, context.Canceled):
+			case o.next != nil && o.next.Incarnation == c.Incarnation && denied(err):
+				o.a.log.Error("the program is not started: it may not have its checkpoints", zap.Error(err))
+				o.incarnation, o.started, o.next = c.Incarnation, true, nil
+				o.a.link.Exited(control.Exited{Incarnation: c.Incarnation, Code: 127, Reason: "it cannot get its checkpoints: " + fileserver.Explain(err)})
 			default:
 				o.a.log.Error("the program does not start: it cannot get its checkpoints", zap.Error(err))
 				o.failed = err
@@ -94,6 +103,11 @@ func (o *owner) prepares(c control.Start) bool {
 		})
 	})
 	return false
+}
+
+// denied reports whether a filesystem refuses what it would refuse on any node.
+func denied(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, dfs.ErrCredentials)
 }
 
 // unprepare gives up the preparation under way.
@@ -107,8 +121,8 @@ func (o *owner) newMirror(c control.Mirror) *mirror.Mirror {
 	return mirror.New(mirror.Options{
 		Local: o.a.checkpointDir(), Remote: c.URI, ID: o.a.container, Use: o.a.storage.Use,
 		Fetch: c.Fetch, Upload: c.Upload, Shared: c.Shared, Follow: c.Follow,
-		Tell: func(n mirror.News) { o.a.post(func(o *owner) { o.tellMirror(n) }) },
-		Log:  o.a.log.Named("mirror"),
+		Tell:    func(n mirror.News) { o.a.post(func(o *owner) { o.tellMirror(n) }) },
+		Explain: fileserver.Explain, Log: o.a.log.Named("mirror"),
 	})
 }
 
@@ -152,8 +166,8 @@ func (o *owner) keep(c control.Start) {
 	}
 	m, k := o.mirror, &copying{ended: make(chan unit.Life, 1)}
 	k.cancel = o.call(func(ctx context.Context) {
-		m.Run(ctx, k.ended)
-		o.a.post(func(o *owner) { o.flushed(k) })
+		lost := m.Run(ctx, k.ended)
+		o.a.post(func(o *owner) { o.flushed(k, lost) })
 	})
 	o.copying = k
 }
@@ -202,8 +216,8 @@ func (o *owner) flush(x supervise.Exit) bool {
 	return true
 }
 
-// flushed is a run of the mirror that has ended.
-func (o *owner) flushed(k *copying) {
+// flushed is a run of the mirror that has ended. lost says what of the program's is in this container alone; nil: nothing.
+func (o *owner) flushed(k *copying, lost error) {
 	if o.copying != k {
 		return // it was given up
 	}
@@ -212,7 +226,17 @@ func (o *owner) flushed(k *copying) {
 		return // the agent ends
 	}
 	k.timer.Stop()
-	o.concluded(*k.exit)
+	o.concluded(unsaved(*k.exit, lost))
+}
+
+// unsaved makes the good end of a program whose newest checkpoint is lost a failure: the job's result would be an older one. Of a program
+// that was told to end it is not the last word.
+func unsaved(x supervise.Exit, lost error) supervise.Exit {
+	if lost != nil && x.Code == 0 && !x.Stopped {
+		x.Code = 1
+		x.Stderr = append(slices.Clone(x.Stderr), "tfos: the program ended with exit code 0, but "+lost.Error())
+	}
+	return x
 }
 
 // flushedLate gives the copies up that there is no more time for.
@@ -226,5 +250,5 @@ func (o *owner) flushedLate() {
 	}
 	o.a.log.Error("a copy hangs: the program's last checkpoints may be in this container alone", zap.String("dir", o.a.checkpointDir()))
 	o.copying, o.mirror = nil, nil // it may still be in use
-	o.concluded(*k.exit)
+	o.concluded(unsaved(*k.exit, errors.New("copying its newest checkpoints to checkpoint.dir hangs: they are lost")))
 }

@@ -146,6 +146,34 @@ func TestFlushHasADeadline(t *testing.T) {
 	})
 }
 
+// TestALostCheckpointIsAFailure: a program that ended well, and whose newest checkpoint nobody can have, has not done what the job is for. What
+// it says is in its last words.
+func TestALostCheckpointIsAFailure(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, here, there := mirrored(t)
+		s := w.master()
+		s.Start(startMirrored(1, there))
+		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
+		put(t, there, "a file where the directory was")
+		putCheckpoint(t, here, "ckpt-4")
+		w.runner.newest().end(supervise.Exit{Code: 0, Stderr: []string{"done"}})
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		w.mu.Lock()
+		said, words := strings.Join(w.said, "\n"), w.exit.Stderr
+		w.said = nil
+		w.mu.Unlock()
+		if !strings.Contains(said, "lost ckpt-4 step=400") || !strings.HasSuffix(said, "exited inc=1 code=1 ") {
+			t.Errorf("the master was told\n%s", said)
+		}
+		want := "tfos: the program ended with exit code 0, but ckpt-4 is lost: it could not be copied to file://" + there + " in time: "
+		if len(words) != 2 || words[0] != "done" || !strings.HasPrefix(words[1], want) {
+			t.Errorf("its last words were %q, want %q", words, want)
+		}
+		w.end()
+	})
+}
+
 // TestAProgramWaitsForItsCheckpoints: a start that is withdrawn while they are fetched is over at once, and an agent that cannot get them
 // ends: another node may.
 func TestAProgramWaitsForItsCheckpoints(t *testing.T) {

@@ -49,8 +49,8 @@ var advice = []struct {
 	{dfs.ErrCredentials, "the job's token has expired or was cancelled; tfos resume goes on from the newest checkpoint with a new one"},
 }
 
-// explain is what the program is told of an error.
-func explain(err error) string {
+// Explain says an error to people: first what to do, where only a person can end it.
+func Explain(err error) string {
 	for _, a := range advice {
 		if errors.Is(err, a.err) {
 			return a.text + ": " + err.Error()

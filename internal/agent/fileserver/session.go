@@ -88,7 +88,7 @@ func (c *session) answer(o op, payload []byte) error {
 func (c *session) reply(result []byte, err error) error {
 	code := codeOK
 	if err != nil {
-		code, result = codeOf(err), []byte(explain(err))
+		code, result = codeOf(err), []byte(Explain(err))
 	}
 	b := append(appendHeader(make([]byte, 0, headerSize+len(result)), len(result), code), result...)
 	_, err = c.conn.Write(b)

@@ -24,7 +24,8 @@ type From struct {
 
 // Prepare makes the local directory what the program needs to go on. newest, if not empty, is the URI of the checkpoint that the job goes
 // on from: nothing newer of its kind is fetched. As long as the other filesystem does not answer it tries again, until ctx ends: a
-// program that starts without its checkpoints begins anew. The error is ctx's if that was canceled, else the last attempt's.
+// program that starts without its checkpoints begins anew. The error is ctx's if that was canceled, else the last attempt's; a token that is
+// refused ends them at once.
 func (m *Mirror) Prepare(ctx context.Context, newest string) (From, error) {
 	m.pause = 0
 	m.urgent.Store(false)
@@ -33,6 +34,9 @@ func (m *Mirror) Prepare(ctx context.Context, newest string) (From, error) {
 		from, err := m.prepare(ctx, pin)
 		if m.report(err, lastPause); err == nil {
 			return from, nil
+		}
+		if hopeless(err) {
+			return From{}, fmt.Errorf("fetch checkpoints from %s: %w", m.o.Remote, err)
 		}
 		select {
 		case <-ctx.Done():

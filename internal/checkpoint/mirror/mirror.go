@@ -40,7 +40,9 @@ type Options struct {
 	Shared bool
 	Follow bool // what is new there is fetched while the program runs
 	Tell   func(News)
-	Log    *zap.Logger
+	// Explain says an error of the other filesystem to people; nil: it says what it says.
+	Explain func(error) string
+	Log     *zap.Logger
 }
 
 // What is what happened.
@@ -102,6 +104,9 @@ func New(o Options) *Mirror {
 	if o.Tell == nil {
 		o.Tell = func(News) {}
 	}
+	if o.Explain == nil {
+		o.Explain = error.Error
+	}
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
@@ -122,8 +127,8 @@ func (m *Mirror) Hurry() {
 }
 
 // Run copies what the program writes, until it is told by ended how that ended. Then it copies what is left, and returns when that is
-// done. If ctx ends before, it says which checkpoint is lost.
-func (m *Mirror) Run(ctx context.Context, ended <-chan unit.Life) {
+// done. If ctx ends before, or the token is refused, it says which checkpoint is lost; so does the error.
+func (m *Mirror) Run(ctx context.Context, ended <-chan unit.Life) error {
 	runtime.LockOSThread() // and never unlocks it: the thread ends with the goroutine
 	if err := background(); err != nil {
 		m.o.Log.Debug("copies do not give way to others", zap.Error(err))
@@ -134,11 +139,9 @@ func (m *Mirror) Run(ctx context.Context, ended <-chan unit.Life) {
 	for {
 		select {
 		case <-ctx.Done():
-			m.lost(ctx, unit.CutOff, ctx.Err())
-			return
+			return m.lost(ctx, unit.CutOff, ctx.Err())
 		case life := <-ended:
-			m.finish(ctx, life)
-			return
+			return m.finish(ctx, life)
 		case <-look.C:
 		case <-m.poke:
 		}
@@ -188,9 +191,9 @@ func (m *Mirror) turn(ctx context.Context, ended <-chan unit.Life) {
 }
 
 // finish copies what is left.
-func (m *Mirror) finish(ctx context.Context, life unit.Life) {
+func (m *Mirror) finish(ctx context.Context, life unit.Life) error {
 	if !m.o.Upload {
-		return
+		return nil
 	}
 	m.pause = 0
 	passed := map[string]bool{}
@@ -202,10 +205,12 @@ func (m *Mirror) finish(ctx context.Context, life unit.Life) {
 		if m.report(err, endPause); err == nil {
 			break
 		}
+		if hopeless(err) {
+			return m.lost(ctx, life, err)
+		}
 		select {
 		case <-ctx.Done():
-			m.lost(ctx, life, err)
-			return
+			return m.lost(ctx, life, err)
 		case <-time.After(m.interval()):
 		}
 	}
@@ -219,24 +224,30 @@ func (m *Mirror) finish(ctx context.Context, life unit.Life) {
 		// It is empty, unless another mirror has left something. Who copies next makes it again.
 		_ = m.there(ctx, func(there place) error { return there.fs.Remove(ctx, there.at(checkpoint.Staging), false) })
 	}
+	return nil
 }
 
+// hopeless reports whether a further attempt would end alike: a token that was refused once stays refused, and the container gets no other.
+func hopeless(err error) bool { return errors.Is(err, dfs.ErrCredentials) }
+
 // lost says what is here alone.
-func (m *Mirror) lost(ctx context.Context, life unit.Life, cause error) {
+func (m *Mirror) lost(ctx context.Context, life unit.Life, cause error) error {
 	m.saved = false
 	if !m.o.Upload {
-		return
+		return nil
 	}
 	if err := m.scan(context.WithoutCancel(ctx)); err != nil {
 		m.o.Log.Warn("it is not known what is lost", zap.Error(err))
-		return
+		return nil
 	}
 	waiting := m.tracker.Waiting(life)
 	if len(waiting) == 0 {
-		return
+		return nil
 	}
 	u := waiting[0]
-	m.tell(News{What: Lost, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Problem: fmt.Sprintf("it could not be copied to %s in time: %v", m.o.Remote, cause)})
+	problem := fmt.Sprintf("it could not be copied to %s in time: %s", m.o.Remote, m.o.Explain(cause))
+	m.tell(News{What: Lost, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Problem: problem})
+	return fmt.Errorf("%s is lost: %s", u.Name, problem)
 }
 
 // scan looks at the local directory. One that was removed says nothing of what the program wants.
@@ -356,7 +367,7 @@ func (m *Mirror) report(err error, longest time.Duration) {
 		m.pause = min(max(2*m.pause, firstPause), longest)
 		if !m.failing && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			m.failing = true
-			m.tell(News{What: Failing, Step: checkpoint.Unknown, Problem: err.Error()})
+			m.tell(News{What: Failing, Step: checkpoint.Unknown, Problem: m.o.Explain(err)})
 		}
 	}
 }

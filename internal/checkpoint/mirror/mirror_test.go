@@ -64,6 +64,7 @@ type task struct {
 	mirror *mirror.Mirror
 	ended  chan unit.Life
 	over   chan struct{}
+	lost   error // that the last run of mirror ended with; read it after over
 	cancel context.CancelFunc
 }
 
@@ -124,7 +125,7 @@ func (k *task) start() mirror.From {
 func (k *task) run() {
 	ctx, cancel := context.WithCancel(k.w.t.Context())
 	k.cancel, k.ended, k.over = cancel, make(chan unit.Life, 1), make(chan struct{})
-	go func() { defer close(k.over); k.mirror.Run(ctx, k.ended) }()
+	go func() { defer close(k.over); k.lost = k.mirror.Run(ctx, k.ended) }()
 }
 
 // end tells how the program ended, and waits for what is left to be copied.
@@ -440,6 +441,9 @@ func TestLost(t *testing.T) {
 		a.cancel()
 		<-a.over
 		w.expect("the end", "a failing: …", "a lost ckpt-4 step=400: it could not be copied to hdfs://nn/models/digits in time: …")
+		if a.lost == nil || !strings.HasPrefix(a.lost.Error(), "ckpt-4 is lost: it could not be copied to hdfs://nn/models/digits in time: ") {
+			t.Errorf("it ended with %v", a.lost)
+		}
 		w.fail(nil)
 		if from := a.start(); from.Checkpoint != "ckpt-4" {
 			t.Errorf("in place it goes on from %+v", from)
@@ -447,6 +451,27 @@ func TestLost(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		w.expect("it is copied now", "a works again", "a uploaded ckpt-4 step=400")
 		a.end(unit.Ended)
+	})
+}
+
+// A token that is refused once stays refused: the program goes on, but at its end nobody waits, and nobody waits before a start.
+func TestRefusedToken(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.task("a", func(o *mirror.Options) { o.Explain = func(err error) string { return "resume it: " + err.Error() } })
+		a.start()
+		w.fail(func(string, string) error { return fmt.Errorf("stat: %w", dfs.ErrCredentials) })
+		a.save("v2", "ckpt-4")
+		time.Sleep(10 * time.Minute)
+		w.expect("while it runs", "a failing: resume it: …")
+		began := time.Now()
+		a.end(unit.Ended)
+		w.expect("the end", "a lost ckpt-4 step=400: it could not be copied to hdfs://nn/models/digits in time: resume it: …")
+		if _, err := a.mirror.Prepare(t.Context(), ""); !errors.Is(err, dfs.ErrCredentials) || a.lost == nil {
+			t.Errorf("it ended with %v, and the next start with %v", a.lost, err)
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("somebody waited %v", waited)
+		}
 	})
 }
 
