@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tfos/internal/checkpoint"
+	"tfos/internal/checkpoint/mirror"
 	"tfos/internal/checkpoint/store"
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
@@ -146,7 +147,12 @@ func (c *Cluster) Resume(ctx context.Context, p *Prepared, e *Earlier, ui UI) er
 		return exit.Errorf(exit.Usage, "checkpoint.dir: %w", err)
 	}
 	checkpoints := store.New(files, name, store.Options{})
-	found, err := checkpoints.Newest(ctx, checkpoint.Checkpoint.Exported)
+	var found store.Found
+	if p.Job.Checkpoint.Local { // its agents may have been killed while a copy took its place
+		found, err = mirror.Newest(ctx, files, name, checkpoints, checkpoint.Checkpoint.Exported)
+	} else {
+		found, err = checkpoints.Newest(ctx, checkpoint.Checkpoint.Exported)
+	}
 	if err != nil {
 		return stage.Explain(files, "look for checkpoints in", name, err)
 	}

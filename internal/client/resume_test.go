@@ -137,6 +137,40 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeFinishesACopy: the agent of a job with local checkpoints was killed between two renames, when it had copied a checkpoint over the
+// one of that name. It is finished and resumed from, not taken for a broken one.
+func TestResumeFinishesACopy(t *testing.T) {
+	w := newWorld(t)
+	w.save()
+	w.ran(yarn.StateKilled)
+	ready := models + "/.tfos-mirror/ready-x"
+	index, err := stage.ReadSmall(t.Context(), w.fs, models+"/ckpt-200.index")
+	data, readErr := stage.ReadSmall(t.Context(), w.fs, models+"/ckpt-200.data-00000-of-00001")
+	if err = errors.Join(err, readErr, w.fs.Mkdir(t.Context(), ready+"/files", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string][]byte{
+		models + "/ckpt-300.data-00000-of-00001": data, // it has replaced that of the one before; the index is to follow
+		ready + "/files/ckpt-300.index":          index,
+		ready + "/plan.json":                     []byte(`{"files":["ckpt-300.data-00000-of-00001","ckpt-300.index"]}`),
+	} {
+		if err := dfs.WriteFile(t.Context(), w.fs, name, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var s shown
+	p, err := w.again(&s, job.Overlay{{Flag: "--checkpoint-local", Key: "checkpoint.local", Value: "true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p.Resume.Checkpoint != "hdfs://"+models+"/ckpt-300" || strings.Contains(s.err.String(), "set aside") {
+		t.Errorf("it resumes from %+v\n%s", p.Resume, s.err.String())
+	}
+	if left := strings.Join(w.left(models), " "); strings.Contains(left, "ready-x") || strings.Contains(left, "set-aside") {
+		t.Errorf("left: %s", left)
+	}
+}
+
 // TestNothingToResume: an error that says why, and nothing changes anywhere.
 func TestNothingToResume(t *testing.T) {
 	for _, c := range []struct {

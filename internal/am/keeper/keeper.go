@@ -181,12 +181,13 @@ func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {
 	if err := k.open(ctx); err != nil {
 		return store.Found{}, err
 	}
+	var found store.Found
+	var err error
 	if k.o.Local && !busy { // what an agent that died had copied whole is a checkpoint too
-		if err := mirror.Settle(ctx, k.files, k.name); err != nil {
-			return store.Found{}, err
-		}
+		found, err = mirror.Newest(ctx, k.files, k.name, k.dir, checkpoint.Checkpoint.Exported)
+	} else {
+		found, err = k.dir.Newest(ctx, checkpoint.Checkpoint.Exported)
 	}
-	found, err := k.dir.Newest(ctx, checkpoint.Checkpoint.Exported)
 	if err != nil {
 		return store.Found{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 
 	"tfos/internal/checkpoint"
@@ -19,12 +20,30 @@ const (
 	nextPrefix  = "next-"
 	readyPrefix = "ready-"
 	arrivedDir  = "files"
+	stalePrefix = "stale-"
 	planFile    = "plan.json"
 	maxPlan     = 16 << 20 // bytes
 )
 
-// Settle finishes what a mirror that died had copied whole into a directory. It may be done twice, also at the same time.
+// Settle finishes what mirrors that died had copied whole into a directory and those directly below it, which tasks have that train alone.
+// It may be done twice, also at the same time.
 func Settle(ctx context.Context, f dfs.FS, dir string) error {
+	entries, err := list(ctx, f, dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() && !checkpoint.Skip(path.Base(e.Name)) {
+			if err := settle(ctx, f, e.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return settle(ctx, f, dir)
+}
+
+// settle does it for one directory.
+func settle(ctx context.Context, f dfs.FS, dir string) error {
 	staging := path.Join(dir, checkpoint.Staging)
 	entries, err := list(ctx, f, staging)
 	if err != nil {
@@ -49,7 +68,8 @@ func list(ctx context.Context, f dfs.FS, dir string) ([]dfs.Info, error) {
 	return entries, err
 }
 
-// finish has the files of a copy take their places.
+// finish has the files of a copy take their places. Another may have done so, and others after it: whatever it does to the directory it does
+// with a file of the copy, or with what it moves there, and thus does nothing if the copy is gone.
 func finish(ctx context.Context, f dfs.FS, dir, ready string) error {
 	b, err := dfs.ReadFile(ctx, f, path.Join(ready, planFile), maxPlan)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -62,8 +82,9 @@ func finish(ctx context.Context, f dfs.FS, dir, ready string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range plan.Stale {
-		if err := remove(ctx, f, path.Join(dir, name)); err != nil {
+	for i, name := range plan.Stale {
+		err := f.Rename(ctx, path.Join(dir, name), path.Join(ready, stalePrefix+strconv.Itoa(i)), true)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
