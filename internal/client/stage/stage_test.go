@@ -158,6 +158,25 @@ func TestFailedUploadLeavesNoEntry(t *testing.T) {
 	}
 }
 
+// TestExplain: what to do depends on whose directory refuses.
+func TestExplain(t *testing.T) {
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	for _, c := range []struct {
+		name string
+		err  error
+		says string
+	}{
+		{"/user/ann/.tfos/cache/x", fs.ErrPermission, "tfos keeps its files in memory:///user/ann/.tfos: ask an administrator to make memory:///user/ann"},
+		{"/models/digits", fs.ErrPermission, "have it given to you"},
+		{"/user/ann/.tfos", dfs.ErrQuota, "remove what is not needed from memory:///user/ann/.tfos"},
+		{"/user/ann/.tfosmodels", dfs.ErrQuota, "have the quota raised"},
+	} {
+		if err := Explain(d, "read", c.name, c.err); exit.Of(err) != exit.Refused || !strings.Contains(err.Error(), c.says) {
+			t.Errorf("%s: %v\nwant %q", c.name, err, c.says)
+		}
+	}
+}
+
 func TestCollectRefuses(t *testing.T) {
 	dir := write(t, map[string]string{"a.py": "a", "env.tar.zst": "x", "d/x": "x"})
 	if err := os.Symlink("/etc/passwd", filepath.Join(dir, "d", "out")); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"net/url"
 	"path"
+	"strings"
 	"time"
 
 	"tfos/internal/client/exit"
@@ -165,16 +166,24 @@ func Explain(d dfs.FS, doing, name string, err error) error {
 		return err
 	}
 	uri := d.URI(name)
+	root := path.Join(d.Home(), launch.Root)
+	ours := name == root || name == d.Home() || strings.HasPrefix(name, root+"/")
 	switch {
+	case errors.Is(err, fs.ErrPermission) && !ours:
+		return exit.Errorf(exit.Refused, "cannot %s %s: no permission: %w", doing, uri, err).
+			Try("have it given to you: hdfs dfs -chmod, -chown or -setfacl")
 	case errors.Is(err, fs.ErrPermission):
 		return exit.Errorf(exit.Refused, "cannot %s %s: no permission: %w", doing, uri, err).
-			Try("tfos keeps its files in %s: ask an administrator to make %s and to give it to you", d.URI(path.Join(d.Home(), launch.Root)), d.URI(d.Home()))
+			Try("tfos keeps its files in %s: ask an administrator to make %s and to give it to you", d.URI(root), d.URI(d.Home()))
 	case errors.Is(err, dfs.ErrSafeMode):
 		return exit.Errorf(exit.Refused, "cannot %s %s: the NameNode is in safe mode and takes no changes: %w", doing, uri, err).
 			Try("it leaves safe mode by itself soon after a start; hdfs dfsadmin -safemode get shows it")
+	case errors.Is(err, dfs.ErrQuota) && !ours:
+		return exit.Errorf(exit.Refused, "cannot %s %s: the directory's quota is used up: %w", doing, uri, err).
+			Try("remove what is not needed from it, or have the quota raised: hdfs dfsadmin -setSpaceQuota, -setQuota")
 	case errors.Is(err, dfs.ErrQuota):
 		return exit.Errorf(exit.Refused, "cannot %s %s: the directory's quota is used up: %w", doing, uri, err).
-			Try("remove what is not needed from %s, or ask for more", d.URI(path.Join(d.Home(), launch.Root)))
+			Try("remove what is not needed from %s, or ask for more", d.URI(root))
 	case errors.Is(err, dfs.ErrNoSpace):
 		return exit.Errorf(exit.Refused, "cannot %s %s: the filesystem is full: %w", doing, uri, err).
 			Try("make room: hdfs dfs -df shows how much is left")
