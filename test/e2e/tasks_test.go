@@ -45,7 +45,8 @@ func killAgent(pid int) error {
 		if err != nil {
 			return err
 		}
-		if name, _, _ := strings.Cut(string(line), "\x00"); filepath.Base(name) == "tfos-agent" {
+		name, args, _ := strings.Cut(string(line), "\x00")
+		if filepath.Base(name) == "tfos-agent" && !strings.HasPrefix(args, "guard\x00") {
 			return syscall.Kill(pid, syscall.SIGKILL)
 		}
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
