@@ -130,6 +130,20 @@ class DataTest(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, f"{path}: the record at byte {where} is damaged: its 25 bytes"):
                 self.read(path, "tfrecord", split)
 
+    def test_nothing_is_passed_over_where_a_header_is_damaged_or_the_file_ends(self):
+        parts = [record(bytes([n]) * n) for n in range(40)]
+        begins = [sum(map(len, parts[:n])) for n in range(40)]
+        whole = b"".join(parts)
+        for split in [None, 1, 7, 100, 300, 1000]:
+            for n in [0, 1, 5, 20, 24, 25, 26, 38, 39]:
+                path = self.write(whole[: begins[n]] + b"\xff" + whole[begins[n] + 1 :])
+                with self.assertRaisesRegex(ValueError, f"{path}: no record begins at byte {begins[n]},", msg=f"record {n}, split {split}"):
+                    self.read(path, "tfrecord", split)
+                for cut in {3, 15, len(parts[n]) - 1}:
+                    path = self.write(whole[: begins[n] + cut])
+                    with self.assertRaisesRegex(ValueError, f"{path}: .* at byte {begins[n]}( is cut off|,)", msg=f"record {n} cut after {cut}, split {split}"):
+                        self.read(path, "tfrecord", split)
+
     def test_compressed_files(self):
         path = self.write(gzip.compress(b"a\nb\n"), "x.gz")
         self.assertEqual(self.read(path, "text", None), [b"a", b"b"])

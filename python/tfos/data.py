@@ -634,14 +634,26 @@ def _read_tfrecords(piece):
                 return
             length = _length(header)
             if length is None:
-                raise ValueError(f"{piece.path}: no record begins at byte {at}, where the one before ended: the file is damaged, or no TFRecord file")
+                raise ValueError(f"{piece.path}: {_nothing(at)}")
             data, crc = f.read(length), f.read(_FOOTER.size)
             if len(crc) < _FOOTER.size:
-                raise ValueError(f"{piece.path}: the record at byte {at} is cut off")
+                raise ValueError(f"{piece.path}: {_cut_off(at)}")
             if _FOOTER.unpack(crc)[0] != _crc.masked(data):
                 raise ValueError(f"{piece.path}: the record at byte {at} is damaged: its {length} bytes are not what their checksum says")
             at += _HEADER.size + length + _FOOTER.size
             yield data, at
+        if stop is not None:
+            problem = _break(f, at, piece.size)
+            if problem:  # who reads on from here would not find this record, or one before it, and pass over them
+                raise ValueError(f"{piece.path}: {problem}")
+
+
+def _nothing(at):
+    return f"no record begins at byte {at}, where the one before ended: the file is damaged, or no TFRecord file"
+
+
+def _cut_off(at):
+    return f"the record at byte {at} is cut off"
 
 
 def _length(header):
@@ -675,21 +687,24 @@ def _find_record(f, start, stop, size):
             if header[:8] == bytes(8) and header != _EMPTY:  # amid zeros: on to the last eight of them
                 end = _NOT_ZERO.search(window, begin + 8)
                 i = max(i, (end.start() if end else len(window)) - zeros)
-            elif _length(header) is not None and _chain(f, at + begin, size):
+            elif _length(header) is not None and not _break(f, at + begin, size):
                 return at + begin
             i = window.find(bytes(zeros), i)
         at += last + 1
     return None
 
 
-def _chain(f, at, size):
-    """Report whether records follow each other from at to the end of the file, or for long enough."""
+def _break(f, at, size):
+    """Say where records cease to follow each other from at on; None: they go on to the end of the file, or for long enough."""
     for _ in range(_CHAIN):
         if at == size:
-            return True
+            return None
         f.seek(at)
         length = _length(f.read(_HEADER.size))
-        if length is None or at + _HEADER.size + length + _FOOTER.size > size:
-            return False
-        at += _HEADER.size + length + _FOOTER.size
-    return True
+        if length is None:
+            return _nothing(at)
+        end = at + _HEADER.size + length + _FOOTER.size
+        if end > size:
+            return _cut_off(at)
+        at = end
+    return None
