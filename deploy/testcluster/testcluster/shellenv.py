@@ -9,7 +9,7 @@ from .layout import HOME
 TOOLS = {
     "hdfs": {"dfs": "org.apache.hadoop.fs.FsShell", "dfsadmin": "org.apache.hadoop.hdfs.tools.DFSAdmin",
              "ec": "org.apache.hadoop.hdfs.tools.ECAdmin", "crypto": "org.apache.hadoop.hdfs.tools.CryptoAdmin",
-             "fsck": "org.apache.hadoop.hdfs.tools.DFSck"},
+             "fsck": "org.apache.hadoop.hdfs.tools.DFSck", "fetchdt": "org.apache.hadoop.hdfs.tools.DelegationTokenFetcher"},
     "hadoop": {"fs": "org.apache.hadoop.fs.FsShell", "jar": "org.apache.hadoop.util.RunJar"},
     "yarn": {"node": "org.apache.hadoop.yarn.client.cli.NodeCLI", "logs": "org.apache.hadoop.yarn.client.cli.LogsCLI",
              "rmadmin": "org.apache.hadoop.yarn.client.cli.RMAdminCLI",
