@@ -232,14 +232,18 @@ func (m *Machine) resumed() {
 		m.do(Release{s.Container})
 	}
 	for i := range m.s.Tasks { // what was launched there, and for whom, nobody has told
-		if t := &m.s.Tasks[i]; len(k.Strays) > 0 && !t.held() {
+		switch t := &m.s.Tasks[i]; {
+		case len(k.Strays) == 0 || t.held():
+		case t.Outcome == open:
 			t.Incarnation += incarnationLeap
+		default: // its number stays in the cluster_spec, and leaps if it has to run again
+			t.Unsure = true
 		}
 	}
 	k.Strays = nil
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
-		k.Doubt = k.Doubt || t.Unsure
+		k.Doubt = k.Doubt || t.Unsure && t.held()
 		switch {
 		case !t.Unsure || !t.held() || t.Until.After(until):
 		case t.Run == retiring:

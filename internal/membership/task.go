@@ -33,7 +33,8 @@ type task struct {
 	Moving     bool           `json:"moving,omitempty"`     // its process was told to stop for it to move
 	Resized    bool           `json:"resized,omitempty"`    // Renew is for the job's size
 	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
-	// Unsure says that it is as the journal of an attempt before remembers it, and its agent has not confirmed that.
+	// Unsure says that it is as the journal of an attempt before remembers it, and its agent has not confirmed that. Of one that holds
+	// nothing: that it may have had a container since.
 	Unsure bool `json:"unsure,omitempty"`
 	history
 }
