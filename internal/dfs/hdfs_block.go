@@ -34,6 +34,7 @@ type openBlock struct {
 	known  *pb.ExtendedBlockProto // as the NameNode has it; its length is what was confirmed
 	token  *pb.TokenProto
 	nodes  []datanode.Node // what is left of the pipeline
+	lost   bool            // it was longer once
 	stage  pb.OpWriteBlockProto_BlockConstructionStage
 	size   int64 // up to which it may grow
 	offset int64 // where the next byte goes
@@ -273,6 +274,7 @@ func (b *openBlock) recover(ctx context.Context, cause error) error {
 		}
 		if len(b.nodes) > 1 {
 			b.w.fs.outcasts.add(node)
+			b.lost = true
 			b.nodes = slices.Delete(slices.Clone(b.nodes), failed.Node, failed.Node+1)
 		} else if err := wait(ctx, b.w.pause); err != nil {
 			return err

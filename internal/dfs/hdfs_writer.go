@@ -217,7 +217,9 @@ func (w *hdfsWriter) finishBlock(ctx context.Context) error {
 	return nil
 }
 
-// Sync implements Writer. The DataNodes have all of it in memory then, and the NameNode knows how long it is.
+// Sync implements Writer. The DataNodes have all of it in memory then, and the NameNode knows how long it is. A block that has lost
+// DataNodes ends there, as Java's SyncFlag.END_BLOCK does it: the next is on as many as the file wants, and of this one the NameNode has
+// the missing copies made, which it does not as long as it is open.
 func (w *hdfsWriter) Sync() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -237,6 +239,12 @@ func (w *hdfsWriter) sync(ctx context.Context) error {
 			return err
 		}
 		known = w.block.known
+		if w.block.lost {
+			if err := w.finishBlock(ctx); err != nil {
+				return err
+			}
+			known = w.last
+		}
 	}
 	if known == nil {
 		return nil

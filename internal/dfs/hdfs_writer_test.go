@@ -527,6 +527,43 @@ func TestRandomFaults(t *testing.T) {
 	}
 }
 
+// A file that stays open for long does not run out of DataNodes: a block that lost one ends at the next sync.
+func TestSyncEndsABlockThatLostADataNode(t *testing.T) {
+	f := newFakeCluster(t, 4, patient(), "dfs.replication=2")
+	content := pseudorandom(4000)
+	w, err := f.Create(t.Context(), "/file", CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(n int) {
+		t.Helper()
+		_, err := w.Write(content[1000*n : 1000*(n+1)])
+		if err == nil {
+			err = w.Sync()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(0)
+	f.nodes[0].Stop()
+	put(1)
+	put(2)
+	f.nodes[2].Stop()
+	put(3)
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f.want(content)
+	var copies []int
+	for _, b := range f.blocks {
+		copies = append(copies, len(b.GetLocs()))
+	}
+	if !slices.Equal(copies, []int{1, 1}) || f.rebuilt != 2 {
+		t.Errorf("the blocks went to %d DataNodes in the end, %d pipelines were built anew", copies, f.rebuilt)
+	}
+}
+
 // Where no DataNode of a block is left the write fails with a sentence that says so, and nothing of the file stays.
 func TestEveryDataNodeFails(t *testing.T) {
 	f := newFakeCluster(t, 2, patient())
