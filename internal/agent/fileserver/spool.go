@@ -22,8 +22,8 @@ const (
 	giveUpAfter = 2 * time.Minute
 )
 
-// spool is a file on its way to HDFS that is written again from the start if a DataNode dies under it, or the NameNode is away for a
-// while: the HDFS client gives a file up then. Meanwhile what was written lies on the local disk, without a name, so that it goes with
+// spool is a file on its way to HDFS that is written again from the start if all DataNodes of a block die under it, or the NameNode is away
+// for a while: the HDFS client gives a file up then. Meanwhile what was written lies on the local disk, without a name, so that it goes with
 // the agent. A file that outgrows maxSpool is no longer covered.
 type spool struct {
 	ctx    context.Context
@@ -54,7 +54,7 @@ func newSpool(ctx context.Context, dir, name string, log *zap.Logger, create fun
 
 // uncover goes on without a copy.
 func (s *spool) uncover(why error) {
-	s.log.Info("a file is written without a copy on the local disk: a lost DataNode will be its end", zap.String("file", s.name), zap.NamedError("cause", why))
+	s.log.Info("a file is written without a copy on the local disk: a block that loses all its DataNodes will be its end", zap.String("file", s.name), zap.NamedError("cause", why))
 	if s.local != nil {
 		s.local.Close()
 		s.local = nil

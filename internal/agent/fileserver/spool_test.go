@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -77,6 +78,32 @@ func TestSpoolWritesAgain(t *testing.T) {
 			}
 			if !c.want && (!errors.Is(err, c.err) || !errors.Is(readErr, fs.ErrNotExist)) {
 				t.Errorf("%v: %v, %q, %v", c.err, err, got, readErr)
+			}
+		})
+	}
+}
+
+// A file that its last writer still holds, because he died with his container, is waited for, but not for ever.
+func TestTakingOver(t *testing.T) {
+	for _, c := range []struct {
+		held time.Duration
+		want error
+	}{
+		{0, nil},
+		{65 * time.Second, nil},
+		{time.Hour, dfs.ErrBusy},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := &Server{ctx: t.Context(), log: zap.NewNop()}
+			begin := time.Now()
+			_, err := s.takeOver("/log", func() (dfs.Writer, error) {
+				if time.Since(begin) < c.held {
+					return nil, dfs.ErrBusy
+				}
+				return nil, nil
+			})
+			if waited := time.Since(begin); !errors.Is(err, c.want) || waited > 2*time.Minute {
+				t.Errorf("held for %v: %v after %v, want %v", c.held, err, waited, c.want)
 			}
 		})
 	}

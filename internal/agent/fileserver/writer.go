@@ -13,9 +13,13 @@ import (
 	"tfos/internal/dfs"
 )
 
-// syncEvery is the least time between two flushes of a file that grows in place: each is several calls to a NameNode, and event
-// writers ask for one after every ten values.
+// syncEvery is the least time between two flushes of a file that grows in place: each is a call to a NameNode and waits for every
+// DataNode, and event writers ask for one after every ten values.
 const syncEvery = time.Second
+
+// leaseWait is how long a file to be appended to is waited for that another holds. A writer who died holds it for a minute, and HDFS then
+// takes seconds to agree on how long the file is.
+const leaseWait = 90 * time.Second
 
 // writer is a file open for writing. One connection uses it.
 type writer struct {
@@ -62,19 +66,44 @@ func (s *Server) create(name string) (*writer, error) {
 
 func (s *Server) append(name string) (*writer, error) {
 	return s.openWriter(name, true, func(f dfs.FS, inside string) (dfs.Writer, int64, error) {
-		info, err := f.Stat(s.ctx, inside)
+		open := func() (dfs.Writer, error) { return f.Append(s.ctx, inside) }
+		w, err := s.takeOver(name, open)
 		if errors.Is(err, fs.ErrNotExist) {
-			var w dfs.Writer
 			if w, err = f.Create(s.ctx, inside, dfs.CreateOptions{}); err == nil {
 				err = w.Close()
+			}
+			if err == nil {
+				w, err = open()
 			}
 		}
 		if err != nil {
 			return nil, 0, err
 		}
-		w, err := f.Append(s.ctx, inside)
-		return w, info.Size, err
+		info, err := f.Stat(s.ctx, inside)
+		if err != nil {
+			w.Abort()
+			return nil, 0, err
+		}
+		return w, info.Size, nil
 	})
+}
+
+// takeOver opens a file to append to it, and waits for one that another has open: it may be the incarnation before this one, which died with
+// its container.
+func (s *Server) takeOver(name string, open func() (dfs.Writer, error)) (dfs.Writer, error) {
+	deadline := time.Now().Add(leaseWait)
+	for pause := time.Second; ; pause = min(2*pause, 5*time.Second) {
+		w, err := open()
+		if !errors.Is(err, dfs.ErrBusy) || time.Now().After(deadline) {
+			return w, err
+		}
+		if pause == time.Second {
+			s.log.Info("a file to be appended to is still held by another writer, and waited for", zap.String("file", name), zap.NamedError("cause", err))
+		}
+		if sleep(s.ctx, pause) != nil {
+			return nil, err
+		}
+	}
 }
 
 func (s *Server) openWriter(name string, inPlace bool, open func(f dfs.FS, inside string) (dfs.Writer, int64, error)) (*writer, error) {
