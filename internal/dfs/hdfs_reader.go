@@ -88,6 +88,13 @@ type hdfsFile struct {
 // Size implements File.
 func (f *hdfsFile) Size() int64 { return f.size }
 
+// Block says where the block begins and ends that holds an offset, as far as that is known: reads of two blocks at once come from two
+// connections, and mostly from two DataNodes.
+func (f *hdfsFile) Block(offset int64) (begin, end int64, ok bool) {
+	b, ok := f.where.at(offset)
+	return b.offset, b.end(), ok
+}
+
 // Read implements io.Reader.
 func (f *hdfsFile) Read(p []byte) (int, error) {
 	f.position.Lock()

@@ -3,6 +3,7 @@ package fileserver
 import (
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"tfos/internal/dfs"
@@ -13,6 +14,8 @@ const (
 	maxAhead = 12
 	// maxGap is how much a reader may leave out and still be taken to read in sequence, in bytes: TensorFlow steps over records.
 	maxGap = 256 << 10
+	// maxLanes is from how many blocks of a file a scan reads at once: the second begins on its DataNode before the first is over.
+	maxLanes = 2
 )
 
 // scan is one place of a file that is read in sequence, and what was read ahead from there. One reader has it at a time.
@@ -30,17 +33,23 @@ type scan struct {
 	ahead int // chunks to hold beyond what is asked for
 	share int // of the memory, in chunks
 
-	mu      sync.Mutex
-	queue   []*chunk // guarded by mu, as what follows; they follow each other
-	end     int64    // where queue ends
-	filled  int      // how many of queue are filled, or being filled
-	filling bool     // a goroutine is at it
-
+	mu    sync.Mutex
+	queue []*chunk // guarded by mu, as what follows; they follow each other
+	end   int64    // where queue ends
+	lanes []int64  // the blocks, by where they begin, that a goroutine is reading from
 }
 
-// chunk is a piece of a file.
+// blocks is a file of blocks, each of which comes from a place of its own.
+type blocks interface {
+	// Block says where the block begins and ends that holds an offset, in bytes; false if that is not known.
+	Block(offset int64) (begin, end int64, ok bool)
+}
+
+// chunk is a piece of a file, and of one block.
 type chunk struct {
 	offset int64
+	block  int64 // where that begins
+	begun  bool  // b is filled or being filled; guarded by the scan's mu
 	memory *[chunkSize]byte
 	b      []byte        // of memory
 	ready  chan struct{} // closed when b is filled or err set
@@ -110,13 +119,16 @@ func (s *scan) chunkAt(offset, end int64) *chunk {
 		if s.ahead == 0 {
 			n = min(n, end-s.end)
 		}
-		s.queue = append(s.queue, &chunk{offset: s.end, memory: memory, b: memory[:n], ready: make(chan struct{})})
+		block := int64(0)
+		if f, ok := s.file.(blocks); ok {
+			if begin, end, ok := f.Block(s.end); ok {
+				block, n = begin, min(n, end-s.end)
+			}
+		}
+		s.queue = append(s.queue, &chunk{offset: s.end, block: block, memory: memory, b: memory[:n], ready: make(chan struct{})})
 		s.end += n
 	}
-	if s.filled < len(s.queue) && !s.filling {
-		s.filling = true
-		s.busy.Go(s.fill)
-	}
+	s.begin()
 	if len(s.queue) == 0 {
 		return nil
 	}
@@ -131,28 +143,42 @@ func (s *scan) forget(offset int64) {
 		if c.offset+int64(len(c.b)) > offset {
 			return
 		}
-		if s.filled > 0 {
+		if c.begun {
 			s.mu.Unlock()
 			<-c.ready
 			s.mu.Lock()
-			s.filled--
 		}
 		s.pool.put(c.memory)
 		s.queue = s.queue[1:]
 	}
 }
 
-// fill reads what is asked for, until nothing is.
-func (s *scan) fill() {
+// begin starts reading what is asked for and nobody reads. The caller holds mu.
+func (s *scan) begin() {
+	for _, c := range s.queue {
+		if len(s.lanes) == maxLanes {
+			return
+		}
+		if !c.begun && !slices.Contains(s.lanes, c.block) {
+			s.lanes = append(s.lanes, c.block)
+			s.busy.Go(func() { s.fill(c.block) })
+		}
+	}
+}
+
+// fill reads what is asked for of a block, in sequence, until nothing is.
+func (s *scan) fill(block int64) {
 	for {
 		s.mu.Lock()
-		if s.filled == len(s.queue) {
-			s.filling = false
+		i := slices.IndexFunc(s.queue, func(c *chunk) bool { return !c.begun && c.block == block })
+		if i < 0 {
+			s.lanes = slices.DeleteFunc(s.lanes, func(b int64) bool { return b == block })
+			s.begin()
 			s.mu.Unlock()
 			return
 		}
-		c := s.queue[s.filled]
-		s.filled++
+		c := s.queue[i]
+		c.begun = true
 		s.mu.Unlock()
 		n, err := s.file.ReadAt(c.b, c.offset)
 		if n < len(c.b) {
@@ -170,12 +196,15 @@ func (s *scan) drop() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pool.count(-1)
-	asked := s.queue[:s.filled]
-	for _, c := range s.queue[s.filled:] {
-		s.pool.put(c.memory)
+	var asked []*chunk
+	for _, c := range s.queue {
+		if c.begun {
+			asked = append(asked, c)
+		} else {
+			s.pool.put(c.memory)
+		}
 	}
 	s.queue = nil
-	s.filled = 0
 	s.busy.Go(func() {
 		for _, c := range asked {
 			<-c.ready
