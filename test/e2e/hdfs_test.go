@@ -77,7 +77,7 @@ func TestDataNodesThatDie(t *testing.T) {
 	c.suite(t, "./internal/dfs", "^TestDataNodesThatDie$", c.breakable())
 }
 
-// TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads.
+// TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads, with an event file open meanwhile.
 func TestFaultsOfHDFS(t *testing.T) {
 	c := storage(t)
 	j := jobFile(t, fmt.Sprintf("name: faults\ncommand: %s faults_on_hdfs.py hdfs:///tmp\nfiles: [%s]\nroles:\n  worker: {memory: 2GiB}\nrecovery: {user-failures: 0}\n",
@@ -96,19 +96,20 @@ func TestFaultsOfHDFS(t *testing.T) {
 		}
 	}
 	goesOn("the start")
-	for _, fault := range []string{"restart nn", "kill dn1"} {
+	for _, fault := range []string{"restart nn", "kill dn1", "start dn1", "kill dn2"} {
 		if err := c.script(strings.Fields(fault)...); err != nil {
 			t.Fatal(err)
 		}
 		goesOn(fault)
 	}
-	if err := c.script("start", "dn1"); err != nil { // for the tests after this one
+	if err := c.script("start", "dn2"); err != nil { // for the tests after this one
 		t.Fatal(err)
 	}
 	c.shell(t, "hdfs dfs -touchz /tmp/stop")
 	eventually(t, "the end of "+id, func() bool { return jobStatus(t, c.env, id).ExitCode != nil })
-	if v := jobStatus(t, c.env, id); *v.ExitCode != 0 {
-		t.Errorf("exit code %d: %s", *v.ExitCode, v.Diagnostics)
+	log := tfos(t, c.env, "logs", id).stdout
+	if v := jobStatus(t, c.env, id); *v.ExitCode != 0 || !strings.Contains(log, " records are there") {
+		t.Errorf("exit code %d: %s\n%s", *v.ExitCode, v.Diagnostics, log)
 	}
 }
 
