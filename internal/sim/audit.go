@@ -40,13 +40,14 @@ type auditor struct {
 	starts     map[job.Task]int             // of processes
 	earlier    map[job.Task]job.Incarnation // what masters that died had ordered
 	crashed    map[job.Task]crashes         // of tasks that are alone
-	generation job.Generation
-	awaits     time.Time // agents after a takeover, until then at most
-	incomplete time.Time // since when a part of a gang is held; zero: nothing is, or all
-	gaveUp     time.Time // when the gang was, and nothing was asked for since; zero: it was not
-	reforming  bool      // it was, and no cluster_spec was published since
-	resizing   bool      // the turn is about another size
-	unwanted   bool      // nothing is wanted any more of a role, since this turn
+	generation job.Generation               // that any agent has
+	published  job.Generation               // by this master, or in its journal
+	awaits     time.Time                    // agents after a takeover, until then at most
+	incomplete time.Time                    // since when a part of a gang is held; zero: nothing is, or all
+	gaveUp     time.Time                    // when the gang was, and nothing was asked for since; zero: it was not
+	reforming  bool                         // it was, and no cluster_spec was published since
+	resizing   bool                         // the turn is about another size
+	unwanted   bool                         // nothing is wanted any more of a role, since this turn
 	finished   bool
 	result     membership.Result
 
@@ -252,14 +253,18 @@ func (a *auditor) start(s membership.StartProcess) {
 	if !a.wanted(s.Task) {
 		a.violate("scale", "%s, but the job has no such task now", tell(s))
 	}
+	newest := a.generation
+	if s.Task.Role == job.Evaluator && !a.job.Endpoints.Stable() {
+		newest = a.published // it is in nobody's cluster, and need not wait for one that is whole
+	}
 	again := s.Incarnation == l.Incarnation && (a.ordered[s.Task] == s.Incarnation || a.earlier[s.Task] == s.Incarnation)
 	switch {
 	case s.Incarnation != l.Incarnation && (s.Incarnation != l.Incarnation+1 || a.ordered[s.Task] != l.Incarnation):
 		a.violate("incarnation", "%s: the newest incarnation is %d", tell(s), l.Incarnation)
 	case a.state[l.Container] != held:
 		a.violate("incarnation", "%s: its container is no longer held", tell(s))
-	case !again && s.Generation != a.generation || s.Generation > a.generation:
-		a.violate("generation", "%s: the newest generation is %d", tell(s), a.generation)
+	case !again && s.Generation != newest || s.Generation > a.generation:
+		a.violate("generation", "%s: the newest generation is %d", tell(s), newest)
 	}
 	l.Incarnation = s.Incarnation
 	a.launched[s.Task], a.ordered[s.Task] = l, s.Incarnation
@@ -431,7 +436,7 @@ func (a *auditor) publish(s membership.Spec) {
 	if s.Generation <= a.generation {
 		a.violate("generation", "generation %d is published after %d", s.Generation, a.generation)
 	}
-	a.generation, a.reforming = s.Generation, false
+	a.generation, a.published, a.reforming = s.Generation, s.Generation, false
 	seen := make(map[job.Task]bool)
 	owner := make(map[string]job.Task)
 	for _, m := range s.Members {

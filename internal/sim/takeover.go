@@ -209,7 +209,7 @@ func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 	a.asked, a.starting, a.excluded = make(map[string]int), make(map[job.Task]job.Incarnation), make(map[string]time.Time)
 	a.heard = make(map[yarn.ContainerID]bool)
 	a.incomplete, a.nodes = time.Time{}, w.sc.nodes // until it is told
-	a.generation = generation
+	a.generation, a.published = generation, generation
 	a.restoring.number, a.restoring.row = 0, 0 // the journal may not have the newest look, nor the newest step
 	a.awaits = w.clock.now.Add(resumePatience)
 	for c, s := range a.state {
