@@ -187,7 +187,7 @@ func (m *master) takeOver(reg yarn.Registered) {
 	m.machine = m.w.opts.Wrap(restored)
 	m.ledger = ledger.New()
 	m.nodes = 0
-	m.told = restored.Spec()
+	m.told, m.steps.told = restored.Spec(), 0 // programs go on saying how far they are
 	m.audit.takenOver(m.w, m, restored.Spec().Generation)
 	if j.content != nil {
 		if i, ok := restored.Inspecting(); ok { // of the master before, which cannot be answered any more
