@@ -276,6 +276,23 @@ var bugs = []struct {
 			r.ExitCode = 4
 		}
 	})},
+	{"result", "takes what a master that died had stopped for the program's failure", events(func(ev membership.Event) membership.Event {
+		switch e := ev.(type) {
+		case membership.Exited:
+			e.Stopped = false
+			return e
+		case membership.Joined:
+			if e.Exited != nil {
+				own := *e.Exited
+				own.Stopped, e.Exited = false, &own
+			}
+			return e
+		}
+		return ev
+	}).in(func(sc *scenario) {
+		dying(sc)
+		sc.journal = 15 * time.Second
+	})},
 	{"result", "calls every end a success", result(func(r *membership.Result) { r.ExitCode = 0 })},
 	{"result", "names the peer of the one that failed", result(func(r *membership.Result) {
 		r.Diagnostics = strings.NewReplacer("worker/0 failed", "worker/1 failed", "worker/1 failed", "worker/0 failed").Replace(r.Diagnostics)

@@ -39,7 +39,8 @@
 //	               minutes, and never more than a third of the cluster is    than it is; forget it
 //	result         the exit code is true: 0 if who decides ended well, 1     blame the program for the cluster; call every end
 //	               for the program, 4 for the cluster, 5 for a kill; the     a success; a failure without a sentence; name the
-//	               sentence is of a task whose program failed by itself      peer of the one that failed
+//	               sentence is of a task whose program failed by itself      peer of the one that failed; a stop taken for a
+//	                                                                         failure
 //	replay         the event log gives the same actions                      act on a count of steps that is not in the log
 //	snapshot       a restored machine acts the same                          forget the deadlines; forget the generation
 //	takeover       the death of masters alone starts no process again        give back what was taken over
