@@ -230,9 +230,9 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 	case membership.StartProcess:
 		if a.ordered[action.Task] != action.Incarnation { // else told again
 			a.startsProgram(now, action.Task)
+			a.pace(now, action.Task)
 		}
 		a.start(action)
-		a.pace(now, action.Task)
 	case membership.Retire:
 		if s := a.state[action.Container]; s == held || s == kept {
 			a.state[action.Container] = retired
