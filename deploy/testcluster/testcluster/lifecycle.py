@@ -37,6 +37,11 @@ def up(lay):
 
 
 def _require_ports(lay):
+    # A port that the kernel hands out may be taken by anyone's connection while a daemon restarts.
+    with open("/proc/sys/net/ipv4/ip_local_port_range", encoding="ascii") as f:
+        low, high = map(int, f.read().split())
+    if low - 100 < lay.base <= high:
+        raise Problem(f"the kernel hands out the ports from {low} to {high}: choose another block of ports with --port-base")
     for daemon in lay.daemons():
         host, port = lay.listens(daemon)
         with socket.socket() as s:
