@@ -135,7 +135,9 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 		b.later(f.For, func() { b.script("resume", "rm1"); b.deaf = false })
 		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.RestartManager:
-		b.script("restart", "rm1")
+		b.script("kill", "rm1") // what the plan has happen at once happens while it is away
+		b.deaf = true
+		b.later(0, func() { b.script("start", "rm1"); b.deaf = false })
 		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.FailOver:
 		active := b.c.activeRM(b.t)
