@@ -119,6 +119,13 @@ func (d *Server) Put(id uint64, content []byte) {
 	d.blocks[id] = &replica{data: content, confirmed: len(content), whole: true, stamp: 1}
 }
 
+// Forget loses a block.
+func (d *Server) Forget(id uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.blocks, id)
+}
+
 // Fail says what is wrong with a block from now on.
 func (d *Server) Fail(id uint64, f Fault) {
 	d.mu.Lock()

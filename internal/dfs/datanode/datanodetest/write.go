@@ -164,7 +164,7 @@ func (d *Server) prepare(op *pb.OpWriteBlockProto, conn net.Conn) (*replica, err
 		if !r.whole && op.GetStage() == pb.OpWriteBlockProto_PIPELINE_SETUP_APPEND || len(r.data) != least {
 			return nil, fmt.Errorf("block %d has %d bytes, whole %v, where %d are to be appended to", id, len(r.data), r.whole, least)
 		}
-		r.whole = false
+		r.whole, r.data = false, bytes.Clone(r.data) // a test's own
 	case pb.OpWriteBlockProto_PIPELINE_SETUP_STREAMING_RECOVERY:
 		if r.whole || r.confirmed < least || len(r.data) > most {
 			return nil, fmt.Errorf("block %d has %d bytes, %d of them confirmed, whole %v, where %d to %d are wanted", id, len(r.data), r.confirmed, r.whole, least, most)
@@ -339,7 +339,7 @@ func (w *writing) keep(h *pb.PacketHeaderProto, sums, data []byte) bool {
 		return false
 	}
 	if end := from + len(data); end > len(w.r.data) {
-		w.r.data = append(w.r.data[:from:from], data...)
+		w.r.data = append(w.r.data, data[len(w.r.data)-from:]...)
 	}
 	return true
 }
