@@ -65,6 +65,41 @@ func TestLeasesOnHDFS(t *testing.T) {
 	c.shell(t, "hdfs dfs -test -e /leases/model/.tfos/input-40.json")
 }
 
+// TestDamagedRecordsOnHDFS: a job that meets a damaged record says which file it is in and where it begins, and does not pass over it, in
+// TensorFlow or without, in whichever piece of the file it lies.
+func TestDamagedRecordsOnHDFS(t *testing.T) {
+	c := storage(t)
+	for _, d := range []struct {
+		name, program string
+		at            int // which byte of the 150th record is damaged
+		says          string
+	}{
+		{"data", fmt.Sprintf("%s lease_resume.py 'hdfs:///damaged/data/*' 100000", python(t)), 30,
+			"ValueError: hdfs:///damaged/data/part-00.tfrecord: the record at byte %d is damaged: its 50 bytes are not what their checksum says"},
+		{"length", fmt.Sprintf(`%s -c 'import tfos.data; print(len(list(tfos.data.records("hdfs:///damaged/length/*", "tfrecord", split=500))))'`, python(t)), 3,
+			"ValueError: hdfs:///damaged/length/part-00.tfrecord: no record begins at byte %d, where the one before ended"},
+	} {
+		t.Run(d.name, func(t *testing.T) {
+			var content []byte
+			at := 0
+			for n := range 300 {
+				if n == 150 {
+					at = len(content)
+				}
+				content = append(content, tfRecord(fmt.Appendf(nil, "%050d", n))...)
+			}
+			content[at+d.at] ^= 4
+			file := filepath.Join(t.TempDir(), "part-00.tfrecord")
+			if err := os.WriteFile(file, content, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			c.shell(t, fmt.Sprintf("hdfs dfs -mkdir -p /damaged/%[1]s && hdfs dfs -put %[2]s /damaged/%[1]s", d.name, file))
+			tfos(t, c.env, "run", jobFile(t, fmt.Sprintf("name: damaged\nfiles: [%s]\ncheckpoint: {dir: 'hdfs:///damaged/model'}\nroles:\n  worker: {memory: 1GiB}\nrecovery: {user-failures: 0}\n",
+				program("lease_resume.py"))), "--", d.program).want(t, 1).says(t, "worker/0 failed", fmt.Sprintf(d.says, at))
+		})
+	}
+}
+
 // tfRecord is a record as files have it.
 func tfRecord(data []byte) []byte {
 	castagnoli := crc32.MakeTable(crc32.Castagnoli)
