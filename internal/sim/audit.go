@@ -54,6 +54,7 @@ type auditor struct {
 	// What happened in the world, told by the models.
 	failures      int               // ends that are the program's own fault
 	own           map[job.Task]bool // whose some of them were
+	apart         bool              // an agent's connection has ended
 	hopeless      bool              // a program cannot be run at all
 	clusterFailed bool
 	killed        bool
@@ -105,6 +106,8 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		if a.state[ev.Container] != 0 {
 			a.state[ev.Container] = ended
 		}
+	case membership.Left:
+		a.apart = true
 	case membership.Joined:
 		a.address[ev.Container], a.heard[ev.Container] = ev.Address, true
 		if ev.Exited != nil {
@@ -619,11 +622,12 @@ func (a *auditor) failed(t job.Task) {
 	a.own[t] = true
 }
 
-// named reports whether the sentence names a task, of a program that failed one which did by itself.
+// named reports whether the sentence names a task, of a program that failed one which did by itself. That is not promised once an
+// agent's connection was lost: whoever ends meanwhile is taken to have gone down with its task, which may have gone down with them.
 func (a *auditor) named(r membership.Result) bool {
 	for _, t := range a.tasks {
 		if strings.HasPrefix(r.Diagnostics, t.String()+" failed: ") {
-			return r.ExitCode != job.ExitFailed || a.own[t]
+			return r.ExitCode != job.ExitFailed || a.own[t] || a.apart
 		}
 	}
 	return false

@@ -12,7 +12,7 @@ import (
 type blockFile struct {
 	content []byte
 	block   int64
-	gate    func(offset int64) // called by each read; nil: nothing
+	gate    func(offset, end int64) // called by each read; nil: nothing
 
 	mu   sync.Mutex
 	busy map[int64]int // guarded by mu; reads of each block that go on
@@ -37,7 +37,7 @@ func (f *blockFile) ReadAt(p []byte, offset int64) (int, error) {
 	f.most = max(f.most, len(f.busy))
 	f.mu.Unlock()
 	if f.gate != nil {
-		f.gate(offset)
+		f.gate(offset, offset+int64(len(p)))
 	}
 	defer func() {
 		f.mu.Lock()
@@ -49,17 +49,20 @@ func (f *blockFile) ReadAt(p []byte, offset int64) (int, error) {
 	return bytes.NewReader(f.content).ReadAt(p, offset)
 }
 
-// The next block is begun before the one before it is over: here its first chunk comes only once both are asked for.
+// The next block is begun before the one before it is over: here the end of the one and the beginning of the other come only once both
+// are asked for.
 func TestScanCrossesBlocks(t *testing.T) {
-	const block = 3*chunkSize + 1000
+	const block int64 = 3*chunkSize + 1000
 	f := &blockFile{content: noise(10 * chunkSize), block: block, busy: map[int64]int{}}
-	begun := make(chan struct{})
-	f.gate = func(offset int64) {
-		switch offset {
-		case 3 * chunkSize: // the end of the first
+	ending, begun := make(chan struct{}), make(chan struct{})
+	f.gate = func(offset, end int64) {
+		switch block {
+		case end:
+			close(ending)
 			<-begun
-		case block:
+		case offset:
 			close(begun)
+			<-ending
 		}
 	}
 	readThrough(t, f, newPool(32), func() int64 { return 256 << 10 })
