@@ -9,4 +9,4 @@ for name in glob.glob(sys.argv[1] + "/**/*tfevents*", recursive=True):
     for event in tf.compat.v1.train.summary_iterator(name):
         steps.add(event.step)
 steps.discard(0)
-print(f"{len(steps)} steps up to {max(steps)}")
+print(f"{len(steps)} steps up to {max(steps, default=0)}")
