@@ -6,6 +6,7 @@ usage: on_hdfs.py DIRECTORY      a new directory is made in it
 import multiprocessing
 import os
 import signal
+import subprocess
 import sys
 import time
 import uuid
@@ -61,6 +62,28 @@ def summaries():
             write(step)
     writer.close()
     check("summaries", seen() == 99)
+
+
+def files_left_open():
+    """A program that exits without closing its event file leaves all of it, as on a local disk."""
+    name = f"{base}/tb/left.tfevents"
+    program = """
+import ctypes, sys
+import tensorflow as tf
+writer = tf.io.TFRecordWriter(sys.argv[1])
+for _ in range(3):
+    writer.write(b"x")
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(writer))  # nobody lets go of it
+"""
+    subprocess.run([sys.executable, "-c", program, name], check=True)
+
+    def records():
+        return sum(1 for _ in tf.data.TFRecordDataset(name))
+
+    deadline = time.monotonic() + 30  # the agent hears of the exit a moment later
+    while records() < 3 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    check("event file left open", records() == 3)
 
 
 def keras_models():
@@ -174,6 +197,7 @@ if __name__ == "__main__":
     killed()
     checkpoints()
     summaries()
+    files_left_open()
     saved_model()
     datasets()
     keras_models()

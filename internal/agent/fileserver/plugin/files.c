@@ -5,7 +5,8 @@
  *
  * Connections are kept for further use, and belong to the process that made them: each knows its process, and a forked child closes
  * what it inherited and connects anew. There are no locks that a fork could leave held: the stores are swapped atomically. A file
- * being written stays with the process that opened it.
+ * being written stays with the process that opened it. What is written and not yet sent when that process exits is sent then, as stdio
+ * does for local files: programs leave their event files open.
  *
  * A file that is read in sequence, in pieces of one size, is asked for the next piece before TensorFlow wants it. What comes waits in
  * the connection: there is no other memory for it.
@@ -562,6 +563,7 @@ static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, siz
 struct writer {
 	struct connection *connection; /* null: closed, or of no more use */
 	pid_t owner;
+	bool busy; /* a call is under way, or the process exits. Swapped atomically */
 	bool due;  /* the agent has not yet answered the last write */
 	int64_t position;
 	size_t used; /* of buffer */
@@ -570,6 +572,21 @@ struct writer {
 	char *path;
 	char buffer[BUFFER];
 };
+
+#define WRITERS 64
+static struct writer *writers[WRITERS]; /* those that are open, as far as there is room: for the exit. Swapped atomically */
+
+static void replace(struct writer *was, struct writer *is)
+{
+	for (int i = 0; i < WRITERS; i++) {
+		struct writer *expected = was;
+		if (__atomic_compare_exchange_n(&writers[i], &expected, is, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+static bool enter(struct writer *w) { return !__atomic_exchange_n(&w->busy, true, __ATOMIC_ACQUIRE); }
+static void leave(struct writer *w) { __atomic_store_n(&w->busy, false, __ATOMIC_RELEASE); }
 
 static void open_writer(int op, const char *path, TF_WritableFile *file, TF_Status *st)
 {
@@ -591,6 +608,7 @@ static void open_writer(int op, const char *path, TF_WritableFile *file, TF_Stat
 	memcpy(&w->position, result, 8);
 	free(result);
 	file->plugin_file = w;
+	replace(NULL, w);
 }
 
 static void fs_new_writable_file(const TF_Filesystem *f, const char *p, TF_WritableFile *file, TF_Status *st) { (void)f; open_writer(CREATE, p, file, st); }
@@ -647,9 +665,13 @@ static int drain(struct writer *w)
 	return n ? post(w, WRITE, w->buffer, n) : 0;
 }
 
-/* Whether w can be used at all, and here. */
+/* Whether w can be used at all, and here. If so the caller has entered it, and leaves it. */
 static int usable(struct writer *w, TF_Status *st)
 {
+	if (!enter(w)) {
+		fail(st, TF_UNAVAILABLE, w->path, "the process exits");
+		return -1;
+	}
 	if (w->owner != getpid())
 		fail(st, TF_FAILED_PRECONDITION, w->path, "was opened for writing by another process, before a fork");
 	else if (w->failed)
@@ -660,6 +682,7 @@ static int usable(struct writer *w, TF_Status *st)
 		TF_SetStatus(st, TF_OK, "");
 		return 0;
 	}
+	leave(w);
 	return -1;
 }
 
@@ -667,6 +690,7 @@ static void outcome(struct writer *w, int result, TF_Status *st)
 {
 	if (result)
 		fail(st, w->failed, w->path, w->why ? w->why : "a write failed");
+	leave(w);
 }
 
 static void writer_append(const TF_WritableFile *file, const char *b, size_t n, TF_Status *st)
@@ -678,12 +702,14 @@ static void writer_append(const TF_WritableFile *file, const char *b, size_t n, 
 	if (n <= BUFFER - w->used) {
 		memcpy(w->buffer + w->used, b, n);
 		w->used += n;
+		leave(w);
 		return;
 	}
 	int result = drain(w);
 	if (!result && n < BUFFER) {
 		memcpy(w->buffer, b, n);
 		w->used = n;
+		leave(w);
 		return;
 	}
 	while (!result && n) {
@@ -726,8 +752,9 @@ static void writer_close(const TF_WritableFile *file, TF_Status *st)
 static void writer_cleanup(TF_WritableFile *file)
 {
 	struct writer *w = file->plugin_file;
-	if (!w)
+	if (!w || !enter(w))
 		return;
+	replace(w, NULL);
 	if (w->connection && w->owner == getpid() && !(drain(w) || post(w, CLOSE, NULL, 0) || settle(w))) {
 		keep(&names, w->connection);
 		w->connection = NULL;
@@ -737,6 +764,16 @@ static void writer_cleanup(TF_WritableFile *file)
 	free(w->why);
 	free(w->path);
 	free(w);
+}
+
+/* Runs when the process exits. Who is in the midst of a call has lost what that call was for, as everywhere. */
+__attribute__((destructor)) static void drain_all(void)
+{
+	for (int i = 0; i < WRITERS; i++) {
+		struct writer *w = __atomic_exchange_n(&writers[i], NULL, __ATOMIC_ACQ_REL);
+		if (w && w->owner == getpid() && enter(w) && w->connection && !drain(w))
+			settle(w);
+	}
 }
 
 /* ---- the plugin ---- */
