@@ -25,6 +25,7 @@ var (
 // verdict is one element of what tfos checkpoint verify --json says.
 type verdict struct {
 	Name    string   `json:"name"`
+	Step    int64    `json:"step"`
 	Format  string   `json:"format"`
 	Verdict string   `json:"verdict"`
 	Files   []string `json:"files"`
