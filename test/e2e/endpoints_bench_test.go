@@ -33,7 +33,7 @@ type pulls struct {
 
 // TestBenchEndpoints has a TensorFlow worker pull variables from a ps, in turn by each way to reach it: 100 MB at a time, and 1 KiB.
 func TestBenchEndpoints(t *testing.T) {
-	const large, small, turns = 6, 400, 7
+	const large, small, turns = 40, 400, 7 // a pull of 100 MB takes 30 ms, and differs from one to the next
 	ways := []string{"direct", "redirect", "forward"}
 	jobs := make(map[string]*puller)
 	for _, w := range ways {
