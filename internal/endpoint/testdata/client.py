@@ -5,6 +5,7 @@ import os
 import resource
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -157,6 +158,18 @@ def op_many(addr, n):
     """Make n connections and hear who is there: how many said so."""
     ids = [op_connect(addr) for _ in range(n)]
     return {"id": ids[0]["id"], "count": sum("line" in op_line(x["id"]) for x in ids)}
+
+
+def op_visit(addr):
+    """Connect, hear who is there, and leave nothing behind, not even a port that waits: there may be very many."""
+    made = op_connect(addr)
+    if made["error"]:
+        return made
+    heard = op_line(made["id"])
+    s = conns.pop(made["id"])
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    s.close()
+    return heard
 
 
 def op_threads(n=0):
