@@ -116,7 +116,7 @@ func scaled(id yarn.ApplicationID, j job.Job, was int, wish control.ScaleWish) s
 	}
 	line := fmt.Sprintf("%s goes from %d to %d of %s", id, was, wish.Count, wish.Role)
 	role, _ := j.Role(wish.Role)
-	trains := !role.Service && wish.Role != job.Evaluator
+	trains := role.Trains()
 	switch {
 	case trains && j.Strategy == job.StrategyMirrored && wish.Count > was:
 		return line + "; once the new ones are there all start again in place, from the newest checkpoint"

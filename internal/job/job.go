@@ -186,7 +186,7 @@ func (j Job) Leader() Task {
 		}
 	}
 	for _, r := range j.Roles {
-		if !r.Service && r.Name != Evaluator {
+		if r.Trains() {
 			return Task{r.Name, 0}
 		}
 	}

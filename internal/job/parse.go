@@ -165,7 +165,7 @@ func (d *decoder) whole(j *Job, root *value) {
 		services = services && r.Service
 		ps = ps || r.Name == ParameterServer
 		commandless = commandless || r.Command == ""
-		if !r.Service && r.Name != Evaluator {
+		if r.Trains() {
 			training += r.Instances
 		}
 	}

@@ -57,15 +57,13 @@ func (m *Machine) follow(lost job.Task) []string {
 	also := []string{}
 	for _, role := range m.job.Roles {
 		var tasks []string
-		others := 0
+		others := role.Instances
+		if role.Name == lost.Role {
+			others--
+		}
 		for i := range role.Instances {
-			switch t := (job.Task{Role: role.Name, Index: i}); {
-			case t == lost:
-			case m.follows(t, lost):
+			if t := (job.Task{Role: role.Name, Index: i}); m.follows(t, lost) { // never lost itself
 				tasks = append(tasks, t.String())
-				fallthrough
-			default:
-				others++
 			}
 		}
 		if len(tasks) > 1 && len(tasks) == others {
