@@ -147,16 +147,17 @@ func (m *Master) Run(ctx context.Context) error {
 	wg.Go(func() { own.heart.run(ctx) })
 	known := own.machine.View().Checkpoints
 	wg.Go(func() { m.keeper.Run(ctx, known) })
-	writing, stopWriting := context.WithCancel(ctx)
-	defer stopWriting()
-	written := make(chan struct{})
-	wg.Go(func() { defer close(written); own.journal.run(writing) })
+	writing, cutOff := context.WithCancel(ctx)
+	defer cutOff()
+	ended, written := make(chan struct{}), make(chan struct{})
+	wg.Go(func() { defer close(written); own.journal.run(writing, ended) })
 	result, err := own.run(ctx, &wg, registered)
 	if err != nil {
 		return err
 	}
-	// Once YARN knows the result it ends this process: a write that was cut off then would leave its hidden file behind.
-	stopWriting()
+	// Once YARN knows the result it ends this process, and what is being written then leaves its hidden file behind.
+	close(ended)
+	defer time.AfterFunc(journalPatience, cutOff).Stop()
 	<-written
 	return m.finish(ctx, own, address, result)
 }

@@ -63,12 +63,14 @@ func newJournal(store func(context.Context, []byte) error) *journal {
 	return &journal{store: store, next: make(chan []byte, 1), stored: make(chan error, 1)}
 }
 
-// run writes what the owner sends until ctx ends. It rests as long as a write took, so that a crowd of events costs the
-// NameNode little.
-func (j *journal) run(ctx context.Context) {
+// run writes what the owner sends. It rests as long as a write took, so that a crowd of events costs the NameNode little. After stop
+// it ends when the write under way has, and after ctx's end at once.
+func (j *journal) run(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
 		case <-ctx.Done():
+			return
+		case <-stop:
 			return
 		case content := <-j.next:
 			began := time.Now()
@@ -77,10 +79,10 @@ func (j *journal) run(ctx context.Context) {
 			rest := time.NewTimer(min(max(time.Since(began), restAfter(err)), time.Second))
 			select {
 			case <-ctx.Done():
-				rest.Stop()
-				return
+			case <-stop:
 			case <-rest.C:
 			}
+			rest.Stop()
 		}
 	}
 }

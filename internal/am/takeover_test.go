@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -294,6 +295,19 @@ func TestSlowFilesystemHoldsNothingUp(t *testing.T) {
 	})
 }
 
+// TestJournalIsNotCutOffAtTheEnd: a write that is under way when the job ends is one of a second, with which the master has patience.
+func TestJournalIsNotCutOffAtTheEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		cut := new(atomic.Int32)
+		w.fs = slowFS{FS: w.fs, delay: time.Second, cut: cut}
+		w.succeeded(t, digits)
+		if n := cut.Load(); n != 0 {
+			t.Errorf("%d writes were cut off", n)
+		}
+	})
+}
+
 // TestMasterDiesBeforeItsJournalHasWhyItStopped: the next one charges nobody for the ends that the one before wanted.
 func TestMasterDiesBeforeItsJournalHasWhyItStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -322,8 +336,9 @@ func stubborn(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exi
 type slowFS struct {
 	dfs.FS
 	delay time.Duration
-	from  time.Time // when it begins to
-	until time.Time // zero: for ever
+	from  time.Time     // when it begins to
+	until time.Time     // zero: for ever
+	cut   *atomic.Int32 // counts those that were cut off; nil: nobody does
 }
 
 func (f slowFS) Create(ctx context.Context, name string, o dfs.CreateOptions) (dfs.Writer, error) {
@@ -331,6 +346,9 @@ func (f slowFS) Create(ctx context.Context, name string, o dfs.CreateOptions) (d
 		select {
 		case <-time.After(f.delay):
 		case <-ctx.Done():
+			if f.cut != nil {
+				f.cut.Add(1)
+			}
 			return nil, ctx.Err()
 		}
 	}

@@ -46,11 +46,10 @@ func (h *HDFS) Create(ctx context.Context, name string, o CreateOptions) (Writer
 		return nil, h.fail("create", name, err)
 	}
 	w.path, w.overwrite, w.blockSize, w.replication = temporaryName(name), o.Overwrite, blockSize, replication
-	resp := &pb.CreateResponseProto{}
-	err = w.ask(ctx, "create", &pb.CreateRequestProto{
+	resp, err := w.create(ctx, &pb.CreateRequestProto{
 		Src: &w.path, Masked: permission(fileMode(o)), ClientName: &w.holder, CreateFlag: proto.Uint32(uint32(pb.CreateFlagProto_CREATE)),
 		CreateParent: proto.Bool(false), Replication: proto.Uint32(uint32(replication)), BlockSize: proto.Uint64(uint64(blockSize)),
-	}, resp)
+	})
 	if err != nil {
 		return nil, h.fail("create", name, err)
 	}
@@ -61,6 +60,28 @@ func (h *HDFS) Create(ctx context.Context, name string, o CreateOptions) (Writer
 	w.fileID = resp.GetFs().GetFileId()
 	w.keepLease()
 	return w, nil
+}
+
+// create makes the file. The NameNode may have made it when ctx ends before the answer is here: the answer is waited for, beside the
+// caller, and the file removed.
+func (w *hdfsWriter) create(ctx context.Context, req *pb.CreateRequestProto) (*pb.CreateResponseProto, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	resp := &pb.CreateResponseProto{}
+	answered := make(chan error, 1)
+	go func() { answered <- w.ask(context.WithoutCancel(ctx), "create", req, resp) }()
+	select {
+	case err := <-answered:
+		return resp, err
+	case <-ctx.Done():
+		go func() {
+			if <-answered == nil {
+				w.remove()
+			}
+		}()
+		return nil, ctx.Err()
+	}
 }
 
 // Append implements FS.

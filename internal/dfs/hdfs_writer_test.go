@@ -46,6 +46,8 @@ type fakeCluster struct {
 	rebuilt  int    // pipelines
 	named    []uint64
 	replaced func(*pb.AddBlockRequestProto) // looks at requests for blocks
+	created  func()                         // happens when a file has been made, before its writer is told
+	removed  chan string                    // gets the paths that were removed, if it has room
 }
 
 const (
@@ -72,6 +74,9 @@ func newFakeCluster(t *testing.T, dataNodes int, o Options, settings ...string) 
 		}),
 		"create": handle(f, func(req *pb.CreateRequestProto) (proto.Message, error) {
 			f.path, f.holder, f.blocks, f.copies = req.GetSrc(), req.GetClientName(), nil, int(req.GetReplication())
+			if f.created != nil {
+				f.created()
+			}
 			return &pb.CreateResponseProto{Fs: f.status()}, nil
 		}),
 		"append": handle(f, func(req *pb.AppendRequestProto) (proto.Message, error) {
@@ -105,6 +110,10 @@ func newFakeCluster(t *testing.T, dataNodes int, o Options, settings ...string) 
 		"delete": handle(f, func(req *pb.DeleteRequestProto) (proto.Message, error) {
 			there := f.path == req.GetSrc()
 			f.path, f.holder = "", ""
+			select {
+			case f.removed <- req.GetSrc():
+			default:
+			}
 			return &pb.DeleteResponseProto{Result: &there}, nil
 		}),
 		"getBlockLocations": handle(f, func(*pb.GetBlockLocationsRequestProto) (proto.Message, error) {
@@ -713,6 +722,21 @@ func TestAbort(t *testing.T) {
 	}
 	w.Abort()
 	f.want([]byte("one two"))
+}
+
+// Who gives up before the NameNode has answered leaves nothing either.
+func TestCreateIsGivenUp(t *testing.T) {
+	f := newFakeCluster(t, 1, patient())
+	ctx, cancel := context.WithCancel(t.Context())
+	answer := make(chan struct{})
+	f.created, f.removed = func() { cancel(); <-answer }, make(chan string, 1)
+	if _, err := f.Create(ctx, "/file", CreateOptions{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("create: %v", err)
+	}
+	close(answer)
+	if path := <-f.removed; !isTemporary(strings.TrimPrefix(path, "/")) {
+		t.Errorf("%s was removed", path)
+	}
 }
 
 // The checksums are those that the client's configuration wants, or else the cluster's.
