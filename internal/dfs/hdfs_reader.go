@@ -210,6 +210,46 @@ func (f *hdfsFile) try(p []byte, offset int64) (read int, err error) {
 	return read, err
 }
 
+// Direct is a part of a file on its way from the DataNode, for who takes the packets apart without us.
+type Direct struct {
+	datanode.Stream
+	Block int64 // where in the file the block begins
+	End   int64 // where in the file the stream ends
+}
+
+// Direct asks for what one block has of [offset, offset+length). There is one attempt, and nothing is verified: who fails with what comes
+// reads through the file, which knows what to do. An error that is errors.ErrUnsupported says that all of this filesystem is to be read so
+// for now.
+func (f *hdfsFile) Direct(ctx context.Context, offset, length int64) (Direct, error) {
+	if offset < 0 || offset >= f.size || length <= 0 {
+		return Direct{}, io.EOF
+	}
+	if !f.blocks.detachable() {
+		return Direct{}, fmt.Errorf("DataNodes wrap what they send: %w", errors.ErrUnsupported)
+	}
+	b, err := f.where.find(ctx, offset)
+	if err != nil {
+		return Direct{}, err
+	}
+	d := Direct{Block: b.offset, End: min(b.end(), f.size)}
+	d.End = offset + min(length, d.End-offset)
+	var s *stream
+	err = f.blocks.first(ctx, b, func(node *pb.DatanodeInfoProto) error {
+		s, err = f.blocks.request(ctx, b, node, offset, d.End-offset)
+		return err
+	})
+	if err != nil {
+		return Direct{}, err
+	}
+	var ok bool
+	if d.Stream, ok = s.Detach(); !ok {
+		_ = s.Close() // nothing was read
+		f.blocks.wraps()
+		return Direct{}, fmt.Errorf("DataNode %s wraps what it sends: %w", f.fs.dataAddr(s.node.GetId()), errors.ErrUnsupported)
+	}
+	return d, nil
+}
+
 // take finds the stream that stands at offset: nil if there is none, and then whether the read continues another.
 func (f *hdfsFile) take(offset int64) (s *stream, further bool, err error) {
 	f.mu.Lock()

@@ -3,6 +3,7 @@ package dfs
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"io/fs"
@@ -321,4 +322,78 @@ func TestBlockOnNoDataNode(t *testing.T) {
 	if _, _, err := r.open(t.Context(), b, 0, 1, make([]byte, 1)); !errors.Is(err, ErrUnreachable) {
 		t.Errorf("error %v, want ErrUnreachable", err)
 	}
+}
+
+// unpack takes the packets of a connection that was given away apart, up to the end of the file's part.
+func unpack(t *testing.T, d Direct) []byte {
+	t.Helper()
+	defer d.Socket.Close()
+	from := io.MultiReader(bytes.NewReader(d.Ahead), d.Socket)
+	var all []byte
+	for int64(len(all)) < d.End-d.Block-d.Offset {
+		var head [6]byte
+		if _, err := io.ReadFull(from, head[:]); err != nil {
+			t.Fatal(err)
+		}
+		header, rest := make([]byte, binary.BigEndian.Uint16(head[4:])), make([]byte, binary.BigEndian.Uint32(head[:])-4)
+		if _, err := io.ReadFull(from, header); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(from, rest); err != nil {
+			t.Fatal(err)
+		}
+		var h pb.PacketHeaderProto
+		if err := proto.Unmarshal(header, &h); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, rest[len(rest)-int(h.GetDataLen()):]...)
+	}
+	return all
+}
+
+// A connection that is given away brings what one block has of what was asked for, from a replica that is there.
+func TestDirect(t *testing.T) {
+	f := newFakeFile(t, 5*time.Second)
+	file := f.open(t).(*hdfsFile)
+	f.nodes[0].Stop()
+	for _, c := range []struct{ offset, length, end int64 }{
+		{0, 10, 10}, {1000, 1 << 40, fakeBlock}, {fakeBlock + 77, 50_000, fakeBlock + 50_077}, {2*fakeBlock + 4999, 7, 2*fakeBlock + 5000},
+	} {
+		d, err := file.Direct(t.Context(), c.offset, c.length)
+		if err != nil {
+			t.Fatal(err)
+		}
+		begin := d.Block + d.Offset
+		if d.End != c.end || begin > c.offset || d.Chunk != 512 {
+			t.Errorf("[%d, +%d): %+v", c.offset, c.length, d)
+		}
+		got := unpack(t, d)
+		if want := f.content[begin:c.end]; len(got) < len(want) || !bytes.Equal(got[:len(want)], want) {
+			t.Errorf("[%d, +%d): other bytes", c.offset, c.length)
+		}
+	}
+	if _, err := file.Direct(t.Context(), file.Size(), 1); err != io.EOF {
+		t.Errorf("behind the end: %v", err)
+	}
+}
+
+// Where packets are not as they could be given away a DataNode is asked for some once, and then all is read through the file.
+func TestDirectOfOtherPackets(t *testing.T) {
+	f := newFakeFile(t, 5*time.Second)
+	for i := range f.nodes {
+		f.nodes[i] = datanodetest.Start(t, datanodetest.Shape{Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32})
+		for id := range uint64(3) {
+			f.nodes[i].Put(id, f.content[id*fakeBlock:min((id+1)*fakeBlock, uint64(len(f.content)))])
+		}
+	}
+	file := f.open(t).(*hdfsFile)
+	for range 3 {
+		if _, err := file.Direct(t.Context(), 0, 10); !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("%v, want ErrUnsupported", err)
+		}
+	}
+	if seen := f.nodes[0].Seen(); seen.Requests != 1 {
+		t.Errorf("the DataNode has seen %+v", seen)
+	}
+	f.want(t, file)
 }

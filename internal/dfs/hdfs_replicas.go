@@ -18,8 +18,12 @@ import (
 	"tfos/internal/hadoop/sasl"
 )
 
-// suspicion is how long a DataNode that failed is asked last.
-const suspicion = 5 * time.Minute
+const (
+	// suspicion is how long a DataNode that failed is asked last.
+	suspicion = 5 * time.Minute
+	// wrapRest is how long no connection is given away after one could not be: the others cannot either, mostly.
+	wrapRest = time.Minute
+)
 
 // replicas reads blocks from those DataNodes of theirs that work.
 type replicas struct {
@@ -29,6 +33,7 @@ type replicas struct {
 
 	mu       sync.Mutex
 	suspects map[string]time.Time // guarded by mu; DataNodes by address, and when each failed
+	wrapped  time.Time            // guarded by mu; when a connection could not be given away
 }
 
 // aesSuite is the one of dfs.encrypt.data.transfer.cipher.suites that there is.
@@ -81,27 +86,38 @@ type stream struct {
 }
 
 // open asks for a part of a block, and reads the first of it into p, from the first replica that gives it.
-func (r *replicas) open(ctx context.Context, b block, offset, length int64, p []byte) (*stream, int, error) {
+func (r *replicas) open(ctx context.Context, b block, offset, length int64, p []byte) (s *stream, n int, err error) {
+	err = r.first(ctx, b, func(node *pb.DatanodeInfoProto) error {
+		if s, err = r.request(ctx, b, node, offset, length); err == nil {
+			n, err = r.next(ctx, s, p)
+		}
+		return err
+	})
+	return s, n, err
+}
+
+// first does something with the replicas of a block in turn, until it succeeds.
+func (r *replicas) first(ctx context.Context, b block, do func(node *pb.DatanodeInfoProto) error) error {
 	err := fmt.Errorf("block %d is on no DataNode that lives: %w", b.located.GetB().GetBlockId(), ErrUnreachable)
 	for _, node := range r.order(b.located.GetLocs()) {
-		s := &stream{block: b, node: node, offset: offset}
-		var n int
-		s.Reader, err = r.client.Open(ctx, datanode.Range{
-			Addr: r.fs.dataAddr(node.GetId()), Block: b.located.GetB(), Token: b.located.GetBlockToken(), Offset: offset - b.offset, Length: length,
-		})
-		if err == nil {
-			n, err = r.next(ctx, s, p)
-		} else {
-			err = r.failed(ctx, s, err)
-		}
-		if err == nil {
-			return s, n, nil
-		}
-		if ctx.Err() != nil || errors.Is(err, datanode.ErrToken) {
+		if err = do(node); err == nil || ctx.Err() != nil || errors.Is(err, datanode.ErrToken) {
 			break // no other will do better
 		}
 	}
-	return nil, 0, err
+	return err
+}
+
+// request asks one DataNode for a part of a block.
+func (r *replicas) request(ctx context.Context, b block, node *pb.DatanodeInfoProto, offset, length int64) (*stream, error) {
+	s := &stream{block: b, node: node, offset: offset}
+	var err error
+	s.Reader, err = r.client.Open(ctx, datanode.Range{
+		Addr: r.fs.dataAddr(node.GetId()), Block: b.located.GetB(), Token: b.located.GetBlockToken(), Offset: offset - b.offset, Length: length,
+	})
+	if err != nil {
+		return nil, r.failed(ctx, s, err)
+	}
+	return s, nil
 }
 
 // next reads on. A stream that failed is of no more use.
@@ -112,6 +128,20 @@ func (r *replicas) next(ctx context.Context, s *stream, p []byte) (int, error) {
 		return n, r.failed(ctx, s, err)
 	}
 	return n, nil
+}
+
+// detachable reports whether it is worth trying to give a connection away.
+func (r *replicas) detachable() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return time.Since(r.wrapped) > wrapRest
+}
+
+// wraps notes that a connection cannot be given away.
+func (r *replicas) wraps() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.wrapped = time.Now()
 }
 
 // order puts those that failed lately last, and leaves the rest as the NameNode has it.

@@ -13,7 +13,7 @@ import (
 
 // libc is what the plugin may need: what every libc has had under these names since long, in itself.
 var libc = []string{
-	"__errno_location", "calloc", "close", "connect", "free", "getenv", "getpid", "malloc", "memcpy", "memset", "recv", "recvmsg", "sendmsg", "setsockopt",
+	"__errno_location", "calloc", "close", "connect", "free", "getauxval", "getenv", "getpid", "malloc", "memcpy", "memset", "recv", "recvmsg", "sendmsg", "setsockopt",
 	"snprintf", "socket", "strcpy", "strdup", "strlen", "strndup",
 }
 

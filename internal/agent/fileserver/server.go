@@ -1,6 +1,7 @@
 package fileserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net"
@@ -26,6 +27,8 @@ type Options struct {
 	Dir      string // where files on their way are kept, without names; empty: the system's directory for temporary files
 	// Memory bounds the contents that are read ahead, in bytes; 0: 32 MiB.
 	Memory int
+	// Silence is how long a DataNode may say nothing before a program that reads from it for itself comes back; 0: 20 s.
+	Silence time.Duration
 }
 
 // Server serves until it is closed.
@@ -50,9 +53,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	if o.Memory == 0 {
-		o.Memory = 32 << 20
-	}
+	o.Memory, o.Silence = cmp.Or(o.Memory, 32<<20), cmp.Or(o.Silence, 20*time.Second)
 	s := &Server{o: o, log: o.Logger, chunks: newPool(o.Memory / chunkSize), conns: map[net.Conn]bool{}, opened: map[uint64]*openFile{}, swept: map[string]time.Time{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s

@@ -40,7 +40,16 @@ const (
 	opFlush                   // others may read what was written, soon
 	opSync                    // what was written survives this process
 	opClose                   // the file is whole; the connection is free
+	opDirect                  // uint64 offset, uint64 length that is wanted → a direct, and its descriptor beside; nothing: opRead has these bytes
 )
+
+// A direct is the connection to a DataNode that sends a part of the file, up to the end of a block or of the file, in packets (see package
+// datanode). The program takes them apart for itself, and goes back to opRead where anything about them is not as it should be.
+//
+//	+-------------------------+--------------------------+-------------------+-----------------+-------------------+-------------------+
+//	| uint64 where in the file| uint64 where in the file | uint64 where in   | uint64 length   | uint32 bytes that | what has come over|
+//	| the first packet begins | its block begins         | the file it ends  | of the file     | a CRC-32C guards  | the connection    |
+//	+-------------------------+--------------------------+-------------------+-----------------+-------------------+-------------------+
 
 // code says what a reply is. Those up to unauthenticated are TensorFlow's (TF_Code).
 type code uint8

@@ -58,6 +58,7 @@ func read(t *testing.T, c *datanode.Client, d *datanodetest.Server, offset, leng
 func TestRanges(t *testing.T) {
 	content := random(300_000)
 	for _, shape := range []datanodetest.Shape{
+		{Ragged: true, Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32C},
 		{Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32C},
 		{Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32C, Packet: 512},
 		{Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32, Chunk: 1000, Packet: 30_000},
@@ -171,6 +172,55 @@ func TestHandshake(t *testing.T) {
 			t.Errorf("error %v, want the DataNode's refusal", err)
 		}
 	})
+}
+
+// A connection can be given away where it carries packets as they are; else the reader has it, and reads.
+func TestDetach(t *testing.T) {
+	content := random(200_000)
+	for _, c := range []struct {
+		name      string
+		protected sasl.QOP
+		sums      pb.ChecksumTypeProto
+		want      bool
+	}{
+		{"authentication", sasl.Auth, pb.ChecksumTypeProto_CHECKSUM_CRC32C, true},
+		{"no checksums", sasl.Auth, pb.ChecksumTypeProto_CHECKSUM_NULL, true},
+		{"another checksum", sasl.Auth, pb.ChecksumTypeProto_CHECKSUM_CRC32, false},
+		{"integrity", sasl.AuthInt, pb.ChecksumTypeProto_CHECKSUM_CRC32C, false},
+		{"privacy", sasl.AuthConf, pb.ChecksumTypeProto_CHECKSUM_CRC32C, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := datanodetest.Start(t, datanodetest.Shape{Checksum: c.sums, Allowed: []sasl.QOP{c.protected}})
+			d.Put(7, content)
+			r, err := client(t, datanode.Options{Allowed: []sasl.QOP{c.protected}}).Open(t.Context(), datanode.Range{
+				Addr: d.Addr(), Block: block(7), Token: goodToken, Offset: 1000, Length: 150_000,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			s, ok := r.Detach()
+			if ok != c.want {
+				t.Fatalf("it was given away: %v", ok)
+			}
+			if !ok {
+				if got, err := io.ReadAll(r); err != nil || !bytes.Equal(got, content[1000:151_000]) {
+					t.Errorf("%d bytes, %v", len(got), err)
+				}
+				return
+			}
+			defer s.Socket.Close()
+			if _, err := r.Read(make([]byte, 1)); err == nil {
+				t.Error("the reader reads on")
+			}
+			if _, ok := r.Detach(); ok {
+				t.Error("it was given away twice")
+			}
+			if s.Offset > 1000 || s.Offset%512 != 0 || s.Chunk != map[bool]int{true: 512}[c.sums == pb.ChecksumTypeProto_CHECKSUM_CRC32C] {
+				t.Errorf("begins at %d, %d bytes for each checksum", s.Offset, s.Chunk)
+			}
+		})
+	}
 }
 
 func TestFaults(t *testing.T) {

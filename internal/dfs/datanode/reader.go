@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"sync"
 	"time"
 
@@ -179,6 +180,35 @@ func (r *Reader) finish(c *conn) {
 		return
 	}
 	r.client.keep(c)
+}
+
+// Stream is the connection of a Reader, for who takes the packets apart without it.
+type Stream struct {
+	Socket net.Conn // the caller's, to close
+	Ahead  []byte   // what has come already
+	Offset int64    // in the block, where the first packet begins
+	Chunk  int      // bytes that a CRC-32C guards each; 0: there are no checksums
+}
+
+// Detach gives the connection away. It can where nothing was read and packets come as they are, guarded by CRC-32C or by nothing; else
+// the Reader stays of use.
+func (r *Reader) Detach() (Stream, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.conn
+	if c == nil || r.closed || r.rest != nil || r.packet != nil || c.w != io.Writer(c.socket) || r.sums.table != nil && r.sums.table != castagnoli {
+		return Stream{}, false
+	}
+	ahead, err := c.r.Peek(c.r.Buffered())
+	if err != nil {
+		return Stream{}, false
+	}
+	s := Stream{Socket: c.socket, Ahead: ahead, Offset: r.at, Chunk: r.sums.chunk}
+	if r.sums.table == nil {
+		s.Chunk = 0
+	}
+	r.conn, r.closed, r.err = nil, true, fs.ErrClosed
+	return s, true
 }
 
 // confirm says that all was read, and whether it was held against checksums.

@@ -8,14 +8,20 @@
  * being written stays with the process that opened it. What is written and not yet sent when that process exits is sent then, as stdio
  * does for local files: programs leave their event files open.
  *
- * A file that is read in sequence, in pieces of one size, is asked for the next piece before TensorFlow wants it. What comes waits in
- * the connection: there is no other memory for it.
+ * A file that is read in sequence comes from its DataNode, on a connection that the agent has made and gives away. What TensorFlow does
+ * not want yet waits in that connection's buffer. Every byte is held against its checksum. Whatever is out of order there, the agent is asked
+ * for the bytes, which knows what to do about it, and for the next piece of a sequence before TensorFlow wants it.
  *
  * Linked with -nostdlib, so that one build loads with any libc that TensorFlow runs on. Of TensorFlow it needs TF_SetStatus alone.
  */
 #define _GNU_SOURCE
 #include "tensorflow.h"
 
+#if defined __x86_64__
+#include <cpuid.h>
+#elif defined __aarch64__
+#include <sys/auxv.h>
+#endif
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,19 +36,52 @@
 #define HEADER 5
 #define PIECE (1 << 20)      /* the most that a write carries, wire.go's maxWrite */
 #define BUFFER (256 << 10)   /* of a file being written */
-#define AHEAD (512 << 10)    /* the longest read that is asked for before it is wanted */
+#define AHEAD (512 << 10)    /* the longest read that the agent is asked for before it is wanted */
+#define GAP (256 << 10)      /* how much a reader may leave out and still be taken to read in sequence */
+#define LONG (512 << 10)     /* a read that need not follow another to be worth a connection */
+#define NEXT (8 << 20)       /* so long before the end of a block the next one is asked for */
+#define PLAIN 64             /* reads by way of the agent, after something was out of order */
+#define PACKET (1 << 20)     /* the longest data of a packet that is taken: DataNodes send 64 KiB */
+#define PACKET_HEAD 31       /* two lengths, and the header: its fields are of fixed length */
+#define SUMS (PACKET / 64)   /* room for checksums: of chunks of 256 bytes or more */
+#define MANY 8               /* packets that are taken at once */
+#define BATCH (256 << 10)    /* the kernel wakes us when so much is there */
 
-enum { STAT = 1, EXISTS, LIST, GLOB, MKDIR, MKDIRS, REMOVE, RMDIR, REMOVE_ALL, RENAME, COPY, OPEN, ATTACH, READ, CREATE, APPEND, WRITE, FLUSH, SYNC, CLOSE };
+enum { STAT = 1, EXISTS, LIST, GLOB, MKDIR, MKDIRS, REMOVE, RMDIR, REMOVE_ALL, RENAME, COPY, OPEN, ATTACH, READ, CREATE, APPEND, WRITE, FLUSH, SYNC, CLOSE, DIRECT };
 enum { WORKING = 254, MORE = 255 };
 
 /* ---- connections ---- */
 
+/* A part of a file on its way from a DataNode, in packets (see package datanode). */
+struct stream {
+	bool open;           /* fd is a connection */
+	int fd;
+	uint64_t at, end;    /* in the file: what comes next, and where the stream ends */
+	uint64_t size;       /* of the file */
+	uint64_t block;      /* where its block begins in the file */
+	uint64_t packet;     /* where the next packet begins in the file */
+	uint32_t chunk;      /* bytes that each checksum guards; 0: there are none */
+	bool batched;        /* we are woken late */
+	bool begun;          /* head is that of the next packet */
+	unsigned char head[PACKET_HEAD];
+	unsigned char *memory; /* SUMS bytes of checksums, and PACKET of data */
+	const unsigned char *rest; /* of a packet, in memory: verified, and not read yet */
+	size_t left;         /* of rest */
+	unsigned char *ahead; /* what had come before the connection was ours, to be freed */
+	size_t ahead_at, ahead_end;
+};
+
 struct connection {
 	pid_t owner;
 	int fd;
-	uint64_t end;    /* of the last read, and how long it was */
+	bool used;         /* something was read */
+	uint64_t end;      /* of the last read, and how much it wanted */
 	uint64_t length;
-	bool ahead; /* as much again was asked for from end on, and nobody has taken it */
+	int plain;         /* reads still to be made by way of the agent */
+	bool ahead;        /* the agent was asked for as much again from end on, and nobody has taken it */
+	bool asked;        /* for the stream from next on, and nobody has taken the answer: never with ahead */
+	uint64_t next;
+	struct stream stream;
 };
 
 struct store {
@@ -52,8 +91,18 @@ struct store {
 
 static struct store names;
 
+static void hang_up(struct stream *s)
+{
+	if (s->open)
+		close(s->fd);
+	free(s->memory);
+	free(s->ahead);
+	*s = (struct stream){0};
+}
+
 static void drop(struct connection *c)
 {
+	hang_up(&c->stream);
 	close(c->fd);
 	free(c);
 }
@@ -502,19 +551,360 @@ static int receive_parts(int fd, struct reader *r, size_t n, char *buffer, int64
 	}
 }
 
-static int ask_for(struct connection *c, uint64_t offset, size_t n)
+static int ask_for(struct connection *c, int op, uint64_t offset, uint64_t n)
 {
 	uint64_t what[2] = {offset, n};
-	return request(c->fd, READ, what, sizeof what);
+	return request(c->fd, op, what, sizeof what);
 }
 
-/* What was asked for ahead is not wanted. */
-static int discard(struct connection *c, struct reader *r, TF_Status *st)
+/* Has the agent send a part of a file. -1: the connection is of no more use. */
+static int fetch(struct connection *c, struct reader *r, uint64_t offset, size_t n, char *buffer, int64_t *got, TF_Status *st)
 {
-	int64_t got;
-	char *b = malloc(c->length);
-	int broken = !b || receive_parts(c->fd, r, c->length, b, &got, st);
-	free(b);
+	*got = 0;
+	if (ask_for(c, READ, offset, n))
+		return gone(st, r->path);
+	return receive_parts(c->fd, r, n, buffer, got, st);
+}
+
+/* ---- reading from a DataNode ---- */
+
+/* CRC-32C by the processor. */
+#if defined __x86_64__
+#define CRC __attribute__((target("sse4.2")))
+#define crc8(c, b) __builtin_ia32_crc32di(c, b)
+#define crc1(c, b) __builtin_ia32_crc32qi(c, b)
+typedef unsigned long long crc;
+static bool find_crc(void)
+{
+	unsigned int a, b, c, d;
+	return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_SSE4_2);
+}
+#elif defined __aarch64__
+#define CRC __attribute__((target("+crc")))
+#define crc8(c, b) __builtin_aarch64_crc32cx(c, b)
+#define crc1(c, b) __builtin_aarch64_crc32cb(c, b)
+typedef uint32_t crc;
+static bool find_crc(void) { return getauxval(AT_HWCAP) & HWCAP_CRC32; }
+#endif
+
+/* Asked once: a virtual machine is left for the answer. */
+static bool has_crc(void)
+{
+	static char known; /* 0: not yet */
+	char is = __atomic_load_n(&known, __ATOMIC_RELAXED);
+	if (!is)
+		__atomic_store_n(&known, is = find_crc() ? 1 : 2, __ATOMIC_RELAXED);
+	return is == 1;
+}
+
+CRC static bool fits(crc sum, const unsigned char *wanted)
+{
+	uint32_t s = ~(uint32_t)sum, w;
+	memcpy(&w, wanted, 4);
+	return s == __builtin_bswap32(w);
+}
+
+static inline uint64_t word(const unsigned char *p)
+{
+	uint64_t w;
+	memcpy(&w, p, 8);
+	return w;
+}
+
+/* Holds data against its checksums. The processor makes the sums of three chunks as fast as that of one. */
+CRC static bool verify(const unsigned char *data, size_t n, const unsigned char *sums, size_t chunk)
+{
+	if (chunk % 8 == 0)
+		for (; n >= 3 * chunk; n -= 3 * chunk, data += 3 * chunk, sums += 12) {
+			crc a = 0xffffffff, b = a, c = a;
+			for (size_t i = 0; i < chunk; i += 8) {
+				a = crc8(a, word(data + i));
+				b = crc8(b, word(data + chunk + i));
+				c = crc8(c, word(data + 2 * chunk + i));
+			}
+			if (!fits(a, sums) || !fits(b, sums + 4) || !fits(c, sums + 8))
+				return false;
+		}
+	for (; n; sums += 4) {
+		size_t part = n < chunk ? n : chunk, i = 0;
+		crc a = 0xffffffff;
+		for (; i + 8 <= part; i += 8)
+			a = crc8(a, word(data + i));
+		for (; i < part; i++)
+			a = crc1(a, data[i]);
+		if (!fits(a, sums))
+			return false;
+		data += part;
+		n -= part;
+	}
+	return true;
+}
+
+static size_t sums_of(const struct stream *s, size_t data) { return s->chunk ? (data + s->chunk - 1) / s->chunk * 4 : 0; }
+
+/* Asks for what one block has of a part of the file. */
+static int ask_stream(struct connection *c, uint64_t offset, uint64_t length)
+{
+	c->next = offset;
+	c->asked = !ask_for(c, DIRECT, offset, length);
+	return c->asked ? 0 : -1;
+}
+
+/* Takes the answer: there may be no stream. -1: the connection is of no more use. */
+static int receive_stream(struct connection *c, struct stream *s)
+{
+	unsigned char b[HEADER + 36], rest[4096];
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(sizeof(int))];
+	} beside;
+	struct iovec v = {b, HEADER};
+	struct msghdr m = {.msg_iov = &v, .msg_iovlen = 1, .msg_control = &beside, .msg_controllen = sizeof beside};
+	ssize_t got;
+	uint32_t length, at = 0;
+	int code;
+
+	*s = (struct stream){0};
+	c->asked = false;
+	do
+		got = recvmsg(c->fd, &m, MSG_WAITALL | MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0 || receive_all(c->fd, b + got, HEADER - (size_t)got))
+		return -1;
+	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
+	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
+		memcpy(&s->fd, CMSG_DATA(h), sizeof s->fd);
+		s->open = true;
+	}
+	parse(b, &length, &code);
+	if (s->open && code == TF_OK && length >= 36 && length <= 36 + (64 << 10)) {
+		if (receive_all(c->fd, b, 36))
+			goto broken;
+		memcpy(&s->packet, b, 8);
+		memcpy(&s->block, b + 8, 8);
+		memcpy(&s->end, b + 16, 8);
+		memcpy(&s->size, b + 24, 8);
+		memcpy(&s->chunk, b + 32, 4);
+		s->at = c->next;
+		s->ahead_end = length - 36;
+		s->ahead = malloc(s->ahead_end + 1);
+		s->memory = malloc(SUMS + PACKET);
+		if (!s->ahead || !s->memory || receive_all(c->fd, s->ahead, s->ahead_end))
+			goto broken;
+		if (s->chunk && s->chunk < 256) /* there is no memory for so many checksums */
+			hang_up(s);
+		return 0;
+	}
+	for (; at < length; at += sizeof rest)
+		if (receive_all(c->fd, rest, length - at < sizeof rest ? length - at : sizeof rest))
+			goto broken;
+	hang_up(s);
+	return 0;
+broken:
+	hang_up(s);
+	return -1;
+}
+
+/* The next bytes of a stream, into several places. */
+static int pull(struct stream *s, struct iovec *v, int n)
+{
+	while (n) {
+		ssize_t got = (ssize_t)(s->ahead_end - s->ahead_at);
+		if (got) {
+			if ((size_t)got > v->iov_len)
+				got = (ssize_t)v->iov_len;
+			memcpy(v->iov_base, s->ahead + s->ahead_at, (size_t)got);
+			s->ahead_at += (size_t)got;
+		} else {
+			struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)n};
+			got = recvmsg(s->fd, &m, MSG_WAITALL);
+			if (got < 0 && errno == EINTR)
+				continue;
+			if (got <= 0)
+				return -1;
+		}
+		for (; n && (size_t)got >= v->iov_len; v++, n--)
+			got -= (ssize_t)v->iov_len;
+		if (n) {
+			v->iov_base = (char *)v->iov_base + got;
+			v->iov_len -= (size_t)got;
+		}
+	}
+	return 0;
+}
+
+/* The kernel wakes us when a batch is there, as long as one comes after the next bytes. */
+static void set_batch(struct stream *s, size_t next)
+{
+	bool batched = s->end - s->packet >= next + BATCH;
+	int n = batched ? BATCH : 1;
+	if (batched != s->batched)
+		setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &n, sizeof n);
+	s->batched = batched;
+}
+
+/* The length of a packet's data by its head, if it begins at an offset of the file. -1: the head is not as it should be. */
+static int64_t data_of(const struct stream *s, const unsigned char *head, uint64_t at)
+{
+	uint32_t total, data;
+	uint64_t offset;
+	memcpy(&total, head, 4);
+	memcpy(&offset, head + 7, 8);
+	memcpy(&data, head + 27, 4);
+	if (head[4] != 0 || head[5] != 25 || head[6] != 0x09 || head[15] != 0x11 || head[24] != 0x18 || head[26] != 0x25)
+		return -1;
+	if (data == 0 || data > PACKET || offset != at - s->block || __builtin_bswap32(total) != 4 + data + sums_of(s, data))
+		return -1;
+	return data;
+}
+
+/* Takes packets, and the head of the one that follows, for there is always one: straight into to, if all of them was asked for and there
+ * is room, and else one of them into rest. -1: the stream is of no more use. */
+static int64_t take_packets(struct stream *s, char *to, size_t room)
+{
+	struct iovec v[3 * MANY], first = {s->head, PACKET_HEAD};
+	unsigned char heads[MANY][PACKET_HEAD];
+	if (!s->begun && pull(s, &first, 1))
+		return -1;
+	s->begun = true;
+	int64_t length = data_of(s, s->head, s->packet);
+	if (length < 0)
+		return -1;
+	size_t n = (size_t)length, sums = sums_of(s, n), many = 0;
+	if (room > s->end - s->at)
+		room = s->end - s->at;
+	if (s->packet == s->at)
+		many = room / n < MANY ? room / n : MANY;
+	if (many * sums > SUMS)
+		many = SUMS / sums;
+	bool straight = many;
+	if (!straight)
+		many = 1;
+	unsigned char *data = straight ? (unsigned char *)to : s->memory + SUMS;
+	for (size_t i = 0; i < many; i++) { /* all are as long as the first, in all likelihood */
+		v[3 * i] = (struct iovec){s->memory + i * sums, sums};
+		v[3 * i + 1] = (struct iovec){data + i * n, n};
+		v[3 * i + 2] = (struct iovec){heads[i], PACKET_HEAD};
+	}
+	set_batch(s, many * n);
+	if (pull(s, v, (int)(3 * many)))
+		return -1;
+	for (size_t i = 0; i < many; i++) {
+		if (i && data_of(s, heads[i - 1], s->packet) != length)
+			return -1;
+		if (sums && !verify(data + i * n, n, s->memory + i * sums, s->chunk))
+			return -1;
+		s->packet += n;
+	}
+	memcpy(s->head, heads[many - 1], PACKET_HEAD);
+	if (straight) {
+		s->at = s->packet;
+		return (int64_t)(many * n);
+	}
+	if (s->packet > s->at) {
+		s->left = s->packet - s->at;
+		s->rest = data + n - s->left;
+	}
+	return 0;
+}
+
+/* Reads what a stream has. -1: it is of no more use; *got bytes are good all the same. */
+static int stream_read(struct stream *s, size_t n, char *buffer, size_t *got)
+{
+	while (*got < n && s->at < s->end) {
+		if (s->left) {
+			size_t part = s->left;
+			if (part > n - *got)
+				part = n - *got;
+			if (part > s->end - s->at)
+				part = s->end - s->at;
+			memcpy(buffer + *got, s->rest, part);
+			s->rest += part;
+			s->left -= part;
+			s->at += part;
+			*got += part;
+			continue;
+		}
+		int64_t taken = take_packets(s, buffer + *got, n - *got);
+		if (taken < 0)
+			return -1;
+		*got += (size_t)taken;
+	}
+	return 0;
+}
+
+/* Goes on to an offset that the stream soon reaches. False: it does not. */
+static bool skip_to(struct stream *s, uint64_t offset)
+{
+	if (!s->open || offset < s->at || offset - s->at > GAP || offset >= s->end)
+		return false;
+	uint64_t gap = offset - s->at;
+	size_t part = s->left < gap ? s->left : gap;
+	s->rest += part;
+	s->left -= part;
+	s->at = offset; /* packets up to there are taken and not delivered */
+	return true;
+}
+
+/* The end of a block: the DataNode is told that all checksums fitted, as Hadoop's readers do. */
+static void finish(struct stream *s)
+{
+	static const unsigned char fitted[] = {2, 0x08, 6};
+	struct iovec v = {(void *)fitted, sizeof fitted};
+	if (s->chunk)
+		send_all(s->fd, &v, 1);
+	hang_up(s);
+}
+
+/* Reads [offset, offset+n) from DataNodes as far as it goes, and asks for as much as is likely to be read: up to a limit. -1: the connection
+ * to the agent is of no more use. */
+static int read_direct(struct connection *c, uint64_t offset, size_t n, uint64_t limit, char *buffer, size_t *got)
+{
+	struct stream *s = &c->stream;
+	for (;;) {
+		uint64_t at = offset + *got;
+		if (!skip_to(s, at)) {
+			hang_up(s);
+			if (c->asked && c->next != at) {
+				struct stream unwanted;
+				if (receive_stream(c, &unwanted))
+					return -1;
+				hang_up(&unwanted);
+			}
+			if (!c->asked && ask_stream(c, at, limit - at))
+				return -1;
+			if (receive_stream(c, s))
+				return -1;
+			if (!s->open) {
+				c->plain = PLAIN;
+				return 0;
+			}
+		}
+		if (stream_read(s, n, buffer, got)) {
+			hang_up(s);
+			c->plain = PLAIN;
+			return 0;
+		}
+		uint64_t end = s->end, size = s->size < limit ? s->size : limit;
+		if (!c->asked && end < size && end - s->at < NEXT && ask_stream(c, end, limit - end))
+			return -1;
+		if (s->at < end)
+			return 0;
+		finish(s);
+		if (*got == n || end >= size)
+			return 0;
+	}
+}
+
+/* Takes what was asked for ahead: into buffer, or nowhere if that is null. -1: the connection is of no more use. */
+static int take_ahead(struct connection *c, struct reader *r, char *buffer, size_t *got, TF_Status *st)
+{
+	int64_t came;
+	char *nowhere = buffer ? NULL : malloc(c->length);
+	int broken = !(buffer || nowhere) || receive_parts(c->fd, r, c->length, buffer ? buffer : nowhere, &came, st);
+	if (!broken && buffer)
+		*got = (size_t)came;
+	free(nowhere);
 	c->ahead = false;
 	return broken;
 }
@@ -522,40 +912,41 @@ static int discard(struct connection *c, struct reader *r, TF_Status *st)
 static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, size_t n, char *buffer, TF_Status *st)
 {
 	struct reader *r = file->plugin_file;
-	int64_t got = 0;
 	struct connection *c = take(&r->idle, offset);
 	if (!c && !(c = reader_dial(r, ATTACH, st)))
 		return 0;
-	bool follows = c->end == offset && c->length == n, there = c->ahead && follows;
-	if (c->ahead && !there && discard(c, r, st)) {
-		drop(c);
-		return 0;
-	}
-	c->ahead = false;
-	if (there) {
-		if (receive_parts(c->fd, r, n, buffer, &got, st)) {
-			drop(c);
-			return got;
-		}
-		there = (size_t)got == n; /* the file may have grown since, or what failed may work by now */
-	}
-	if (!there) {
-		if (ask_for(c, offset, n)) {
+	bool follows = c->used && offset >= c->end && offset - c->end <= GAP, same = follows && offset == c->end && n == c->length;
+	bool plain = c->plain || !has_crc();
+	size_t got = 0;
+	int broken = 0;
+	TF_SetStatus(st, TF_OK, "");
+	if (c->plain)
+		c->plain--;
+	if (c->ahead) /* if it is short the file may have grown since, or what failed may work by now */
+		broken = take_ahead(c, r, same ? buffer : NULL, &got, st);
+	if (!broken && got < n && !plain && (follows || n >= LONG) && (broken = read_direct(c, offset, n, follows ? INT64_MAX : offset + n, buffer, &got)))
+		gone(st, r->path);
+	if (!broken && got < n) { /* the end of the file, or something was out of order */
+		int64_t more = 0;
+		struct stream unwanted = {0};
+		if (c->asked && (broken = receive_stream(c, &unwanted)))
 			gone(st, r->path);
-			drop(c);
-			return 0;
-		}
-		if (receive_parts(c->fd, r, n, buffer, &got, st)) {
-			drop(c);
-			return got;
-		}
+		hang_up(&unwanted);
+		if (!broken)
+			broken = fetch(c, r, offset + got, n - got, buffer + got, &more, st);
+		got += (size_t)more;
 	}
-	c->end = offset + (uint64_t)got;
+	if (broken) {
+		drop(c);
+		return (int64_t)got;
+	}
+	c->used = true;
+	c->end = offset + got;
 	c->length = n;
-	if (follows && (size_t)got == n && n <= AHEAD)
-		c->ahead = !ask_for(c, c->end, n); /* if the agent is gone, the next read says so */
+	if (plain && same && got == n && n <= AHEAD)
+		c->ahead = !ask_for(c, READ, c->end, n); /* if the agent is gone, the next read says so */
 	keep(&r->idle, c);
-	return got;
+	return (int64_t)got;
 }
 
 /* ---- writing ---- */

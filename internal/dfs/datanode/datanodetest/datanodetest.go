@@ -29,6 +29,7 @@ type Shape struct {
 	Chunk    int // bytes that a checksum guards; 0: 512
 	Packet   int // bytes of data in a packet; 0: 64 KiB
 	Checksum pb.ChecksumTypeProto
+	Ragged   bool // every third packet has a chunk less
 	// Allowed are the protections that a handshake may agree on; none: there is no handshake. AES encrypts by it if asked.
 	Allowed []sasl.QOP
 	AES     bool
@@ -40,6 +41,7 @@ type Shape struct {
 type Fault struct {
 	Flip int64 // a bit of the byte here in the block, checksums unchanged; 0: none
 	Die  int64 // the connection breaks before the packet that holds this byte; 0: never
+	Hang int64 // nothing comes from the packet on that holds this byte; 0: all does
 	// Stall gets no answer, until the connection ends. It is told of each request, and has room or is ignored.
 	Stall chan<- struct{}
 }
@@ -264,8 +266,16 @@ func (d *Server) read(s stream) bool {
 		Checksum: &pb.ChecksumProto{Type: d.shape.Checksum.Enum(), BytesPerChecksum: proto.Uint32(uint32(chunk))}, ChunkOffset: proto.Uint64(uint64(from)),
 	}})
 	for seq := int64(0); ; seq++ {
-		data := content[from:min(end, from+int64(d.shape.Packet))]
+		size := int64(d.shape.Packet)
+		if d.shape.Ragged && seq%3 == 2 {
+			size -= chunk
+		}
+		data := content[from:min(end, from+size)]
 		if fault.Die > 0 && fault.Die < from+int64(len(data)) {
+			return false
+		}
+		if fault.Hang > 0 && fault.Hang < from+int64(len(data)) {
+			_, _ = s.ReadByte()
 			return false
 		}
 		sums := Checksums(data, d.shape)
