@@ -3,6 +3,7 @@ package membership
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"tfos/internal/job"
@@ -55,7 +56,17 @@ type Inspected struct {
 	Newest  string `json:"newest,omitempty"`  // path of the newest whole checkpoint; empty: there is none
 	Step    int64  `json:"step"`              // of it; -1: not known
 	Problem string `json:"problem,omitempty"` // why it is not known which one is the newest
+	Barred  Bar    `json:"barred,omitempty"`  // no program may start: it would find no checkpoint, take that for a beginning, and train anew
 }
+
+// Bar is why a directory cannot be read. Empty: it can, or there is hope.
+type Bar string
+
+// What bars a directory. The first is for a person to mend, the other is the cluster's failure.
+const (
+	BarRefused Bar = "refused" // the job has no right to, or it is no directory
+	BarAway    Bar = "away"    // its filesystem does not answer, and has not for long
+)
 
 // Inspect has the job's checkpoints looked at: Inspected is to answer once it is known which is the newest whole one, and
 // newer ones that are broken are set aside.
@@ -151,6 +162,25 @@ func (m *Machine) inspected(ev Inspected) {
 	if ev.Newest != "" {
 		k.Newest = &restorable{ev.Newest, ev.Step}
 	}
+	if ev.Barred != "" {
+		code := job.ExitFailed
+		if ev.Barred == BarAway {
+			code = job.ExitInfrastructure
+		}
+		m.end(Result{code, m.sentenceOfBar(ev.Problem)})
+	}
+}
+
+// sentenceOfBar says why no program is started, and what failed before, if that is why one was to be.
+func (m *Machine) sentenceOfBar(problem string) string {
+	what := fmt.Sprintf("the checkpoints in %s cannot be read, and without them a program would begin at step 0: %s. Once that is mended, tfos resume goes on from the newest",
+		m.job.Checkpoint.Dir, strings.TrimRight(problem, ". "))
+	for i := range m.s.Tasks {
+		if b := m.s.Blame; !b.At.IsZero() && m.s.Tasks[i].Doubt.Equal(b.At) {
+			return b.Text + "\nNothing is started again: " + what
+		}
+	}
+	return what
 }
 
 // Restores is the checkpoint from which a program that starts now goes on, and the step that it is of, -1 if that is not known;

@@ -99,6 +99,7 @@ type state struct {
 	Result     *Result        `json:"result,omitempty"` // decided; the job may still be winding down
 
 	Moved        job.Generation `json:"moved,omitempty"`         // the newest in which an address of the cluster changed
+	Blame        blame          `json:"blame,omitzero"`          // the newest failure that no other was the cause of
 	Charges      []charge       `json:"charges,omitempty"`       // failures of the program within the window, oldest first
 	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first

@@ -104,8 +104,17 @@ func (m *Machine) aftershock(t *task) bool {
 	return false
 }
 
+// blame is a failure as a person is told of it.
+type blame struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"`
+}
+
 // book counts a loss. The verdict is how the job ends if it was one too many; nil: it goes on.
 func (m *Machine) book(t *task, l loss) *Result {
+	if l.cause != CauseAftershock && !l.excused {
+		m.s.Blame = blame{m.now, sentenceOfFailure(t.Task, l.what, l.stderr)}
+	}
 	switch {
 	case l.cause == CauseAftershock || l.excused:
 	case l.hopeless:

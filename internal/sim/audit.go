@@ -596,8 +596,11 @@ func (a *auditor) finish(r membership.Result) {
 
 // judge compares the result with what happened.
 func (a *auditor) judge(r membership.Result) {
-	reason := map[int]bool{job.ExitFailed: a.failures > 0, job.ExitInfrastructure: a.clusterFailed, job.ExitKilled: a.killed}
-	if budget := a.job.Recovery.UserFailures; r.ExitCode == job.ExitFailed && !a.stuck(r) && !a.hopeless && a.failures > 0 && a.failures <= budget {
+	bars := a.restoring.bars
+	reason := map[int]bool{
+		job.ExitFailed: a.failures > 0 || bars[membership.BarRefused], job.ExitInfrastructure: a.clusterFailed || bars[membership.BarAway], job.ExitKilled: a.killed,
+	}
+	if budget := a.job.Recovery.UserFailures; r.ExitCode == job.ExitFailed && !bars[membership.BarRefused] && !a.stuck(r) && !a.hopeless && a.failures > 0 && a.failures <= budget {
 		a.violate("budget", "the job failed by its program, which failed %d times by itself and may %d times: %s", a.failures, budget, r.Diagnostics)
 	}
 	switch happened, known := reason[r.ExitCode]; {
@@ -625,6 +628,9 @@ func (a *auditor) failed(t job.Task) {
 // named reports whether the sentence names a task, of a program that failed one which did by itself. That is not promised once an
 // agent's connection was lost: whoever ends meanwhile is taken to have gone down with its task, which may have gone down with them.
 func (a *auditor) named(r membership.Result) bool {
+	if len(a.restoring.bars) > 0 && strings.Contains(r.Diagnostics, "the checkpoints in ") {
+		return true
+	}
 	for _, t := range a.tasks {
 		if strings.HasPrefix(r.Diagnostics, t.String()+" failed: ") {
 			return r.ExitCode != job.ExitFailed || a.own[t] || a.apart

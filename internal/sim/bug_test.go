@@ -324,6 +324,13 @@ var bugs = []struct {
 			return actions
 		}}
 	}}},
+	{"restore", "starts programs that find no checkpoint", events(func(ev membership.Event) membership.Event {
+		if i, ok := ev.(membership.Inspected); ok {
+			i.Barred = ""
+			return i
+		}
+		return ev
+	})},
 	{"restore", "never has broken checkpoints set aside", each(func(a membership.Inspect) []membership.Action {
 		a.Busy = true
 		return []membership.Action{a}

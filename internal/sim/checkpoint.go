@@ -47,6 +47,12 @@ func (m *master) look(a membership.Inspect) {
 	if w.chance(3) {
 		answer.Newest, answer.Step = "hdfs:///m/ckpt-7", w.rng.Int64N(m.steps.best+1)
 	}
+	if w.sc.barred > 0 && w.chance(w.sc.barred) {
+		answer = membership.Inspected{Number: a.Number, Step: -1, Problem: "no right to", Barred: membership.BarRefused}
+		if w.chance(2) {
+			answer.Barred = membership.BarAway
+		}
+	}
 	w.after(w.latency()+w.upTo(5*time.Second), m.living(func() { m.repeatable(answer) }))
 }
 
@@ -59,6 +65,8 @@ type restoring struct {
 	answered time.Time                    // when the newest look that was answered was asked for
 	lost     map[job.Task]time.Time       // the newest end of its process, as the machine was told
 	ended    map[job.Task]job.Incarnation // which that was
+	barred   membership.Bar               // what the machine was told, in time and for the first time
+	bars     map[membership.Bar]bool      // all that a machine was told: one that was restored may not know of the first
 
 	best     int64
 	row      int       // failures of programs that depend on nobody since the last progress, at least
@@ -108,9 +116,14 @@ func (a *auditor) noteCheckpoints(now time.Time, ev membership.Event) {
 		}
 		r.row, r.failures = 0, a.failures
 	case membership.Inspected:
-		if ev.Number == r.number {
-			r.answered = r.asked
+		if ev.Number != r.number {
+			return
 		}
+		r.bars[ev.Barred] = true
+		if r.barred == "" && !r.decided && r.answered != r.asked && now.Sub(r.asked) < patience {
+			r.barred = ev.Barred
+		}
+		r.answered = r.asked
 	}
 }
 
@@ -136,6 +149,8 @@ func (a *auditor) startsProgram(now time.Time, t job.Task) {
 	case !r.inspect || !a.restores(t):
 	case r.asked.IsZero() || r.asked.Before(r.lost[t]):
 		a.violate("restore", "%s is started, and nobody looked at the checkpoints since its process before it ended", t)
+	case r.barred != "":
+		a.violate("restore", "%s is started, and the checkpoints cannot be read", t)
 	case (r.answered.IsZero() || r.answered.Before(r.lost[t])) && now.Sub(r.asked) < patience:
 		a.violate("restore", "%s is started, and look %d is not answered", t, r.number)
 	}

@@ -65,7 +65,7 @@ func newMaster(w *world, i int, j job.Job) *master {
 	m.header = real.Header()
 	m.machine = w.opts.Wrap(real)
 	m.audit = newAuditor(i, j)
-	m.audit.restoring = restoring{inspect: w.sc.inspect, lost: make(map[job.Task]time.Time), ended: make(map[job.Task]job.Incarnation)}
+	m.audit.restoring = restoring{inspect: w.sc.inspect, lost: make(map[job.Task]time.Time), ended: make(map[job.Task]job.Incarnation), bars: make(map[membership.Bar]bool)}
 	m.audit.cluster = newCluster(w.sc.strikes)
 	m.journal.real = real
 	m.write(m.header)

@@ -30,6 +30,7 @@ type scenario struct {
 	steady      bool            // programs run for some minutes, and masters have their nodes for themselves
 	inspect     bool            // somebody looks at the jobs' checkpoints
 	blind       int             // one in so many looks is never answered; 0: none
+	barred      int             // one in so many looks finds that checkpoints cannot be read; 0: none
 	stepping    bool            // programs say how far they are
 	looping     bool            // programs that failed fail again, at the same step
 	calm        bool            // nothing goes wrong but that masters die
@@ -76,7 +77,7 @@ func draw(rng *rand.Rand) scenario {
 	}
 	sc.journal, sc.mortal = drawJournal(rng), rng.IntN(2) == 0
 	oneIn := func(n int) int { return []int{0, n, n * 5}[rng.IntN(3)] }
-	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck, sc.blind = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10), oneIn(10)
+	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck, sc.blind, sc.barred = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10), oneIn(10), oneIn(20)
 	kinds := []func(*world){
 		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus, (*world).warn, (*world).warn, (*world).drainNode, (*world).preempt,
 		(*world).drawn, (*world).drawn, (*world).drawn,

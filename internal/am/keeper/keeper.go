@@ -75,6 +75,7 @@ const (
 	// inspectTimeout bounds the answer to an Inspect. The machine's own patience is longer.
 	inspectTimeout = 8 * time.Minute
 	listTimeout    = 2 * time.Minute
+	awayRest       = 5 * time.Second // between two looks at a filesystem that does not answer
 	// workers is how many pieces are read at once: a master has one core and shares its node.
 	workers   = 2
 	pieceSize = 8 << 20 // bytes
@@ -163,10 +164,15 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	defer cancel()
 	answer := membership.Inspected{Number: i.Number, Step: checkpoint.Unknown}
 	found, err := k.newest(ctx, i.Busy)
+	for away := err; k.bars(err) == membership.BarAway && wait(ctx, awayRest); { // it may come back
+		if found, err = k.newest(ctx, i.Busy); err != nil && ctx.Err() != nil {
+			err = away
+		}
+	}
 	switch {
 	case err != nil:
-		answer.Problem = err.Error()
-		k.o.Log.Warn("the newest whole checkpoint is not known: programs start with what they find", zap.String("dir", k.o.Dir), zap.Error(err))
+		answer.Problem, answer.Barred = err.Error(), k.bars(err)
+		k.o.Log.Warn("the newest whole checkpoint is not known", zap.String("dir", k.o.Dir), zap.String("barred", string(answer.Barred)), zap.Error(err))
 	case found.Whole == nil && strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:"):
 		answer.Problem = "there is no checkpoint in " + k.o.Dir + " on the master's disk" // on the program's there may be
 	case found.Whole != nil:
@@ -174,6 +180,31 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 		answer.Newest, answer.Step = k.path(found.Whole.Name), found.Whole.Step
 	}
 	k.o.Tell(answer)
+}
+
+// bars says whether an error means that a program would find no checkpoint either: TensorFlow takes a directory that it cannot read for an
+// empty one. A local one may be another on the program's node.
+func (k *Keeper) bars(err error) membership.Bar {
+	switch {
+	case strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:"):
+	case errors.Is(err, fs.ErrPermission), errors.Is(err, dfs.ErrCredentials), errors.Is(err, dfs.ErrNotDirectory):
+		return membership.BarRefused
+	case errors.Is(err, dfs.ErrUnreachable):
+		return membership.BarAway
+	}
+	return ""
+}
+
+// wait reports whether ctx lasted so long.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-t.C:
+		return true
+	}
 }
 
 // newest finds the newest whole checkpoint, and sets newer ones aside unless a program may be writing them.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
@@ -84,7 +85,7 @@ func (h *house) hear(ev membership.Event) {
 		why, _, _ := strings.Cut(ev.Why, ":")
 		h.says = append(h.says, strings.TrimSpace("gone "+ev.Path+" "+why))
 	case membership.Inspected:
-		h.says = append(h.says, strings.TrimSpace(fmt.Sprintf("look %d: newest %q step=%d %s", ev.Number, ev.Newest, ev.Step, ev.Problem)))
+		h.says = append(h.says, strings.TrimSpace(fmt.Sprintf("look %d: newest %q step=%d %s %s", ev.Number, ev.Newest, ev.Step, ev.Barred, ev.Problem)))
 	}
 }
 
@@ -261,9 +262,53 @@ func TestInspect(t *testing.T) {
 		h.mu.Unlock()
 		h.k.Inspect(membership.Inspect{Number: 4})
 		synctest.Wait()
-		if got := h.said(); !strings.HasPrefix(got, `look 4: newest "" step=-1 `) || !strings.Contains(got, dfs.ErrSafeMode.Error()) {
+		if got := h.said(); !strings.HasPrefix(got, `look 4: newest "" step=-1  `) || !strings.Contains(got, dfs.ErrSafeMode.Error()) {
 			t.Errorf("it said %s", got)
 		}
+	})
+}
+
+func (h *house) fail(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.fails = err
+}
+
+// TestDirectoryThatCannotBeRead is said to bar programs: at once if the job has no right to it, and if its filesystem does not answer when
+// that has lasted for minutes.
+func TestDirectoryThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keep(t)
+		for i, c := range []struct {
+			err    error
+			barred string
+			after  time.Duration
+		}{
+			{fs.ErrPermission, "refused", 0},
+			{dfs.ErrCredentials, "refused", 0},
+			{dfs.ErrNotDirectory, "refused", 0},
+			{dfs.ErrUnreachable, "away", inspectTimeout},
+			{dfs.ErrCorrupt, "", 0},
+		} {
+			h.fail(c.err)
+			h.k.Inspect(membership.Inspect{Number: i + 1})
+			time.Sleep(c.after)
+			synctest.Wait()
+			if got, want := h.said(), fmt.Sprintf(`look %d: newest "" step=-1 %s `, i+1, c.barred); !strings.HasPrefix(got, want) || !strings.Contains(got, c.err.Error()) {
+				t.Errorf("%v: it said %s", c.err, got)
+			}
+		}
+	})
+	synctest.Test(t, func(t *testing.T) { // and if it answers again all is well
+		h := keep(t)
+		h.fail(dfs.ErrUnreachable)
+		h.k.Inspect(membership.Inspect{Number: 1})
+		time.Sleep(time.Minute)
+		h.want()
+		h.fail(nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		h.want(`look 1: newest "" step=-1`)
 	})
 }
 
