@@ -21,6 +21,11 @@ import (
 	"tfos/internal/yarn"
 )
 
+const (
+	endPatience = 30 * time.Second // with YARN, to say that an application has ended whose result is known
+	endPause    = 200 * time.Millisecond
+)
+
 // Earlier is a job that has ended, as its staging directory keeps it.
 type Earlier struct {
 	ID    yarn.ApplicationID
@@ -30,7 +35,7 @@ type Earlier struct {
 
 // Earlier finds the job of an application that has ended. Its errors say why there is nothing to resume.
 func (c *Cluster) Earlier(ctx context.Context, id yarn.ApplicationID) (*Earlier, error) {
-	r, err := c.report(ctx, id)
+	r, err := c.settled(ctx, id)
 	switch {
 	case errors.Is(err, yarn.ErrUnknownApplication): // forgotten, as YARN does in time: the directory may be there still
 	case err != nil:
@@ -56,6 +61,23 @@ func (c *Cluster) Earlier(ctx context.Context, id yarn.ApplicationID) (*Earlier,
 	}
 	e.files = m.Files
 	return e, nil
+}
+
+// settled is what YARN says of an application. One whose master has staged its result is about to end, and waited for: tfos status says
+// how a job ended a moment before YARN does.
+func (c *Cluster) settled(ctx context.Context, id yarn.ApplicationID) (yarn.Report, error) {
+	for end := time.Now().Add(endPatience); ; {
+		r, err := c.report(ctx, id)
+		if err != nil || r.State.Terminal() || time.Now().After(end) {
+			return r, err
+		}
+		if _, err := c.FS.Stat(ctx, path.Join(c.jobDir(id), launch.ResultFile)); err != nil {
+			return r, nil
+		}
+		if err := wait(ctx, endPause); err != nil {
+			return r, err
+		}
+	}
 }
 
 // keptFile reads what an ended job left in its directory.

@@ -7,12 +7,15 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
 	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
 
@@ -230,6 +233,26 @@ func TestNothingToResume(t *testing.T) {
 	if err := w.cluster().Resume(t.Context(), prepare(t, aJob()), nil, s.ui()); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no directory of checkpoints") {
 		t.Errorf("a job without checkpoint.dir: %v", err)
 	}
+}
+
+// TestResumeAtTheVeryEnd: tfos status has said how the job ended, and YARN says so a moment later.
+func TestResumeAtTheVeryEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.save()
+		w.ran(yarn.StateRunning)
+		w.write(launch.ResultFile, status.View{})
+		time.AfterFunc(3*time.Second, func() {
+			defer w.lock()()
+			r := w.apps[anID]
+			r.State = yarn.StateFailed
+			w.apps[anID] = r
+		})
+		var s shown
+		if _, err := w.again(&s, nil); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // TestResumeWithFiles: what is given anew is used, the rest is of the job before.

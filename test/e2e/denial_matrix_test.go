@@ -107,7 +107,6 @@ func (c *cluster) denies(t *testing.T, r denial) {
 		}
 	}
 	if r.barred != "" {
-		gone(t, id) // until then tfos resume says that it has not ended
 		tfos(t, ann.env, "resume", id).want(t, int(exit.Refused)).says(t, r.barred, dir)
 	}
 	r.give(t, c, dir)
