@@ -38,7 +38,8 @@
 #define BUFFER (256 << 10)   /* of a file being written */
 #define AHEAD (512 << 10)    /* the longest read that the agent is asked for before it is wanted */
 #define GAP (256 << 10)      /* how much a reader may leave out and still be taken to read in sequence */
-#define LONG (512 << 10)     /* a read that need not follow another to be worth a connection */
+#define LONG (4 << 20)       /* a read that need not follow another to be worth a connection of its own */
+#define REST (1 << 20)       /* what a file must have left for that: the agent's connections are made already */
 #define NEXT (8 << 20)       /* so long before the end of a block the next one is asked for */
 #define PLAIN 64             /* reads by way of the agent, after something was out of order */
 #define PACKET (1 << 20)     /* the longest data of a packet that is taken: DataNodes send 64 KiB */
@@ -453,6 +454,7 @@ static int fs_get_matching_paths(const TF_Filesystem *f, const char *p, char ***
 struct reader {
 	struct store idle; /* connections of this file. As long as there is one, the agent has the file open */
 	uint64_t handle;   /* of the file; the agent's. Swapped atomically */
+	uint64_t size;     /* when it was opened. Swapped atomically */
 	char path[];
 };
 
@@ -474,9 +476,11 @@ static struct connection *reader_dial(struct reader *r, int op, TF_Status *st)
 	}
 	result = name_exchange(c->fd, OPEN, r->path, NULL, &length, &broken, st);
 	if (result && length == 16) {
-		uint64_t handle;
+		uint64_t handle, size;
 		memcpy(&handle, result, 8);
+		memcpy(&size, result + 8, 8);
 		__atomic_store_n(&r->handle, handle, __ATOMIC_RELEASE);
+		__atomic_store_n(&r->size, size, __ATOMIC_RELAXED);
 		free(result);
 		return c;
 	}
@@ -916,7 +920,8 @@ static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, siz
 	if (!c && !(c = reader_dial(r, ATTACH, st)))
 		return 0;
 	bool follows = c->used && offset >= c->end && offset - c->end <= GAP, same = follows && offset == c->end && n == c->length;
-	bool plain = c->plain || !has_crc();
+	bool direct = follows && (c->stream.open || offset + REST <= __atomic_load_n(&r->size, __ATOMIC_RELAXED));
+	direct = (direct || n >= LONG) && !c->plain && has_crc();
 	size_t got = 0;
 	int broken = 0;
 	TF_SetStatus(st, TF_OK, "");
@@ -924,7 +929,7 @@ static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, siz
 		c->plain--;
 	if (c->ahead) /* if it is short the file may have grown since, or what failed may work by now */
 		broken = take_ahead(c, r, same ? buffer : NULL, &got, st);
-	if (!broken && got < n && !plain && (follows || n >= LONG) && (broken = read_direct(c, offset, n, follows ? INT64_MAX : offset + n, buffer, &got)))
+	if (!broken && got < n && direct && (broken = read_direct(c, offset, n, follows ? INT64_MAX : offset + n, buffer, &got)))
 		gone(st, r->path);
 	if (!broken && got < n) { /* the end of the file, or something was out of order */
 		int64_t more = 0;
@@ -943,7 +948,7 @@ static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, siz
 	c->used = true;
 	c->end = offset + got;
 	c->length = n;
-	if (plain && same && got == n && n <= AHEAD)
+	if (!direct && same && got == n && n <= AHEAD)
 		c->ahead = !ask_for(c, READ, c->end, n); /* if the agent is gone, the next read says so */
 	keep(&r->idle, c);
 	return (int64_t)got;
