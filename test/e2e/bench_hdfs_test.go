@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -37,13 +38,50 @@ func TestBenchHDFS(t *testing.T) {
 	c.shell(t, "hdfs dfs -rm -r -skipTrash "+dir)
 }
 
-// cat is how long `hdfs dfs -cat` takes, in seconds: the median of three.
+// benchFiles is how many small files are written, and benchFileSize how long each is, in bytes.
+const (
+	benchFiles    = 100
+	benchFileSize = 4 << 10
+)
+
+// TestBenchSmallFiles measures how long TensorFlow takes to write and to read small files of three copies, one after the other, and how long
+// Java's client takes for the same.
+func TestBenchSmallFiles(t *testing.T) {
+	c := storage(t)
+	dir, local := "/tmp/small", t.TempDir()
+	for i := range benchFiles {
+		if err := os.WriteFile(filepath.Join(local, fmt.Sprintf("f-%03d", i)), make([]byte, benchFileSize), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.shell(t, "hdfs dfs -mkdir -p "+dir+"/java "+dir+"/ours; hdfs dfs -touchz "+dir+"/empty")
+	r := c.onTask(t, "bench_small_files.py", "hdfs://"+dir+"/ours", fmt.Sprint(benchFiles), fmt.Sprint(benchFileSize)).want(t, 0)
+	fmt.Println()
+	for line := range strings.Lines(r.stdout) {
+		if result, ok := strings.CutPrefix(line, "RESULT "); ok {
+			fmt.Print(result)
+		}
+	}
+	start := c.cat(t, dir+"/empty")
+	put := c.takes(t, fmt.Sprintf("hdfs dfs -put -f '%s'/* %s/java", local, dir))
+	cat := c.cat(t, dir+"/java/*")
+	fmt.Printf("hdfs dfs, after %.2f s of its start: -put %.1f ms a file, -cat %.1f ms\n", start, 1000*(put-start)/benchFiles, 1000*(cat-start)/benchFiles)
+	c.shell(t, "hdfs dfs -rm -r -skipTrash "+dir)
+}
+
+// cat is how long `hdfs dfs -cat` takes, in seconds.
 func (c *cluster) cat(t *testing.T, name string) float64 {
+	t.Helper()
+	return c.takes(t, "hdfs dfs -cat '"+name+"' > /dev/null")
+}
+
+// takes is how long a command takes, in seconds: the median of three.
+func (c *cluster) takes(t *testing.T, command string) float64 {
 	t.Helper()
 	var taken []launchRun
 	for range 3 {
 		begin := time.Now()
-		c.shell(t, "hdfs dfs -cat '"+name+"' > /dev/null")
+		c.shell(t, command)
 		taken = append(taken, launchRun{wall: time.Since(begin).Seconds()})
 	}
 	return median(taken, func(r launchRun) float64 { return r.wall })
