@@ -27,6 +27,9 @@ type takeover struct {
 	Digest     uint64         `json:"digest,omitempty"`
 	// Doubt says that an agent which did not report may have a still newer one.
 	Doubt bool `json:"doubt,omitempty"`
+	// Unheard are tasks that were new as the journal ends, and whose agents have not told since: they may be in a cluster_spec that the
+	// journal does not have.
+	Unheard []job.Task `json:"unheard,omitempty"`
 }
 
 type stray struct {
@@ -58,7 +61,7 @@ func (m *Machine) leapTo(attempts int32) {
 // asked for, started or given up.
 func (m *Machine) resume(attempt int32) {
 	k := &m.s.Takeover
-	k.Attempt, k.Strays = attempt, nil
+	k.Attempt, k.Strays, k.Unheard = attempt, nil, nil
 	if m.s.Phase == idle {
 		m.begin(attempt)
 		return
@@ -79,6 +82,9 @@ func (m *Machine) resume(attempt int32) {
 		}
 		if m.s.Phase != stopping {
 			t.Unsure, t.Until = true, patience
+		}
+		if t.New {
+			k.Unheard = append(k.Unheard, t.Task)
 		}
 		m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
 	}
@@ -149,6 +155,7 @@ func (m *Machine) adopt(ev Joined) *task {
 // confirm puts what an agent says of itself in the place of what the journal says of it.
 func (m *Machine) confirm(t *task, ev Joined) {
 	t.Unsure = false
+	m.s.Takeover.Unheard = slices.DeleteFunc(m.s.Takeover.Unheard, func(name job.Task) bool { return name == t.Task })
 	if s := m.spareOf(t.Task); s != nil && ev.Running != nil { // it has not moved
 		s.Unsure = false
 	}
@@ -241,6 +248,12 @@ func (m *Machine) resumed() {
 		}
 	}
 	k.Strays = nil
+	for _, name := range k.Unheard {
+		if t := m.find(name); t != nil && k.Generation > m.s.Generation && !(t.held() && t.Until.After(until)) {
+			t.New = false // others may count on it
+		}
+	}
+	k.Unheard = nil
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
 		k.Doubt = k.Doubt || t.Unsure && t.held()

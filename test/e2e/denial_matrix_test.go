@@ -57,7 +57,7 @@ var directoryTaken = denial{
 		c.shell(t, fmt.Sprintf("hdfs dfs -chmod 755 %[1]s; hdfs dfs -chown -R ann %[1]s", dir))
 	},
 	error:  "PermissionDeniedError",
-	says:   []string{"Permission denied: user=ann", `inode="DIR"`, "have the job's user given the permission"},
+	says:   []string{"Permission denied: user=ann", `inode="DIR`, "have the job's user given the permission"},
 	barred: "Permission denied: user=ann",
 }
 
