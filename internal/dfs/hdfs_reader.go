@@ -213,8 +213,9 @@ func (f *hdfsFile) try(p []byte, offset int64) (read int, err error) {
 // Direct is a part of a file on its way from the DataNode, for who takes the packets apart without us.
 type Direct struct {
 	datanode.Stream
-	Block int64 // where in the file the block begins
-	End   int64 // where in the file the stream ends
+	Block int64  // where in the file the block begins
+	End   int64  // where in the file the stream ends
+	Addr  string // of the DataNode, host:port
 }
 
 // Direct asks for what one block has of [offset, offset+length). There is one attempt, and nothing is verified: who fails with what comes
@@ -241,13 +242,20 @@ func (f *hdfsFile) Direct(ctx context.Context, offset, length int64) (Direct, er
 	if err != nil {
 		return Direct{}, err
 	}
+	d.Addr = f.fs.dataAddr(s.node.GetId())
 	var ok bool
 	if d.Stream, ok = s.Detach(); !ok {
 		_ = s.Close() // nothing was read
 		f.blocks.wraps()
-		return Direct{}, fmt.Errorf("DataNode %s wraps what it sends: %w", f.fs.dataAddr(s.node.GetId()), errors.ErrUnsupported)
+		return Direct{}, fmt.Errorf("DataNode %s wraps what it sends: %w", d.Addr, errors.ErrUnsupported)
 	}
 	return d, nil
+}
+
+// Distrust says that a DataNode fell silent, or broke what it was sending. It is asked last from now on, for a while.
+func (f *hdfsFile) Distrust(d Direct) {
+	f.fs.log.Warn("a DataNode that a program was reading from is gone or silent, another will be asked", zap.String("file", f.name), zap.String("datanode", d.Addr))
+	f.blocks.suspect(d.Addr)
 }
 
 // take finds the stream that stands at offset: nil if there is none, and then whether the read continues another.

@@ -377,6 +377,23 @@ func TestDirect(t *testing.T) {
 	}
 }
 
+// One that is said to be silent is asked last.
+func TestDistrust(t *testing.T) {
+	f := newFakeFile(t, 5*time.Second)
+	file := f.open(t).(*hdfsFile)
+	for _, node := range f.nodes {
+		d, err := file.Direct(t.Context(), 0, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.Socket.Close()
+		if d.Addr != node.Addr() {
+			t.Errorf("%s was asked, want %s", d.Addr, node.Addr())
+		}
+		file.Distrust(d)
+	}
+}
+
 // Where packets are not as they could be given away a DataNode is asked for some once, and then all is read through the file.
 func TestDirectOfOtherPackets(t *testing.T) {
 	f := newFakeFile(t, 5*time.Second)

@@ -130,6 +130,13 @@ func (r *replicas) next(ctx context.Context, s *stream, p []byte) (int, error) {
 	return n, nil
 }
 
+// suspect has a DataNode asked last for a while.
+func (r *replicas) suspect(addr string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.suspects[addr] = time.Now()
+}
+
 // detachable reports whether it is worth trying to give a connection away.
 func (r *replicas) detachable() bool {
 	r.mu.Lock()
@@ -175,9 +182,7 @@ func (r *replicas) failed(ctx context.Context, s *stream, err error) error {
 		return err // not the DataNode's fault
 	}
 	r.fs.log.Warn("a replica cannot be read, another will be", zap.Uint64("block", id), zap.String("datanode", addr), zap.Error(err))
-	r.mu.Lock()
-	r.suspects[addr] = time.Now()
-	r.mu.Unlock()
+	r.suspect(addr)
 	if !wrong {
 		return err
 	}

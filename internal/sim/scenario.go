@@ -164,9 +164,8 @@ func (w *world) endContainer() {
 		exit := exits[w.rng.IntN(len(exits))]
 		if exit == yarn.ExitPMemExceeded {
 			a.m.audit.failed(a.task)
-		} else {
-			a.m.audit.clusterFailed = true
 		}
+		a.m.audit.clusterFailed = true // of that one too, if a ResourceManager that is held tells it too late
 		a.end(exit)
 	}
 }

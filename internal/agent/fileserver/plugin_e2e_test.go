@@ -14,6 +14,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +34,7 @@ type onDataNode struct {
 	dfs.FS
 	node   *datanodetest.Server
 	client *datanode.Client
+	broken atomic.Int32 // how many directs were said to have broken
 }
 
 type onDataNodeFile struct {
@@ -70,6 +72,8 @@ func (f *onDataNodeFile) Direct(ctx context.Context, offset, length int64) (dfs.
 	}
 	return d, nil
 }
+
+func (f *onDataNodeFile) Distrust(dfs.Direct) { f.of.broken.Add(1) }
 
 // program is a process that reads through the plugin.
 type program struct {
@@ -188,7 +192,8 @@ func TestPluginReads(t *testing.T) {
 			}
 			client := datanode.New(datanode.Options{Dial: new(net.Dialer).DialContext, Timeout: time.Minute})
 			t.Cleanup(client.Close)
-			w := newWorld(t, &onDataNode{memory, node, client}, 0)
+			files := &onDataNode{FS: memory, node: node, client: client}
+			w := newWorld(t, files, 0)
 			if c.fault.Hang > 0 {
 				w.s.o.Silence = 50 * time.Millisecond
 			}
@@ -227,6 +232,9 @@ func TestPluginReads(t *testing.T) {
 				if at += uint64(len(got)); at >= uint64(len(data)) {
 					at = 0
 				}
+			}
+			if broken := files.broken.Load() > 0; broken != (c.fault.Die > 0 || c.fault.Hang > 0) {
+				t.Errorf("%d directs were said to have broken", files.broken.Load())
 			}
 			seen := node.Seen()
 			t.Logf("the DataNode has seen %+v", seen)

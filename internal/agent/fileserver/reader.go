@@ -128,6 +128,8 @@ func (o *openFile) read(offset, length uint64, emitPart func(b []byte, last bool
 // directs is a file whose bytes a reader can have from where they are.
 type directs interface {
 	Direct(ctx context.Context, offset, length int64) (dfs.Direct, error)
+	// Distrust says that one of them broke, or was silent.
+	Distrust(d dfs.Direct)
 }
 
 // direct is what Direct gives, and how long the file is.
@@ -142,6 +144,15 @@ func (o *openFile) direct(offset, length uint64) (dfs.Direct, int64, error) {
 	defer cancel()
 	d, err := f.Direct(ctx, int64(min(offset, math.MaxInt64)), int64(min(length, math.MaxInt64)))
 	return d, size, err
+}
+
+// distrust tells the filesystem of a direct that broke.
+func (o *openFile) distrust(d dfs.Direct) {
+	o.enter(0)
+	defer o.leave()
+	if f, ok := o.file.(directs); ok {
+		f.Distrust(d)
+	}
 }
 
 // enter counts a read, and says how long the file is: newly, if the read is past its end.

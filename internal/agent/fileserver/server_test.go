@@ -383,7 +383,7 @@ func TestTheAgentEnds(t *testing.T) {
 }
 
 func FuzzRequests(f *testing.F) {
-	for o := opStat; o <= opClose+1; o++ {
+	for o := opStat; o <= opBroke+1; o++ {
 		f.Add(append(appendHeader(nil, 6, code(o)), 2, 0, 0, 0, '/', 'a'))
 	}
 	f.Add(append(appendHeader(nil, 6, code(opCreate)), 2, 0, 0, 0, '/', 'a', 1, 0, 0, 0, byte(opWrite), 'x', 0, 0, 0, 0, byte(opClose)))

@@ -24,6 +24,7 @@ type session struct {
 	in     *bufio.Reader // of conn
 	buffer []byte        // of requests
 	reader *openFile
+	given  []dfs.Direct // to the peer: the last two, for it asks for one while it reads another
 	writer *writer
 }
 
@@ -80,7 +81,7 @@ func (c *session) answer(o op, payload []byte) error {
 	case opRead:
 		return c.read(payload)
 	case opDirect:
-		return c.direct(payload)
+		return c.giveDirect(payload)
 	}
 	result, err := c.perform(o, payload)
 	if errors.Is(err, errMalformed) {
@@ -179,6 +180,7 @@ var fileOps = map[op]func(c *session, payload []byte) ([]byte, error){
 	opFlush:  (*session).flush,
 	opSync:   (*session).sync,
 	opClose:  (*session).close,
+	opBroke:  (*session).broke,
 }
 
 // onlyPath takes the path of a file to be opened. A connection has one file at a time.
@@ -241,8 +243,8 @@ func (c *session) read(payload []byte) error {
 	return c.reply(nil, err)
 }
 
-// direct gives the peer a connection to a DataNode. What is in the way is not said: whoever reads by opRead hears of it if it lasts.
-func (c *session) direct(payload []byte) error {
+// giveDirect gives the peer a connection to a DataNode. What is in the way is not said: whoever reads by opRead hears of it if it lasts.
+func (c *session) giveDirect(payload []byte) error {
 	d := decoder{b: payload}
 	offset, length := d.uint64(), d.uint64()
 	if err := d.end(); err != nil || c.reader == nil {
@@ -258,6 +260,7 @@ func (c *session) direct(payload []byte) error {
 		return c.reply(nil, nil)
 	}
 	defer direct.Socket.Close() // the peer has it then
+	c.given = append(c.given[max(0, len(c.given)-1):], direct)
 	begin := direct.Block + direct.Offset
 	b := appendHeader(nil, 36+len(direct.Ahead), codeOK)
 	for _, n := range []int64{begin, direct.Block, direct.End, size} {
@@ -281,6 +284,21 @@ func (c *session) direct(payload []byte) error {
 		_, _, sent = peer.WriteMsgUnix(b, unix.UnixRights(int(fd)), nil)
 	})
 	return cmp.Or(err, sent)
+}
+
+// broke has other DataNodes asked from now on, if there are any.
+func (c *session) broke(payload []byte) ([]byte, error) {
+	d := decoder{b: payload}
+	offset := int64(d.uint64())
+	if err := d.end(); err != nil || c.reader == nil {
+		return nil, errMalformed
+	}
+	for _, direct := range c.given {
+		if direct.Block <= offset && offset < direct.End {
+			c.reader.distrust(direct)
+		}
+	}
+	return nil, nil
 }
 
 func (c *session) create(payload []byte) ([]byte, error) { return c.openWriter(payload, c.s.create) }

@@ -41,6 +41,7 @@ const (
 	opSync                    // what was written survives this process
 	opClose                   // the file is whole; the connection is free
 	opDirect                  // uint64 offset, uint64 length that is wanted → a direct, and its descriptor beside; nothing: opRead has these bytes
+	opBroke                   // uint64 offset: a direct of this connection broke there, or was silent
 )
 
 // A direct is the connection to a DataNode that sends a part of the file, up to the end of a block or of the file, in packets (see package

@@ -48,7 +48,7 @@
 #define MANY 8               /* packets that are taken at once */
 #define BATCH (256 << 10)    /* the kernel wakes us when so much is there */
 
-enum { STAT = 1, EXISTS, LIST, GLOB, MKDIR, MKDIRS, REMOVE, RMDIR, REMOVE_ALL, RENAME, COPY, OPEN, ATTACH, READ, CREATE, APPEND, WRITE, FLUSH, SYNC, CLOSE, DIRECT };
+enum { STAT = 1, EXISTS, LIST, GLOB, MKDIR, MKDIRS, REMOVE, RMDIR, REMOVE_ALL, RENAME, COPY, OPEN, ATTACH, READ, CREATE, APPEND, WRITE, FLUSH, SYNC, CLOSE, DIRECT, BROKE };
 enum { WORKING = 254, MORE = 255 };
 
 /* ---- connections ---- */
@@ -63,6 +63,7 @@ struct stream {
 	uint64_t packet;     /* where the next packet begins in the file */
 	uint32_t chunk;      /* bytes that each checksum guards; 0: there are none */
 	bool batched;        /* we are woken late */
+	bool broke;          /* its DataNode is gone, or silent */
 	bool begun;          /* head is that of the next packet */
 	unsigned char head[PACKET_HEAD];
 	unsigned char *memory; /* SUMS bytes of checksums, and PACKET of data */
@@ -80,6 +81,8 @@ struct connection {
 	uint64_t length;
 	int plain;         /* reads still to be made by way of the agent */
 	bool ahead;        /* the agent was asked for as much again from end on, and nobody has taken it */
+	bool broke;        /* a stream, at a place in the file, and the agent does not know yet */
+	uint64_t place;
 	bool asked;        /* for the stream from next on, and nobody has taken the answer: never with ahead */
 	uint64_t next;
 	struct stream stream;
@@ -724,8 +727,10 @@ static int pull(struct stream *s, struct iovec *v, int n)
 			got = recvmsg(s->fd, &m, MSG_WAITALL);
 			if (got < 0 && errno == EINTR)
 				continue;
-			if (got <= 0)
+			if (got <= 0) {
+				s->broke = true;
 				return -1;
+			}
 		}
 		for (; n && (size_t)got >= v->iov_len; v++, n--)
 			got -= (ssize_t)v->iov_len;
@@ -885,6 +890,8 @@ static int read_direct(struct connection *c, uint64_t offset, size_t n, uint64_t
 			}
 		}
 		if (stream_read(s, n, buffer, got)) {
+			c->broke = s->broke;
+			c->place = s->packet;
 			hang_up(s);
 			c->plain = PLAIN;
 			return 0;
@@ -937,6 +944,11 @@ static int64_t reader_read(const TF_RandomAccessFile *file, uint64_t offset, siz
 		if (c->asked && (broken = receive_stream(c, &unwanted)))
 			gone(st, r->path);
 		hang_up(&unwanted);
+		if (!broken && c->broke) {
+			uint32_t length;
+			free(exchange(c->fd, BROKE, &c->place, sizeof c->place, r->path, &length, &broken, st));
+			c->broke = false;
+		}
 		if (!broken)
 			broken = fetch(c, r, offset + got, n - got, buffer + got, &more, st);
 		got += (size_t)more;
