@@ -6,10 +6,11 @@ import (
 	"tfos/internal/job"
 )
 
-// succeed ends the job well once the tasks that decide have all ended well.
+// succeed ends the job well once the tasks that decide have all ended well. New ones decide nothing, unless they may have been taken in by a
+// master before this one.
 func (m *Machine) succeed() {
 	done := m.all(func(t *task) bool { return !m.job.Decides(t.Task.Role) || t.Outcome == succeeded || !t.member() })
-	if done && m.s.Phase == training {
+	if done && m.s.Phase == training && len(m.s.Takeover.Unheard) == 0 {
 		m.end(Result{ExitCode: job.ExitSucceeded})
 	}
 }

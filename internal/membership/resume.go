@@ -267,6 +267,7 @@ func (m *Machine) resumed() {
 	}
 	k.Until = time.Time{}
 	m.publishWhole()
+	m.succeed()
 	if m.asking() {
 		for i := range m.s.Tasks {
 			m.rested(&m.s.Tasks[i])
