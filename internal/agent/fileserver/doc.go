@@ -7,5 +7,7 @@
 // at once and keep what was written: files opened to append, and event files, whose names hold "tfevents", since others read them
 // while they grow.
 //
+// A program that reads in sequence is given a connection to the DataNode that has the bytes, and reads them for itself.
+//
 // The package holds a bounded amount of file contents in memory, whatever programs do. It knows nothing of tasks.
 package fileserver

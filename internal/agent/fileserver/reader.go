@@ -2,11 +2,9 @@ package fileserver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"sync"
 	"time"
 
@@ -20,8 +18,6 @@ const (
 	smallRead = 128 << 10
 	// growthEvery is the least time between two looks whether a file that was read to its end has grown.
 	growthEvery = time.Second
-	// directTimeout bounds the search for a DataNode that a program may read from for itself.
-	directTimeout = 5 * time.Second
 )
 
 // openFile is a file open for reading. It belongs to all connections of one open file of a program.
@@ -123,36 +119,6 @@ func (o *openFile) read(offset, length uint64, emitPart func(b []byte, last bool
 		at, n = at+done, n-done
 	}
 	return o.plain(at, n, emit)
-}
-
-// directs is a file whose bytes a reader can have from where they are.
-type directs interface {
-	Direct(ctx context.Context, offset, length int64) (dfs.Direct, error)
-	// Distrust says that one of them broke, or was silent.
-	Distrust(d dfs.Direct)
-}
-
-// direct is what Direct gives, and how long the file is.
-func (o *openFile) direct(offset, length uint64) (dfs.Direct, int64, error) {
-	size := o.enter(offset)
-	defer o.leave()
-	f, ok := o.file.(directs)
-	if !ok {
-		return dfs.Direct{}, 0, errors.ErrUnsupported
-	}
-	ctx, cancel := context.WithTimeout(o.s.ctx, directTimeout)
-	defer cancel()
-	d, err := f.Direct(ctx, int64(min(offset, math.MaxInt64)), int64(min(length, math.MaxInt64)))
-	return d, size, err
-}
-
-// distrust tells the filesystem of a direct that broke.
-func (o *openFile) distrust(d dfs.Direct) {
-	o.enter(0)
-	defer o.leave()
-	if f, ok := o.file.(directs); ok {
-		f.Distrust(d)
-	}
 }
 
 // enter counts a read, and says how long the file is: newly, if the read is past its end.

@@ -2,7 +2,6 @@ package fileserver
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"syscall"
 
 	"go.uber.org/zap"
-	"golang.org/x/sys/unix"
 
 	"tfos/internal/dfs"
 )
@@ -241,64 +239,6 @@ func (c *session) read(payload []byte) error {
 		return gone
 	}
 	return c.reply(nil, err)
-}
-
-// giveDirect gives the peer a connection to a DataNode. What is in the way is not said: whoever reads by opRead hears of it if it lasts.
-func (c *session) giveDirect(payload []byte) error {
-	d := decoder{b: payload}
-	offset, length := d.uint64(), d.uint64()
-	if err := d.end(); err != nil || c.reader == nil {
-		return fmt.Errorf("direct: %w", errMalformed)
-	}
-	peer, ok := c.conn.(*net.UnixConn)
-	if !ok {
-		return c.reply(nil, nil)
-	}
-	direct, size, err := c.reader.direct(offset, length)
-	if err != nil {
-		c.s.log.Debug("a program cannot read from a DataNode for itself", zap.String("file", c.reader.name), zap.Uint64("offset", offset), zap.Error(err))
-		return c.reply(nil, nil)
-	}
-	defer direct.Socket.Close() // the peer has it then
-	c.given = append(c.given[max(0, len(c.given)-1):], direct)
-	begin := direct.Block + direct.Offset
-	b := appendHeader(nil, 36+len(direct.Ahead), codeOK)
-	for _, n := range []int64{begin, direct.Block, direct.End, size} {
-		b = binary.LittleEndian.AppendUint64(b, uint64(n))
-	}
-	b = append(binary.LittleEndian.AppendUint32(b, uint32(direct.Chunk)), direct.Ahead...)
-	socket, ok := direct.Socket.(syscall.Conn)
-	if !ok {
-		return c.reply(nil, nil)
-	}
-	raw, err := socket.SyscallConn()
-	if err != nil {
-		return c.reply(nil, nil)
-	}
-	var sent error
-	err = raw.Control(func(fd uintptr) {
-		silence := unix.NsecToTimeval(c.s.o.Silence.Nanoseconds())
-		if sent = cmp.Or(unix.SetNonblock(int(fd), false), unix.SetsockoptTimeval(int(fd), unix.SOL_SOCKET, unix.SO_RCVTIMEO, &silence)); sent != nil {
-			return
-		}
-		_, _, sent = peer.WriteMsgUnix(b, unix.UnixRights(int(fd)), nil)
-	})
-	return cmp.Or(err, sent)
-}
-
-// broke has other DataNodes asked from now on, if there are any.
-func (c *session) broke(payload []byte) ([]byte, error) {
-	d := decoder{b: payload}
-	offset := int64(d.uint64())
-	if err := d.end(); err != nil || c.reader == nil {
-		return nil, errMalformed
-	}
-	for _, direct := range c.given {
-		if direct.Block <= offset && offset < direct.End {
-			c.reader.distrust(direct)
-		}
-	}
-	return nil, nil
 }
 
 func (c *session) create(payload []byte) ([]byte, error) { return c.openWriter(payload, c.s.create) }

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -45,6 +46,12 @@ func newConn(addr string, socket net.Conn, timeout time.Duration) *conn {
 func (c *conn) protect(stream io.ReadWriter) {
 	c.r.Reset(stream)
 	c.w = stream
+}
+
+// plain reports whether what goes over the socket, which has a descriptor, is as we read it.
+func (c *conn) plain() bool {
+	_, ok := c.socket.(syscall.Conn)
+	return ok && c.w == io.Writer(c.socket)
 }
 
 func (c *conn) close() { _ = c.socket.Close() } // what is to be sent was sent

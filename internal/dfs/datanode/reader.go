@@ -196,7 +196,7 @@ func (r *Reader) Detach() (Stream, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.conn
-	if c == nil || r.closed || r.rest != nil || r.packet != nil || c.w != io.Writer(c.socket) || r.sums.table != nil && r.sums.table != castagnoli {
+	if c == nil || r.closed || r.rest != nil || r.packet != nil || !c.plain() || r.sums.table != nil && r.sums.table != castagnoli {
 		return Stream{}, false
 	}
 	ahead, err := c.r.Peek(c.r.Buffered())
