@@ -191,7 +191,11 @@ func (m *Machine) taken() {
 			return
 		}
 	}
-	if m.spareAt(func(s spare) bool { return s.Unsure }) != nil {
+	wanted := func(s spare) bool { // by a task that goes on
+		t := m.find(s.Task)
+		return s.Unsure && t != nil && t.Outcome == open
+	}
+	if m.spareAt(wanted) != nil {
 		return
 	}
 	m.resumed()
