@@ -77,6 +77,25 @@ func TestDataNodesThatDie(t *testing.T) {
 	c.suite(t, "./internal/dfs", "^TestDataNodesThatDie$", c.breakable())
 }
 
+// TestReadsFromDataNodes: a program reads from a DataNode itself, and from another one when that is stopped or killed. What it waits for one
+// that says nothing, 20 s at most, is printed.
+func TestReadsFromDataNodes(t *testing.T) {
+	c := storage(t)
+	r := c.onTask(t, "read_direct.py", "hdfs:///tmp", "stop", "kill")
+	if r.code != 0 || !strings.Contains(r.stdout, "all is well") {
+		t.Errorf("exit code %d\n%s\n%s", r.code, r.stdout, r.stderr)
+	}
+	for line := range strings.Lines(r.stdout) {
+		if node, ok := strings.CutPrefix(line, "killed "); ok {
+			if err := c.script("start", strings.TrimSpace(node)); err != nil { // for the tests after this one
+				t.Fatal(err)
+			}
+		} else if strings.Contains(line, "longest wait") {
+			fmt.Print(line)
+		}
+	}
+}
+
 // TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads, with an event file open meanwhile.
 func TestFaultsOfHDFS(t *testing.T) {
 	c := storage(t)

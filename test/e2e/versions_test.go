@@ -18,6 +18,7 @@ func TestVersions(t *testing.T) {
 			}
 			c.suite(t, "./internal/yarn/yarntest", ".", "TFOS_TEST_HADOOP_CUSTOM=yarn.io/gpu")
 			c.suite(t, "./internal/dfs", "Contract")
+			c.onTask(t, "read_direct.py", "hdfs:///tmp").want(t, 0)
 			c.trains(t, "ps")
 		})
 	}

@@ -27,7 +27,8 @@ type Options struct {
 	Dir      string // where files on their way are kept, without names; empty: the system's directory for temporary files
 	// Memory bounds the contents that are read ahead, in bytes; 0: 32 MiB.
 	Memory int
-	// Silence is how long a DataNode may say nothing before a program that reads from it for itself comes back; 0: 20 s.
+	// Silence is how long a DataNode may say nothing before a program that reads from it for itself comes back; twice as long, where a part of what
+	// the program waited for came first. 0: 10 s.
 	Silence time.Duration
 }
 
@@ -53,7 +54,7 @@ func New(o Options) *Server {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	o.Memory, o.Silence = cmp.Or(o.Memory, 32<<20), cmp.Or(o.Silence, 20*time.Second)
+	o.Memory, o.Silence = cmp.Or(o.Memory, 32<<20), cmp.Or(o.Silence, 10*time.Second)
 	s := &Server{o: o, log: o.Logger, chunks: newPool(o.Memory / chunkSize), conns: map[net.Conn]bool{}, opened: map[uint64]*openFile{}, swept: map[string]time.Time{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
