@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include "../plugin/tensorflow.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +30,18 @@ static void fail(const char *what)
 {
 	fprintf(stderr, "%s: %s\n", what, dlerror());
 	exit(1);
+}
+
+/* How many descriptors are open. */
+static int descriptors(void)
+{
+	int n = 0;
+	DIR *d = opendir("/proc/self/fd");
+	while (d && readdir(d))
+		n++;
+	if (d)
+		closedir(d);
+	return n;
 }
 
 static void answer(TF_FilesystemPluginOps *ops, TF_RandomAccessFile *file, const uint64_t *what)
@@ -63,6 +76,7 @@ int main(int argc, char **argv)
 		fail("TF_InitPlugin");
 	init(&info);
 	TF_FilesystemPluginOps *ops = &info.ops[0];
+	int before = descriptors();
 	for (int i = 0; i < 2; i++) {
 		ops->filesystem->new_random_access_file(NULL, argv[2], &file[i], &st);
 		if (st.code)
@@ -80,6 +94,10 @@ int main(int argc, char **argv)
 	}
 	for (int i = 0; i < 2; i++)
 		ops->random_access_file->cleanup(&file[i]);
+	if (descriptors() != before) {
+		fprintf(stderr, "%d descriptors are left\n", descriptors() - before);
+		return 1;
+	}
 	return 0;
 }
 #endif
