@@ -16,6 +16,7 @@ func testDraining(t *testing.T, s *suite) {
 	c, master := a.awayFromMaster()
 	a.start(c, "sleep")
 	a.up(c)
+	a.known(c) // a node of which the ResourceManager knows no container is decommissioned at once
 	a.ledger.Readmit(master)
 	a.beat()
 	t.Cleanup(func() { s.Recommission(t, c.Node) })
