@@ -21,10 +21,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-const (
-	endPatience = 30 * time.Second // with YARN, to say that an application has ended whose result is known
-	endPause    = 200 * time.Millisecond
-)
+// endPatience is with YARN, to say that an application has ended whose result is known.
+const endPatience = 30 * time.Second
 
 // Earlier is a job that has ended, as its staging directory keeps it.
 type Earlier struct {
@@ -66,18 +64,17 @@ func (c *Cluster) Earlier(ctx context.Context, id yarn.ApplicationID) (*Earlier,
 // settled is what YARN says of an application. One whose master has staged its result is about to end, and waited for: tfos status says
 // how a job ended a moment before YARN does.
 func (c *Cluster) settled(ctx context.Context, id yarn.ApplicationID) (yarn.Report, error) {
-	for end := time.Now().Add(endPatience); ; {
-		r, err := c.report(ctx, id)
-		if err != nil || r.State.Terminal() || time.Now().After(end) {
-			return r, err
-		}
-		if _, err := c.FS.Stat(ctx, path.Join(c.jobDir(id), launch.ResultFile)); err != nil {
-			return r, nil
-		}
-		if err := wait(ctx, endPause); err != nil {
-			return r, err
-		}
+	r, err := c.report(ctx, id)
+	if err != nil || r.State.Terminal() {
+		return r, err
 	}
+	if _, err := c.FS.Stat(ctx, path.Join(c.jobDir(id), launch.ResultFile)); err != nil {
+		return r, nil
+	}
+	if ended, ok := c.awaitEnd(ctx, id, endPatience); ok {
+		return ended, nil
+	}
+	return r, context.Cause(ctx)
 }
 
 // keptFile reads what an ended job left in its directory.

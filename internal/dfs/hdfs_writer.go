@@ -69,17 +69,21 @@ func (w *hdfsWriter) create(ctx context.Context, req *pb.CreateRequestProto) (*p
 		return nil, err
 	}
 	resp := &pb.CreateResponseProto{}
-	answered := make(chan error, 1)
-	go func() { answered <- w.ask(context.WithoutCancel(ctx), "create", req, resp) }()
+	answered := make(chan error)
+	go func() {
+		err := w.ask(context.WithoutCancel(ctx), "create", req, resp)
+		select {
+		case answered <- err:
+		case <-ctx.Done():
+			if err == nil {
+				w.remove()
+			}
+		}
+	}()
 	select {
 	case err := <-answered:
 		return resp, err
 	case <-ctx.Done():
-		go func() {
-			if <-answered == nil {
-				w.remove()
-			}
-		}()
 		return nil, ctx.Err()
 	}
 }

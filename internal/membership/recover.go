@@ -112,13 +112,13 @@ type blame struct {
 
 // book counts a loss. The verdict is how the job ends if it was one too many; nil: it goes on.
 func (m *Machine) book(t *task, l loss) *Result {
-	if l.cause != CauseAftershock && !l.excused {
-		m.s.Blame = blame{m.now, sentenceOfFailure(t.Task, l.what, l.stderr)}
+	if l.cause == CauseAftershock || l.excused {
+		return nil
 	}
+	m.s.Blame = blame{m.now, sentenceOfFailure(t.Task, l.what, l.stderr)}
 	switch {
-	case l.cause == CauseAftershock || l.excused:
 	case l.hopeless:
-		return &Result{l.cause.exitCode(), sentenceOfFailure(t.Task, l.what, l.stderr)}
+		return &Result{l.cause.exitCode(), m.s.Blame.Text}
 	case l.cause.Infrastructure():
 		m.blame(t, l.cause)
 		if t.Strikes++; t.Strikes >= m.opts.MaxStrikes {

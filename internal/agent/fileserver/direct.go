@@ -67,8 +67,8 @@ func (c *session) giveDirect(payload []byte) error {
 		c.s.log.Debug("a program cannot read from a DataNode for itself", zap.String("file", c.reader.name), zap.Uint64("offset", offset), zap.Error(err))
 		return c.reply(nil, nil)
 	}
-	defer direct.Socket.Close() // the peer has it then
-	c.given = append(c.given[max(0, len(c.given)-1):], direct)
+	defer direct.Socket.Close()                                                                                             // the peer has it then
+	c.given = append(c.given[max(0, len(c.given)-1):], dfs.Direct{Block: direct.Block, End: direct.End, Addr: direct.Addr}) // the rest is gone
 	return handOver(peer, appendDirect(nil, direct, size), direct.Socket, c.s.o.Silence)
 }
 
@@ -82,14 +82,9 @@ func appendDirect(b []byte, d dfs.Direct, size int64) []byte {
 	return append(b, d.Ahead...)
 }
 
-// handOver sends an answer and a socket beside it, which blocks from then on, for as long as silence is borne. Without a descriptor there is
-// nothing that could be sent, and the peer, whose answer this is, has to go.
-func handOver(peer *net.UnixConn, answer []byte, socket net.Conn, silence time.Duration) error {
-	s, ok := socket.(syscall.Conn)
-	if !ok {
-		return fmt.Errorf("hand a connection over: %T: %w", socket, errors.ErrUnsupported)
-	}
-	raw, err := s.SyscallConn()
+// handOver sends an answer and a socket beside it, which blocks from then on, for as long as silence is borne.
+func handOver(peer *net.UnixConn, answer []byte, socket syscall.Conn, silence time.Duration) error {
+	raw, err := socket.SyscallConn()
 	if err != nil {
 		return fmt.Errorf("hand a connection over: %w", err)
 	}

@@ -173,7 +173,7 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	case err != nil:
 		answer.Problem, answer.Barred = err.Error(), k.bars(err)
 		k.o.Log.Warn("the newest whole checkpoint is not known", zap.String("dir", k.o.Dir), zap.String("barred", string(answer.Barred)), zap.Error(err))
-	case found.Whole == nil && strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:"):
+	case found.Whole == nil && k.onDisk():
 		answer.Problem = "there is no checkpoint in " + k.o.Dir + " on the master's disk" // on the program's there may be
 	case found.Whole != nil:
 		k.restored = found.Whole.Name
@@ -183,10 +183,10 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 }
 
 // bars says whether an error means that a program would find no checkpoint either: TensorFlow takes a directory that it cannot read for an
-// empty one. A local one may be another on the program's node.
+// empty one.
 func (k *Keeper) bars(err error) membership.Bar {
 	switch {
-	case strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:"):
+	case k.onDisk():
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, dfs.ErrCredentials), errors.Is(err, dfs.ErrNotDirectory):
 		return membership.BarRefused
 	case errors.Is(err, dfs.ErrUnreachable):
@@ -194,6 +194,9 @@ func (k *Keeper) bars(err error) membership.Bar {
 	}
 	return ""
 }
+
+// onDisk reports whether the directory is on the master's disk, and a program may find another under its name.
+func (k *Keeper) onDisk() bool { return strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:") }
 
 // wait reports whether ctx lasted so long.
 func wait(ctx context.Context, d time.Duration) bool {

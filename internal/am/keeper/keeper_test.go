@@ -257,9 +257,7 @@ func TestInspect(t *testing.T) {
 			t.Error(err)
 		}
 
-		h.mu.Lock()
-		h.fails = dfs.ErrSafeMode
-		h.mu.Unlock()
+		h.fail(dfs.ErrSafeMode)
 		h.k.Inspect(membership.Inspect{Number: 4})
 		synctest.Wait()
 		if got := h.said(); !strings.HasPrefix(got, `look 4: newest "" step=-1  `) || !strings.Contains(got, dfs.ErrSafeMode.Error()) {

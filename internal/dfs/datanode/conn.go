@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"net"
-	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -48,10 +47,10 @@ func (c *conn) protect(stream io.ReadWriter) {
 	c.w = stream
 }
 
-// plain reports whether what goes over the socket, which has a descriptor, is as we read it.
-func (c *conn) plain() bool {
-	_, ok := c.socket.(syscall.Conn)
-	return ok && c.w == io.Writer(c.socket)
+// plain is the socket, if it has a descriptor and what goes over it is as we read it.
+func (c *conn) plain() (Socket, bool) {
+	socket, ok := c.socket.(Socket)
+	return socket, ok && c.w == io.Writer(c.socket)
 }
 
 func (c *conn) close() { _ = c.socket.Close() } // what is to be sent was sent

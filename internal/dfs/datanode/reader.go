@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -184,10 +185,16 @@ func (r *Reader) finish(c *conn) {
 
 // Stream is the connection of a Reader, for who takes the packets apart without it.
 type Stream struct {
-	Socket net.Conn // the caller's, to close
-	Ahead  []byte   // what has come already
-	Offset int64    // in the block, where the first packet begins
-	Chunk  int      // bytes that a CRC-32C guards each; 0: there are no checksums
+	Socket Socket // the caller's, to close
+	Ahead  []byte // what has come already
+	Offset int64  // in the block, where the first packet begins
+	Chunk  int    // bytes that a CRC-32C guards each; 0: there are no checksums
+}
+
+// Socket is a connection with a descriptor, which can be given to another process.
+type Socket interface {
+	net.Conn
+	syscall.Conn
 }
 
 // Detach gives the connection away. It can where nothing was read and packets come as they are, guarded by CRC-32C or by nothing; else
@@ -196,14 +203,18 @@ func (r *Reader) Detach() (Stream, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.conn
-	if c == nil || r.closed || r.rest != nil || r.packet != nil || !c.plain() || r.sums.table != nil && r.sums.table != castagnoli {
+	if c == nil || r.closed || r.rest != nil || r.packet != nil || r.sums.table != nil && r.sums.table != castagnoli {
+		return Stream{}, false
+	}
+	socket, ok := c.plain()
+	if !ok {
 		return Stream{}, false
 	}
 	ahead, err := c.r.Peek(c.r.Buffered())
 	if err != nil {
 		return Stream{}, false
 	}
-	s := Stream{Socket: c.socket, Ahead: ahead, Offset: r.at, Chunk: r.sums.chunk}
+	s := Stream{Socket: socket, Ahead: ahead, Offset: r.at, Chunk: r.sums.chunk}
 	if r.sums.table == nil {
 		s.Chunk = 0
 	}

@@ -177,6 +177,18 @@ static struct connection *dial(const char *path, TF_Status *st)
 	return c;
 }
 
+/* What is left of several places after so many bytes: how many places. */
+static int advance(struct iovec **v, int n, size_t bytes)
+{
+	for (; n && bytes >= (*v)->iov_len; ++*v, n--)
+		bytes -= (*v)->iov_len;
+	if (n) {
+		(*v)->iov_base = (char *)(*v)->iov_base + bytes;
+		(*v)->iov_len -= bytes;
+	}
+	return n;
+}
+
 static int send_all(int fd, struct iovec *v, int n)
 {
 	while (n) {
@@ -187,14 +199,22 @@ static int send_all(int fd, struct iovec *v, int n)
 				continue;
 			return -1;
 		}
-		for (; n && (size_t)sent >= v->iov_len; v++, n--)
-			sent -= (ssize_t)v->iov_len;
-		if (n) {
-			v->iov_base = (char *)v->iov_base + sent;
-			v->iov_len -= (size_t)sent;
-		}
+		n = advance(&v, n, (size_t)sent);
 	}
 	return 0;
+}
+
+/* As much of a message as has come when the kernel waits no longer: at least a byte. -1: the connection is of no more use. */
+static ssize_t receive_message(int fd, struct msghdr *m)
+{
+	ssize_t got;
+	do
+		got = recvmsg(fd, m, MSG_WAITALL | MSG_CMSG_CLOEXEC);
+	while (got < 0 && errno == EINTR);
+	if (got)
+		return got;
+	errno = ECONNRESET;
+	return -1;
 }
 
 static int receive_all(int fd, void *to, size_t n)
@@ -250,15 +270,9 @@ static int receive_part(int fd, char *to, size_t n, unsigned char *header)
 {
 	struct iovec v[2] = {{to, n}, {header, HEADER}};
 	struct msghdr m = {.msg_iov = v, .msg_iovlen = 2};
-	ssize_t got;
-	do
-		got = recvmsg(fd, &m, MSG_WAITALL);
-	while (got < 0 && errno == EINTR);
-	if (got <= 0) {
-		if (got == 0)
-			errno = ECONNRESET;
+	ssize_t got = receive_message(fd, &m);
+	if (got < 0)
 		return -1;
-	}
 	if ((size_t)got < n)
 		return receive_all(fd, to + got, n - (size_t)got) || receive_all(fd, header, HEADER);
 	got -= (ssize_t)n;
@@ -673,10 +687,8 @@ static int receive_stream(struct connection *c, struct stream *s)
 
 	*s = (struct stream){0};
 	c->asked = false;
-	do
-		got = recvmsg(c->fd, &m, MSG_WAITALL | MSG_CMSG_CLOEXEC);
-	while (got < 0 && errno == EINTR);
-	if (got <= 0 || receive_all(c->fd, b + got, HEADER - (size_t)got))
+	got = receive_message(c->fd, &m);
+	if (got < 0 || receive_all(c->fd, b + got, HEADER - (size_t)got))
 		return -1;
 	struct cmsghdr *h = CMSG_FIRSTHDR(&m);
 	if (h && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS) {
@@ -724,20 +736,13 @@ static int pull(struct stream *s, struct iovec *v, int n)
 			s->ahead_at += (size_t)got;
 		} else {
 			struct msghdr m = {.msg_iov = v, .msg_iovlen = (size_t)n};
-			got = recvmsg(s->fd, &m, MSG_WAITALL);
-			if (got < 0 && errno == EINTR)
-				continue;
-			if (got <= 0) {
+			got = receive_message(s->fd, &m);
+			if (got < 0) {
 				s->broke = true;
 				return -1;
 			}
 		}
-		for (; n && (size_t)got >= v->iov_len; v++, n--)
-			got -= (ssize_t)v->iov_len;
-		if (n) {
-			v->iov_base = (char *)v->iov_base + got;
-			v->iov_len -= (size_t)got;
-		}
+		n = advance(&v, n, (size_t)got);
 	}
 	return 0;
 }
