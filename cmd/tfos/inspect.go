@@ -28,7 +28,7 @@ With --watch it is shown until it ends; with --json as well, one document per li
 			if err != nil {
 				return err
 			}
-			cluster, err := c.connect(cmd)
+			cluster, err := c.connect(cmd, id)
 			if err != nil {
 				return err
 			}
@@ -82,14 +82,18 @@ func (c *command) list() *cobra.Command {
 		Long:  `List the jobs that the cluster remembers, the newest first: yours, or everyone's with --all.`,
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cluster, err := c.connect(cmd)
+			clusters, err := c.clusters(cmd)
 			if err != nil {
 				return err
 			}
-			defer cluster.Close()
-			jobs, err := cluster.List(cmd.Context(), all)
-			if err != nil {
-				return err
+			jobs := []client.Summary{}
+			for _, cluster := range clusters {
+				defer cluster.Close()
+				more, err := cluster.List(cmd.Context(), all)
+				if err != nil {
+					return err
+				}
+				jobs = append(jobs, more...)
 			}
 			if asJSON {
 				return writeJSON(c.stdout, jobs)

@@ -20,7 +20,7 @@ A job that has ended already is left as it is.`,
 			if err != nil {
 				return err
 			}
-			cluster, err := c.connect(cmd)
+			cluster, err := c.connect(cmd, id)
 			if err != nil {
 				return err
 			}

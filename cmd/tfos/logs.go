@@ -35,7 +35,7 @@ keeps logs. "master" stands for the application master's own log, of a job that 
 			if err != nil {
 				return err
 			}
-			cluster, err := c.connect(cmd)
+			cluster, err := c.connect(cmd, id)
 			if err != nil {
 				return err
 			}

@@ -59,7 +59,7 @@ func (c *command) eventLog(cmd *cobra.Command, name string) ([]byte, error) {
 	case notID != nil:
 		return nil, exit.Errorf(exit.Usage, "read the event log: %w", err).Try("want a file or an application id; tfos list shows the jobs")
 	}
-	cluster, err := c.connect(cmd)
+	cluster, err := c.connect(cmd, id)
 	if err != nil {
 		return nil, err
 	}

@@ -93,7 +93,7 @@ func (c *command) resumeJob(cmd *cobra.Command, j *jobFlags, args []string, deta
 	if err != nil {
 		return err
 	}
-	cluster, err := c.connect(cmd)
+	cluster, err := c.connect(cmd, id)
 	if err != nil {
 		return err
 	}

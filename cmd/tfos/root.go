@@ -12,6 +12,7 @@ import (
 
 	"tfos/internal/client"
 	"tfos/internal/client/exit"
+	"tfos/internal/yarn"
 )
 
 // command is what all subcommands share.
@@ -80,15 +81,33 @@ func (c *command) logger() *zap.Logger {
 	return log
 }
 
-// connect reaches the cluster that the flags name, one that runs already.
-func (c *command) connect(cmd *cobra.Command) (*client.Cluster, error) {
+// connect reaches the cluster of an application: the one that the flags name, or an embedded one that runs already.
+func (c *command) connect(cmd *cobra.Command, id yarn.ApplicationID) (*client.Cluster, error) {
 	local, err := c.local()
 	if err != nil {
 		return nil, err
 	}
 	if local {
-		return client.ConnectLocal(cmd.Context(), localDir(), c.logger())
+		return client.LocalOf(cmd.Context(), localDir(), id, c.logger())
 	}
+	return c.configured(cmd)
+}
+
+// clusters reaches all clusters that the flags mean: there can be several embedded ones.
+func (c *command) clusters(cmd *cobra.Command) ([]*client.Cluster, error) {
+	local, err := c.local()
+	if err != nil {
+		return nil, err
+	}
+	if local {
+		return client.Locals(cmd.Context(), localDir(), c.logger())
+	}
+	cluster, err := c.configured(cmd)
+	return []*client.Cluster{cluster}, err
+}
+
+// configured reaches the cluster of the Hadoop configuration.
+func (c *command) configured(cmd *cobra.Command) (*client.Cluster, error) {
 	dirs, err := client.FindConf(c.conf, os.Getenv)
 	if err != nil {
 		return nil, err

@@ -43,7 +43,7 @@ The number of parameter servers cannot change: the model's variables live there.
 			if !ok || role == "" || err != nil {
 				return exit.Errorf(exit.Usage, "%q: want ROLE=N, as in worker=4", args[1])
 			}
-			cluster, err := c.connect(cmd)
+			cluster, err := c.connect(cmd, id)
 			if err != nil {
 				return err
 			}

@@ -117,7 +117,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}()
 	listener := a.o.Listener
 	if listener == nil {
-		if listener, err = net.Listen("tcp", ":0"); err != nil {
+		if listener, err = control.Listen(a.o.Host); err != nil {
 			return fmt.Errorf("serve logs: %w", err)
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"net"
 	"os"
 	"strconv"
 	"time"
@@ -50,7 +49,7 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", ":0")
+	listener, err := control.Listen(c.host)
 	if err != nil {
 		return fmt.Errorf("listen for agents: %w", err)
 	}

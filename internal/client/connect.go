@@ -75,11 +75,12 @@ func Connect(ctx context.Context, o ConnectOptions) (*Cluster, error) {
 		return nil, exit.Errorf(exit.Refused, "the cluster wants Kerberos (hadoop.security.authentication in %s), which this tfos does not speak yet", c.Source("hadoop.security.authentication")).
 			Try("use a cluster with simple authentication")
 	}
-	return connect(ctx, c, name, "", o.Log)
+	return connect(ctx, c, name, "", nil, o.Log)
 }
 
-// connect makes a Cluster of a configuration. localHome is the home directory on the local disk, if that is the filesystem.
-func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log *zap.Logger) (*Cluster, error) {
+// connect makes a Cluster of a configuration. localHome is the home directory on the local disk, if that is the filesystem,
+// and tok what the ResourceManager wants to see; nil: it takes the user's name on trust.
+func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok func() (token.Token, bool), log *zap.Logger) (*Cluster, error) {
 	options, err := yarnrpc.ClientOptions(c)
 	if err != nil {
 		return nil, confError(err)
@@ -94,7 +95,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, log 
 		return nil, confError(err)
 	}
 	options.User, options.Log = userName, log.Named("rm")
-	rm := yarnrpc.NewClient(options, nil)
+	rm := yarnrpc.NewClient(options, tok)
 	cluster := &Cluster{
 		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
 		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),

@@ -15,7 +15,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/hadoop/token"
 	"tfos/internal/miniyarn"
+	"tfos/internal/yarn"
 )
 
 // What lies in the directory of an embedded cluster.
@@ -41,9 +43,13 @@ type Local struct {
 	ended  chan error      // what it ended with; capacity 1
 }
 
-// StartLocal starts an embedded cluster in a directory of its own below root, where ConnectLocal finds it. Close it.
+// StartLocal starts an embedded cluster in a directory of its own below root, where Locals finds it. Close it.
 func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, err error) {
-	if err := ownDir(root); err != nil {
+	if err := makeOwn(root); err != nil {
+		return nil, err
+	}
+	name, err := userName(noEnv)
+	if err != nil {
 		return nil, err
 	}
 	sweep(root, time.Now(), log)
@@ -73,7 +79,7 @@ func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, er
 			fail(exit.Errorf(exit.Infrastructure, "the embedded YARN ended: %w", err))
 		}
 	}()
-	if err = l.yarn.WriteConf(filepath.Join(l.dir, localConf)); err == nil {
+	if err = l.yarn.WriteConf(filepath.Join(l.dir, localConf), name); err == nil {
 		l.Cluster, err = connectDir(ctx, l.dir, log)
 	}
 	if err != nil {
@@ -106,33 +112,105 @@ func (l *Local) Close(keepLogs bool) error {
 	return errors.Join(append(errs, l.lock.Close())...)
 }
 
-// ConnectLocal prepares the way to an embedded cluster that runs in another process of this user, the newest if there are
-// several.
-func ConnectLocal(ctx context.Context, root string, log *zap.Logger) (*Cluster, error) {
+// Locals prepares the way to each embedded cluster that runs in another process of this user, the newest first. There is at
+// least one. Close them all.
+func Locals(ctx context.Context, root string, log *zap.Logger) (_ []*Cluster, err error) {
+	if err := own(root, true); errors.Is(err, fs.ErrNotExist) {
+		return nil, errNoLocal
+	} else if err != nil {
+		return nil, err
+	}
 	dirs, err := filepath.Glob(filepath.Join(root, "*", localConf))
 	if err != nil {
 		return nil, err
 	}
+	var clusters []*Cluster
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeAll(clusters))
+		}
+	}()
 	slices.Sort(dirs) // by the time in their names
 	for _, d := range slices.Backward(dirs) {
 		dir := filepath.Dir(d)
-		if alive(dir) {
-			return connectDir(ctx, dir, log)
+		if !alive(dir) {
+			continue
 		}
+		cluster, err := connectDir(ctx, dir, log)
+		if err != nil {
+			return nil, err
+		}
+		clusters = append(clusters, cluster)
 	}
-	return nil, exit.Errorf(exit.Usage, "no local cluster of yours is running").Try("one lives as long as tfos run --master local")
+	if len(clusters) == 0 {
+		return nil, errNoLocal
+	}
+	return clusters, nil
 }
 
+var errNoLocal = exit.Errorf(exit.Usage, "no local cluster of yours is running").Try("one lives as long as tfos run --master local")
+
+// LocalOf is the way to the embedded cluster of this user that knows an application. Where none does it is the newest, which
+// can say so.
+func LocalOf(ctx context.Context, root string, id yarn.ApplicationID, log *zap.Logger) (*Cluster, error) {
+	clusters, err := Locals(ctx, root, log)
+	if err != nil {
+		return nil, err
+	}
+	found := 0
+	for i, c := range clusters {
+		if _, err := c.report(ctx, id); err == nil {
+			found = i
+			break
+		}
+	}
+	one := clusters[found]
+	return one, closeAll(slices.Delete(clusters, found, found+1))
+}
+
+func closeAll(clusters []*Cluster) error {
+	var errs []error
+	for _, c := range clusters {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// noEnv is the environment where none may have a say: a local cluster is the user's whom the system knows.
+func noEnv(string) string { return "" }
+
+// connectDir is the way to the embedded cluster in a directory, whose files must be nobody else's: they say whom we talk to.
 func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, error) {
-	name, err := userName(func(string) string { return "" })
+	at := filepath.Join(dir, localConf)
+	if err := errors.Join(own(dir, true), own(at, true)); err != nil {
+		return nil, err
+	}
+	files, err := os.ReadDir(at)
+	if err != nil {
+		return nil, exit.Errorf(exit.Infrastructure, "reach the embedded cluster in %s: %w", dir, err)
+	}
+	for _, f := range files {
+		if err := own(filepath.Join(at, f.Name()), false); err != nil {
+			return nil, err
+		}
+	}
+	name, err := userName(noEnv)
 	if err != nil {
 		return nil, err
 	}
-	c, err := loadConf([]string{filepath.Join(dir, localConf)}, func(string) string { return "" }, name)
+	c, err := loadConf([]string{at}, noEnv, name)
 	if err != nil {
 		return nil, err
 	}
-	cluster, err := connect(ctx, c, name, filepath.Join(dir, localHome), log)
+	tokens, err := os.ReadFile(filepath.Join(at, miniyarn.TokenFile))
+	if err != nil {
+		return nil, exit.Errorf(exit.Infrastructure, "reach the embedded cluster in %s: %w", dir, err)
+	}
+	creds, err := token.Decode(tokens)
+	if err != nil {
+		return nil, exit.Errorf(exit.Infrastructure, "reach the embedded cluster in %s: %w", dir, err)
+	}
+	cluster, err := connect(ctx, c, name, filepath.Join(dir, localHome), func() (token.Token, bool) { return creds.OfKind(token.KindRM) }, log)
 	if err != nil {
 		return nil, err
 	}
@@ -140,18 +218,27 @@ func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, err
 	return cluster, os.MkdirAll(cluster.Home, 0o700)
 }
 
-// ownDir makes a directory that is this user's alone: others could plant things in one that they made.
-func ownDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+// makeOwn makes a directory that is this user's alone.
+func makeOwn(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return startError(err)
 	}
-	info, err := os.Lstat(dir)
+	return own(dir, true)
+}
+
+// own refuses a directory, or a file, that is not this user's alone: who made it could plant things in it.
+func own(name string, dir bool) error {
+	info, err := os.Lstat(name)
 	if err != nil {
-		return startError(err)
+		return exit.Errorf(exit.Infrastructure, "look at the embedded cluster: %w", err)
 	}
 	st, ok := info.Sys().(*syscall.Stat_t)
-	if !info.IsDir() || info.Mode().Perm()&0o077 != 0 || ok && int(st.Uid) != os.Getuid() {
-		return exit.Errorf(exit.Usage, "%s, where the embedded cluster keeps its files, is not a directory of yours alone", dir).
+	what := "file"
+	if dir {
+		what = "directory"
+	}
+	if info.IsDir() != dir || !dir && !info.Mode().IsRegular() || info.Mode().Perm()&0o077 != 0 || !ok || int(st.Uid) != os.Getuid() {
+		return exit.Errorf(exit.Usage, "%s, where the embedded cluster keeps its files, is not a %s of yours alone", name, what).
 			Try("remove it, or set TMPDIR to another place")
 	}
 	return nil

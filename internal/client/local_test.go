@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -17,29 +19,160 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/miniyarn"
 	"tfos/internal/status"
+	"tfos/internal/yarn"
 )
 
-func TestOwnDirIsOnesOwn(t *testing.T) {
+func TestWhatIsNotOnesOwnIsRefused(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tfos-1")
-	if err := ownDir(dir); err != nil {
+	if err := makeOwn(dir); err != nil {
 		t.Fatal(err)
 	}
-	if err := ownDir(dir); err != nil {
+	if err := makeOwn(dir); err != nil {
 		t.Errorf("the second time: %v", err)
 	}
 	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := ownDir(dir); exit.Of(err) != exit.Usage {
+	if err := makeOwn(dir); exit.Of(err) != exit.Usage {
 		t.Errorf("open to everyone: %v", err)
 	}
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(t.TempDir(), link); err != nil {
 		t.Fatal(err)
 	}
-	if err := ownDir(link); exit.Of(err) != exit.Usage {
+	if err := makeOwn(link); exit.Of(err) != exit.Usage {
 		t.Errorf("a link: %v", err)
+	}
+}
+
+// nobody is a user of the machine who has nothing to do with us.
+const nobody = 65534
+
+// asNobody runs f as another user, if we may: on a thread that ends with it.
+func asNobody(t *testing.T, f func()) {
+	t.Helper()
+	if os.Getuid() != 0 {
+		return
+	}
+	done := make(chan unix.Errno)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread is of no more use
+		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, nobody, nobody, nobody)
+		if errno == 0 {
+			f()
+		}
+		done <- errno
+	}()
+	if errno := <-done; errno != 0 {
+		t.Fatal(errno)
+	}
+}
+
+// TestOthersFindNothingOfALocalCluster looks at its files as another user of the machine does, and has that user plant some.
+func TestOthersFindNothingOfALocalCluster(t *testing.T) {
+	top, err := os.MkdirTemp("", "local") // testing's own are closed to others, and would hide what is open
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(top) })
+	if err := os.Chmod(top, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	root := filepath.Join(top, "tfos")
+	l, err := StartLocal(t.Context(), root, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := filepath.Join(l.dir, localConf)
+	credentials := filepath.Join(at, miniyarn.TokenFile)
+	asNobody(t, func() {
+		if _, err := os.ReadFile(credentials); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("nobody reads the token: %v", err)
+		}
+		if _, err := os.ReadDir(root); !errors.Is(err, fs.ErrPermission) {
+			t.Errorf("nobody lists the clusters: %v", err)
+		}
+	})
+	reach := func() error {
+		clusters, err := Locals(t.Context(), root, zap.NewNop())
+		if err == nil {
+			_, err = clusters[0].List(t.Context(), true)
+		}
+		return errors.Join(err, closeAll(clusters))
+	}
+	if err := reach(); err != nil {
+		t.Fatalf("its own user: %v", err)
+	}
+	for name, open := range map[string]os.FileMode{root: 0o711, l.dir: 0o755, at: 0o750, credentials: 0o640, filepath.Join(at, "yarn-site.xml"): 0o602} {
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil := map[string]func(string) error{"open": func(n string) error { return os.Chmod(n, open) }}
+		if os.Getuid() == 0 {
+			spoil["somebody else's"] = func(n string) error { return os.Chown(n, nobody, nobody) }
+		}
+		for how, do := range spoil {
+			if err := do(name); err != nil {
+				t.Fatal(err)
+			}
+			if err := reach(); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "of yours alone") {
+				t.Errorf("%s is %s: %v", strings.TrimPrefix(name, top), how, err)
+			}
+			if err := errors.Join(os.Chmod(name, info.Mode().Perm()), os.Chown(name, os.Getuid(), os.Getgid())); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := l.Close(false); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestJobsOfAllLocalClustersAreFound has two clusters, and looks for a job of each.
+func TestJobsOfAllLocalClustersAreFound(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "root")
+	var ids []yarn.ApplicationID
+	for range 2 {
+		l, err := StartLocal(t.Context(), root, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { l.Close(false) })
+		app, err := l.RM.NewApplication(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub := yarn.Submission{ID: app.ID, Type: launch.ApplicationType, Queue: job.DefaultQueue, Resource: yarn.Resource{MemoryMiB: 128, VCores: 1}}
+		sub.Launch.Command = []string{"sleep 1000"}
+		if err := l.RM.Submit(t.Context(), sub); err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, app.ID)
+	}
+	for i, id := range ids {
+		c, err := LocalOf(t.Context(), root, id, zap.NewNop())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.report(t.Context(), id); err != nil {
+			t.Errorf("the job of cluster %d: %v", i, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	unknown := ids[0]
+	unknown.Sequence = 77
+	c, err := LocalOf(t.Context(), root, unknown, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.report(t.Context(), unknown); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no such application") {
+		t.Errorf("a job of none: %v", err)
 	}
 }
 
@@ -79,7 +212,7 @@ func TestSweepRemovesWhatTheDeadLeft(t *testing.T) {
 			t.Errorf("%s is there: %v, want %v", strings.TrimPrefix(name, root), err == nil, want)
 		}
 	}
-	if _, err := ConnectLocal(t.Context(), t.TempDir(), zap.NewNop()); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no local cluster of yours is running") {
+	if _, err := Locals(t.Context(), filepath.Join(t.TempDir(), "none"), zap.NewNop()); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "no local cluster of yours is running") {
 		t.Errorf("connect to none: %v", err)
 	}
 }
@@ -179,10 +312,11 @@ func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
 		t.Errorf("code %d: %v\nstderr %s", exit.Of(runErr), runErr, s.err.String())
 	}
 
-	other, err := ConnectLocal(t.Context(), root, zap.NewNop())
+	others, err := Locals(t.Context(), root, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
+	other := others[0]
 	jobs, err := other.List(t.Context(), false)
 	if err != nil || len(jobs) != 1 || jobs[0].State != status.Failed {
 		t.Fatalf("seen from elsewhere: %+v, %v", jobs, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -303,5 +304,21 @@ func TestOnlyTheRightPartyServesAndJoins(t *testing.T) {
 	}
 	if _, err := control.DialMaster("am:1", control.Identity{}, nil); err == nil {
 		t.Error("nobody dials")
+	}
+}
+
+// TestListenKeepsLoopbackToItself: what only this machine can reach by its name listens nowhere else.
+func TestListenKeepsLoopbackToItself(t *testing.T) {
+	for host, want := range map[string]bool{"127.0.0.1": true, "::1": true, "node7.example.com": false, "10.1.2.3": false, "": false} {
+		l, err := control.Listen(host)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ip := l.Addr().(*net.TCPAddr).IP; ip.IsLoopback() != want || !want && !ip.IsUnspecified() {
+			t.Errorf("for %q at %v", host, ip)
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"time"
 
 	"google.golang.org/grpc"
@@ -49,6 +50,15 @@ func newServer(tls credentials.TransportCredentials) *grpc.Server {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery / 2, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: pingTimeout}),
 	)
+}
+
+// Listen opens a port for the other processes of a job: on all addresses, or on host alone where that is a loopback address, by
+// which nobody else can be meant to reach us.
+func Listen(host string) (net.Listener, error) {
+	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
+		host = ""
+	}
+	return net.Listen("tcp", net.JoinHostPort(host, "0"))
 }
 
 // dial prepares a connection to a server of the given party. It connects when first used.

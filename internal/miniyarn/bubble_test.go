@@ -77,7 +77,7 @@ func TestSilentMastersInVirtualTime(t *testing.T) {
 		}
 		ran := make(chan error, 1)
 		go func() { ran <- c.Run(t.Context()) }()
-		client := yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{c.Addr()}, User: "ann", Dial: dial}, nil)
+		client := yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{c.Addr()}, Dial: dial}, as(c, "ann"))
 		n, err := client.NewApplication(t.Context())
 		if err != nil {
 			t.Fatal(err)

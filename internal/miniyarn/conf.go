@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"tfos/internal/hadoop/token"
 )
 
 // property is an entry of Hadoop's configuration files.
@@ -13,16 +15,38 @@ type property struct {
 	Value string `xml:"value"`
 }
 
+// TokenFile is where WriteConf puts the token that the ResourceManager wants from clients, as Hadoop credentials.
+const TokenFile = "credentials"
+
 // WriteConf writes core-site.xml and yarn-site.xml of the running cluster into dir, which it makes: a configuration directory
-// by which any Hadoop client finds it. The default filesystem is the local one.
-func (c *Cluster) WriteConf(dir string) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// by which any Hadoop client of user finds it, and is let in. The default filesystem is the local one. Nobody but the owner
+// of this process can read any of it.
+func (c *Cluster) WriteConf(dir, user string) error {
+	if err := c.writeConf(dir, user); err != nil {
 		return fmt.Errorf("write the configuration of the embedded YARN: %w", err)
+	}
+	return nil
+}
+
+func (c *Cluster) writeConf(dir, user string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	creds, t := new(token.Credentials), c.Token(user)
+	creds.Add(t.Service, t)
+	tokens := filepath.Join(dir, TokenFile)
+	if err := os.WriteFile(tokens, creds.Encode(), 0o600); err != nil {
+		return err
 	}
 	for name, properties := range map[string][]property{
 		"core-site.xml": {
 			{"fs.defaultFS", "file:///"},
 			{"hadoop.security.authentication", "simple"},
+			{"hadoop.token.files", tokens},
 		},
 		"yarn-site.xml": {
 			{"yarn.resourcemanager.address", c.Addr()},
@@ -33,7 +57,7 @@ func (c *Cluster) WriteConf(dir string) error {
 		},
 	} {
 		if err := writeSite(filepath.Join(dir, name), properties); err != nil {
-			return fmt.Errorf("write the configuration of the embedded YARN: %w", err)
+			return err
 		}
 	}
 	return nil
@@ -47,5 +71,5 @@ func writeSite(name string, properties []property) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(name, append([]byte(xml.Header), append(b, '\n')...), 0o644)
+	return os.WriteFile(name, append([]byte(xml.Header), append(b, '\n')...), 0o600)
 }

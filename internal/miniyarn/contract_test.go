@@ -22,7 +22,7 @@ func TestContract(t *testing.T) {
 			o.Nodes = []miniyarn.NodeOptions{{Capacity: node}, {Host: "127.0.0.2", Capacity: node}}
 			l := newLab(t, o)
 			yarntest.Run(t, yarntest.Cluster{
-				Client: []string{l.c.Addr()}, Scheduler: []string{l.c.SchedulerAddr()}, User: "ann", Queue: "default", Dir: t.TempDir(),
+				Client: []string{l.c.Addr()}, Scheduler: []string{l.c.SchedulerAddr()}, User: "ann", Token: as(l.c, "ann"), Queue: "default", Dir: t.TempDir(),
 				Custom: "yarn.io/gpu", Restart: func(*testing.T) { l.c.RestartResourceManager() },
 				Drain: func(_ *testing.T, n yarn.NodeID, timeout time.Duration) { l.c.DrainNode(n, timeout) },
 				Recommission: func(t *testing.T, n yarn.NodeID) {

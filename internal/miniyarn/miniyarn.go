@@ -2,8 +2,8 @@
 // loopback, start real processes, and answer, refuse, count and kill as Hadoop's own do. Local mode runs on it, and tests.
 //
 // It is as small as that allows: one queue, first come first served, nothing that survives the process. It serves its own
-// user, who could do everything that it does anyway; within that, tokens are as hard to forge as a real cluster's. Nothing
-// that it starts outlives it.
+// user alone: every port wants a token, and the one for clients lies in a file that only this user can read. See
+// docs/decisions/0002. Nothing that it starts outlives it.
 package miniyarn
 
 import (
@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tfos/internal/hadoop/rpc"
+	"tfos/internal/hadoop/token"
 	"tfos/internal/miniyarn/container"
 	"tfos/internal/miniyarn/sched"
 	"tfos/internal/yarn"
@@ -159,7 +160,7 @@ func New(o Options) (_ *Cluster, err error) {
 	if err != nil {
 		return nil, err
 	}
-	c.client = rpc.NewServer(rpc.ServerOptions{Listener: clientPort, Log: c.log})
+	c.client = rpc.NewServer(rpc.ServerOptions{Listener: clientPort, Auth: []rpc.AuthMethod{rpc.Token}, Secrets: clients{c.rm}.password, Log: c.log})
 	yarnrpc.ServeClient(c.client, clients{c.rm})
 	c.scheduler = rpc.NewServer(rpc.ServerOptions{Listener: schedulerPort, Auth: []rpc.AuthMethod{rpc.Token}, Secrets: masters{c.rm}.password, Log: c.log})
 	yarnrpc.ServeMaster(c.scheduler, masters{c.rm})
@@ -198,6 +199,9 @@ func machine() (yarn.Resource, error) {
 
 // Addr is where clients find the ResourceManager, as host:port.
 func (c *Cluster) Addr() string { return c.client.Addr().String() }
+
+// Token lets a client in as user. Without one the ResourceManager serves nobody: any user of the machine can reach its port.
+func (c *Cluster) Token(user string) token.Token { return c.keys.forClient(c.Addr(), user) }
 
 // SchedulerAddr is where masters find the ResourceManager, as host:port.
 func (c *Cluster) SchedulerAddr() string { return c.scheduler.Addr().String() }

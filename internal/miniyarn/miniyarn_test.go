@@ -45,7 +45,7 @@ func newLab(t *testing.T, o miniyarn.Options) *lab {
 	}
 	ran := make(chan error, 1)
 	go func() { ran <- c.Run(context.Background()) }()
-	l := &lab{t: t, c: c, ctx: ctx, dir: o.Dir, client: yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{c.Addr()}, User: "ann"}, nil)}
+	l := &lab{t: t, c: c, ctx: ctx, dir: o.Dir, client: yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{c.Addr()}}, as(c, "ann"))}
 	t.Cleanup(func() {
 		if err := errors.Join(l.client.Close(), c.Close(), <-ran); err != nil {
 			t.Errorf("close: %v", err)
@@ -56,6 +56,11 @@ func newLab(t *testing.T, o miniyarn.Options) *lab {
 		}
 	})
 	return l
+}
+
+// as is how a user proves to be one.
+func as(c *miniyarn.Cluster, user string) func() (token.Token, bool) {
+	return func() (token.Token, bool) { return c.Token(user), true }
 }
 
 func mem(mib int64) yarn.Resource { return yarn.Resource{MemoryMiB: mib, VCores: 1} }
@@ -597,7 +602,7 @@ func TestQuestions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	evil := yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{l.c.Addr()}, User: "../../etc"}, nil)
+	evil := yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{l.c.Addr()}}, as(l.c, "../../etc"))
 	defer evil.Close()
 	sub := yarn.Submission{ID: n.ID, Resource: mem(128), Launch: yarn.LaunchContext{Command: []string{"true"}}}
 	if err := evil.Submit(l.ctx, sub); !errors.Is(err, yarn.ErrUnauthorized) {
@@ -605,10 +610,77 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
+// TestStrangersAreServedNothing comes as any user of the machine can: the ports are on loopback, and their numbers are no secret.
+func TestStrangersAreServedNothing(t *testing.T) {
+	l := newLab(t, miniyarn.Options{})
+	m := l.master(yarn.Submission{Name: "mine"})
+	other, err := miniyarn.New(miniyarn.Options{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	forged := l.c.Token("ann")
+	forged.Identifier = []byte("root")
+	mine, ok := m.creds.OfKind(token.KindAMRM)
+	if !ok {
+		t.Fatal("no AMRMToken")
+	}
+	for name, shown := range map[string]token.Token{
+		"a name": {}, "a forged name": forged, "another cluster's token": other.Token("ann"), "a master's token": mine,
+	} {
+		tok := func() (token.Token, bool) { return shown, !shown.IsZero() }
+		client := yarnrpc.NewClient(yarnrpc.Options{Addrs: []string{l.c.Addr()}, User: "ann"}, tok)
+		sub := yarn.Submission{ID: m.id, Name: "evil", Queue: "default", Resource: mem(128), Launch: yarn.LaunchContext{Command: []string{"true"}}}
+		sub.ID.Sequence++
+		_, errNew := client.NewApplication(l.ctx)
+		_, errList := client.Applications(l.ctx, yarn.ApplicationsQuery{})
+		_, errNodes := client.Nodes(l.ctx)
+		for what, err := range map[string]error{
+			"NewApplication": errNew, "Applications": errList, "Nodes": errNodes,
+			"Submit": client.Submit(l.ctx, sub), "Kill": client.Kill(l.ctx, m.id, ""),
+		} {
+			if err == nil {
+				t.Errorf("%s by %s was served", what, name)
+			}
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+		if name == "a master's token" { // its own port takes it
+			continue
+		}
+		master := yarnrpc.NewMaster(yarnrpc.Options{Addrs: []string{l.c.SchedulerAddr()}, User: "ann"}, shown)
+		if _, err := master.Register(l.ctx, yarn.Registration{Host: "h"}); err == nil {
+			t.Errorf("Register by %s was served", name)
+		}
+		nodes := yarnrpc.NewNodes(yarnrpc.Options{User: "ann"})
+		for _, n := range l.c.Nodes() {
+			nodes.SetTokens(yarn.NMToken{Node: n, Token: shown})
+			id := yarn.ContainerID{Attempt: yarn.AttemptID{Application: m.id, Attempt: 1}, ID: 1}
+			grant := yarn.Container{ID: id, Node: n, Resource: mem(128), Token: shown}
+			if err := nodes.Start(l.ctx, grant, sub.Launch); err == nil {
+				t.Errorf("Start by %s was served", name)
+			}
+			if err := nodes.Stop(l.ctx, n, id); err == nil {
+				t.Errorf("Stop by %s was served", name)
+			}
+		}
+		if err := errors.Join(master.Close(), nodes.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+	if r := l.report(m.id); r.State.Terminal() {
+		t.Errorf("the job that was there: %v", r.State)
+	}
+	if all, err := l.client.Applications(l.ctx, yarn.ApplicationsQuery{}); err != nil || len(all) != 1 || all[0].User != "ann" {
+		t.Errorf("applications %+v, %v", all, err)
+	}
+}
+
 func TestWriteConf(t *testing.T) {
 	l := newLab(t, miniyarn.Options{})
 	dir := filepath.Join(t.TempDir(), "conf")
-	if err := l.c.WriteConf(dir); err != nil {
+	if err := l.c.WriteConf(dir, "ann"); err != nil {
 		t.Fatal(err)
 	}
 	for name, want := range map[string][]string{
@@ -623,6 +695,26 @@ func TestWriteConf(t *testing.T) {
 			if !strings.Contains(string(b), w) {
 				t.Errorf("%s lacks %s: %s", name, w, b)
 			}
+		}
+	}
+	b, err := os.ReadFile(filepath.Join(dir, miniyarn.TokenFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	creds, err := token.Decode(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := creds.For(token.KindRM, l.c.Addr()); !ok {
+		t.Errorf("the credentials hold %s", creds)
+	}
+	files, err := os.ReadDir(dir)
+	if err != nil || len(files) != 3 {
+		t.Errorf("%v, %v", files, err)
+	}
+	for _, f := range files {
+		if info, err := f.Info(); err != nil || info.Mode().Perm() != 0o600 {
+			t.Errorf("%s: %v, %v: others can read it", f.Name(), info.Mode(), err)
 		}
 	}
 }

@@ -18,13 +18,13 @@ var errBadToken = errors.New("the token was not issued here, or was changed")
 
 // secrets issues and checks tokens, with a key of its own for each kind so that none passes for another.
 type secrets struct {
-	started                 time.Time // tells this ResourceManager from others
-	master, node, container [32]byte
+	started                         time.Time // tells this ResourceManager from others
+	client, master, node, container [32]byte
 }
 
 func newSecrets(started time.Time) *secrets {
 	s := &secrets{started: started}
-	for _, key := range [][]byte{s.master[:], s.node[:], s.container[:]} {
+	for _, key := range [][]byte{s.client[:], s.master[:], s.node[:], s.container[:]} {
 		rand.Read(key) // crypto/rand's never fails
 	}
 	return s
@@ -42,6 +42,11 @@ func issue(kind, service string, key [32]byte, id interface{ Marshal() ([]byte, 
 		return token.Token{}, fmt.Errorf("issue %s: %w", kind, err)
 	}
 	return token.Token{Kind: kind, Service: service, Identifier: b, Password: sign(key, b)}, nil
+}
+
+// forClient opens the clients' port to a user. The identifier is the user's name.
+func (s *secrets) forClient(addr, user string) token.Token {
+	return token.Token{Kind: token.KindRM, Service: addr, Identifier: []byte(user), Password: sign(s.client, []byte(user))}
 }
 
 // forMaster opens the scheduler's port to one attempt.

@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"tfos/internal/hadoop/token"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/yarnrpc"
 )
@@ -25,7 +26,8 @@ type Cluster struct {
 	Client     []string // host:port of the ResourceManagers' client ports
 	Scheduler  []string // and of their scheduler ports
 	User       string
-	Queue      string // takes applications
+	Token      func() (token.Token, bool) // what the client's port wants to see; nil: the user's name will do
+	Queue      string                     // takes applications
 	Protection []string
 	Dial       yarnrpc.DialFunc // nil: TCP
 	// Dir is a directory that containers read and write by the same name as the test. Its files must be readable by
@@ -84,7 +86,7 @@ func Run(t *testing.T, c Cluster) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			s := &suite{Cluster: c}
-			s.client = yarnrpc.NewClient(s.options(t, c.Client), nil)
+			s.client = yarnrpc.NewClient(s.options(t, c.Client), c.Token)
 			t.Cleanup(func() {
 				if err := s.client.Close(); err != nil {
 					t.Errorf("close the client: %v", err)
