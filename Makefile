@@ -75,6 +75,7 @@ generate: need-go ## the Go code of the .proto files
 library: need-cc ## the C libraries, for each kind of machine there is a compiler for; they are committed
 	internal/endpoint/build
 	internal/agent/fileserver/build
+	internal/supervise/guard/build
 	python/native/build
 
 .PHONY: venv

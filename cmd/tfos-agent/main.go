@@ -15,15 +15,10 @@ import (
 
 	"tfos/internal/agent"
 	"tfos/internal/launch"
-	"tfos/internal/supervise/guard"
 	"tfos/internal/version"
 )
 
 func main() {
-	// First of all: a guard does nothing else, and should be small.
-	if len(os.Args) > 1 && os.Args[1] == guard.Command {
-		os.Exit(guard.Run(os.Args[2:]))
-	}
 	os.Exit(run(os.Args[1:]))
 }
 

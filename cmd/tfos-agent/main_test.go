@@ -24,7 +24,6 @@ import (
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/membership"
-	"tfos/internal/supervise/guard"
 	"tfos/internal/yarn"
 )
 
@@ -188,15 +187,15 @@ func next[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
-// vmHWM is the most memory that a process has had resident, in KiB.
-func vmHWM(t *testing.T, pid int) int {
+// most is the most memory that a process has had resident (VmHWM), or the most address space (VmPeak), in KiB.
+func most(t *testing.T, pid int, what string) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(b)) {
-		if v, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if v, ok := strings.CutPrefix(line, what+":"); ok {
 			n, err := strconv.Atoi(strings.Fields(v)[0])
 			if err != nil {
 				t.Fatal(err)
@@ -204,7 +203,7 @@ func vmHWM(t *testing.T, pid int) int {
 			return n
 		}
 	}
-	t.Fatal("no VmHWM")
+	t.Fatal("no " + what)
 	return 0
 }
 
@@ -282,10 +281,12 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 		t.Errorf("progress: %+v", p)
 	}
 
-	agent, g := vmHWM(t, w.cmd.Process.Pid), vmHWM(t, parent(t, started.PID))
-	t.Logf("most resident memory: agent %d KiB, guard %d KiB", agent, g)
-	if limit := 20 << 10; agent > limit {
-		t.Errorf("the agent took %d KiB, want at most %d", agent, limit)
+	for what, limit := range map[string]int{"VmHWM": 20 << 10, "VmPeak": launch.AddressSpaceMiB << 10} {
+		agent, guard := most(t, w.cmd.Process.Pid, what), most(t, parent(t, started.PID), what)
+		t.Logf("%s: agent %d KiB, guard %d KiB", what, agent, guard)
+		if agent+guard > limit {
+			t.Errorf("%s of the agent and its guard is %d KiB, want at most %d", what, agent+guard, limit)
+		}
 	}
 
 	s.Stop(control.Stop{Incarnation: 1, Grace: time.Minute})
@@ -360,6 +361,32 @@ func TestACommandThatDoesNotExist(t *testing.T) {
 	}
 }
 
+// TestAKilledGuardIsNotTheProgramsFault: the master is told so, and the agent goes on.
+func TestAKilledGuardIsNotTheProgramsFault(t *testing.T) {
+	w := newWorld(t)
+	s := next(t, w.sessions, "session")
+	s.Start(control.Start{Incarnation: 1, Grace: time.Hour, Command: `exec sleep 1000000`})
+	pid := next(t, w.started, "start").PID
+	if err := syscall.Kill(parent(t, pid), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if e := next(t, w.exited, "exit"); !e.Lost || e.OOM {
+		t.Errorf("exited: %+v", e)
+	}
+	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
+		t.Errorf("the program after its guard's end: %v", err)
+	}
+	s.Start(control.Start{Incarnation: 2, Command: "true"})
+	next(t, w.started, "second start")
+	if e := next(t, w.exited, "exit"); e.Lost || e.Code != 0 {
+		t.Errorf("exited: %+v", e)
+	}
+	s.Retire(control.Retire{Reason: "done"})
+	if code := w.code(); code != 0 {
+		t.Errorf("agent's exit code: %d, want 0; stderr: %s", code, &w.stderr)
+	}
+}
+
 // TestTermEndsTheProgram: what a NodeManager does first when it ends a container.
 func TestTermEndsTheProgram(t *testing.T) {
 	w := newWorld(t)
@@ -389,10 +416,6 @@ func TestWithoutAContainer(t *testing.T) {
 	out, err := cmd.CombinedOutput()
 	if cmd.ProcessState.ExitCode() != exitFailed || !strings.Contains(string(out), "lacks TFOS_MASTER") {
 		t.Errorf("%v: %s", err, out)
-	}
-	cmd = exec.Command(binary, guard.Command)
-	if out, err := cmd.CombinedOutput(); err == nil {
-		t.Errorf("a guard without a program: %s", out)
 	}
 	out, err = exec.Command(binary, "--version").Output()
 	if err != nil || !strings.HasPrefix(string(out), "tfos-agent ") {

@@ -156,7 +156,7 @@ func (o *owner) excused(x supervise.Exit) bool {
 		return false
 	case fellBack:
 		return again || o.withdrawn
-	case bare != 0 && x.Code != 0 && x.Reason == "" && !x.Stopped && !o.retiring && o.endpoints != nil:
+	case bare != 0 && x.Code != 0 && !x.Lost && x.Reason == "" && !x.Stopped && !o.retiring && o.endpoints != nil:
 		o.startAgain("the program ended before it had loaded the library")
 		return true
 	}

@@ -228,6 +228,9 @@ func (o *owner) exited() {
 	o.program, o.tap = nil, nil
 	o.a.log.Info("program ended", zap.Int("incarnation", int(o.incarnation)), zap.Int("code", x.Code), zap.String("signal", x.Signal),
 		zap.Bool("oom", x.OOM), zap.Bool("stopped", x.Stopped), zap.String("reason", x.Reason))
+	if x.Lost {
+		o.a.log.Error("the program's guard was killed, and the program with it")
+	}
 	if x.Left > 0 {
 		o.a.log.Error("processes of the program do not die", zap.Int("left", x.Left))
 	}
@@ -242,7 +245,7 @@ func (o *owner) concluded(x supervise.Exit) {
 		return
 	}
 	if !o.excused(x) {
-		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stopped: x.Stopped, Stderr: x.Stderr})
+		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stopped: x.Stopped, Lost: x.Lost, Stderr: x.Stderr})
 	}
 	o.proceed()
 }

@@ -79,6 +79,6 @@ func started(s *control.Session, e control.Started) membership.Started {
 func exited(s *control.Session, e control.Exited) membership.Exited {
 	return membership.Exited{
 		Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(),
-		Code: e.Code, Signal: e.Signal, OOM: e.OOM, Reason: e.Reason, Stopped: e.Stopped, Stderr: e.Stderr,
+		Code: e.Code, Signal: e.Signal, OOM: e.OOM, Reason: e.Reason, Stopped: e.Stopped, Lost: e.Lost, Stderr: e.Stderr,
 	}
 }

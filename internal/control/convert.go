@@ -107,6 +107,7 @@ func exitedToPB(e Exited) *controlpb.Exited {
 		Oom:         e.OOM,
 		Reason:      valid(e.Reason),
 		Stopped:     e.Stopped,
+		Lost:        e.Lost,
 		Stderr:      validLines(e.Stderr),
 	}
 }
@@ -119,6 +120,7 @@ func exitedFromPB(p *controlpb.Exited) Exited {
 		OOM:         p.GetOom(),
 		Reason:      p.GetReason(),
 		Stopped:     p.GetStopped(),
+		Lost:        p.GetLost(),
 		Stderr:      p.GetStderr(),
 	}
 }

@@ -43,6 +43,7 @@ type Exited struct {
 	OOM         bool     // the kernel killed it for want of memory
 	Reason      string   // why it could not be started; empty: it ran
 	Stopped     bool     // it was told to end before it did
+	Lost        bool     // the agent's own helper was killed, and took it along: no fault of the program's
 	Stderr      []string // its last lines
 }
 

@@ -36,6 +36,10 @@ const (
 	EventsFile    = "events.ndjson" // the event log
 )
 
+// AddressSpaceMiB is what a master or an agent with its guard may reserve of address space. Go's runtime takes 1.2 GB of it when
+// it starts, whatever the program uses: see docs/decisions/0010-virtual-memory.md. The rest is two arenas of heap.
+const AddressSpaceMiB = 1408
+
 // JournalFile is the name of the journal that an attempt of the master keeps there for the next one.
 func JournalFile(attempt int32) string { return fmt.Sprintf("journal.%d.json", attempt) }
 

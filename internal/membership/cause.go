@@ -46,6 +46,8 @@ func causeOfExit(ev Exited, role string) (Cause, string) {
 	switch {
 	case ev.Reason != "":
 		return CauseProgram, "its command could not be started: " + ev.Reason
+	case ev.Lost:
+		return CauseAgent, "the agent's helper process was killed, and its process with it"
 	case ev.OOM:
 		return CauseOutOfMemory, "killed by the kernel for want of memory: give the role more (roles." + role + ".memory)"
 	case ev.Signal != "":

@@ -98,6 +98,7 @@ type Exited struct {
 	OOM         bool             `json:"oom,omitempty"`      // the kernel killed it for want of memory
 	Reason      string           `json:"reason,omitempty"`   // why it could not be started; empty: it ran
 	Stopped     bool             `json:"stopped,omitempty"`  // it was told to end before it did
+	Lost        bool             `json:"lost,omitempty"`     // the agent's own helper was killed, and took it along
 	Stderr      []string         `json:"stderr,omitempty"`   // its last lines
 }
 

@@ -209,7 +209,7 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	case "started":
 		return Started{name, in, id, pid}
 	case "exited":
-		ev := Exited{Task: name, Incarnation: in, Container: id, Code: code, Signal: signal, OOM: td.HasArg("oom"), Stopped: td.HasArg("stopped")}
+		ev := Exited{Task: name, Incarnation: in, Container: id, Code: code, Signal: signal, OOM: td.HasArg("oom"), Stopped: td.HasArg("stopped"), Lost: td.HasArg("lost")}
 		if td.HasArg("not-started") {
 			ev.Reason = td.Input
 		} else if td.Input != "" {

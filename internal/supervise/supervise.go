@@ -1,17 +1,15 @@
 // Package supervise runs one program at a time with everything it starts: it begins, stops and ends it, and tells how it ended.
 //
-// The program is a shell command line. It runs below a guard (package guard), another process of the same binary, which sees to
-// it that nothing the program started survives it, and that the program does not survive us. The package knows processes,
-// files and exit codes, and nothing of jobs and tasks.
+// The program is a shell command line. It runs below a guard (package guard), a process of 0.2 MB, which sees to it that nothing
+// the program started survives it, and that the program does not survive us. The package knows processes, files and exit codes,
+// and nothing of jobs and tasks.
 package supervise
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -38,8 +36,7 @@ type Spec struct {
 	Env     []string // all of it, as os.Environ has it
 	Stdout  string   // file that its output is appended to
 	Stderr  string
-	Adopt   bool     // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
-	Guard   []string // command that calls guard.Run with the arguments after it; nil: this binary, with guard.Command
+	Adopt   bool // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
 }
 
 // Exit is how a program ended.
@@ -51,6 +48,7 @@ type Exit struct {
 	Stopped bool     // Stop was called before its end
 	Stderr  []string // the last lines of what it wrote
 	Left    int      // processes that SIGKILL did not end: hung in the kernel, or another user's
+	Lost    bool     // the guard was killed, and the program had to go with it: no fault of the program's
 }
 
 // Process is a program that was started. Safe for concurrent use.
@@ -100,22 +98,20 @@ func Start(s Spec) (*Process, error) {
 	}
 	defer theirs.Close()
 
-	g := s.Guard
-	if len(g) == 0 {
-		g = []string{"/proc/self/exe", guard.Command}
-	}
-	cmd := &exec.Cmd{
-		Path:        g[0],
-		Args:        append(append([]string{filepath.Base(os.Args[0])}, g[1:]...), shell, "-c", s.Command, shellName),
-		Dir:         s.Dir,
-		Env:         append([]string{}, s.Env...), // not nil, which would mean ours
-		Stdout:      stdout,
-		Stderr:      stderr,
-		ExtraFiles:  []*os.File{theirs},
-		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
-	}
-	p := &Process{cmd: cmd, control: ours, done: make(chan struct{}), adopt: s.Adopt, stderr: s.Stderr, stderrStart: begin, oomKills: oomKills()}
-	if err := cmd.Start(); err != nil {
+	p := &Process{control: ours, done: make(chan struct{}), adopt: s.Adopt, stderr: s.Stderr, stderrStart: begin, oomKills: oomKills()}
+	if err := guard.Exec(s.Dir, func(path string) error {
+		p.cmd = &exec.Cmd{
+			Path:        path,
+			Args:        []string{"tfos-guard", shell, "-c", s.Command, shellName},
+			Dir:         s.Dir,
+			Env:         append([]string{}, s.Env...), // not nil, which would mean ours
+			Stdout:      stdout,
+			Stderr:      stderr,
+			ExtraFiles:  []*os.File{theirs}, // guard.ControlFD
+			SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+		}
+		return p.cmd.Start()
+	}); err != nil {
 		ours.Close()
 		return fail(err)
 	}
@@ -123,12 +119,12 @@ func Start(s Spec) (*Process, error) {
 	events := bufio.NewReader(ours)
 	first, err := p.await(events)
 	if err == nil && first.Kind == guard.Failed {
-		err = errors.New(first.Text)
+		err = fmt.Errorf("%s: %w", first.Text, syscall.Errno(first.Code))
 	}
 	if err != nil {
-		cmd.Process.Kill()
+		p.cmd.Process.Kill()
 		ours.Close()
-		cmd.Wait()
+		p.cmd.Wait()
 		return fail(err)
 	}
 	p.pid = first.PID
@@ -159,11 +155,12 @@ func next(events *bufio.Reader) (guard.Event, error) {
 // wait waits for the program's end, and for the guard's.
 func (p *Process) wait(events *bufio.Reader) {
 	e, err := next(events)
-	if err != nil { // the guard was killed, and with it, by the parent death signal, the program
+	lost := err != nil // the guard was killed, and with it, by the parent death signal, the program
+	if lost {
 		e = guard.Event{Code: 0, Signal: int(unix.SIGKILL)}
 	}
 	p.cmd.Wait()
-	if err != nil && p.adopt {
+	if lost && p.adopt {
 		e.Left = endAdopted()
 	}
 	p.mu.Lock()
@@ -174,13 +171,13 @@ func (p *Process) wait(events *bufio.Reader) {
 	stopped := p.stopped
 	p.mu.Unlock()
 
-	x := Exit{Code: e.Code, Stopped: stopped, Left: e.Left, Stderr: lastLines(p.stderr, p.stderrStart)}
+	x := Exit{Code: e.Code, Stopped: stopped, Left: e.Left, Lost: lost, Stderr: lastLines(p.stderr, p.stderrStart)}
 	if e.Signal != 0 {
 		x.Code, x.Signal = 128+e.Signal, unix.SignalName(syscall.Signal(e.Signal))
 	} else {
 		x.Reason = notStarted(e.Code, x.Stderr)
 	}
-	x.OOM = x.Code == 128+int(unix.SIGKILL) && oomKills() > p.oomKills
+	x.OOM = !lost && x.Code == 128+int(unix.SIGKILL) && oomKills() > p.oomKills
 	p.exit = x
 	close(p.done)
 }

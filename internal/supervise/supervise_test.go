@@ -19,13 +19,10 @@ import (
 	"tfos/internal/supervise/guard"
 )
 
-// TestMain lets the test binary be a guard, and an agent to be killed.
+// TestMain lets the test binary be an agent to be killed.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 {
-		switch os.Args[1] {
-		case guard.Command:
-			os.Exit(guard.Run(os.Args[2:]))
-		case "agent":
+		if os.Args[1] == "agent" {
 			os.Exit(agent(os.Args[2], os.Args[3]))
 		}
 	}
@@ -43,7 +40,7 @@ func agent(dir, how string) int {
 		return 1
 	}
 	x := p.Exit()
-	fmt.Println(x.Code, x.Left)
+	fmt.Println(x.Code, x.Left, x.Lost)
 	return 0
 }
 
@@ -170,8 +167,7 @@ func TestStartErrors(t *testing.T) {
 	for _, s := range []supervise.Spec{
 		{Command: "true", Dir: filepath.Join(dir, "missing"), Stdout: out, Stderr: out},
 		{Command: "true", Stdout: filepath.Join(dir, "missing", "out"), Stderr: out},
-		{Command: "true", Stdout: out, Stderr: out, Guard: []string{"/bin/false"}},
-		{Command: "true", Stdout: out, Stderr: out, Guard: []string{filepath.Join(dir, "missing")}},
+		{Command: strings.Repeat("x", 1<<20), Stdout: out, Stderr: out}, // longer than the kernel takes
 	} {
 		if _, err := supervise.Start(s); err == nil {
 			t.Errorf("start %+v: no error", s)
@@ -328,6 +324,47 @@ func TestNothingSurvivesStop(t *testing.T) {
 	l.ended()
 }
 
+// TestNothingSurvivesOfACrowd: more children than one look at the kernel's lists holds, and deeper ones than one round reaches.
+func TestNothingSurvivesOfACrowd(t *testing.T) {
+	dir := t.TempDir()
+	l := newLife(t, dir)
+	p := start(t, dir, `exec 9>$LIFE
+		trap "" TERM
+		for i in {1..300}; do sleep 1000000 & done
+		export deep='[ $1 -gt 0 ] && { bash -c "$deep" deep $(($1-1)); true; } || { echo deep >&9; exec sleep 1000000; }'
+		bash -c "$deep" deep 40 & wait`)
+	l.await("deep")
+	p.Stop(0)
+	if got := exit(t, p); got.Left != 0 {
+		t.Errorf("exit: %+v", got)
+	}
+	l.ended()
+}
+
+// TestTheGuardTakesLittle: what it has mapped counts against the container where YARN checks virtual memory. A process of Go has
+// 1.2 GB.
+func TestTheGuardTakesLittle(t *testing.T) {
+	dir := t.TempDir()
+	l := newLife(t, dir)
+	p := start(t, dir, `exec 9>$LIFE; echo $PPID >&9; exec sleep 1000000`)
+	status, err := os.ReadFile(filepath.Join("/proc", l.line(), "status"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int
+	for line := range strings.Lines(string(status)) {
+		if _, err := fmt.Sscanf(line, "VmPeak: %d kB", &kib); err == nil {
+			break
+		}
+	}
+	t.Logf("address space: %d KiB", kib)
+	if kib == 0 || kib > 1024 {
+		t.Errorf("the guard has %d KiB of address space, want 1024 at most:\n%s", kib, status)
+	}
+	p.Stop(0)
+	exit(t, p)
+}
+
 // startAgent runs a process that starts a program and can be killed.
 func startAgent(t *testing.T, dir, program, how string) (*exec.Cmd, *bufio.Reader) {
 	t.Helper()
@@ -378,8 +415,8 @@ func TestNothingSurvivesTheGuard(t *testing.T) {
 	l.ended()
 	within(t, "the agent's word", func() error {
 		line, err := out.ReadString('\n')
-		if line != "137 0\n" {
-			t.Errorf("agent: %q, want code 137 and nothing left", line)
+		if line != "137 0 true\n" {
+			t.Errorf("agent: %q, want code 137, nothing left, and that it was not the program", line)
 		}
 		return err
 	})

@@ -45,8 +45,8 @@ func killAgent(pid int) error {
 		if err != nil {
 			return err
 		}
-		name, args, _ := strings.Cut(string(line), "\x00")
-		if filepath.Base(name) == "tfos-agent" && !strings.HasPrefix(args, "guard\x00") {
+		name, _, _ := strings.Cut(string(line), "\x00")
+		if filepath.Base(name) == "tfos-agent" {
 			return syscall.Kill(pid, syscall.SIGKILL)
 		}
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

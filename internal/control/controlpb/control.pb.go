@@ -538,6 +538,7 @@ type Exited struct {
 	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	Stderr        []string               `protobuf:"bytes,6,rep,name=stderr,proto3" json:"stderr,omitempty"`
 	Stopped       bool                   `protobuf:"varint,7,opt,name=stopped,proto3" json:"stopped,omitempty"`
+	Lost          bool                   `protobuf:"varint,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -617,6 +618,13 @@ func (x *Exited) GetStderr() []string {
 func (x *Exited) GetStopped() bool {
 	if x != nil {
 		return x.Stopped
+	}
+	return false
+}
+
+func (x *Exited) GetLost() bool {
+	if x != nil {
+		return x.Lost
 	}
 	return false
 }
@@ -2767,7 +2775,7 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\aStarted\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12 \n" +
-	"\vtensorboard\x18\x03 \x01(\tR\vtensorboard\"\xb2\x01\n" +
+	"\vtensorboard\x18\x03 \x01(\tR\vtensorboard\"\xc6\x01\n" +
 	"\x06Exited\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
 	"\x04code\x18\x02 \x01(\x05R\x04code\x12\x16\n" +
@@ -2775,7 +2783,8 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x03oom\x18\x04 \x01(\bR\x03oom\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06stderr\x18\x06 \x03(\tR\x06stderr\x12\x18\n" +
-	"\astopped\x18\a \x01(\bR\astopped\"V\n" +
+	"\astopped\x18\a \x01(\bR\astopped\x12\x12\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost\"V\n" +
 	"\bProgress\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x03R\x04step\x12\x14\n" +

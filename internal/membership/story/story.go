@@ -226,7 +226,7 @@ func in(c yarn.ContainerID) string {
 
 func exited(ev membership.Exited) (line, text string, told membership.Event) {
 	line = fmt.Sprintf("exited task=%s inc=%d%s code=%d", ev.Task, ev.Incarnation, in(ev.Container), ev.Code)
-	out := membership.Exited{Task: ev.Task, Incarnation: ev.Incarnation, Container: ev.Container, Code: ev.Code, Signal: ev.Signal, OOM: ev.OOM, Stopped: ev.Stopped}
+	out := membership.Exited{Task: ev.Task, Incarnation: ev.Incarnation, Container: ev.Container, Code: ev.Code, Signal: ev.Signal, OOM: ev.OOM, Stopped: ev.Stopped, Lost: ev.Lost}
 	if ev.Signal != "" {
 		line += " signal=" + ev.Signal
 	}
@@ -235,6 +235,9 @@ func exited(ev membership.Exited) (line, text string, told membership.Event) {
 	}
 	if ev.Stopped {
 		line += " stopped"
+	}
+	if ev.Lost {
+		line += " lost"
 	}
 	if ev.Reason != "" {
 		out.Reason = ev.Reason

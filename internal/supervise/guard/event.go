@@ -12,26 +12,18 @@ type Kind string
 // The kinds of events, in the order they come: Started or Failed, and after Started Exited.
 const (
 	Started Kind = "started" // PID
-	Failed  Kind = "failed"  // Text: the program could not be started
+	Failed  Kind = "failed"  // Text could not be done, Code is the system's error
 	Exited  Kind = "exited"  // Code, Signal, Left
 )
 
-// Event is what a guard tells its agent, a line each.
+// Event is what a guard tells its agent, a line each: "kind pid code signal left text".
 type Event struct {
 	Kind   Kind
 	PID    int
-	Code   int    // exit code, if Signal is 0
+	Code   int    // exit code, if Signal is 0; of Failed: errno
 	Signal int    // that ended the program
 	Left   int    // processes that would not die
-	Text   string // why it failed
-}
-
-func (e Event) encode() string {
-	b := []byte(e.Kind)
-	for _, n := range []int{e.PID, e.Code, e.Signal, e.Left} {
-		b = strconv.AppendInt(append(b, ' '), int64(n), 10)
-	}
-	return string(b) + " " + strings.ReplaceAll(e.Text, "\n", " ") + "\n"
+	Text   string // what failed
 }
 
 // ParseEvent reads a line, without its end.

@@ -1,28 +1,85 @@
 package guard
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 )
 
-func TestEventsAreReadAsWritten(t *testing.T) {
-	for _, e := range []Event{
-		{Kind: Started, PID: 4711},
-		{Kind: Failed, Text: "/bin/bash: no such file or directory"},
-		{Kind: Failed, Text: ""},
-		{Kind: Exited, PID: 4711, Code: 3, Left: 2},
-		{Kind: Exited, PID: 4711, Signal: 9},
+// TestTheGuardIsBuiltFromItsSource: who changes the C code runs internal/supervise/guard/build and commits what it makes.
+func TestTheGuardIsBuiltFromItsSource(t *testing.T) {
+	source, err := os.ReadFile("process/guard.c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(source)
+	for machine, name := range map[elf.Machine]string{elf.EM_X86_64: "guard_amd64", elf.EM_AARCH64: "guard_arm64"} {
+		b, err := os.ReadFile(filepath.Join("process", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(b, []byte("tfos-guard-source "+hex.EncodeToString(sum[:]))) {
+			t.Errorf("%s was not built from the present source: run internal/supervise/guard/build", name)
+		}
+		f, err := elf.NewFile(bytes.NewReader(b))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f.Machine != machine || f.Type != elf.ET_EXEC {
+			t.Errorf("%s is %s for %s", name, f.Type, f.Machine)
+		}
+		for _, p := range f.Progs {
+			if p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC || p.Type == elf.PT_GNU_STACK && p.Flags&elf.PF_X != 0 {
+				t.Errorf("%s needs an interpreter, a library or an executable stack: %s %s", name, p.Type, p.Flags)
+			}
+		}
+	}
+}
+
+// TestExecFallsBackToAFile: a kernel may be told to run nothing that is in memory only.
+func TestExecFallsBackToAFile(t *testing.T) {
+	dir := t.TempDir()
+	var tried []string
+	err := Exec(dir, func(path string) error {
+		tried = append(tried, path)
+		if len(tried) == 1 {
+			return &os.PathError{Op: "fork/exec", Path: path, Err: unix.EACCES}
+		}
+		err := exec.Command(path).Run() // a guard without a program
+		if e, ok := err.(*exec.ExitError); !ok || e.ExitCode() != 2 {
+			t.Errorf("%s: %v, want exit code 2", path, err)
+		}
+		return nil
+	})
+	if err != nil || len(tried) != 2 || filepath.Dir(tried[1]) != dir {
+		t.Errorf("tried %q: %v", tried, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+func TestParseEvent(t *testing.T) {
+	for line, want := range map[string]Event{
+		"started 4711 0 0 0 ":                 {Kind: Started, PID: 4711},
+		"failed 0 2 0 0 /bin/no such program": {Kind: Failed, Code: 2, Text: "/bin/no such program"},
+		"exited 4711 3 0 2 ":                  {Kind: Exited, PID: 4711, Code: 3, Left: 2},
+		"exited 4711 0 9 0 ":                  {Kind: Exited, PID: 4711, Signal: 9},
 	} {
-		line := e.encode()
-		got, err := ParseEvent(line[:len(line)-1])
+		got, err := ParseEvent(line)
 		if err != nil {
 			t.Errorf("parse %q: %v", line, err)
 		}
-		if diff := cmp.Diff(e, got); diff != "" {
+		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%q (-want +got):\n%s", line, diff)
 		}
 	}

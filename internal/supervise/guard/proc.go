@@ -6,6 +6,20 @@ import (
 	"strings"
 )
 
+// Descendants lists the processes below root: its children and theirs.
+func Descendants(root int) []int {
+	children := childrenOf
+	if _, err := os.Stat("/proc/self/task/" + strconv.Itoa(os.Getpid()) + "/children"); err != nil {
+		children = scan() // a kernel without CONFIG_PROC_CHILDREN
+	}
+	var all []int
+	for queue := children(root); len(queue) > 0; queue = queue[1:] {
+		all = append(all, queue[0])
+		queue = append(queue, children(queue[0])...)
+	}
+	return all
+}
+
 // childrenOf reads /proc/<pid>/task/*/children (proc(5)). A process that ends meanwhile has none.
 func childrenOf(pid int) []int {
 	dir := "/proc/" + strconv.Itoa(pid) + "/task/"

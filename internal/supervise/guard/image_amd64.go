@@ -1,0 +1,8 @@
+package guard
+
+import _ "embed"
+
+// image is process/guard.c for this kind of machine, as the script ./build makes it.
+//
+//go:embed process/guard_amd64
+var image []byte
