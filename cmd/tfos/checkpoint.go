@@ -116,7 +116,7 @@ func (c *command) writeCheckpoints(list []shown) error {
 	t := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "NAME\tSTEP\tTIME\tSIZE\tFORMAT\tVERDICT")
 	for _, s := range list {
-		fmt.Fprintln(t, strings.Join([]string{s.Name, s.step(), s.Time.Local().Format(time.DateTime), term.Bytes(s.Bytes), s.Format, s.Verdict}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{term.Cell(s.Name), s.step(), s.Time.Local().Format(time.DateTime), term.Bytes(s.Bytes), s.Format, s.Verdict}, "\t"))
 	}
 	return t.Flush()
 }
@@ -197,15 +197,16 @@ func pick(l checkpoint.Listing, names []string) ([]checkpoint.Checkpoint, error)
 func (c *command) verify(ctx context.Context, d *store.Directory, ck checkpoint.Checkpoint) (checkpoint.Verdict, error) {
 	var done atomic.Int64
 	var progress func(int64)
-	if terminal(c.stderr) {
+	screen, draws := drawable(c.stderr)
+	if draws {
 		progress = func(n int64) {
-			fmt.Fprintf(c.stderr, "\r%s  %s of %s ", ck.Name, term.Bytes(done.Add(n)), term.Bytes(ck.Size))
+			fmt.Fprintf(screen, "\r%s  %s of %s ", term.Printable(ck.Name), term.Bytes(done.Add(n)), term.Bytes(ck.Size))
 		}
 	}
 	begin := time.Now()
 	v, err := d.Verify(ctx, ck, progress)
-	if progress != nil {
-		fmt.Fprint(c.stderr, "\r\x1b[K")
+	if draws {
+		fmt.Fprint(screen, "\r\x1b[K")
 	}
 	if err == nil {
 		took := time.Since(begin)

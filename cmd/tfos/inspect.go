@@ -62,8 +62,8 @@ With --watch it is shown until it ends; with --json as well, one document per li
 
 // watcher shows a job on stdout, for it is what was asked for.
 func (c *command) watcher() client.UI {
-	if terminal(c.stdout) {
-		return term.NewLive(c.stdout, nil)
+	if screen, ok := drawable(c.stdout); ok {
+		return term.NewLive(screen, nil)
 	}
 	return term.NewPlain(io.Discard, c.stdout, time.Now)
 }
@@ -114,7 +114,7 @@ func writeList(w io.Writer, jobs []client.Summary, now time.Time) error {
 		if j.Finished != nil {
 			end = *j.Finished
 		}
-		fmt.Fprintln(t, strings.Join([]string{j.ID, j.Name, j.User, j.Queue, string(j.State), j.Started.Local().Format(time.DateTime), term.Elapsed(end.Sub(j.Started))}, "\t"))
+		fmt.Fprintln(t, strings.Join([]string{j.ID, term.Cell(j.Name), term.Cell(j.User), term.Cell(j.Queue), string(j.State), j.Started.Local().Format(time.DateTime), term.Elapsed(end.Sub(j.Started))}, "\t"))
 	}
 	return t.Flush()
 }

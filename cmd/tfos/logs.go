@@ -14,7 +14,8 @@ func (c *command) logs() *cobra.Command {
 		Use:   "logs APP [ROLE/INDEX|master] [-f] [--stream NAME]",
 		Short: "Show what a job's tasks wrote",
 		Long: `Show what a job's tasks wrote, all of them or one: from their nodes while the job runs, afterwards from where the cluster
-keeps logs. "master" stands for the application master's own log, of a job that has ended.`,
+keeps logs. "master" stands for the application master's own log, of a job that has ended. A terminal shows control characters
+and does not obey them; a file or pipe gets every byte as it is.`,
 		Example: `  tfos logs application_1700000000000_0042 worker/0 -f`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {

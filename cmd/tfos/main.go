@@ -27,7 +27,7 @@ func main() {
 		<-signals
 		os.Exit(int(exit.Interrupted))
 	}()
-	os.Exit(int(run(ctx, os.Args[1:], os.Stdout, os.Stderr)))
+	os.Exit(int(run(ctx, os.Args[1:], output(os.Stdout), output(os.Stderr))))
 }
 
 // run is the command with its arguments. The answer is its exit code; errors are on stderr.

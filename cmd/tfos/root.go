@@ -8,10 +8,11 @@ import (
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
-	"golang.org/x/term"
+	"go.uber.org/zap/zapcore"
 
 	"tfos/internal/client"
 	"tfos/internal/client/exit"
+	"tfos/internal/client/term"
 	"tfos/internal/yarn"
 )
 
@@ -72,13 +73,8 @@ func (c *command) logger() *zap.Logger {
 	if !c.debug {
 		return zap.NewNop()
 	}
-	cfg := zap.NewDevelopmentConfig()
-	cfg.OutputPaths = []string{"stderr"}
-	log, err := cfg.Build()
-	if err != nil {
-		return zap.NewNop()
-	}
-	return log
+	encoder := zapcore.NewConsoleEncoder(zap.NewDevelopmentEncoderConfig())
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(c.stderr)), zapcore.DebugLevel), zap.AddCaller())
 }
 
 // connect reaches the cluster of an application: the one that the flags name, or an embedded one that runs already.
@@ -118,10 +114,22 @@ func (c *command) configured(cmd *cobra.Command) (*client.Cluster, error) {
 // localDir is where embedded clusters of this user leave word of themselves.
 func localDir() string { return filepath.Join(os.TempDir(), fmt.Sprintf("tfos-%d", os.Getuid())) }
 
-// terminal is w as a terminal, if it is one.
-func terminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && term.IsTerminal(int(f.Fd())) && os.Getenv("TERM") != "dumb"
+// output is where a command writes: f itself if that is a file or a pipe, which gets every byte as it is, else a terminal
+// that shows foreign text and does not obey it.
+func output(f *os.File) io.Writer {
+	if screen, ok := term.NewScreen(f); ok {
+		return screen
+	}
+	return f
+}
+
+// drawable is the terminal behind w, if it is one that can be drawn on.
+func drawable(w io.Writer) (*os.File, bool) {
+	screen, ok := w.(*term.Screen)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return nil, false
+	}
+	return screen.Raw(), true
 }
 
 // application is a command's one argument that names a job.

@@ -203,13 +203,15 @@ func binaryDirs() []string {
 
 // ui shows a job live where that can be seen, in lines elsewhere.
 func (c *command) ui(live bool) client.UI {
+	screen, draws := drawable(c.stderr)
+	_, both := drawable(c.stdout)
 	switch {
-	case !live || !terminal(c.stderr):
+	case !live || !draws:
 		return term.NewPlain(c.stdout, c.stderr, time.Now)
-	case terminal(c.stdout):
-		return term.NewLive(c.stderr, nil)
+	case both:
+		return term.NewLive(screen, nil)
 	}
-	return term.NewLive(c.stderr, c.stdout)
+	return term.NewLive(screen, c.stdout)
 }
 
 func (c *command) run() *cobra.Command {

@@ -86,7 +86,7 @@ func (m model) header() string {
 	if !m.view.Started.IsZero() {
 		since = m.view.Started
 	}
-	return fmt.Sprintf("%s %s  %s  %d/%d tasks running  %s", bold.Render(m.view.Name), faint.Render(m.view.ID), m.view.State,
+	return fmt.Sprintf("%s %s  %s  %d/%d tasks running  %s", bold.Render(Printable(m.view.Name)), faint.Render(m.view.ID), m.view.State,
 		running, len(m.view.Tasks), Elapsed(m.now.Sub(since)))
 }
 
@@ -113,10 +113,10 @@ func urgency(s status.State) int {
 func (m model) row(t status.Task) string {
 	widest, node := 0, 0
 	for _, u := range m.view.Tasks {
-		widest, node = max(widest, len(name(u))), max(node, len(u.Node))
+		widest, node = max(widest, len(name(u))), max(node, len(Printable(u.Node)))
 	}
 	colour := colours[t.State]
-	row := fmt.Sprintf("  %s %-*s %s %-*s", colour.Render(marks[t.State]), widest, name(t), colour.Render(fmt.Sprintf("%-9s", t.State)), node, t.Node)
+	row := fmt.Sprintf("  %s %-*s %s %-*s", colour.Render(marks[t.State]), widest, name(t), colour.Render(fmt.Sprintf("%-9s", t.State)), node, Printable(t.Node))
 	if t.Incarnation > 1 {
 		row += fmt.Sprintf("  incarnation %d", t.Incarnation)
 	}
@@ -127,7 +127,7 @@ func (m model) row(t status.Task) string {
 		row += fmt.Sprintf("  step %d", t.Step)
 	}
 	if t.State == status.Failed {
-		row += "  " + cause(t)
+		row += "  " + Printable(cause(t))
 	}
 	return strings.TrimRight(row, " ")
 }

@@ -32,14 +32,14 @@ type Live struct {
 // redraw is the pause between two drawings.
 const redraw = 200 * time.Millisecond
 
-// NewLive draws on terminal. The job's own output goes to out, or above the drawing if out is nil.
+// NewLive draws on terminal, which must obey what it is written; of foreign text it gets what is Printable. The job's own output goes to out, or above the drawing if out is nil.
 func NewLive(terminal, out io.Writer) *Live {
 	return &Live{terminal: terminal, out: out, m: model{started: time.Now()},
 		progress: mpb.New(mpb.WithOutput(terminal), mpb.WithRefreshRate(redraw), mpb.WithAutoRefresh())}
 }
 
 // Note writes a line above the drawing.
-func (l *Live) Note(line string) { fmt.Fprintln(l.progress, line) }
+func (l *Live) Note(line string) { fmt.Fprintln(l.progress, printable(line, "\n\t")) }
 
 // Staging moves the bar.
 func (l *Live) Staging(done, total int64) {
@@ -107,7 +107,7 @@ func (l *Live) Log(data []byte) {
 	for line := range bytes.Lines(data) {
 		// Of a line that overwrites itself the last state is left.
 		line = bytes.TrimRight(line, "\r\n")
-		fmt.Fprintf(l.progress, "%s\n", line[bytes.LastIndexByte(line, '\r')+1:])
+		l.Note(string(line[bytes.LastIndexByte(line, '\r')+1:]))
 	}
 }
 

@@ -20,19 +20,19 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	line := func(cells ...string) { fmt.Fprintln(t, strings.TrimRight(strings.Join(cells, "\t"), "\t")) }
-	line(v.ID, v.Name)
+	line(v.ID, Cell(v.Name))
 	state := string(v.State)
 	if v.ExitCode != nil {
 		state += fmt.Sprintf(", exit code %d", *v.ExitCode)
 	}
 	line("state", state)
-	line("queue", v.Queue)
-	line("user", v.User)
+	line("queue", Cell(v.Queue))
+	line("user", Cell(v.User))
 	if !v.Started.IsZero() {
 		line("started", fmt.Sprintf("%s, %s", v.Started.Local().Format(time.DateTime), Elapsed(end.Sub(v.Started))))
 	}
 	if v.TrackingURL != "" && v.TrackingURL != "N/A" {
-		line("page", v.TrackingURL)
+		line("page", Cell(v.TrackingURL))
 	}
 	for i, text := range recovery(v.Recovery) {
 		line([]string{"recovery", ""}[min(i, 1)], text)
@@ -45,9 +45,9 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	}
 	tasks(t, v)
 	for _, r := range v.Restarts {
-		line := restartLine(r)
+		line := Cell(restartLine(r))
 		if line == "" {
-			line = fmt.Sprintf("%s lost: %s; it is not back", r.Task, r.Cause)
+			line = Cell(fmt.Sprintf("%s lost: %s; it is not back", r.Task, r.Cause))
 		}
 		fmt.Fprintf(t, "\n%s\t%s", r.At.Local().Format(time.TimeOnly), line)
 	}
@@ -75,7 +75,7 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 		if c.Step < 0 {
 			step = ""
 		}
-		fmt.Fprintf(t, "\n%s\t%s\t%s\t%s\t%s", kind, step, Bytes(c.Bytes), c.Verdict, c.Path)
+		fmt.Fprintf(t, "\n%s\t%s\t%s\t%s\t%s", kind, step, Bytes(c.Bytes), c.Verdict, Cell(c.Path))
 	}
 	if len(v.Checkpoints) > 0 {
 		fmt.Fprintln(t)
@@ -115,13 +115,13 @@ func mirrorLines(t status.Task) []string {
 	var lines []string
 	say := func(what string, c *status.Copied) {
 		if c != nil {
-			lines = append(lines, fmt.Sprintf("%s\t%s %s, %s in %.1f s", name(t), what, c.Checkpoint, Bytes(c.Bytes), c.Seconds))
+			lines = append(lines, fmt.Sprintf("%s\t%s %s, %s in %.1f s", name(t), what, Cell(c.Checkpoint), Bytes(c.Bytes), c.Seconds))
 		}
 	}
 	say("fetched", t.Mirror.Fetched)
 	say("copied", t.Mirror.Uploaded)
 	if t.Mirror.Problem != "" {
-		lines = append(lines, name(t)+"\t"+t.Mirror.Problem)
+		lines = append(lines, name(t)+"\t"+Cell(t.Mirror.Problem))
 	}
 	return lines
 }
@@ -140,6 +140,6 @@ func tasks(w io.Writer, v status.View) {
 			step = fmt.Sprint(t.Step)
 		}
 		why, _, _ := strings.Cut(t.Cause, "\n")
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", name(t), t.State, t.Incarnation, t.Node, t.Container, step, why)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", name(t), t.State, t.Incarnation, Cell(t.Node), t.Container, step, Cell(why))
 	}
 }
