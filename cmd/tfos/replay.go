@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ func (c *command) replay() *cobra.Command {
 		Short: "Re-step a job's event log in the state machine of this tfos",
 		Long: `Re-step the event log of a job that has ended in the state machine that this tfos carries, and show where it decides
 otherwise than the job's master did. The log is a file, or that of an application, which its master left with the job's files.
+Of a log that became too long the master keeps the beginning and the newest turns: which are missing is said on stderr.
 With --as-story the log is written to stdout as a test of the state machine (internal/membership/testdata).
 
 Exit code 0: the same decisions; 1: others; 2: the log cannot be read.`,
@@ -68,21 +70,35 @@ func (c *command) eventLog(cmd *cobra.Command, name string) ([]byte, error) {
 }
 
 func (c *command) compare(name string, log []byte) error {
-	header, turns, err := membership.ReadLog(log)
+	parts, err := membership.ReadParts(log)
 	if err != nil {
 		return unreadable(name, err)
 	}
-	differences, err := membership.Replay(header, turns)
-	if err != nil {
-		return unreadable(name, err)
+	var differences []membership.Difference
+	turns, taken := 0, 0 // in the log, and by the master
+	for _, p := range parts {
+		if missing := p.Before; missing.Turns > 0 {
+			fmt.Fprintf(c.stderr, "%s: turns %d to %d, from %s to %s, are missing: the log became too long. After them it is re-stepped from the state that the log has there.\n",
+				name, taken+1, taken+missing.Turns, missing.From.Format(time.RFC3339), missing.To.Format(time.RFC3339))
+			taken += missing.Turns
+		}
+		more, err := membership.Replay(p.Header, p.Turns)
+		if err != nil {
+			return unreadable(name, err)
+		}
+		for _, d := range more {
+			d.Turn += taken
+			differences = append(differences, d)
+		}
+		turns, taken = turns+len(p.Turns), taken+len(p.Turns)
 	}
 	for _, d := range differences[:min(len(differences), maxDifferences)] {
 		fmt.Fprint(c.stdout, d)
 	}
 	if len(differences) > 0 {
-		return exit.Errorf(exit.JobFailed, "%s: %d of %d turns differ, from turn %d on", name, len(differences), len(turns), differences[0].Turn)
+		return exit.Errorf(exit.JobFailed, "%s: %d of %d turns differ, from turn %d on", name, len(differences), turns, differences[0].Turn)
 	}
-	fmt.Fprintf(c.stderr, "%s: all %d turns are the same\n", name, len(turns))
+	fmt.Fprintf(c.stderr, "%s: all %d turns are the same\n", name, turns)
 	return nil
 }
 

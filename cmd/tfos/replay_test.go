@@ -61,6 +61,27 @@ func TestReplay(t *testing.T) {
 		t.Errorf("of a log that differs: exit code %d\nstdout: %s\nstderr: %s", code, stdout, stderr)
 	}
 
+	gap := `{"missing_turns":7,"from":"2026-03-01T12:01:00Z","to":"2026-03-01T12:02:00Z"}` + "\n"
+	header, turns, _ := strings.Cut(string(b), "\n")
+	gapped := filepath.Join(t.TempDir(), "events.ndjson")
+	if err := os.WriteFile(gapped, []byte(string(b)+gap+header+"\n"+turns), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	code, _, stderr = tfos(t, "replay", gapped)
+	if code != exit.OK || !strings.Contains(stderr, "turns 4 to 10, from 2026-03-01T12:01:00Z to 2026-03-01T12:02:00Z, are missing") || !strings.Contains(stderr, "all 6 turns are the same") {
+		t.Errorf("of a log with a gap: exit code %d\nstderr: %s", code, stderr)
+	}
+	code, stdout, stderr = tfos(t, "replay", gapped, "--as-story")
+	if code != exit.OK || !strings.Contains(stdout, "# 7 turns are missing here") || strings.Count(stdout, "\nbegan\n") != 2 {
+		t.Errorf("as a story: exit code %d\n%s\nstderr: %s", code, stdout, stderr)
+	}
+	if err := os.WriteFile(gapped, []byte(string(b)+gap+turns), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, _, stderr = tfos(t, "replay", gapped); code != exit.Usage || !strings.Contains(stderr, "must begin with a header") {
+		t.Errorf("of a gap with nothing to go on from: exit code %d\nstderr: %s", code, stderr)
+	}
+
 	for _, flag := range []string{"-as-story", "--as-story"} {
 		code, stdout, stderr = tfos(t, "replay", recorded, flag)
 		if code != exit.OK || !strings.Contains(stdout, "\nbegan\n----\nask chief 1\nask worker 2\nask ps 1\n") {

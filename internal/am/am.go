@@ -184,7 +184,11 @@ func (m *Master) finish(ctx context.Context, own *owner, address string, r membe
 	if err := m.stage(ctx, launch.ResultFile, own.document); err != nil {
 		m.log.Warn("result not staged", zap.Error(err))
 	}
-	if err := m.stage(ctx, launch.EventsFile, own.events.buf.Bytes()); err != nil {
+	events, err := own.events.bytes()
+	if err == nil {
+		err = m.stage(ctx, launch.EventsFile, events)
+	}
+	if err != nil {
 		m.log.Warn("event log not staged", zap.Error(err))
 	}
 	if err := m.unregister(ctx, address, r); err != nil {

@@ -91,7 +91,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 	defer beat.Stop()
 
 	o.launch = func(a membership.Launch, c yarn.Container) { wg.Go(func() { o.m.launch(ctx, a, c) }) }
-	if err := o.events.begin(o.machine.Header()); err != nil {
+	if err := o.events.first.line(o.machine.Header()); err != nil {
 		return membership.Result{}, err
 	}
 	o.begin(r)
@@ -289,7 +289,7 @@ func (o *owner) turn(ev membership.Event) {
 	if _, tick := ev.(membership.Tick); tick && len(actions) == 0 {
 		return
 	}
-	if err := o.events.append(membership.Turn{Time: now, Event: ev, Actions: actions}); err != nil {
+	if err := o.events.append(membership.Turn{Time: now, Event: ev, Actions: actions}, o.machine); err != nil {
 		o.log.Warn("event not logged", zap.Error(err))
 	}
 	o.inputs.turn(ev, actions)

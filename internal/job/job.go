@@ -6,6 +6,7 @@ package job
 
 import (
 	"maps"
+	"slices"
 	"time"
 
 	"tfos/internal/yarn"
@@ -200,4 +201,23 @@ func (j Job) Decides(role string) bool {
 	}
 	r, ok := j.Role(role)
 	return ok && !r.Service
+}
+
+// redacted stands for a value that is nobody's business.
+const redacted = "[redacted]"
+
+// Redacted is the job without the values of its environment variables, which are often secrets. Their names stay.
+func (j Job) Redacted() Job {
+	hide := func(env map[string]string) map[string]string {
+		hidden := maps.Clone(env)
+		for name := range hidden {
+			hidden[name] = redacted
+		}
+		return hidden
+	}
+	j.Env, j.Roles = hide(j.Env), slices.Clone(j.Roles)
+	for i := range j.Roles {
+		j.Roles[i].Env = hide(j.Roles[i].Env)
+	}
+	return j
 }

@@ -186,6 +186,38 @@ func TestSnapshotsThatAreNone(t *testing.T) {
 	}
 }
 
+// TestSecretsAreNotWrittenDown: what a job sets in the environment is often a password.
+func TestSecretsAreNotWrittenDown(t *testing.T) {
+	j, err := job.Parse("job.yaml", []byte("command: x\nenv: {TOKEN: hunter2}\nroles: {worker: {env: {KEY: hunter3}}}\n"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := New(j, 1, Options{})
+	m.Step(time.Unix(1, 0), Began{Attempt: 1})
+	snapshot, err := m.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := Restore(snapshot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*Machine{m, restored} {
+		header, err := json.Marshal(m.Header())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range []string{string(header), string(snapshot)} {
+			if strings.Contains(text, "hunter") || !strings.Contains(text, "TOKEN") || !strings.Contains(text, "KEY") {
+				t.Errorf("written: %s", text)
+			}
+		}
+	}
+	if j.Env["TOKEN"] != "hunter2" || j.Roles[0].Env["KEY"] != "hunter3" {
+		t.Errorf("the job itself lost what its tasks need: %+v", j)
+	}
+}
+
 func FuzzReadLog(f *testing.F) {
 	lines := []string{`{"tfos_events":1,"job":"command: x\nroles: {worker: {}}"}`}
 	for _, e := range loggedEvents {

@@ -3,6 +3,7 @@ package membership
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -10,7 +11,8 @@ import (
 )
 
 // The event log is NDJSON: a header, then a turn in each line. Together they are all that went into a machine, so that
-// another one, given the same, does the same.
+// another one, given the same, does the same. A log that became too long has parts: a header in its midst says where the machine
+// stood then, and a Gap before it which turns are missing.
 
 // Header is the first line of an event log: what the machine was made of.
 type Header struct {
@@ -55,6 +57,31 @@ func (h Header) Machine() (*Machine, error) {
 		return nil, fmt.Errorf("the state at the beginning of the event log: %w", err)
 	}
 	return restore(j, h.Seed, h.Options, s)
+}
+
+// Gap is a line of an event log that stands for turns that are not in it.
+type Gap struct {
+	Turns int       `json:"missing_turns"`
+	From  time.Time `json:"from"` // when the first of them was taken
+	To    time.Time `json:"to"`   // and the last
+}
+
+// With is g and a later gap as one.
+func (g Gap) With(later Gap) Gap {
+	if g.Turns == 0 {
+		return later
+	}
+	if later.Turns > 0 {
+		g.Turns, g.To = g.Turns+later.Turns, later.To
+	}
+	return g
+}
+
+// Part is a stretch of an event log without a gap.
+type Part struct {
+	Before Gap // what is missing before it; zero: nothing
+	Header Header
+	Turns  []Turn
 }
 
 // Turn is one step: what happened when, and what was done about it. A Tick that led to nothing may be left out of a log: it
@@ -109,29 +136,57 @@ func (t *Turn) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// ReadLog reads an event log. A last line that was cut off, by a crash while it was written, is left out.
+// ReadLog reads an event log that is whole: its end aside, where a line may have been cut off.
 func ReadLog(data []byte) (Header, []Turn, error) {
-	var header Header
-	var turns []Turn
+	parts, err := ReadParts(data)
+	if err != nil {
+		return Header{}, nil, err
+	}
+	if len(parts) > 1 {
+		return Header{}, nil, fmt.Errorf("event log: %d turns are missing", parts[1].Before.Turns)
+	}
+	return parts[0].Header, parts[0].Turns, nil
+}
+
+// ReadParts reads an event log. A last line that was cut off, by a crash while it was written, is left out.
+func ReadParts(data []byte) ([]Part, error) {
+	var parts []Part
+	var gap Gap
 	n := 0
 	for line := range bytes.Lines(data) {
 		n++
 		whole := bytes.HasSuffix(line, []byte("\n"))
-		var err error
-		if n == 1 {
-			err = json.Unmarshal(line, &header)
-		} else {
+		var l struct {
+			Version *int `json:"tfos_events"`
+			Missing *int `json:"missing_turns"`
+		}
+		err := json.Unmarshal(line, &l)
+		switch {
+		case err != nil:
+		case l.Missing != nil:
+			err = json.Unmarshal(line, &gap)
+		case n == 1, l.Version != nil:
+			var h Header
+			// A header without a gap before it only says again where the machine stands.
+			if err = json.Unmarshal(line, &h); err == nil && (n == 1 || gap != Gap{}) {
+				parts = append(parts, Part{Before: gap, Header: h})
+				gap = Gap{}
+			}
+		case gap != Gap{}:
+			err = errors.New("what follows a gap must begin with a header")
+		default:
 			var t Turn
 			if err = json.Unmarshal(line, &t); err == nil {
-				turns = append(turns, t)
+				last := &parts[len(parts)-1]
+				last.Turns = append(last.Turns, t)
 			}
 		}
 		if err != nil && (whole || n == 1) {
-			return Header{}, nil, fmt.Errorf("event log, line %d: %w", n, err)
+			return nil, fmt.Errorf("event log, line %d: %w", n, err)
 		}
 	}
-	if n == 0 {
-		return Header{}, nil, fmt.Errorf("event log: it is empty")
+	if len(parts) == 0 {
+		return nil, errors.New("event log: it is empty")
 	}
-	return header, turns, nil
+	return parts, nil
 }

@@ -128,9 +128,10 @@ const (
 	finished phase = "finished"
 )
 
-// New makes the machine of a job. The seed decides the random part of its pauses.
+// New makes the machine of a job. The seed decides the random part of its pauses. The machine keeps no value of an environment
+// variable: it decides nothing by them, and they would be in each event log and journal.
 func New(j job.Job, seed uint64, opts Options) *Machine {
-	m := &Machine{job: j, seed: seed, opts: opts.withDefaults(), s: state{Phase: idle}}
+	m := &Machine{job: j.Redacted(), seed: seed, opts: opts.withDefaults(), s: state{Phase: idle}}
 	for _, t := range j.Tasks() {
 		m.s.Tasks = append(m.s.Tasks, task{Task: t, Run: waiting})
 	}

@@ -28,11 +28,7 @@ func container(n int) yarn.ContainerID {
 
 // Write tells an event log as a story, with comments ahead of it.
 func Write(log []byte, comments ...string) (string, error) {
-	header, turns, err := membership.ReadLog(rename(log))
-	if err != nil {
-		return "", err
-	}
-	machine, err := header.Machine()
+	parts, err := membership.ReadParts(rename(log))
 	if err != nil {
 		return "", err
 	}
@@ -40,19 +36,36 @@ func Write(log []byte, comments ...string) (string, error) {
 	for _, c := range comments {
 		fmt.Fprintf(&w.b, "# %s\n", strings.ReplaceAll(c, "\n", "\n# "))
 	}
+	for _, p := range parts {
+		if p.Before.Turns > 0 {
+			fmt.Fprintf(&w.b, "# %d turns are missing here, from %s to %s.\n", p.Before.Turns, p.Before.From.Format(time.RFC3339), p.Before.To.Format(time.RFC3339))
+		}
+		if err := w.part(p.Header, p.Turns); err != nil {
+			return "", err
+		}
+	}
+	return w.b.String(), nil
+}
+
+// part tells a stretch of a log without a gap.
+func (w *writer) part(header membership.Header, turns []membership.Turn) error {
+	machine, err := header.Machine()
+	if err != nil {
+		return err
+	}
 	shift, err := w.head(header, turns)
 	if err != nil {
-		return "", err
+		return err
 	}
 	for _, t := range turns {
 		now := t.Time.Add(shift)
 		ev := plain(t.Event)
 		if err := w.event(now, ev); err != nil {
-			return "", err
+			return err
 		}
 		w.output(membership.Tell(machine.Step(now, ev)))
 	}
-	return w.b.String(), nil
+	return nil
 }
 
 var containers = regexp.MustCompile(`container(?:_e\d+)?_\d+_\d+_\d+_\d+`)
