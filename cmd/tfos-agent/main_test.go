@@ -277,7 +277,7 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 		t.Fatal(err)
 	}
 	report(t, strings.TrimSpace(string(socket)), hello)
-	if p := next(t, w.progress, "progress"); p != (control.Progress{Incarnation: 1, Step: 8, Steps: 9}) {
+	if p := next(t, w.progress, "progress"); p != (control.Progress{Incarnation: 1, Step: 8, Steps: 9, Counted: 8}) {
 		t.Errorf("progress: %+v", p)
 	}
 

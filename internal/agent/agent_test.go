@@ -173,7 +173,11 @@ func (w *world) Exited(_ *control.Session, e control.Exited) {
 	w.say("exited inc=%d code=%d %s%s", e.Incarnation, e.Code, e.Signal, e.Reason)
 }
 func (w *world) Progress(_ *control.Session, p control.Progress) {
-	w.say("progress inc=%d %d/%d", p.Incarnation, p.Step, p.Steps)
+	text := fmt.Sprintf("progress inc=%d %d/%d", p.Incarnation, p.Step, p.Steps)
+	if p.Counted > 0 {
+		text += fmt.Sprintf(" counted=%d", p.Counted)
+	}
+	w.say("%s", text)
 }
 func (w *world) Peers(_ *control.Session, p control.Peers) {
 	w.mu.Lock()
@@ -447,7 +451,7 @@ func TestPrintedStepsAreReportedOnceASecond(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		write(t, out, "00\n")
 		w.runner.newest().end(supervise.Exit{})
-		w.expect("in all", "run train1", "joined inc=1", "started inc=1 pid=100", "progress inc=1 10/100", "progress inc=1 11/100", "exited inc=1 code=0 ")
+		w.expect("in all", "run train1", "joined inc=1", "started inc=1 pid=100", "progress inc=1 10/100 counted=10", "progress inc=1 11/100 counted=11", "exited inc=1 code=0 ")
 		w.end()
 	})
 }

@@ -46,11 +46,11 @@ type owner struct {
 	stopped   bool           // program was told to end by the master
 	withdrawn bool           // next was stopped before it started
 	retiring  bool
-	killed    bool          // told to end at once, by a signal: how the program ends says nothing of it
-	tensor    *port.Port    // kept for a TensorBoard; nil: none
-	progress  step.Progress // newest
-	told      step.Progress // last reported
-	announced bool          // the program reports its steps itself: what it prints counts no more
+	killed    bool             // told to end at once, by a signal: how the program ends says nothing of it
+	tensor    *port.Port       // kept for a TensorBoard; nil: none
+	progress  step.Progress    // newest
+	told      control.Progress // last reported, without its incarnation
+	announced bool             // the program reports its steps itself: what it prints counts no more
 
 	peers
 	coverage
@@ -158,7 +158,7 @@ func (o *owner) proceed() {
 // run starts the program of one incarnation.
 func (o *owner) run(c control.Start) {
 	o.incarnation, o.started, o.next, o.last, o.stopped = c.Incarnation, true, nil, c, false
-	o.progress, o.told, o.announced = step.Progress{}, step.Progress{}, false
+	o.progress, o.told, o.announced = step.Progress{}, control.Progress{}, false
 	if o.grace = c.Grace; o.grace <= 0 {
 		o.grace = defaultGrace
 	}
@@ -300,9 +300,17 @@ func (o *owner) report() {
 			o.progress = p
 		}
 	}
-	if o.progress != o.told {
-		o.told = o.progress
-		o.a.link.Progress(control.Progress{Incarnation: o.incarnation, Step: o.progress.Step, Steps: o.progress.Steps})
+	p := control.Progress{Step: o.progress.Step, Steps: o.progress.Steps, Counted: o.told.Counted}
+	switch {
+	case o.announced:
+		p.Counted = p.Step
+	case o.tap != nil:
+		p.Counted = o.tap.tracker.Counted()
+	}
+	if p != o.told {
+		o.told = p
+		p.Incarnation = o.incarnation
+		o.a.link.Progress(p)
 	}
 }
 

@@ -20,42 +20,45 @@ func (m *Master) newKeeper() *keeper.Keeper {
 
 // training is how far the programs say that they are, to be told to the machine before it matters. It is part of the owner.
 type training struct {
-	told     int64
+	told     membership.Progressed
 	unsteady bool
 	starts   int              // of processes so far
 	reported map[job.Task]int // how many there were at a task's last report
 }
 
-// report takes a task's step in. One that goes back while nothing was started counts something else than training: after a
-// start it is a program that restored.
+// report takes a task's step in. A counted one that goes back while nothing was started counts something else than training: after
+// a start it is a program that restored.
 func (t *training) report(task job.Task, was, is control.Progress) {
+	if is.Counted == 0 {
+		return
+	}
 	if t.reported == nil {
 		t.reported = make(map[job.Task]int)
 	}
-	if was.Incarnation == is.Incarnation && is.Step < was.Step && t.reported[task] == t.starts {
+	if was.Incarnation == is.Incarnation && is.Counted < was.Counted && t.reported[task] == t.starts {
 		t.unsteady = true
 	}
 	t.reported[task] = t.starts
 }
 
-// tellSteps tells the machine how far the job is, before an event that may be a loss. Steps are no events themselves: the event log
-// would hold little else.
+// tellSteps tells the machine how far the job is, before an event that may be a loss, and before a process is there, which has no
+// part in the steps before it. Steps are no events themselves: the event log would hold little else.
 func (o *owner) tellSteps(ev membership.Event) {
 	switch ev.(type) {
-	case membership.Exited, membership.Completed, membership.Left, membership.LaunchFailed:
+	case membership.Exited, membership.Completed, membership.Left, membership.LaunchFailed, membership.Started:
 	default:
 		return
 	}
-	step := int64(0)
-	for _, p := range o.progress {
-		step = max(step, p.Step)
-	}
 	t := &o.training
-	if step == t.told {
+	is := membership.Progressed{Unsteady: t.unsteady}
+	for _, p := range o.progress {
+		is.Step, is.Guess = max(is.Step, p.Counted), max(is.Guess, p.Step)
+	}
+	if is == t.told {
 		return
 	}
-	t.told = step
-	o.turn(membership.Progressed{Step: step, Unsteady: t.unsteady})
+	t.told = is
+	o.turn(is)
 }
 
 // resume is where a process that starts now goes on; nil: that is not known.

@@ -47,11 +47,16 @@ func (w *world) save(step int, damage byte) {
 
 // says has a task report a step.
 func (w *world) says(t job.Task, inc job.Incarnation, step int64) {
+	w.tells(t, control.Progress{Incarnation: inc, Step: step, Steps: 400, Counted: step})
+}
+
+// tells has a task's agent tell how far its program is.
+func (w *world) tells(t job.Task, p control.Progress) {
 	w.mu.Lock()
 	all := w.places[t]
 	link := all[len(all)-1].link
 	w.mu.Unlock()
-	link.Progress(control.Progress{Incarnation: inc, Step: step, Steps: 400})
+	link.Progress(p)
 }
 
 const saving = digits + "checkpoint: {dir: \"hdfs:///m\"}\n"
@@ -115,6 +120,26 @@ func TestStuckJobEnds(t *testing.T) {
 		}
 		if got := v.Restarts[1]; got.ResumedStep == nil || *got.ResumedStep != 0 || got.LostSteps != 240 {
 			t.Errorf("it started over: %+v", got)
+		}
+	})
+}
+
+// TestGuessedStepsEndNothing: what a program prints of its phases looks like steps. It may fail as often as the budget says, and go on.
+func TestGuessedStepsEndNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := plan{}
+		w := newWorld(t, p.programs())
+		for inc := range 4 {
+			p[fmt.Sprintf("chief/0#%d", inc+1)] = func(task job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
+				time.Sleep(time.Minute)
+				w.tells(task, control.Progress{Incarnation: inc, Step: 3, Steps: 3}) // "Step 3/3: train"
+				return control.Exited{Incarnation: inc, Code: 7}
+			}
+		}
+		p["chief/0#5"] = after(time.Minute, 0)
+		v := w.succeeded(t, saving+"recovery: {user-failures: 10}\n")
+		if len(v.Restarts) != 4 || v.Restarts[3].Step != 3 {
+			t.Errorf("want four restarts at what looks like step 3: %+v", v.Restarts)
 		}
 	})
 }

@@ -126,11 +126,11 @@ func exitedFromPB(p *controlpb.Exited) Exited {
 }
 
 func progressToPB(g Progress) *controlpb.Progress {
-	return &controlpb.Progress{Incarnation: int32(g.Incarnation), Step: g.Step, Steps: g.Steps}
+	return &controlpb.Progress{Incarnation: int32(g.Incarnation), Step: g.Step, Steps: g.Steps, Counted: g.Counted}
 }
 
 func progressFromPB(p *controlpb.Progress) Progress {
-	return Progress{Incarnation: job.Incarnation(p.GetIncarnation()), Step: p.GetStep(), Steps: p.GetSteps()}
+	return Progress{Incarnation: job.Incarnation(p.GetIncarnation()), Step: p.GetStep(), Steps: p.GetSteps(), Counted: p.GetCounted()}
 }
 
 func peersToPB(x Peers) *controlpb.Peers {

@@ -52,6 +52,9 @@ type Progress struct {
 	Incarnation job.Incarnation
 	Step        int64
 	Steps       int64 // out of how many; 0: not known
+	// Counted is the newest step that the program reported, or printed in a long row of rising ones; 0: there is none. What else it
+	// prints may be anything ("Step 1/3: download"): Step is a guess then, for people to see.
+	Counted int64
 }
 
 // Peers is how a task's processes reach their peers, and how that went.

@@ -29,6 +29,7 @@ type Options struct {
 
 	RestMin          time.Duration `json:"rest_min"`          // ns; pause before the second try in a row, the first comes at once; doubles with each
 	RestMax          time.Duration `json:"rest_max"`          // ns
+	RestBusy         time.Duration `json:"rest_busy"`         // ns; the same as RestMax, while the training gets on
 	SettledAfter     time.Duration `json:"settled_after"`     // ns; a process that ran for so long starts a new row
 	AftershockWindow time.Duration `json:"aftershock_window"` // ns; after a lost peer was started again, that its loss excuses those who depend on it
 	MaxStrikes       int           `json:"max_strikes"`       // losses of one task in a row to the cluster, with which the job is given up
@@ -59,6 +60,7 @@ func (o Options) withDefaults() Options {
 	set(&o.BackoffMax, 2*time.Minute)
 	set(&o.RestMin, time.Second)
 	set(&o.RestMax, time.Minute)
+	set(&o.RestBusy, 1500*time.Millisecond)
 	set(&o.SettledAfter, 10*time.Minute)
 	set(&o.AftershockWindow, 90*time.Second)
 	set(&o.NodeMemory, 30*time.Minute)

@@ -12,7 +12,11 @@ import (
 // Progressed says how far the job's training is. Steps come by far more often than they matter: it is told before an event that
 // may be a loss, and only if it has changed.
 type Progressed struct {
-	Step int64 `json:"step"` // the highest of those that the tasks' current processes said last; 0: none did
+	// Step is the highest that the tasks' current processes said last, and that is known to be the training's: it was reported, or
+	// printed in a long row of rising ones. 0: there is none.
+	Step int64 `json:"step"`
+	// Guess is the highest of what they printed that looks like a step. People are shown it, and nothing is decided by it.
+	Guess int64 `json:"guess,omitempty"`
 	// Unsteady says that a process's steps went back while it ran: they count something else, batches of an epoch say.
 	Unsteady bool `json:"unsteady,omitempty"`
 }
@@ -21,10 +25,11 @@ func (Progressed) event() {}
 
 // progress is how far the training is, and has been.
 type progress struct {
-	Step     int64     `json:"step,omitempty"`     // 0: not known
-	Best     int64     `json:"best,omitempty"`     // ever
+	Shown    int64     `json:"step,omitempty"`     // where the job is, for people; 0: not known
+	Best     int64     `json:"best,omitempty"`     // the highest Progressed.Step ever
 	Saved    int64     `json:"saved,omitempty"`    // the highest step of a whole checkpoint of this job's
-	Stalls   int       `json:"stalls,omitempty"`   // failures of the program, one for each start, since Best or Saved grew
+	Grew     time.Time `json:"grew,omitzero"`      // when Best or Saved did last
+	Stalls   int       `json:"stalls,omitempty"`   // failures of the program, one for each start, since then
 	Stalled  time.Time `json:"stalled,omitzero"`   // the newest of them
 	Unsteady bool      `json:"unsteady,omitempty"` // steps say nothing
 }
@@ -32,8 +37,11 @@ type progress struct {
 func (m *Machine) progressed(ev Progressed) {
 	p := &m.s.Progress
 	p.Unsteady = p.Unsteady || ev.Unsteady
-	if p.Step = ev.Step; p.Step > p.Best {
-		p.Best, p.Stalls = p.Step, 0
+	if p.Shown = ev.Step; p.Shown == 0 {
+		p.Shown = ev.Guess
+	}
+	if ev.Step > p.Best {
+		p.Best, p.Grew, p.Stalls = ev.Step, m.now, 0
 	}
 }
 
@@ -41,7 +49,7 @@ func (m *Machine) progressed(ev Progressed) {
 func (m *Machine) saved(step int64) {
 	p := &m.s.Progress
 	if step < 0 || step > p.Saved {
-		p.Saved, p.Stalls = max(p.Saved, step), 0
+		p.Saved, p.Grew, p.Stalls = max(p.Saved, step), m.now, 0
 	}
 }
 
@@ -50,10 +58,11 @@ func (m *Machine) saved(step int64) {
 const maxStalls = 3
 
 // stall counts a failure of the program, and reports whether the job gets on no more. The cluster's failures are not the
-// program's: they neither count nor start the count anew. Several processes that fail together fail once.
+// program's: they neither count nor start the count anew. Several processes that fail together fail once. Where only checkpoints
+// show how far the training is, nobody knows what happens between two of them, unless the failure takes the training back.
 func (m *Machine) stall(t *task) bool {
 	p := &m.s.Progress
-	if p.Unsteady || p.Best == 0 {
+	if p.Unsteady || p.Best == 0 && (p.Saved == 0 || !m.carries(t.Task)) {
 		return false
 	}
 	if !t.Ordered.Before(p.Stalled) {
@@ -63,9 +72,14 @@ func (m *Machine) stall(t *task) bool {
 	return p.Stalls >= maxStalls
 }
 
+// gotOn reports whether the training got on while the task's process ran.
+func (m *Machine) gotOn(t *task) bool {
+	return !t.Started.IsZero() && m.s.Progress.Grew.After(t.Started)
+}
+
 // stuck says of a failure that the job gets on no more.
 func (m *Machine) stuck(what string) string {
-	s := fmt.Sprintf("%s. Two restarts in a row brought no new step: the training has not come beyond step %d", what, m.s.Progress.Best)
+	s := fmt.Sprintf("%s. Two restarts in a row brought no new step: the training has not come beyond step %d", what, max(m.s.Progress.Best, m.s.Progress.Saved))
 	if _, step, ok := m.Restores(); ok && step >= 0 {
 		s += fmt.Sprintf(", and goes on from step %d each time", step)
 	}
@@ -105,7 +119,7 @@ func (p progress) known() int64 {
 	if p.Unsteady {
 		return 0
 	}
-	return p.Step
+	return p.Shown
 }
 
 // lost is how many steps are taken again.

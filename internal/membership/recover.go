@@ -42,9 +42,7 @@ func (m *Machine) lose(t *task, l loss) {
 	} else {
 		m.excuse(t, &l)
 	}
-	if !t.Started.IsZero() && m.now.Sub(t.Started) >= m.opts.SettledAfter {
-		t.Crashes, t.Strikes = 0, 0
-	}
+	m.interrupt(t)
 	if verdict := m.book(t, l); verdict != nil {
 		t.close(m.now, failed, l.cause)
 		m.leave(t, l)
@@ -204,8 +202,20 @@ func (m *Machine) rested(t *task) bool {
 	return true
 }
 
+// interrupt ends a task's row of failures if its newest process was of use: it ran for long, or the training got on with it. A task
+// that the training can do without may have been of no use to it: then its program's row goes on, and only the cluster's ends.
+func (m *Machine) interrupt(t *task) {
+	settled := !t.Started.IsZero() && m.now.Sub(t.Started) >= m.opts.SettledAfter
+	if settled || m.gotOn(t) {
+		t.Strikes = 0
+	}
+	if settled || m.gotOn(t) && m.carries(t.Task) {
+		t.Crashes = 0
+	}
+}
+
 // rest is until when a task pauses before it is tried again; zero: it need not. Losing something once, to the cluster or by
-// its own fault, says nothing of the next try: most who die once were killed.
+// its own fault, says nothing of the next try: most who die once were killed. The pause stays short while the job gets on.
 func (m *Machine) rest(t *task, c Cause) time.Time {
 	row := t.Crashes
 	if c.Infrastructure() {
@@ -214,12 +224,13 @@ func (m *Machine) rest(t *task, c Cause) time.Time {
 	if c == CauseAftershock || row < 2 {
 		return time.Time{}
 	}
+	longest := m.opts.RestMax
+	if m.gotOn(t) {
+		longest = m.opts.RestBusy
+	}
 	d := m.opts.RestMin
 	for range row - 2 {
-		if d *= 2; d >= m.opts.RestMax {
-			d = m.opts.RestMax
-			break
-		}
+		d = min(2*d, longest)
 	}
 	m.s.Rests++
 	random := rand.New(rand.NewPCG(m.seed, 1<<32+uint64(m.s.Rests))) // apart from the gangs' numbers

@@ -47,10 +47,15 @@ func (m *Machine) follows(t, peer job.Task) bool {
 	return m.depends(t, peer) && m.job.Strategy != job.StrategyV1 // whose sessions recover
 }
 
+// carries reports whether the leader's training needs a task: it gets on only with the task, and goes back when the task is lost.
+func (m *Machine) carries(t job.Task) bool {
+	leader := m.job.Leader()
+	return t == leader || m.depends(leader, t)
+}
+
 // essential reports whether the job stands still without a task.
 func (m *Machine) essential(t job.Task) bool {
-	leader := m.job.Leader()
-	return m.job.Strategy != job.StrategyNone && (t == leader || m.depends(leader, t))
+	return m.job.Strategy != job.StrategyNone && m.carries(t)
 }
 
 // meets reports whether t's process knows peer's address. An evaluator is in nobody's cluster.

@@ -306,7 +306,7 @@ func (a *auditor) exited(now time.Time, ev membership.Exited) {
 	case ev.Stopped || a.warned[in]:
 	case !a.alone(ev.Task) || c.at.After(c.started): // perhaps excused, or told again
 	default:
-		if now.Sub(c.started) >= settled {
+		if now.Sub(c.started) >= settled || a.restoring.grew.After(c.started) { // not for each task, but that is the machine's to tell
 			c.row = 0
 		}
 		c.row, c.at, c.turn = c.row+1, now, a.step

@@ -40,7 +40,7 @@ func (a *auditor) struck(now time.Time, ev membership.Completed) {
 		if l.Container != ev.Container || !a.wanted(t) || a.done[t] {
 			continue
 		}
-		if c := a.crashed[t]; !c.started.IsZero() && now.Sub(c.started) >= settled {
+		if c := a.crashed[t]; !c.started.IsZero() && (now.Sub(c.started) >= settled || a.restoring.grew.After(c.started)) {
 			a.cluster.row[t] = 0
 		}
 		a.cluster.row[t]++

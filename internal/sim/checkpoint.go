@@ -68,6 +68,7 @@ type restoring struct {
 	barred   membership.Bar               // what the machine was told, in time and for the first time
 	bars     map[membership.Bar]bool      // all that a machine was told: one that was restored may not know of the first
 
+	grew     time.Time // when there was a new step, or a new checkpoint, the last time
 	best     int64
 	row      int       // failures of programs that depend on nobody since the last progress, at least
 	at       time.Time // of the last
@@ -107,10 +108,14 @@ func (a *auditor) noteCheckpoints(now time.Time, ev membership.Event) {
 			r.row, r.at = r.row+1, now
 		}
 	case membership.Progressed:
+		if ev.Step > r.best {
+			r.grew = now
+		}
 		if ev.Step > r.best && !r.decided {
 			r.best, r.row, r.failures = ev.Step, 0, a.failures
 		}
 	case membership.CheckpointSeen:
+		r.grew = now
 		if r.decided {
 			return
 		}

@@ -30,6 +30,37 @@ var (
 type Tracker struct {
 	epoch, epochs int64 // the newest said; 0: none
 	rank          int   // of the most precise kind seen
+
+	newest  int64 // step
+	row     int   // how many steps have risen in a row, to the newest
+	counted int64 // see Counted
+	over    bool  // a long row has come to its end, and another one would count something else
+}
+
+// long is how many steps in a row must rise before they are taken for a training's. Phases of a program ("Step 2/3: build the
+// vocabulary") are fewer.
+const long = 10
+
+// Counted is the newest step of a long row of rising steps, which shows that the program counts its training; 0: there is none, or
+// the row came to its own end ("step 100/100"), so that the program has since gone on to something else.
+func (t *Tracker) Counted() int64 { return t.counted }
+
+// note takes in a step that the output tells.
+func (t *Tracker) note(p Progress) {
+	switch {
+	case p.Step > t.newest:
+		t.row++
+	case p.Step < t.newest:
+		t.row = 1
+	}
+	t.newest = p.Step
+	switch {
+	case t.row < long || t.over:
+	case p.Step == p.Steps:
+		t.counted, t.over = 0, true
+	default:
+		t.counted = p.Step
+	}
 }
 
 // The kinds, by how precise they are.
@@ -41,6 +72,14 @@ const (
 
 // Line reads one line, without its end, and reports what it says of the progress, if it says anything.
 func (t *Tracker) Line(line string) (Progress, bool) {
+	p, ok := t.line(line)
+	if ok {
+		t.note(p)
+	}
+	return p, ok
+}
+
+func (t *Tracker) line(line string) (Progress, bool) {
 	if !strings.ContainsAny(line, "0123456789") {
 		return Progress{}, false
 	}
@@ -64,7 +103,9 @@ func (t *Tracker) Line(line string) (Progress, bool) {
 }
 
 func (t *Tracker) takes(rank int) bool {
-	t.rank = max(t.rank, rank)
+	if rank > t.rank { // which counts something else
+		t.rank, t.newest, t.row, t.counted, t.over = rank, 0, 0, 0, false
+	}
 	return rank == t.rank
 }
 

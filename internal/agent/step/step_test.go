@@ -1,6 +1,10 @@
 package step
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
 
 func TestLine(t *testing.T) {
 	none := Progress{}
@@ -60,6 +64,41 @@ func TestTrackerCountsOverEpochs(t *testing.T) {
 		got, ok := tr.Line(c.line)
 		if ok != c.ok || ok && got != c.want {
 			t.Errorf("%q: %v, %v; want %v, %v", c.line, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+// TestCounted: only a long row of rising steps shows that a program counts its training.
+func TestCounted(t *testing.T) {
+	rising := func(format string, from, to int) (lines []string) {
+		for i := from; i <= to; i++ {
+			lines = append(lines, fmt.Sprintf(format, i))
+		}
+		return lines
+	}
+	join := func(parts ...[]string) []string { return slices.Concat(parts...) }
+	for name, c := range map[string]struct {
+		lines []string
+		want  int64
+	}{
+		"phases":                      {[]string{"Step 1/3: download", "Step 2/3: unpack", "Step 3/3: train"}, 0},
+		"phases without a number":     {[]string{"Step 1: download", "Step 2: unpack", "Step 3: train"}, 0},
+		"the same step":               {slices.Repeat([]string{"Step 7: train"}, 50), 0},
+		"a training":                  {rising("step %d loss 0.5", 100, 150), 150},
+		"a training that goes on":     {rising("step %d/1000", 100, 150), 150},
+		"words after it":              {join(rising("step %d", 1, 50), []string{"Step 1/2: export"}), 50},
+		"phases before it":            {join(rising("Step %d/3: prepare", 1, 3), rising("step %d loss 0.5", 1, 50)), 50},
+		"a preparation that is over":  {join(rising("step %d/40: prepare", 1, 40), []string{"iter 3"}), 0},
+		"a count for each fit":        {join(rising("step %d/40", 1, 40), rising("step %d/40", 1, 20)), 0},
+		"a count for each epoch":      {join(rising("step %d", 1, 40), rising("step %d", 1, 20)), 20},
+		"epochs, then something else": {join(rising("Epoch %d/100", 1, 20), rising("step %d", 1, 3)), 0},
+	} {
+		var tr Tracker
+		for _, line := range c.lines {
+			tr.Line(line)
+		}
+		if got := tr.Counted(); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
 		}
 	}
 }

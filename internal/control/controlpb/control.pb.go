@@ -634,6 +634,7 @@ type Progress struct {
 	Incarnation   int32                  `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Step          int64                  `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	Steps         int64                  `protobuf:"varint,3,opt,name=steps,proto3" json:"steps,omitempty"`
+	Counted       int64                  `protobuf:"varint,4,opt,name=counted,proto3" json:"counted,omitempty"` // the newest step that is known to be the training's; 0: step is a guess
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -685,6 +686,13 @@ func (x *Progress) GetStep() int64 {
 func (x *Progress) GetSteps() int64 {
 	if x != nil {
 		return x.Steps
+	}
+	return 0
+}
+
+func (x *Progress) GetCounted() int64 {
+	if x != nil {
+		return x.Counted
 	}
 	return 0
 }
@@ -2784,11 +2792,12 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06stderr\x18\x06 \x03(\tR\x06stderr\x12\x18\n" +
 	"\astopped\x18\a \x01(\bR\astopped\x12\x12\n" +
-	"\x04lost\x18\b \x01(\bR\x04lost\"V\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost\"p\n" +
 	"\bProgress\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x03R\x04step\x12\x14\n" +
-	"\x05steps\x18\x03 \x01(\x03R\x05steps\"x\n" +
+	"\x05steps\x18\x03 \x01(\x03R\x05steps\x12\x18\n" +
+	"\acounted\x18\x04 \x01(\x03R\acounted\"x\n" +
 	"\x05Peers\x12\x1c\n" +
 	"\tendpoints\x18\x01 \x01(\tR\tendpoints\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x129\n" +
