@@ -47,7 +47,7 @@ type shown struct {
 	Step    *int64    `json:"step"` // null: unknown
 	Bytes   int64     `json:"bytes"`
 	Time    time.Time `json:"time"`
-	Verdict string    `json:"verdict"` // whole, not verified, or what is wrong
+	Verdict string    `json:"verdict"` // whole, not verified, cannot be judged: …, or what is wrong
 	Files   []string  `json:"files"`
 }
 
@@ -128,7 +128,7 @@ func (c *command) checkpointVerify() *cobra.Command {
 		Short: "Verify checkpoints: every checksum, every size",
 		Long: `Verify all checkpoints in a directory, or those of the names that ls shows: every index, the size of every file, and the checksum
 of every tensor. HDF5 files (.h5) have no checksums: there it is the structure and the length. It ends with 1 if one is broken or the
-state file "checkpoint" names one that is not there. How fast it is goes to stderr.`,
+state file "checkpoint" names one that is not there; what cannot be judged is said, and is no error. How fast it is goes to stderr.`,
 		Args: func(cmd *cobra.Command, args []string) error { return oneDirectory(cmd, args[:min(1, len(args))]) },
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.onDirectory(cmd.Context(), args[0], func(d *store.Directory) error {
@@ -146,7 +146,7 @@ state file "checkpoint" names one that is not there. How fast it is goes to stde
 					if err != nil {
 						return err
 					}
-					if !v.Whole {
+					if v.Broken() {
 						broken++
 					}
 					list = append(list, show(ck, v.String()))
@@ -223,7 +223,7 @@ func (c *command) checkpointPrune() *cobra.Command {
 		Short: "Delete old checkpoints",
 		Long: `Delete old checkpoints, and print what is deleted. Names that differ in their number only are one series, and each series keeps
 its newest N and, of the older ones, one every TIME. What is never deleted: the newest whole one of a series, which is verified
-first; what is newer than that; what the state file "checkpoint" names; SavedModels, and what has no number.`,
+first; what is newer than that; what the state file "checkpoint" names; what cannot be judged; SavedModels, and what has no number.`,
 		Example: `  tfos checkpoint prune hdfs:///models/digits --keep 5 --keep-every 12h --dry-run`,
 		Args:    oneDirectory,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -68,6 +68,8 @@ func readBundle(open Opener, name string) (*bundle, error) {
 		return b, nil
 	case errors.As(err, &damaged), errors.As(err, &problem):
 		return nil, problemf("%s is damaged: %v", name, err)
+	case errors.As(err, new(*Doubt)):
+		return nil, doubtf("%s: %v", name, err)
 	}
 	return nil, fmt.Errorf("read %s: %w", name, err)
 }
@@ -89,8 +91,8 @@ func (b *bundle) header(key, value []byte) error {
 			b.shards = int64(f.Varint)
 		case f.Number == 1:
 			return problemf("the header speaks of %d shards", f.Varint)
-		case f.Number == 2 && f.Varint != 0:
-			return problemf("it was written big-endian, which tfos does not read")
+		case f.Number == 2 && f.Varint != 0: // its checksums are fine, its numbers are not
+			return doubtf("it was written big-endian, which tfos does not read")
 		}
 	}
 	return nil

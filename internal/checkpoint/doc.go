@@ -5,8 +5,10 @@
 // it as an Opener, work leaves it as a Plan of independent Pieces, changes as a list of Actions. Package checkpoint/store does
 // them on a filesystem.
 //
-// Whole means: nothing that a restore needs is missing, of the wrong size, or other than its checksum says. What a format has no
-// checksum for it cannot promise: see Format.
+// There are three verdicts. Whole means: nothing that a restore needs is missing, of the wrong size, or other than its checksum says.
+// What a format has no checksum for it cannot promise: see Format. Broken means that this is proven: no library would restore it.
+// What is neither, a variant of a format that this package does not know, it cannot judge. That is restored, copied and kept as if
+// it were whole, and it is said. A file whose content is of no format here is no checkpoint, whatever its name: see Foreign.
 package checkpoint
 
 import (
@@ -34,6 +36,9 @@ const (
 	HDF5 Format = "hdf5"
 	// Keras is a .keras archive. Every member has a checksum; that of the weights covers all of them.
 	Keras Format = "keras"
+	// KerasShards is what Keras' save_weights(max_shard_size=) writes: PREFIX.weights.json, which says in which of PREFIX_NNNNN.weights.h5
+	// each variable lies, and how many bytes they are together.
+	KerasShards Format = "keras-shards"
 )
 
 // Unknown is the Step and the Number of a checkpoint that says none.
@@ -54,6 +59,8 @@ type Checkpoint struct {
 	// Unfinished says what the listing shows to be missing, as a sentence: its writer has not finished or never will. Empty if
 	// nothing is.
 	Unfinished string
+	// Expected says that its name is not all there is to make it one: a state file names it, or there are others of its series.
+	Expected bool
 }
 
 // File is one file of a directory.
@@ -73,21 +80,28 @@ type Content interface {
 // Opener opens a file of the directory by its relative name.
 type Opener func(name string) (Content, error)
 
-// Verdict is what a verification came to.
+// Verdict is what a verification came to: whole, cannot be judged, or, if neither is set, broken.
 type Verdict struct {
-	Whole   bool
-	Problem string // a sentence without its full stop that names the file, and the tensor if there is one; empty if whole
+	Whole    bool
+	Unjudged bool
+	Problem  string // a sentence without its full stop that names the file, and the tensor if there is one; empty if whole
 }
+
+// Broken reports whether no library would restore it.
+func (v Verdict) Broken() bool { return !v.Whole && !v.Unjudged }
 
 // String is "whole", or the problem.
 func (v Verdict) String() string {
-	if v.Whole {
+	switch {
+	case v.Whole:
 		return "whole"
+	case v.Unjudged:
+		return "cannot be judged: " + v.Problem
 	}
 	return v.Problem
 }
 
-// Problem is the error that makes a checkpoint broken. Other errors say that it could not be read, and nothing of it.
+// Problem is the error that makes a checkpoint broken.
 type Problem struct{ What string }
 
 func (p *Problem) Error() string { return p.What }
@@ -96,15 +110,27 @@ func problemf(format string, args ...any) error {
 	return &Problem{What: fmt.Sprintf(format, args...)}
 }
 
-// Judge makes an error of a verification its verdict. What is no Problem stays an error: an unreadable checkpoint is not a broken
-// one.
+// Doubt is the error of a checkpoint that cannot be judged. Errors that are neither a Doubt nor a Problem say that it could not be read.
+type Doubt struct{ What string }
+
+func (d *Doubt) Error() string { return d.What }
+
+func doubtf(format string, args ...any) error {
+	return &Doubt{What: fmt.Sprintf(format, args...)}
+}
+
+// Judge makes an error of a verification its verdict. What is no Problem and no Doubt stays an error: an unreadable checkpoint is not a
+// broken one.
 func Judge(err error) (Verdict, error) {
 	var p *Problem
+	var d *Doubt
 	switch {
 	case err == nil:
 		return Verdict{Whole: true}, nil
 	case errors.As(err, &p):
 		return Verdict{Problem: p.What}, nil
+	case errors.As(err, &d):
+		return Verdict{Unjudged: true, Problem: d.What}, nil
 	}
 	return Verdict{}, err
 }

@@ -127,6 +127,7 @@ var known = map[string][]string{
 	"legacy-sharded": {"model.ckpt-20 legacy step 20", "model.ckpt-30 legacy step 30"},
 	"keras":          {"model-02.weights.h5 hdf5 step 8", "model.keras keras step -1", "whole.h5 hdf5 step 8"},
 	"backup":         {"latest.weights.h5 hdf5 step 12", "latest.weights.h5.bkp hdf5 step 8"},
+	"keras-shards":   {"model-02.weights.json keras-shards step 8"},
 	"saved-model":    {"1 saved-model step 1"},
 }
 
@@ -204,7 +205,7 @@ func broken(t *testing.T, d directory, name, file, how string) {
 
 func TestEveryCutIsFound(t *testing.T) {
 	for dir, file := range map[string]string{
-		"keras": "model.keras", "backup": "latest.weights.h5", "saved-model": "1/saved_model.pb", "v1": "model.ckpt-30.meta", "legacy": "model.ckpt-30.meta",
+		"keras": "model.keras", "keras-shards": "model-02.weights.json", "backup": "latest.weights.h5", "saved-model": "1/saved_model.pb", "v1": "model.ckpt-30.meta", "legacy": "model.ckpt-30.meta",
 	} {
 		t.Run(dir, func(t *testing.T) {
 			t.Parallel()

@@ -13,7 +13,7 @@ import (
 	"tfos/internal/checkpoint/hdf5"
 )
 
-// planKeras plans the verification of a .keras archive.
+// planKeras plans the verification of a .keras archive. Under that name older versions of Keras write HDF5 as well.
 func planKeras(open Opener, c Checkpoint, b *planner) error {
 	f := c.Files[0]
 	in, err := open(f.Name)
@@ -21,20 +21,19 @@ func planKeras(open Opener, c Checkpoint, b *planner) error {
 		return err
 	}
 	defer in.Close()
+	if _, found, err := hdf5.Find(in, in.Size()); err != nil || found {
+		if err != nil {
+			return fmt.Errorf("read %s: %w", f.Name, err)
+		}
+		return planHDF5(open, f, b)
+	}
 	// A section ends reads outside of the file, to which a damaged directory may point, as the end of it.
 	archive, err := zip.NewReader(io.NewSectionReader(in, 0, in.Size()), in.Size())
 	if err := zipProblem(f.Name, err); err != nil {
 		return err
 	}
-	for _, needed := range []string{"config.json", "metadata.json"} {
-		if !slices.ContainsFunc(archive.File, func(m *zip.File) bool { return m.Name == needed }) {
-			return problemf("%s is damaged: it has no %s", f.Name, needed)
-		}
-	}
-	if !slices.ContainsFunc(archive.File, func(m *zip.File) bool {
-		return strings.HasPrefix(m.Name, "model") && strings.Contains(m.Name, ".weights.")
-	}) {
-		return problemf("%s is damaged: it has no weights", f.Name)
+	if !asKerasWrites(archive) {
+		b.doubt("%s is no archive as Keras writes it: it lacks config.json, metadata.json or the weights", f.Name)
 	}
 	for _, m := range archive.File {
 		at, err := m.DataOffset()
@@ -46,15 +45,31 @@ func planKeras(open Opener, c Checkpoint, b *planner) error {
 		switch {
 		case at < 0 || size < 0 || length < 0 || at > f.Size-size:
 			return problemf("%s is damaged: %s reaches beyond its end", f.Name, m.Name)
+		case m.Flags&encrypted != 0 || m.Method != zip.Store && m.Method != zip.Deflate:
+			b.doubt("%s in %s is encrypted, or compressed in a way that tfos does not know", m.Name, f.Name)
+			b.add(f, at, size, ieee, region{what: r.what, unchecked: true})
 		case m.Method == zip.Store && size == length:
 			b.add(f, at, size, ieee, r)
 		case m.Method == zip.Deflate:
 			b.addDecoded(f, at, size, r, func(in *bufio.Reader, _ int64) (uint32, error) { return inflatedCRC(in, length) })
 		default:
-			return problemf("%s is damaged: %s is compressed in an unknown way", f.Name, m.Name)
+			return problemf("%s is damaged: %s has %d bytes, should have %d", f.Name, m.Name, size, length)
 		}
 	}
 	return nil
+}
+
+// encrypted is a bit of a member's flags.
+const encrypted = 1 << 0
+
+// asKerasWrites reports whether an archive has what Keras puts into each.
+func asKerasWrites(archive *zip.Reader) bool {
+	has := func(is func(name string) bool) bool {
+		return slices.ContainsFunc(archive.File, func(m *zip.File) bool { return is(m.Name) })
+	}
+	return has(func(name string) bool { return name == "config.json" }) &&
+		has(func(name string) bool { return name == "metadata.json" }) &&
+		has(func(name string) bool { return strings.HasPrefix(name, "model") && strings.Contains(name, ".weights.") })
 }
 
 func zipProblem(name string, err error) error {
@@ -77,29 +92,12 @@ func inflatedCRC(r *bufio.Reader, length int64) (uint32, error) {
 	return crc, err
 }
 
-// planHDF5 checks the structure of an HDF5 file, and plans to read all of it: no checksum of ours covers the data, but
-// HDFS has its own.
-func planHDF5(open Opener, c Checkpoint, b *planner) error {
-	f := c.Files[slices.IndexFunc(c.Files, func(f File) bool { return f.Name == c.Name })]
-	if _, err := datasets(open, f); err != nil {
+// planHDF5 checks the structure of an HDF5 file, and plans to read it.
+func planHDF5(open Opener, f File, b *planner) error {
+	contents, err := hdf5Contents(open, f)
+	if err != nil {
 		return err
 	}
-	b.add(f, 0, f.Size, castagnoli, region{what: f.Name, unchecked: true})
+	b.hdf5(f, contents)
 	return nil
-}
-
-func datasets(open Opener, f File) ([]hdf5.Dataset, error) {
-	in, err := open(f.Name)
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
-	list, err := hdf5.Check(in, in.Size())
-	switch {
-	case errors.As(err, new(*hdf5.CorruptError)):
-		return nil, problemf("%s is damaged: %v", f.Name, err)
-	case err != nil:
-		return nil, fmt.Errorf("read %s: %w", f.Name, err)
-	}
-	return list, nil
 }

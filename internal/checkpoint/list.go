@@ -25,6 +25,8 @@ type Listing struct {
 	// Others are the files that belong to no checkpoint and are no state file, by name: those of libraries that this package does
 	// not know, logs.
 	Others []File
+	// Dir is where the directory is: scheme, authority and path, none of it escaped: "hdfs://nn:8020/models/run". Empty: not known.
+	Dir string
 }
 
 // StateAt is a state file.
@@ -41,7 +43,9 @@ const SetAside = "set-aside"
 const Staging = ".tfos-mirror"
 
 const (
-	metadataFile = "training_metadata.json" // of BackupAndRestore
+	// Of BackupAndRestore: the weights, and the note of their epoch.
+	latestWeights = "latest.weights.h5"
+	metadataFile  = "training_metadata.json"
 	// maxSmall is how large a state or metadata file may be, in bytes.
 	maxSmall = 4 << 20
 )
@@ -53,19 +57,20 @@ var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$|^workertemp_\d+$`)
 // Skip says whether a directory, by its last element, is no place of checkpoints.
 func Skip(dir string) bool { return dir == SetAside || dir == Staging || temporary.MatchString(dir) }
 
-// List finds the checkpoints among the files of a directory and those below it, which may come in any order. It opens state and
-// metadata files only. A problem of theirs is reported in the Listing; the error is an open or read that failed.
+// List finds what by its name is a checkpoint among the files of a directory and those below it, which may come in any order. It opens
+// state and metadata files only; Foreign tells by the content of the others. A problem of theirs is reported in the Listing; the error is an open or read that failed.
 //
 // Which is the newest is said by time of completion, except that a state file's own order wins among those that it lists: a copied directory
 // has new times.
 func List(files []File, open Opener) (Listing, error) {
-	l := lister{groups: map[string]*Checkpoint{}, plain: map[string]File{}, claimed: map[string]bool{}}
+	l := lister{groups: map[string]*Checkpoint{}, plain: map[string]File{}, claimed: map[string]bool{}, bundles: map[string]bool{}}
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	for _, f := range files {
 		l.plain[f.Name] = f
 	}
 	l.savedModels(files)
+	l.shards(files)
 	for _, f := range files {
 		if !l.claimed[f.Name] {
 			l.classify(f)
@@ -73,24 +78,33 @@ func List(files []File, open Opener) (Listing, error) {
 	}
 	var result Listing
 	for _, f := range files {
-		if path.Base(f.Name) == StateFile && !l.claimed[f.Name] {
-			s, problem, err := readState(open, f)
-			if err != nil {
-				return Listing{}, err
-			}
-			if problem != "" {
-				result.Problems = append(result.Problems, problem)
-				continue
-			}
+		if path.Base(f.Name) != StateFile || l.claimed[f.Name] {
+			continue
+		}
+		s, problem, err := readState(open, f)
+		switch {
+		case err != nil:
+			return Listing{}, err
+		case problem == "":
+			l.claimed[f.Name] = true
 			result.States = append(result.States, StateAt{Dir: parent(f.Name), State: s})
+		case l.restorable(parent(f.Name)): // of another library it would be nothing to complain of
+			l.claimed[f.Name] = true
+			result.Problems = append(result.Problems, problem)
 		}
 	}
 	l.legacy(files, result.States)
+	for _, c := range l.groups {
+		if c.Format == Bundle && len(c.Files) > 1 && !c.missing() {
+			l.bundles[c.series()] = true
+		}
+	}
 	for _, name := range slices.Sorted(maps.Keys(l.groups)) {
 		c := l.groups[name]
 		if len(c.Files) == 0 {
 			continue
 		}
+		c.Expected = l.bundles[c.series()] || slices.ContainsFunc(result.States, func(s StateAt) bool { return s.lists(c.Name) })
 		l.complete(c)
 		if err := l.epoch(c, open); err != nil {
 			return Listing{}, err
@@ -103,12 +117,43 @@ func List(files []File, open Opener) (Listing, error) {
 		}
 	}
 	for _, f := range files {
-		if !l.claimed[f.Name] && path.Base(f.Name) != StateFile {
+		if !l.claimed[f.Name] {
 			result.Others = append(result.Others, f)
 		}
 	}
 	order(result.Checkpoints, result.States)
 	return result, nil
+}
+
+// restorable says whether a directory holds what a state file can name.
+func (l *lister) restorable(dir string) bool {
+	for name, c := range l.groups {
+		if parent(name) == dir && usesState(*c) && len(c.Files) > 1 && !c.missing() {
+			return true
+		}
+	}
+	return false
+}
+
+// lists says whether a state file names a checkpoint.
+func (s StateAt) lists(name string) bool {
+	return s.State.Latest != "" && names(s.Dir, s.State.Latest, name) ||
+		slices.ContainsFunc(s.State.All, func(written string) bool { return names(s.Dir, written, name) })
+}
+
+// Without is the listing without the checkpoints that are none: their files are others.
+func (l Listing) Without(foreign func(Checkpoint) bool) Listing {
+	next := l
+	next.Checkpoints, next.Others = nil, slices.Clone(l.Others)
+	for _, c := range l.Checkpoints {
+		if foreign(c) {
+			next.Others = append(next.Others, c.Files...)
+		} else {
+			next.Checkpoints = append(next.Checkpoints, c)
+		}
+	}
+	slices.SortFunc(next.Others, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
+	return next
 }
 
 // missing says that a bundle has no index: to TensorFlow it is not there.
@@ -121,6 +166,7 @@ type lister struct {
 	groups  map[string]*Checkpoint // by name
 	plain   map[string]File        // all files, by name
 	claimed map[string]bool        // files that belong to a checkpoint, or to none
+	bundles map[string]bool        // series in which there are an index and a shard
 }
 
 func (l *lister) group(name string, format Format) *Checkpoint {
@@ -141,13 +187,13 @@ func (l *lister) claim(c *Checkpoint, f File) {
 // savedModels claims the directories that hold a saved_model.pb.
 func (l *lister) savedModels(files []File) {
 	for _, f := range files {
-		if path.Base(f.Name) == "saved_model.pb" {
+		if isProgram(path.Base(f.Name)) {
 			l.group(path.Dir(f.Name), SavedModel)
 		}
 	}
 	for _, f := range files {
 		for dir := path.Dir(f.Name); ; dir = path.Dir(dir) {
-			if c := l.groups[dir]; c != nil && c.Format == SavedModel && (dir != "." || inSavedModel(f.Name)) {
+			if c := l.groups[dir]; c != nil && c.Format == SavedModel && inSavedModel(strings.TrimPrefix(f.Name, dir+"/")) {
 				l.claim(c, f)
 				break
 			}
@@ -158,10 +204,10 @@ func (l *lister) savedModels(files []File) {
 	}
 }
 
-// inSavedModel tells a SavedModel's own files in the listed directory from others that lie beside them.
+// inSavedModel tells a SavedModel's own files, by names relative to its directory, from others that lie beside them.
 func inSavedModel(name string) bool {
 	first, _, _ := strings.Cut(name, "/")
-	return slices.Contains([]string{"saved_model.pb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra"}, first)
+	return slices.Contains(ownFiles, first)
 }
 
 var (
@@ -196,9 +242,7 @@ func (l *lister) legacy(files []File, states []StateAt) {
 			prefix = m[1]
 		}
 		_, meta := l.plain[prefix+".meta"]
-		named := meta || slices.ContainsFunc(states, func(s StateAt) bool {
-			return s.State.Latest != "" && names(s.Dir, s.State.Latest, prefix) || slices.ContainsFunc(s.State.All, func(w string) bool { return names(s.Dir, w, prefix) })
-		})
+		named := meta || slices.ContainsFunc(states, func(s StateAt) bool { return s.lists(prefix) })
 		if !l.claimed[f.Name] && named && path.Base(f.Name) != StateFile {
 			l.claim(l.group(prefix, Legacy), f)
 		}
@@ -262,12 +306,7 @@ var (
 
 // number reads the number in a name: the 12 of ckpt-12, the 5 of weights.05-0.23.weights.h5, the 3 of export/3.
 func number(name string, format Format) int64 {
-	stem := path.Base(name)
-	if format == HDF5 || format == Keras {
-		stem = strings.TrimSuffix(stem, backupSuffix)
-		stem = strings.TrimSuffix(stem, path.Ext(stem))
-		stem = strings.TrimSuffix(stem, ".weights")
-	}
+	stem := stem(name, format)
 	m := lastNumber.FindStringSubmatch(stem)
 	if m == nil && format != Bundle && format != Legacy {
 		m = firstNumber.FindStringSubmatch(stem)
@@ -283,27 +322,36 @@ func number(name string, format Format) int64 {
 }
 
 // epoch reads what BackupAndRestore notes beside latest.weights.h5, which is written after it: weights without it are restored
-// as of epoch 0.
+// as of epoch 0. Where there is no such note, and no second copy either, somebody else has given that name.
 func (l *lister) epoch(c *Checkpoint, open Opener) error {
-	if c.Format != HDF5 || !strings.HasPrefix(path.Base(c.Name), "latest.weights.h5") {
+	if c.Format != HDF5 || !strings.HasPrefix(path.Base(c.Name), latestWeights) {
 		return nil
 	}
-	name := path.Join(path.Dir(c.Name), metadataFile)
+	dir := path.Dir(c.Name)
+	name := path.Join(dir, metadataFile)
 	if strings.HasSuffix(c.Name, backupSuffix) {
 		name += backupSuffix
 	}
 	f, ok := l.plain[name]
 	if !ok {
-		c.Unfinished = name + " is missing: its writer has not finished"
+		for _, sibling := range []string{metadataFile, metadataFile + backupSuffix, latestWeights + backupSuffix} {
+			if _, ok := l.plain[path.Join(dir, sibling)]; ok {
+				c.Unfinished = name + " is missing: its writer has not finished"
+			}
+		}
 		return nil
 	}
-	l.claim(c, f)
 	content, err := readSmall(open, f)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var noted struct{ Epoch, Batch *int64 }
-	if json.Unmarshal(content, &noted) != nil || noted.Epoch == nil {
+	err = json.Unmarshal(content, &noted)
+	if err == nil && noted.Epoch == nil {
+		return nil // another program's
+	}
+	l.claim(c, f)
+	if err != nil {
 		c.Unfinished = name + " is damaged: it names no epoch"
 		return nil
 	}

@@ -13,7 +13,11 @@ import (
 type Plan struct {
 	Pieces  []Piece
 	regions []region
+	doubt   error // a *Doubt: what of it cannot be judged; nil: nothing
 }
+
+// Doubtful reports whether the checkpoint cannot be judged, unless reading its pieces proves that it is broken.
+func (p *Plan) Doubtful() bool { return p.doubt != nil }
 
 // Piece is a stretch of a file that is read in sequence.
 type Piece struct {
@@ -114,7 +118,7 @@ func (w *window) fill() error {
 	return nil
 }
 
-// Judge puts together what reading every piece came to, in the order of Pieces: nil, or the first Problem.
+// Judge puts together what reading every piece came to, in the order of Pieces: nil, the first Problem, or a Doubt.
 func (p *Plan) Judge(sums []Sum) error {
 	got := make([]uint32, len(p.regions))
 	problems := make([]error, len(p.regions))
@@ -135,13 +139,20 @@ func (p *Plan) Judge(sums []Sum) error {
 			return problemf("%s is damaged: its checksum is %08x, should be %08x", r.what, got[i], r.want)
 		}
 	}
-	return nil
+	return p.doubt
 }
 
 // planner builds a Plan: regions are given in the order in which they lie in the files.
 type planner struct {
 	pieceSize int64
 	plan      Plan
+}
+
+// doubt notes what cannot be judged; the first counts.
+func (b *planner) doubt(format string, args ...any) {
+	if b.plan.doubt == nil {
+		b.plan.doubt = doubtf(format, args...)
+	}
 }
 
 // add plans a region of a file whose checksum is that of its bytes.

@@ -34,34 +34,35 @@ func (a Action) String() string {
 	return fmt.Sprintf("%s %s", a.Op, a.Name)
 }
 
-// Recover plans what must be done so that a program which starts again restores whole, the newest whole checkpoint: the broken
-// ones are set aside, and the state file in whole's directory names it. With whole nil nothing is left to restore from: state
-// files that name a broken one are set aside too. taken says whether a name exists; it is asked for names in SetAside only.
-func Recover(l Listing, whole *Checkpoint, broken []Checkpoint, taken func(name string) bool) []Action {
+// Recover plans what must be done so that a program which starts again restores newest, the newest checkpoint that is not broken: the
+// broken ones, all of them newer, are set aside, and the state file in newest's directory names it, by a path that leads there. With
+// newest nil nothing is left to restore from: state files that name a broken one are set aside too. taken says whether a name exists;
+// it is asked for names in SetAside only.
+func Recover(l Listing, newest *Checkpoint, broken []Checkpoint, taken func(name string) bool) []Action {
 	var actions []Action
 	gone := func(name string) bool {
 		return slices.ContainsFunc(broken, func(c Checkpoint) bool { return c.Name == name })
 	}
 	stated := false
 	for _, s := range l.States {
-		here := whole != nil && parent(whole.Name) == s.Dir && usesState(*whole)
+		here := newest != nil && parent(newest.Name) == s.Dir && usesState(*newest)
 		stated = stated || here
 		latest := ""
 		if here {
-			latest = whole.Name
+			latest = newest.Name
 		}
 		actions = append(actions, restate(l, s, latest, gone, taken)...)
 	}
-	if whole != nil && usesState(*whole) && !stated {
-		base := path.Base(whole.Name)
-		actions = append(actions, Action{Op: Write, Name: path.Join(parent(whole.Name), StateFile),
-			Content: State{Latest: base, All: []string{base}, Times: []float64{stamp(whole.Time)}}.Marshal()})
+	if newest != nil && usesState(*newest) && !stated {
+		base := path.Base(newest.Name)
+		actions = append(actions, Action{Op: Write, Name: path.Join(parent(newest.Name), StateFile),
+			Content: State{Latest: base, All: []string{base}, Times: []float64{stamp(newest.Time)}}.Marshal()})
 	}
 	for _, c := range broken {
 		actions = append(actions, setAside(c, taken)...)
 	}
-	if whole != nil && whole.Format == HDF5 && strings.HasSuffix(whole.Name, backupSuffix) {
-		actions = append(actions, promote(*whole)...)
+	if newest != nil && newest.Format == HDF5 && strings.HasSuffix(newest.Name, backupSuffix) {
+		actions = append(actions, promote(*newest)...)
 	}
 	return actions
 }
@@ -104,8 +105,8 @@ func restate(l Listing, s StateAt, latest string, gone func(string) bool, taken 
 		if c == nil || latest != "" && c.Name == latest {
 			continue // the latest comes last
 		}
-		listed = written
-		next.All = append(next.All, written)
+		listed = l.here(s, written)
+		next.All = append(next.All, listed)
 		if s.State.Times != nil {
 			next.Times = append(next.Times, s.State.Times[i])
 		}
@@ -114,6 +115,10 @@ func restate(l Listing, s StateAt, latest string, gone func(string) bool, taken 
 	switch {
 	case latest != "" && names(s.Dir, s.State.Latest, latest):
 		next = s.State // it names it already
+		next.Latest, next.All = l.here(s, s.State.Latest), nil
+		for _, written := range s.State.All {
+			next.All = append(next.All, l.here(s, written))
+		}
 	case latest != "":
 		next.Latest = path.Base(latest)
 		next.All = append(next.All, next.Latest)
@@ -121,9 +126,11 @@ func restate(l Listing, s StateAt, latest string, gone func(string) bool, taken 
 			next.Times = append(next.Times, stamp(find(next.Latest).Time))
 		}
 	case find(s.State.Latest) != nil:
-		next.Latest = s.State.Latest
+		next.Latest = l.here(s, s.State.Latest)
 	case listed != "":
 		next.Latest = listed
+	case l.elsewhere(s, s.State.Latest) && !slices.ContainsFunc(l.Checkpoints, func(c Checkpoint) bool { return gone(c.Name) && s.lists(c.Name) }):
+		return nil // it has nothing to do with what is here
 	default:
 		to := free(path.Join(s.Dir, SetAside, StateFile), taken)
 		return []Action{{Op: Mkdir, Name: path.Dir(to)}, {Op: Rename, Name: name, To: to}}
@@ -165,16 +172,19 @@ func completing(c Checkpoint) []File {
 	return files
 }
 
-// Written lists the files in the order in which they are to appear elsewhere: last the one that makes the others a checkpoint.
+// Written lists the files in the order in which they are to appear elsewhere: last the one that makes the others a checkpoint. That of
+// KerasShards comes first: each of the others would be a checkpoint by itself.
 func (c Checkpoint) Written() []File {
 	files := completing(c)
-	slices.Reverse(files)
+	if c.Format != KerasShards {
+		slices.Reverse(files)
+	}
 	return files
 }
 
 func rank(c Checkpoint, f File) int {
 	switch base := path.Base(f.Name); {
-	case f.Name == c.Name+".index", base == "saved_model.pb", strings.HasPrefix(base, metadataFile):
+	case f.Name == c.Name+".index", isProgram(base), strings.HasPrefix(base, metadataFile), c.Format == KerasShards && f.Name == c.Name:
 		return 0
 	case strings.HasSuffix(base, ".meta"):
 		return 2

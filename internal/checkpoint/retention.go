@@ -36,7 +36,7 @@ func Series(l Listing) [][]Checkpoint {
 		if c.Format == SavedModel || number(c.Name, c.Format) == Unknown {
 			continue
 		}
-		key := string(c.Format) + " " + path.Join(path.Dir(c.Name), digits.ReplaceAllString(path.Base(c.Name), "#"))
+		key := c.series()
 		i, ok := at[key]
 		if !ok {
 			i = len(series)
@@ -48,13 +48,18 @@ func Series(l Listing) [][]Checkpoint {
 	return series
 }
 
+// series is the same for those whose names differ in a number only.
+func (c Checkpoint) series() string {
+	return string(c.Format) + " " + path.Join(path.Dir(c.Name), digits.ReplaceAllString(path.Base(c.Name), "#"))
+}
+
 var digits = regexp.MustCompile(`\d+`)
 
 // Superfluous lists the checkpoints of a series that a policy lets go, the oldest first. verdicts are by name, for those that were
 // verified; the newest whole one must be among them, or nothing may go. pinned ones, which someone reads or will read, stay.
 //
 // What is newer than the newest whole one stays too: it may be being written, or tell what went wrong. What is known to be broken
-// counts for nothing, and goes when it is older than all that count.
+// counts for nothing, and goes when it is older than all that count. What cannot be judged counts for nothing either, and stays.
 func (p Policy) Superfluous(series []Checkpoint, verdicts map[string]Verdict, pinned func(name string) bool) []Checkpoint {
 	newest := -1
 	for i, c := range series {
@@ -80,7 +85,7 @@ func (p Policy) Superfluous(series []Checkpoint, verdicts map[string]Verdict, pi
 			last = c.Time
 			continue
 		}
-		if !pinned(c.Name) {
+		if !pinned(c.Name) && !verdicts[c.Name].Unjudged {
 			gone = append(gone, c)
 		}
 	}

@@ -15,6 +15,17 @@ const maxProgram = 2 << 30
 // graphField is the number of meta_graphs in a SavedModel, and of graph_def in a MetaGraphDef.
 const graphField = 2
 
+const programFile = "saved_model.pb"
+
+// isProgram says whether a file, by its last element, makes its directory a SavedModel. Besides programFile it is protobuf's text, and
+// the parts that a program of more than 2 GiB is cut into.
+func isProgram(base string) bool {
+	return base == programFile || base == "saved_model.pbtxt" || base == "saved_model.cpb"
+}
+
+// ownFiles are the files and directories of a SavedModel's directory that are its own.
+var ownFiles = []string{"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra", "debug"}
+
 // planSavedModel looks at the program and plans the verification of the variables. The program has no checksum that could be
 // computed without TensorFlow: whole means that it is a message from its first byte to its last.
 func planSavedModel(open Opener, c Checkpoint, b *planner) error {
@@ -23,8 +34,10 @@ func planSavedModel(open Opener, c Checkpoint, b *planner) error {
 	for _, f := range c.Files {
 		hasVariables = hasVariables || strings.HasPrefix(f.Name, variables+".")
 	}
-	program := path.Join(c.Name, "saved_model.pb")
-	if err := checkMessage(open, c.Files[slices.IndexFunc(c.Files, func(f File) bool { return f.Name == program })], graphField); err != nil {
+	program := c.Files[slices.IndexFunc(c.Files, func(f File) bool { return isProgram(path.Base(f.Name)) })]
+	if path.Base(program.Name) != programFile {
+		b.doubt("%s is a program in a form that tfos does not know", program.Name)
+	} else if err := checkMessage(open, program, graphField); err != nil {
 		return err
 	}
 	if !hasVariables {

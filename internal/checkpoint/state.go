@@ -5,6 +5,7 @@ import (
 	"math"
 	"path"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -83,7 +84,7 @@ func (s State) Marshal() []byte {
 func (s State) Moved(dir string, have func(name string) bool) (State, bool) {
 	next := State{LastPreserved: s.LastPreserved}
 	move := func(written string) (string, bool) {
-		if strings.HasPrefix(written, "/") || strings.Contains(written, "://") {
+		if absolute(written) {
 			written = path.Base(written)
 		}
 		return written, have(path.Join(dir, shardPattern.ReplaceAllString(written, "")))
@@ -114,10 +115,56 @@ func (s State) Moved(dir string, have func(name string) bool) (State, bool) {
 // known by their last element only: the directory may have been reached by another name, or copied.
 func names(dir, written, name string) bool {
 	written = shardPattern.ReplaceAllString(written, "")
-	if strings.HasPrefix(written, "/") || strings.Contains(written, "://") {
+	if absolute(written) {
 		return path.Base(written) == path.Base(name) && dir == parent(name)
 	}
 	return path.Join(dir, written) == name
+}
+
+// Elsewhere lists the state files whose newest checkpoint is one of this directory, but by a path that leads to another: the directory
+// was moved or copied. TensorFlow looks there.
+func (l Listing) Elsewhere() []StateAt {
+	var moved []StateAt
+	for _, s := range l.States {
+		if l.elsewhere(s, s.State.Latest) && slices.ContainsFunc(l.Checkpoints, func(c Checkpoint) bool { return names(s.Dir, s.State.Latest, c.Name) }) {
+			moved = append(moved, s)
+		}
+	}
+	return moved
+}
+
+// elsewhere reports whether a path in a state file leads to another place than where that lies, as far as can be seen: a filesystem may go
+// by two names.
+func (l Listing) elsewhere(s StateAt, written string) bool {
+	if l.Dir == "" || !absolute(written) {
+		return false
+	}
+	scheme, authority, name := cutURI(written)
+	hereScheme, hereAuthority, here := cutURI(l.Dir)
+	return scheme != hereScheme || path.Dir(path.Clean(name)) != path.Join(here, s.Dir) || authority != "" && authority != hereAuthority
+}
+
+// here is a path in a state file as it is to be where the state file lies: one that leads elsewhere becomes relative.
+func (l Listing) here(s StateAt, written string) string {
+	if l.elsewhere(s, written) {
+		return path.Base(written)
+	}
+	return written
+}
+
+// absolute says whether a path in a state file does not count from where that lies.
+func absolute(written string) bool {
+	return strings.HasPrefix(written, "/") || strings.Contains(written, "://")
+}
+
+// cutURI takes an absolute path apart. TensorFlow takes one without a scheme for local.
+func cutURI(uri string) (scheme, authority, name string) {
+	scheme, rest, ok := strings.Cut(uri, "://")
+	if !ok {
+		return "file", "", uri
+	}
+	authority, name, _ = strings.Cut(rest, "/")
+	return scheme, authority, "/" + name
 }
 
 // shardPattern is what a Saver adds to the name of a sharded checkpoint of the first format.

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -46,3 +47,57 @@ func TestStatesSurviveBeingWritten(t *testing.T) {
 		}
 	})
 }
+
+// The state file of a directory that was moved names the checkpoints by where they were: they are found there no more, and Recover has it
+// name them where they are. One that names what is not here at all stays as it is.
+func TestStateOfAMovedDirectory(t *testing.T) {
+	at := func(prefix string) []byte {
+		s := State{Latest: prefix + "ckpt-3", All: []string{prefix + "ckpt-2", prefix + "ckpt-3"}}
+		return s.Marshal()
+	}
+	files := []File{{Name: "ckpt-2.index"}, {Name: "ckpt-2.data-00000-of-00001"}, {Name: "ckpt-3.index"}, {Name: "ckpt-3.data-00000-of-00001"}, {Name: StateFile, Size: 1000}}
+	for _, c := range []struct {
+		prefix, dir string
+		moved       bool
+		want        string // prefix that the state file is written with; "-": it stays as it is
+	}{
+		{"/home/someone/run/", "hdfs://nn:8020/models/run", true, ""},
+		{"/models/run/", "hdfs://nn:8020/models/run", true, ""}, // to TensorFlow it is on the local disk
+		{"hdfs://nn:8020/models/old/", "hdfs://nn:8020/models/run", true, ""},
+		{"hdfs://old:8020/models/run/", "hdfs://nn:8020/models/run", true, ""},
+		{"hdfs://nn:8020/models/run/", "hdfs://nn:8020/models/run", false, "-"},
+		{"hdfs:///models/run/", "hdfs://nn:8020/models/run", false, "-"},
+		{"hdfs://nn:8020//models/./run/", "hdfs://nn:8020/models/run", false, "-"},
+		{"/models/100% #2/", "file:///models/100% #2", false, "-"},
+		{"/models/old/", "file:///models/run", true, ""},
+		{"", "file:///models/run", false, "-"},
+	} {
+		content := at(c.prefix)
+		l, err := List(files, func(string) (Content, error) { return memory{bytes.NewReader(content)}, nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.Dir = c.dir
+		if moved := len(l.Elsewhere()) > 0; moved != c.moved {
+			t.Errorf("%s in %s: moved %v, want %v", c.prefix, c.dir, moved, c.moved)
+		}
+		var got, want []Action
+		if c.want != "-" {
+			want = []Action{{Op: Write, Name: StateFile, Content: at(c.want)}}
+		}
+		got = Recover(l, &l.Checkpoints[1], nil, func(string) bool { return false })
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s in %s (-want +got):\n%s", c.prefix, c.dir, d)
+		}
+	}
+	elsewhere := State{Latest: "/warm/ckpt-9", All: []string{"/warm/ckpt-9"}}.Marshal()
+	l, err := List([]File{{Name: StateFile, Size: 100}}, func(string) (Content, error) { return memory{bytes.NewReader(elsewhere)}, nil })
+	l.Dir = "hdfs://nn/models/run"
+	if did := Recover(l, nil, nil, func(string) bool { return false }); err != nil || len(did) > 0 {
+		t.Errorf("one that leads elsewhere: %v, %v", did, err)
+	}
+}
+
+type memory struct{ *bytes.Reader }
+
+func (memory) Close() error { return nil }

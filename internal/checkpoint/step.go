@@ -29,7 +29,7 @@ const (
 // checkpoint may say anything, or be a *Problem.
 func Step(c Checkpoint, open Opener) (int64, error) {
 	switch {
-	case c.Format == HDF5:
+	case c.Format == HDF5 || c.Format == KerasShards:
 		return kerasStep(c, open)
 	case c.Format != Bundle || c.Unfinished != "":
 		return c.Step, nil
@@ -54,15 +54,16 @@ func Step(c Checkpoint, open Opener) (int64, error) {
 
 // kerasStep reads the optimizer's first variable, which counts its iterations.
 func kerasStep(c Checkpoint, open Opener) (int64, error) {
-	i := slices.IndexFunc(c.Files, func(f File) bool { return f.Name == c.Name })
-	sets, err := datasets(open, c.Files[i])
-	if err != nil {
-		return c.Step, err
-	}
-	for _, d := range sets {
-		counts := d.Path == "optimizer/vars/0" || strings.HasPrefix(d.Path, "optimizer_weights/") && path.Base(d.Path) == "iteration"
-		if counts && d.Plain && d.Integer && d.Elements == 1 && (d.Size == 4 || d.Size == 8) {
-			return readStep(open, c.Name, entry{offset: d.Offset, size: d.Size})
+	for _, f := range kerasFiles(c) {
+		contents, err := hdf5Contents(open, f)
+		if err != nil {
+			return c.Step, err
+		}
+		for _, d := range contents.Datasets {
+			counts := d.Path == "optimizer/vars/0" || strings.HasPrefix(d.Path, "optimizer_weights/") && path.Base(d.Path) == "iteration"
+			if counts && d.Plain && d.Integer && d.Elements == 1 && (d.Size == 4 || d.Size == 8) {
+				return readStep(open, f.Name, entry{offset: d.Offset, size: d.Size})
+			}
 		}
 	}
 	return c.Step, nil

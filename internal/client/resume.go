@@ -175,27 +175,31 @@ func (c *Cluster) Resume(ctx context.Context, p *Prepared, e *Earlier, ui UI) er
 	if err != nil {
 		return stage.Explain(files, "look for checkpoints in", name, err)
 	}
-	if found.Whole == nil {
+	if found.Newest == nil {
 		return nothingWhole(dir, found)
 	}
-	if _, err := checkpoints.Recover(ctx, found); err != nil {
+	_, err = checkpoints.Recover(ctx, found)
+	var unstated *store.Unstated
+	if errors.As(err, &unstated) {
+		ui.Note(unstated.What)
+	} else if err != nil {
 		return stage.Explain(files, "set broken checkpoints aside in", name, err)
 	}
 	for _, b := range found.Broken {
 		ui.Note(fmt.Sprintf("set aside %s, which is broken: %s", below(dir, b.Checkpoint.Name), b.Problem))
 	}
-	whole := *found.Whole
-	r := &launch.Resume{Checkpoint: below(dir, whole.Name), Step: whole.Step}
+	newest := *found.Newest
+	r := &launch.Resume{Checkpoint: below(dir, newest.Name), Step: newest.Step}
 	from := ""
 	if e != nil {
 		r.From = e.ID.String()
 		from = r.From + " "
 	}
 	at := ""
-	if whole.Step != checkpoint.Unknown {
-		at = fmt.Sprintf(" at step %d", whole.Step)
+	if newest.Step != checkpoint.Unknown {
+		at = fmt.Sprintf(" at step %d", newest.Step)
 	}
-	ui.Note(fmt.Sprintf("resumes %sfrom %s%s, of %s", from, r.Checkpoint, at, whole.Time.UTC().Format(time.DateTime+" MST")))
+	ui.Note(fmt.Sprintf("resumes %sfrom %s%s, of %s", from, r.Checkpoint, at, newest.Time.UTC().Format(time.DateTime+" MST")))
 	p.Resume = r
 	return nil
 }

@@ -164,7 +164,7 @@ type Checkpoint struct {
 	Step    int64     `json:"step"`   // -1: not known
 	Bytes   int64     `json:"bytes"`
 	Time    time.Time `json:"time"`
-	Verdict string    `json:"verdict"` // "whole", or what is wrong with it
+	Verdict string    `json:"verdict"` // "whole", "cannot be judged: …", or what is wrong with it
 	By      string    `json:"by"`      // the task that wrote it, "chief/0"; empty: it was there before the job, or that is not known
 }
 

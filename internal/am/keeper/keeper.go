@@ -173,11 +173,11 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	case err != nil:
 		answer.Problem, answer.Barred = err.Error(), k.bars(err)
 		k.o.Log.Warn("the newest whole checkpoint is not known", zap.String("dir", k.o.Dir), zap.String("barred", string(answer.Barred)), zap.Error(err))
-	case found.Whole == nil && k.onDisk():
+	case found.Newest == nil && k.onDisk():
 		answer.Problem = "there is no checkpoint in " + k.o.Dir + " on the master's disk" // on the program's there may be
-	case found.Whole != nil:
-		k.restored = found.Whole.Name
-		answer.Newest, answer.Step = k.path(found.Whole.Name), found.Whole.Step
+	case found.Newest != nil:
+		k.restored = found.Newest.Name
+		answer.Newest, answer.Step = k.path(found.Newest.Name), found.Newest.Step
 	}
 	k.o.Tell(answer)
 }
@@ -225,13 +225,17 @@ func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {
 	if err != nil {
 		return store.Found{}, err
 	}
-	if found.Whole != nil {
-		k.seen(*found.Whole, checkpoint.Verdict{Whole: true})
+	if found.Newest != nil {
+		k.seen(*found.Newest, found.Verdict)
 	}
 	if busy {
 		return found, nil
 	}
-	if _, err := k.dir.Recover(ctx, found); err != nil {
+	_, err = k.dir.Recover(ctx, found)
+	var unstated *store.Unstated
+	if errors.As(err, &unstated) {
+		k.o.Log.Warn("TensorFlow does not find the newest checkpoint", zap.String("dir", k.o.Dir), zap.String("problem", unstated.What))
+	} else if err != nil {
 		return store.Found{}, err
 	}
 	for _, b := range found.Broken {
@@ -350,7 +354,7 @@ func (k *Keeper) verify(ctx context.Context, c checkpoint.Checkpoint) *membershi
 	switch {
 	case err == nil:
 		k.seen(c, v)
-		if !v.Whole {
+		if v.Broken() {
 			k.o.Log.Warn("checkpoint is broken", zap.String("checkpoint", k.path(c.Name)), zap.String("problem", v.Problem))
 		}
 	case within.Err() != nil, errors.Is(err, store.ErrChanged), errors.Is(err, fs.ErrNotExist): // the next scan sees what became of it
@@ -365,11 +369,7 @@ func stateOf(c checkpoint.Checkpoint) state { return state{c.Size, c.Time.UnixMi
 
 // seen tells of a checkpoint, unless that was told.
 func (k *Keeper) seen(c checkpoint.Checkpoint, v checkpoint.Verdict) {
-	text := membership.Whole
-	if !v.Whole {
-		text = v.Problem
-	}
-	k.say(c, text)
+	k.say(c, v.String())
 }
 
 func (k *Keeper) say(c checkpoint.Checkpoint, text string) {

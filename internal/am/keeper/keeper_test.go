@@ -379,3 +379,23 @@ func TestHalfPublished(t *testing.T) {
 		}
 	})
 }
+
+// The state file of a directory that was copied here names the checkpoints by where they were. Before a program starts it names them here.
+func TestMovedDirectory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := keep(t)
+		h.save(100, 0)
+		moved := checkpoint.State{Latest: "/home/someone/ckpt-100", All: []string{"/home/someone/ckpt-100"}}
+		name := path.Join(dir, checkpoint.StateFile)
+		if err := dfs.WriteFile(t.Context(), h.fs, name, moved.Marshal(), 0); err != nil {
+			t.Fatal(err)
+		}
+		h.k.Inspect(membership.Inspect{Number: 1})
+		synctest.Wait()
+		h.want(`seen hdfs:///m/ckpt-100 step=100 bytes=580: whole`, `look 1: newest "hdfs:///m/ckpt-100" step=100`)
+		b, err := dfs.ReadFile(t.Context(), h.fs, name, 1<<20)
+		if err != nil || !strings.HasPrefix(string(b), `model_checkpoint_path: "ckpt-100"`) {
+			t.Errorf("the state file says %s, %v", b, err)
+		}
+	})
+}

@@ -1,9 +1,10 @@
-// Package hdf5 checks the structure of the HDF5 files that Keras writes, and lists their datasets. It reads no data.
+// Package hdf5 checks the structure of HDF5 files, and lists their datasets. It reads no data.
 //
-// It knows what libhdf5 writes unless it is asked for something newer: superblock version 0, groups as B-trees of symbol tables with
-// their names in local heaps, object headers of version 1. Numbers are little-endian, addresses of 8 bytes. The file says how
-// long it is, and everything in it where it lies; that is what can be checked, for these structures have no checksums. Of
-// files with a newer superblock only the length is checked.
+// It knows what libhdf5 writes unless it is asked for something newer, and thus what Keras writes: superblock version 0, groups as
+// B-trees of symbol tables with their names in local heaps, object headers of version 1. Numbers are little-endian, addresses of 8
+// bytes. The file says how long it is, and everything in it where it lies; that is what can be checked, for these structures have no
+// checksums. What else the format allows is passed over, and named as a doubt: a file with a doubt is not broken for that, and whether
+// it is whole only libhdf5 can tell.
 //
 // The format is described in "HDF5 File Format Specification Version 3.0"; section numbers refer to it.
 package hdf5
@@ -47,43 +48,114 @@ const (
 	maxHeader  = 64 << 20       // bytes of one object header or heap
 )
 
-var signature = []byte("\x89HDF\r\n\x1a\n")
+// Signature is how a superblock begins.
+var Signature = []byte("\x89HDF\r\n\x1a\n")
 
-// Check reads the structure of a file of size bytes and lists its datasets. The error is a *CorruptError, or the reader's.
-func Check(r io.ReaderAt, size int64) ([]Dataset, error) {
-	f := &file{r: r, size: size, seen: map[uint64]bool{}}
-	b, err := f.read(0, 96, "the superblock")
+// firstUserBlock is the smallest user block, in bytes: each larger one is twice as large (II.A).
+const firstUserBlock = 512
+
+// Find tells where the superblock of a file of size bytes begins: at 0, or after a user block of 512 bytes, or 1024, or twice that and
+// so on. False: nowhere, and libhdf5 does not take it for an HDF5 file.
+func Find(r io.ReaderAt, size int64) (at int64, found bool, err error) {
+	b := make([]byte, len(Signature))
+	for at <= size-int64(len(b)) {
+		if n, err := r.ReadAt(b, at); n < len(b) {
+			return 0, false, shorter(err)
+		}
+		if bytes.Equal(b, Signature) {
+			return at, true, nil
+		}
+		at = max(2*at, firstUserBlock)
+	}
+	return 0, false, nil
+}
+
+// Contents is what a file holds.
+type Contents struct {
+	Datasets []Dataset
+	Doubt    string // what of it is made in a way that this package does not know; empty: nothing
+}
+
+// Check reads the structure of a file of size bytes. The error is a *CorruptError, or the reader's.
+func Check(r io.ReaderAt, size int64) (Contents, error) {
+	base, found, err := Find(r, size)
 	if err != nil {
-		return nil, err
+		return Contents{}, err
 	}
-	if !bytes.Equal(b[:8], signature) {
-		return nil, corrupt(0, "it does not begin as an HDF5 file")
+	if !found {
+		return Contents{}, corrupt(0, "it does not begin as an HDF5 file")
 	}
-	var end uint64
+	// Addresses count from the superblock, wherever that says that it lies: libhdf5 takes no notice of that either.
+	f := &file{r: io.NewSectionReader(r, base, size-base), size: size - base, seen: map[uint64]bool{}}
+	err = f.superblock()
+	var c *CorruptError
+	if errors.As(err, &c) {
+		c.Offset += base
+	}
+	for i := range f.contents.Datasets {
+		f.contents.Datasets[i].Offset += base
+	}
+	return f.contents, err
+}
+
+// superblock reads the superblock and everything that it leads to, II.A.
+func (f *file) superblock() error {
+	b, err := f.read(0, 48, "the superblock")
+	if err != nil {
+		return err
+	}
+	var base, end, root uint64
+	rooted := true // tfos knows the objects below the root
 	switch version := b[8]; {
-	case version == 0 && b[13] == 8 && b[14] == 8: // II.A
-		end = binary.LittleEndian.Uint64(b[40:])
-	case version == 2 || version == 3: // II.A: base, extension, end, root from byte 12 on
-		end = binary.LittleEndian.Uint64(b[28:])
-	default:
-		return nil, corrupt(8, "its superblock is of version %d, which tfos does not know", version)
+	case version < 2 && (b[13] != 8 || b[14] != 8), version > 3:
+		f.doubt("its superblock is of version %d, with addresses of %d bytes", version, b[13])
+		return nil
+	case version < 2: // base, free space, end, driver, root entry: from byte 24 on, in version 1 from 28
+		at := 24 + 4*int64(version)
+		if b, err = f.read(uint64(at), 48, "the superblock"); err != nil {
+			return err
+		}
+		base, end, root = binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[40:])
+	case b[9] != 8:
+		f.doubt("its superblock is of version %d, with addresses of %d bytes", version, b[9])
+		return nil
+	default: // base, extension, end, root: from byte 12 on
+		base, end, rooted = binary.LittleEndian.Uint64(b[12:]), binary.LittleEndian.Uint64(b[28:]), false
+		f.doubt("its superblock is of version %d: of such files tfos checks the length only", version)
 	}
-	if end != uint64(size) {
-		return nil, corrupt(40, "it has %d bytes, says that it has %d", size, end)
+	switch length := end - base; {
+	case end < base || length > uint64(f.size):
+		return corrupt(40, "it has %d bytes, says that it has %d", f.size, length)
+	case length < uint64(f.size):
+		f.doubt("it has %d bytes, says that it has %d: it was not closed, or something was written behind it", f.size, length)
 	}
-	if b[8] != 0 {
-		return nil, nil
+	if !rooted {
+		return nil
 	}
-	err = f.object(binary.LittleEndian.Uint64(b[64:]), "", 0)
-	return f.datasets, err
+	return f.object(root, "", 0)
+}
+
+// doubt notes what this package does not know; the first counts.
+func (f *file) doubt(format string, args ...any) {
+	if f.contents.Doubt == "" {
+		f.contents.Doubt = fmt.Sprintf(format, args...)
+	}
+}
+
+// shorter is the error of a file that became shorter while it was read.
+func shorter(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	return err
 }
 
 // file is a walk through the objects of a file.
 type file struct {
-	r        io.ReaderAt
+	r        io.ReaderAt // from the superblock on
 	size     int64
 	seen     map[uint64]bool // object headers and nodes that were visited: a cycle ends
-	datasets []Dataset
+	contents Contents
 	page     []byte // what was read last, for structures lie beside each other
 	pageAt   int64
 }
@@ -101,10 +173,7 @@ func (f *file) read(address uint64, n int64, what string) ([]byte, error) {
 		f.page = make([]byte, min(max(at+n-f.pageAt, pageSize), f.size-f.pageAt))
 		if got, err := f.r.ReadAt(f.page, f.pageAt); got < len(f.page) {
 			f.page = nil
-			if err == nil || errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF // it became shorter
-			}
-			return nil, err
+			return nil, shorter(err)
 		}
 	}
 	return f.page[at-f.pageAt:][:n], nil
@@ -125,7 +194,9 @@ func (f *file) enter(address uint64, what string) error {
 // Header messages, IV.A.2.
 const (
 	messageDataspace    = 0x01
+	messageLinks        = 0x02 // of a group without a B-tree
 	messageDatatype     = 0x03
+	messageExternal     = 0x07 // data in other files
 	messageLayout       = 0x08
 	messageContinuation = 0x10
 	messageGroup        = 0x11
@@ -134,18 +205,24 @@ const (
 // description is what the messages of an object's header say.
 type description struct {
 	dataspace, datatype, layout, group []byte
+	// partial: some of it lies elsewhere, or is of a kind that this package does not know.
+	partial bool
 }
+
+const sharedMessage = 1 << 1 // in a message's flags: it says where the content lies
 
 // object reads an object's header: that of a group, and then all below it, or of a dataset.
 func (f *file) object(address uint64, name string, depth int) error {
-	if depth > maxDepth {
-		return corrupt(int64(address), "groups are nested deeper than %d", maxDepth)
+	switch {
+	case f.seen[address]:
+		return nil // it has several names
+	case depth > maxDepth || len(f.seen) >= maxObjects:
+		f.doubt("it has more than %d objects, or groups that are nested deeper than %d", maxObjects, maxDepth)
+		return nil
 	}
-	if err := f.enter(address, "the object "+label(name)); err != nil {
-		return err
-	}
+	f.seen[address] = true
 	d, err := f.header(address, name)
-	if err != nil {
+	if err != nil || d.partial {
 		return err
 	}
 	switch {
@@ -167,6 +244,11 @@ func (f *file) header(address uint64, name string) (description, error) {
 	b, err := f.read(address, 16, what)
 	if err != nil {
 		return d, err
+	}
+	if string(b[:4]) == "OHDR" { // IV.A.1.b
+		f.doubt("%s is of version %d", what, b[4])
+		d.partial = true
+		return d, nil
 	}
 	if b[0] != 1 {
 		return d, corrupt(int64(address), "%s is of version %d", what, b[0])
@@ -192,9 +274,14 @@ func (f *file) header(address uint64, name string) (description, error) {
 			if size > len(b)-8 {
 				return d, corrupt(int64(at.address), "a message in %s is longer than it", what)
 			}
-			content := bytes.Clone(b[8 : 8+size])
+			flags, content := b[4], bytes.Clone(b[8:8+size])
 			b = b[8+size:]
 			left--
+			if flags&sharedMessage != 0 && (kind == messageDataspace || kind == messageDatatype) || kind == messageExternal || kind == messageLinks {
+				f.doubt("of %s something lies elsewhere, or in a newer kind of list", label(name))
+				d.partial = true
+				continue
+			}
 			switch kind {
 			case messageDataspace:
 				d.dataspace = content
@@ -300,9 +387,12 @@ func (f *file) groupNode(address uint64, heap []byte, name string, depth, level 
 	return nil
 }
 
+// symbolicLink is the kind of cache of a member that is one, III.C.
+const symbolicLink = 2
+
 // symbols visits the members that a symbol table node names, III.B:
 //
-//	"SNOD", version 1, reserved 1, entries 2 | offset of the name 8, object header 8, cache 24 ...
+//	"SNOD", version 1, reserved 1, entries 2 | offset of the name 8, object header 8, kind of cache 4, reserved 4, cache 16 ...
 func (f *file) symbols(address uint64, heap []byte, name string, depth int) error {
 	what := "the list of " + label(name)
 	if err := f.enter(address, what); err != nil {
@@ -330,6 +420,9 @@ func (f *file) symbols(address uint64, heap []byte, name string, depth int) erro
 		if !ended || len(member) == 0 {
 			return corrupt(int64(address), "%s has a name without an end", what)
 		}
+		if kind := binary.LittleEndian.Uint32(list[16:]); kind == symbolicLink {
+			continue // it names another member, here or nowhere
+		}
 		if err := f.object(binary.LittleEndian.Uint64(list[8:]), path.Join(name, string(member)), depth+1); err != nil {
 			return err
 		}
@@ -346,23 +439,25 @@ func (f *file) dataset(address uint64, d description, name string) error {
 		return damaged("it has no type")
 	}
 	set := Dataset{Path: name, Elements: 1, Size: int64(binary.LittleEndian.Uint32(d.datatype[4:])), Integer: d.datatype[0]&0x0f == 0}
+	if len(d.dataspace) > 0 && d.dataspace[0] > 2 || len(d.layout) > 0 && d.layout[0] != 3 {
+		f.doubt("the dataset %s is of a version that tfos does not know", label(name))
+		return nil
+	}
 	dims, ok := dimensions(d.dataspace)
 	if !ok {
 		return damaged("it has no shape")
 	}
-	for _, dim := range dims {
-		if dim > 0 && set.Elements > (1<<50)/int64(min(dim, 1<<50)) {
+	if len(d.layout) < 2 { // IV.A.2.i: version 3, class
+		return damaged("it has no layout")
+	}
+	if set.Elements, ok = product(dims); !ok || set.Elements > 0 && set.Size > math.MaxInt64/set.Elements {
+		if d.layout[1] != inChunks {
 			return damaged("its shape is larger than any file")
 		}
-		set.Elements *= int64(dim)
+		f.doubt("the dataset %s has a shape that is larger than any file", label(name)) // few of its chunks may have been written
+		return nil
 	}
 	bytes := uint64(set.Elements * set.Size)
-	if set.Size > 1<<12 && set.Elements > 0 && bytes/uint64(set.Elements) != uint64(set.Size) {
-		return damaged("its shape is larger than any file")
-	}
-	if len(d.layout) < 2 || d.layout[0] != 3 { // IV.A.2.i: version 3, class
-		return damaged("its layout is of an unknown version")
-	}
 	switch class := d.layout[1]; {
 	case class == 0: // in the header
 		if len(d.layout) < 4 || uint64(binary.LittleEndian.Uint16(d.layout[2:])) != bytes {
@@ -373,13 +468,11 @@ func (f *file) dataset(address uint64, d description, name string) error {
 		switch {
 		case size != bytes:
 			return damaged(fmt.Sprintf("it has %d bytes of data, its shape wants %d", size, bytes))
-		case at == undefined && bytes > 0:
-			return damaged("it was never written")
 		case at != undefined && (at > uint64(f.size) || size > uint64(f.size)-at):
 			return damaged("its data lie beyond the end")
 		}
 		set.Plain, set.Offset = at != undefined, int64(at)
-	case class == 2 && len(d.layout) >= 11: // in chunks: dimensions and one 1, B-tree 8, sizes
+	case class == inChunks && len(d.layout) >= 11: // in chunks: dimensions and one 1, B-tree 8, sizes
 		if at := binary.LittleEndian.Uint64(d.layout[3:]); at != undefined {
 			if err := f.chunks(at, int64(d.layout[2]), name, 0); err != nil {
 				return err
@@ -388,8 +481,23 @@ func (f *file) dataset(address uint64, d description, name string) error {
 	default:
 		return damaged("its layout is of an unknown kind")
 	}
-	f.datasets = append(f.datasets, set)
+	f.contents.Datasets = append(f.contents.Datasets, set)
 	return nil
+}
+
+// inChunks is the class of a layout.
+const inChunks = 2
+
+// product is the number of elements of a shape; false: it is beyond any file's.
+func product(dims []uint64) (int64, bool) {
+	n := int64(1)
+	for _, dim := range dims {
+		if dim > 0 && n > (1<<50)/int64(min(dim, 1<<50)) {
+			return 0, false
+		}
+		n *= int64(dim)
+	}
+	return n, true
 }
 
 // dimensions reads a shape, IV.A.2.b: version 1, rank 1, flags 1; in version 1 then 5 reserved, in 2 a type 1; a size each.

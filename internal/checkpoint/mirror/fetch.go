@@ -18,7 +18,7 @@ import (
 
 // From is where a program that starts now goes on.
 type From struct {
-	Checkpoint string // name of the newest whole checkpoint, relative to the local directory; empty: there is none of a kind that tfos knows
+	Checkpoint string // name of the newest checkpoint that is not broken, relative to the local directory; empty: there is none of a kind that tfos knows
 	Step       int64  // checkpoint.Unknown
 }
 
@@ -67,8 +67,8 @@ func (m *Mirror) prepare(ctx context.Context, pin string) (From, error) {
 		return From{}, err
 	}
 	from := From{Step: checkpoint.Unknown}
-	if found.Whole != nil {
-		from = From{found.Whole.Name, found.Whole.Step}
+	if found.Newest != nil {
+		from = From{found.Newest.Name, found.Newest.Step}
 	}
 	return from, nil
 }
@@ -91,7 +91,7 @@ func (m *Mirror) tidy(ctx context.Context, pin string) error {
 	if err != nil {
 		return err
 	}
-	if m.o.Shared && pin != "" && (found.Whole == nil || found.Whole.Name != pin) {
+	if m.o.Shared && pin != "" && (found.Newest == nil || found.Newest.Name != pin) {
 		return m.putAside(ctx)
 	}
 	for _, b := range found.Broken {
@@ -134,7 +134,7 @@ func (m *Mirror) putAside(ctx context.Context) error {
 
 // fetch brings what is there, newer than what is here, and wanted.
 func (m *Mirror) fetch(ctx context.Context, there place, pin string) error {
-	remote := store.New(there.fs, there.dir, store.Options{Workers: 1})
+	remote := store.New(there.fs, there.dir, storeOptions)
 	l, err := remote.List(ctx)
 	if err != nil {
 		return err
@@ -150,14 +150,14 @@ func (m *Mirror) fetch(ctx context.Context, there place, pin string) error {
 			choices = choices[i:]
 		}
 		for _, u := range unit.Newer(choices, here) {
-			whole, err := m.bring(ctx, there, u)
+			came, err := m.bring(ctx, there, u)
 			if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errChanged) {
 				continue // deleted meanwhile, by those who keep a number of them
 			}
 			if err != nil {
 				return fmt.Errorf("fetch %s: %w", u.Name, err)
 			}
-			if whole {
+			if came {
 				fetched[u.Name] = true
 				break
 			}
@@ -169,8 +169,8 @@ func (m *Mirror) fetch(ctx context.Context, there place, pin string) error {
 	return m.arrived(ctx, l, fetched)
 }
 
-// bring fetches a unit to its place, if it is whole.
-func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (whole bool, err error) {
+// bring fetches a unit to its place, unless it is broken.
+func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (fetched bool, err error) {
 	began := time.Now()
 	staging := place{m.here.fs, m.here.at(checkpoint.Staging)}
 	if err := remove(ctx, staging.fs, staging.dir); err != nil {
@@ -179,13 +179,13 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (whole boo
 	if err := copyFiles(ctx, there, staging, u.Files); err != nil {
 		return false, err
 	}
+	var verdict checkpoint.Verdict
 	if u.Known != nil {
-		problem, err := judge(ctx, staging, u)
-		if err != nil {
+		if verdict, err = judge(ctx, staging, u); err != nil {
 			return false, err
 		}
-		if problem != "" {
-			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: fmt.Sprintf("in %s: %s: not fetched", m.o.Remote, problem)})
+		if verdict.Broken() {
+			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: fmt.Sprintf("in %s: %s: not fetched", m.o.Remote, verdict.Problem)})
 			return false, nil
 		}
 	}
@@ -198,30 +198,29 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (whole boo
 			return false, err
 		}
 	}
-	m.tell(News{What: Fetched, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Took: time.Since(began)})
+	m.tell(News{What: Fetched, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Took: time.Since(began), Problem: verdict.Problem})
 	return true, remove(ctx, staging.fs, staging.dir)
 }
 
 // judge verifies what was fetched. A state file has it found that has no name of its own (checkpoint.Legacy).
-func judge(ctx context.Context, p place, u unit.Unit) (problem string, err error) {
+func judge(ctx context.Context, p place, u unit.Unit) (checkpoint.Verdict, error) {
 	c := *u.Known
 	if c.Format == checkpoint.Legacy {
 		state := checkpoint.State{Latest: path.Base(c.Name)}
 		if err := dfs.WriteFile(ctx, p.fs, p.at(path.Join(path.Dir(c.Name), checkpoint.StateFile)), state.Marshal(), 0); err != nil {
-			return "", err
+			return checkpoint.Verdict{}, err
 		}
 	}
-	d := store.New(p.fs, p.dir, store.Options{Workers: 1})
+	d := store.New(p.fs, p.dir, storeOptions)
 	l, err := d.List(ctx)
 	if err != nil {
-		return "", err
+		return checkpoint.Verdict{}, err
 	}
 	i := slices.IndexFunc(l.Checkpoints, func(k checkpoint.Checkpoint) bool { return k.Name == c.Name })
 	if i < 0 {
-		return "its files are not those of a checkpoint", nil
+		return checkpoint.Verdict{Problem: "its files are not those of a checkpoint"}, nil
 	}
-	v, err := d.Verify(ctx, l.Checkpoints[i], nil)
-	return v.Problem, err
+	return d.Verify(ctx, l.Checkpoints[i], nil)
 }
 
 // arrived notes what need not be copied back, and has the state files name what is here.

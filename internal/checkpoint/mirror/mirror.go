@@ -65,7 +65,8 @@ type News struct {
 	Step       int64         // of it; checkpoint.Unknown
 	Bytes      int64         // that were copied
 	Took       time.Duration // to copy them
-	Problem    string        // a sentence without its full stop
+	// Problem is a sentence without its full stop. Of what was fetched or uploaded it says why that cannot be judged.
+	Problem string
 }
 
 // Mirror keeps one directory. Prepare and Run are not for use at the same time.
@@ -112,10 +113,13 @@ func New(o Options) *Mirror {
 	}
 	disk := dfs.NewLocal("/")
 	return &Mirror{
-		o: o, here: place{disk, path.Clean(o.Local)}, local: store.New(disk, o.Local, store.Options{Workers: 1}),
+		o: o, here: place{disk, path.Clean(o.Local)}, local: store.New(disk, o.Local, storeOptions),
 		poke: make(chan struct{}, 1), tracker: unit.NewTracker(), states: map[string]string{},
 	}
 }
+
+// storeOptions are for directories that are copied: libraries nest theirs deep, and what lies at the bottom counts.
+var storeOptions = store.Options{Workers: 1, Depth: 100}
 
 // Hurry has the directory looked at more often: the program will end soon.
 func (m *Mirror) Hurry() {
@@ -219,6 +223,11 @@ func (m *Mirror) finish(ctx context.Context, life unit.Life) error {
 			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: "the program may have been cut off while it wrote this: it is not copied"})
 		}
 	}
+	for _, c := range m.listing.Checkpoints {
+		if c.Unfinished != "" {
+			m.tell(News{What: Broken, Checkpoint: c.Name, Step: c.Step, Problem: c.Unfinished + ": it is not copied"})
+		}
+	}
 	m.saved = len(m.tracker.Waiting(life)) == 0
 	if m.copied {
 		// It is empty, unless another mirror has left something. Who copies next makes it again.
@@ -281,7 +290,7 @@ func (m *Mirror) step(ctx context.Context, life unit.Life, passed map[string]boo
 	if !ok {
 		return false, m.follows(ctx, life)
 	}
-	u := c.Unit
+	u, problem := c.Unit, ""
 	if u.Known != nil {
 		v, err := m.local.Verify(ctx, *u.Known, nil)
 		if errors.Is(err, store.ErrChanged) {
@@ -291,7 +300,7 @@ func (m *Mirror) step(ctx context.Context, life unit.Life, passed map[string]boo
 		if err != nil {
 			return false, err
 		}
-		if !v.Whole {
+		if problem = v.Problem; v.Broken() {
 			m.tracker.Refuse(u)
 			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: v.Problem})
 			return true, nil
@@ -309,7 +318,7 @@ func (m *Mirror) step(ctx context.Context, life unit.Life, passed map[string]boo
 	}
 	m.copied = true
 	m.tracker.Copied(time.Now(), u)
-	m.tell(News{What: Uploaded, Checkpoint: u.Name, Step: u.Step(), Bytes: c.Bytes(), Took: time.Since(began)})
+	m.tell(News{What: Uploaded, Checkpoint: u.Name, Step: u.Step(), Bytes: c.Bytes(), Took: time.Since(began), Problem: problem})
 	return true, nil
 }
 
@@ -349,7 +358,7 @@ func (m *Mirror) follows(ctx context.Context, life unit.Life) error {
 		if err := m.there(ctx, func(there place) error { return removeAll(ctx, there, c.Stale) }); err != nil {
 			return fmt.Errorf("delete %s in %s: %w", c.Unit.Name, m.o.Remote, err)
 		}
-		m.tracker.Forget(c.Unit.Name)
+		m.tracker.Forget(c.Unit)
 		m.o.Log.Info("deleted as the program did", zap.String("checkpoint", c.Unit.Name))
 	}
 	return nil
@@ -376,6 +385,9 @@ func (m *Mirror) tell(n News) {
 	log := m.o.Log.With(zap.String("checkpoint", n.Checkpoint), zap.Int64("step", n.Step))
 	switch n.What {
 	case Fetched, Uploaded:
+		if n.Problem != "" {
+			log = log.With(zap.String("not judged", n.Problem))
+		}
 		log.Info("checkpoint "+string(n.What), zap.Int64("bytes", n.Bytes), zap.Duration("took", n.Took), zap.String("dir", m.o.Remote))
 	case Recovers:
 		m.o.Log.Info("checkpoints can be copied again", zap.String("dir", m.o.Remote))

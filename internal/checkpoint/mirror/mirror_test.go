@@ -299,7 +299,8 @@ func TestWriterKilledBetweenDataAndIndex(t *testing.T) {
 		a.save("v2", "ckpt-4.data")
 		a.write("state.pkl", "half")
 		a.end(unit.CutOff)
-		w.expect("the end", "a uploaded ckpt-3 step=300", "a broken state.pkl: the program may have been cut off while it wrote this: it is not copied")
+		w.expect("the end", "a uploaded ckpt-3 step=300", "a broken state.pkl: the program may have been cut off while it wrote this: it is not copied",
+			"a broken ckpt-4 step=4: ckpt-4.index is missing: its writer has not finished: it is not copied")
 		w.same("what is kept", w.there(), "ckpt-3.data-00000-of-00001", "ckpt-3.index")
 		if from := a.start(); from.Checkpoint != "ckpt-3" {
 			t.Errorf("in place it goes on from %+v", from)
@@ -634,5 +635,72 @@ func TestPrepareWaits(t *testing.T) {
 			t.Errorf("%+v, %v", from, err)
 		}
 		w.expect("it waits", "b failing: …", "b fetched ckpt-3 step=300", "b works again")
+	})
+}
+
+// Files of libraries that tfos does not know are copied whatever their names, however deep they lie, and fetched again.
+func TestNamesThatMakeNoCheckpoint(t *testing.T) {
+	names := []string{
+		".metadata", "5/_CHECKPOINT_METADATA", "5/default/.zarray", "5/default/ocdbt.process_0/d/e/f/0a1b", "checkpoint", "items.index", "items.pkl", "notes.h5", "notes.keras",
+		"x.data-00000-of-00001",
+	}
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.task("a")
+		a.start()
+		for _, name := range names {
+			a.write(name, "of another library: "+name)
+		}
+		time.Sleep(10 * time.Second)
+		w.same("while it runs", w.there(), names...)
+		a.end(unit.Ended)
+		b := w.task("b")
+		b.start()
+		w.same("elsewhere", b.tree(), names...)
+		b.end(unit.Ended)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if text := strings.Join(w.said, "\n"); strings.Contains(text, "broken") {
+			t.Errorf("it said\n%s", text)
+		}
+	})
+}
+
+// Keras' sharded weights are one checkpoint: all of them are copied, and all of them fetched.
+func TestShardedWeights(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.task("a")
+		a.start()
+		a.save("keras-shards", "")
+		time.Sleep(5 * time.Second)
+		all := []string{"model-02.weights.json", "model-02_00000.weights.h5", "model-02_00001.weights.h5"}
+		w.expect("one", "a uploaded model-02.weights.json step=8")
+		w.same("there", w.there(), all...)
+		b := w.task("b")
+		if from := b.start(); from.Checkpoint != all[0] || from.Step != 8 {
+			t.Errorf("it goes on from %+v", from)
+		}
+		w.same("here", b.tree(), all...)
+		a.end(unit.Ended)
+		b.end(unit.Ended)
+	})
+}
+
+// What cannot be judged is copied and fetched, and it is said.
+func TestWhatCannotBeJudged(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		content, err := os.ReadFile("../hdf5/testdata/latest.h5")
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := w.task("a")
+		a.start()
+		a.write("a-1.h5", string(content))
+		a.end(unit.Ended)
+		b := w.task("b")
+		if from := b.start(); from.Checkpoint != "a-1.h5" {
+			t.Errorf("it goes on from %+v", from)
+		}
+		b.end(unit.Ended)
+		w.expect("both", "a uploaded a-1.h5 step=1: a-1.h5: its superblock is of version 3…", "b fetched a-1.h5 step=1: a-1.h5: its superblock is of version 3…")
 	})
 }

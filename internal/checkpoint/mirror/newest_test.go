@@ -243,7 +243,7 @@ func (s *scene) check(when string, also ...int64) {
 		s.t.Errorf("%s: set aside: %v", when, aside)
 	}
 	for _, want := range append(also, 400) {
-		if found.Whole != nil && found.Whole.Step == want {
+		if found.Newest != nil && found.Newest.Step == want {
 			return
 		}
 	}
@@ -251,5 +251,5 @@ func (s *scene) check(when string, also ...int64) {
 	for _, b := range found.Broken {
 		problems = append(problems, b.Problem)
 	}
-	s.t.Errorf("%s: the newest is %+v; broken: %s", when, found.Whole, strings.Join(problems, ", "))
+	s.t.Errorf("%s: the newest is %+v; broken: %s", when, found.Newest, strings.Join(problems, ", "))
 }

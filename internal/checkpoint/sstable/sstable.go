@@ -60,6 +60,18 @@ type Table struct {
 	blocks []Handle
 }
 
+// Is reports whether a file of size bytes ends as a table does.
+func Is(r io.ReaderAt, size int64) (bool, error) {
+	if size < footerSize {
+		return false, nil
+	}
+	b := make([]byte, 8)
+	if err := readFull(r, b, size-8); err != nil {
+		return false, err
+	}
+	return binary.LittleEndian.Uint64(b) == magic, nil
+}
+
 // Open reads the footer and the index of a table of size bytes.
 func Open(r io.ReaderAt, size int64) (*Table, error) {
 	if size < footerSize {

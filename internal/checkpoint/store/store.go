@@ -22,11 +22,11 @@ import (
 type Options struct {
 	Workers   int   // files and parts of files that are read at once; 0: 4
 	PieceSize int64 // bytes of each; 0: checkpoint.DefaultPieceSize
+	Depth     int   // directories below the one that is listed; 0: 3
 }
 
 // Limits of what is looked at.
 const (
-	maxDepth   = 3       // directories below the one that is listed
 	maxFiles   = 200_000 // a directory with more is no directory of checkpoints
 	bufferSize = 1 << 20 // bytes, of each worker
 )
@@ -40,14 +40,21 @@ type Directory struct {
 
 	mu       sync.Mutex
 	verdicts map[string]checkpoint.Verdict // guarded by mu; by identity
-	steps    map[string]int64              // guarded by mu; by identity
+	looks    map[string]look               // guarded by mu; by identity
+}
+
+// look is what was found out of a checkpoint without verifying it.
+type look struct {
+	step    int64
+	foreign bool // it is none
 }
 
 // New makes a Directory of an absolute name in a filesystem. It need not exist yet.
 func New(f dfs.FS, dir string, o Options) *Directory {
 	o.Workers = cmp.Or(o.Workers, 4)
 	o.PieceSize = cmp.Or(o.PieceSize, checkpoint.DefaultPieceSize)
-	return &Directory{fs: f, dir: path.Clean(dir), options: o, verdicts: map[string]checkpoint.Verdict{}, steps: map[string]int64{}}
+	o.Depth = cmp.Or(o.Depth, 3)
+	return &Directory{fs: f, dir: path.Clean(dir), options: o, verdicts: map[string]checkpoint.Verdict{}, looks: map[string]look{}}
 }
 
 // List finds the checkpoints in the directory and those below it, the oldest first, with their steps. A directory that does not
@@ -61,32 +68,49 @@ func (d *Directory) List(ctx context.Context) (checkpoint.Listing, error) {
 	if err != nil {
 		return checkpoint.Listing{}, fmt.Errorf("list checkpoints in %s: %w", d.dir, err)
 	}
+	foreign := map[string]bool{} // by name
 	for i, c := range l.Checkpoints {
-		if l.Checkpoints[i].Step, err = d.step(ctx, c); err != nil {
+		k, err := d.look(ctx, c)
+		if err != nil {
 			return checkpoint.Listing{}, fmt.Errorf("list checkpoints in %s: %w", d.dir, err)
 		}
+		l.Checkpoints[i].Step, foreign[c.Name] = k.step, k.foreign
+	}
+	l = l.Without(func(c checkpoint.Checkpoint) bool { return foreign[c.Name] })
+	l.Dir = strings.TrimSuffix(d.fs.URI("/"), "/") + d.dir
+	for _, s := range l.Elsewhere() {
+		l.Problems = append(l.Problems, fmt.Sprintf("%s names %s: TensorFlow looks there, and not in this directory", path.Join(s.Dir, checkpoint.StateFile), s.State.Latest))
 	}
 	return l, nil
 }
 
-func (d *Directory) step(ctx context.Context, c checkpoint.Checkpoint) (int64, error) {
+// look finds out whether a checkpoint is one, and its step.
+func (d *Directory) look(ctx context.Context, c checkpoint.Checkpoint) (look, error) {
 	id := identity(c)
 	d.mu.Lock()
-	step, ok := d.steps[id]
+	k, ok := d.looks[id]
 	d.mu.Unlock()
 	if ok {
-		return step, nil
+		return k, nil
 	}
-	step, err := checkpoint.Step(c, d.opener(ctx))
-	if errors.As(err, new(*checkpoint.Problem)) || errors.Is(err, fs.ErrNotExist) {
-		step, err = c.Step, nil // it is broken, or just went: not what a listing is about
+	var err error
+	if k.foreign, err = checkpoint.Foreign(c, d.opener(ctx)); err != nil {
+		return look{}, err
 	}
-	if err == nil {
-		d.mu.Lock()
-		d.steps[id] = step
-		d.mu.Unlock()
+	if k.step = c.Step; !k.foreign {
+		k.step, err = checkpoint.Step(c, d.opener(ctx))
 	}
-	return step, err
+	switch {
+	case err == nil:
+	case errors.As(err, new(*checkpoint.Problem)), errors.As(err, new(*checkpoint.Doubt)), errors.Is(err, fs.ErrNotExist):
+		k.step = c.Step // it is broken, or just went: not what a listing is about
+	default:
+		return look{}, err
+	}
+	d.mu.Lock()
+	d.looks[id] = k
+	d.mu.Unlock()
+	return k, nil
 }
 
 // walk lists the files, with names relative to the directory.
@@ -105,7 +129,7 @@ func (d *Directory) walk(ctx context.Context) ([]checkpoint.File, error) {
 			base := path.Base(e.Name)
 			name := path.Join(dir, base)
 			switch {
-			case e.IsDir() && depth < maxDepth && !checkpoint.Skip(base):
+			case e.IsDir() && depth < d.options.Depth && !checkpoint.Skip(base):
 				if err := visit(name, depth+1); err != nil {
 					return err
 				}
@@ -131,6 +155,7 @@ func identity(c checkpoint.Checkpoint) string {
 	var b strings.Builder
 	b.WriteString(c.Name)
 	b.WriteString(c.Unfinished)
+	fmt.Fprint(&b, c.Expected)
 	for _, f := range c.Files {
 		fmt.Fprintf(&b, "\x00%s %d %d", f.Name, f.Size, f.Time.UnixMilli())
 	}
@@ -254,7 +279,7 @@ func (d *Directory) Sweep(ctx context.Context) ([]string, error) {
 	visit = func(dir string, depth int) error {
 		removed, err := d.fs.Sweep(ctx, dir)
 		gone = append(gone, removed...)
-		if err != nil || depth == maxDepth {
+		if err != nil || depth == d.options.Depth {
 			return unlessGone(err)
 		}
 		entries, err := d.fs.List(ctx, dir)
@@ -282,11 +307,12 @@ func unlessGone(err error) error {
 	return err
 }
 
-// Found is the newest whole checkpoint, and what was looked at on the way to it.
+// Found is the newest checkpoint that is not broken, and what was looked at on the way to it.
 type Found struct {
 	Listing checkpoint.Listing
-	Whole   *checkpoint.Checkpoint // nil: there is none
-	Broken  []Broken               // newer than Whole, the newest first
+	Newest  *checkpoint.Checkpoint // nil: there is none
+	Verdict checkpoint.Verdict     // on Newest: whole, or it cannot be judged
+	Broken  []Broken               // newer than Newest, the newest first
 }
 
 // Broken is a checkpoint that is not whole.
@@ -298,7 +324,7 @@ type Broken struct {
 // looks is how often Newest looks at a directory that changes meanwhile.
 const looks = 3
 
-// Newest verifies checkpoints from the newest down until one is whole. Those that leaveOut names are passed over; nil names none. It
+// Newest verifies checkpoints from the newest down until one is not broken: what cannot be judged may be what its program restores. Those that leaveOut names are passed over; nil names none. It
 // looks again if a program writes or deletes one that it is about to verify, a few times.
 func (d *Directory) Newest(ctx context.Context, leaveOut func(checkpoint.Checkpoint) bool) (Found, error) {
 	for look := 1; ; look++ {
@@ -324,8 +350,8 @@ func (d *Directory) newest(ctx context.Context, leaveOut func(checkpoint.Checkpo
 		if err != nil {
 			return Found{}, err
 		}
-		if v.Whole {
-			found.Whole = &c
+		if !v.Broken() {
+			found.Newest, found.Verdict = &c, v
 			return found, nil
 		}
 		found.Broken = append(found.Broken, Broken{Checkpoint: c, Problem: v.Problem})
@@ -333,8 +359,10 @@ func (d *Directory) newest(ctx context.Context, leaveOut func(checkpoint.Checkpo
 	return found, nil
 }
 
-// Recover sets aside what is broken and makes the state file name the whole one, so that a program that starts now restores it.
-// It answers with what it did. No program may be writing checkpoints meanwhile.
+// Recover sets aside what is broken and makes the state file name the newest of the others, so that a program that starts now restores
+// it. It answers with what it did. No program may be writing checkpoints meanwhile.
+//
+// Where nothing is broken, and the directory may not be written, it is an *Unstated if that leads TensorFlow elsewhere.
 func (d *Directory) Recover(ctx context.Context, found Found) ([]checkpoint.Action, error) {
 	var lookup error
 	taken := func(name string) bool {
@@ -349,11 +377,30 @@ func (d *Directory) Recover(ctx context.Context, found Found) ([]checkpoint.Acti
 	for i, b := range found.Broken {
 		broken[i] = b.Checkpoint
 	}
-	actions := checkpoint.Recover(found.Listing, found.Whole, broken, taken)
+	actions := checkpoint.Recover(found.Listing, found.Newest, broken, taken)
 	if lookup != nil {
 		return nil, fmt.Errorf("set broken checkpoints aside in %s: %w", d.dir, lookup)
 	}
-	return actions, d.Do(ctx, actions)
+	err := d.Do(ctx, actions)
+	if errors.Is(err, fs.ErrPermission) && len(broken) == 0 {
+		return nil, unstated(found)
+	}
+	return actions, err
+}
+
+// Unstated is a state file that names a checkpoint in another place, and that may not be written: programs that go by it begin at step 0,
+// or where that place leads them.
+type Unstated struct{ What string }
+
+func (u *Unstated) Error() string { return u.What }
+
+func unstated(found Found) error {
+	if moved := found.Listing.Elsewhere(); len(moved) > 0 {
+		name := path.Join(moved[0].Dir, checkpoint.StateFile)
+		return &Unstated{fmt.Sprintf("%s names %s, and may not be written: a program that asks TensorFlow for the latest checkpoint does not find %s",
+			name, moved[0].State.Latest, path.Base(moved[0].State.Latest))}
+	}
+	return nil
 }
 
 // Do carries actions out, in order, until one fails.

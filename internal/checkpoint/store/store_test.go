@@ -98,13 +98,13 @@ func TestNewest(t *testing.T) {
 		t.Errorf("%v, %v after %d bytes", v, err, read.Load())
 	}
 	found, err := d.Newest(t.Context(), nil)
-	if err != nil || found.Whole == nil || found.Whole.Name != "ckpt-4" || found.Whole.Step != 400 || len(found.Broken) > 0 {
+	if err != nil || found.Newest == nil || found.Newest.Name != "ckpt-4" || found.Newest.Step != 400 || len(found.Broken) > 0 {
 		t.Fatalf("%+v, %v", found, err)
 	}
 
 	write(t, w, where+"/ckpt-4.data-00000-of-00001", make([]byte, 3069))
 	found, err = d.Newest(t.Context(), nil)
-	if err != nil || found.Whole == nil || found.Whole.Name != "ckpt-3" || len(found.Broken) != 1 || !strings.Contains(found.Broken[0].Problem, "ckpt-4.data-00000-of-00001") {
+	if err != nil || found.Newest == nil || found.Newest.Name != "ckpt-3" || len(found.Broken) != 1 || !strings.Contains(found.Broken[0].Problem, "ckpt-4.data-00000-of-00001") {
 		t.Fatalf("after a fault: %+v, %v", found, err)
 	}
 	done, err := d.Recover(t.Context(), found)
@@ -112,13 +112,13 @@ func TestNewest(t *testing.T) {
 		t.Fatalf("did %v, %v", done, err)
 	}
 	found, err = d.Newest(t.Context(), nil)
-	if err != nil || found.Whole == nil || found.Whole.Name != "ckpt-3" || len(found.Broken) > 0 || len(found.Listing.Problems) > 0 {
+	if err != nil || found.Newest == nil || found.Newest.Name != "ckpt-3" || len(found.Broken) > 0 || len(found.Listing.Problems) > 0 {
 		t.Errorf("after it was set aside: %+v, %v", found, err)
 	}
 	if info, err := w.Stat(t.Context(), where+"/set-aside/ckpt-4/ckpt-4.index"); err != nil {
 		t.Errorf("%v, %v", info, err)
 	}
-	if found, err = d.Newest(t.Context(), func(c checkpoint.Checkpoint) bool { return c.Name == "ckpt-3" }); err != nil || found.Whole.Name != "ckpt-2" {
+	if found, err = d.Newest(t.Context(), func(c checkpoint.Checkpoint) bool { return c.Name == "ckpt-3" }); err != nil || found.Newest.Name != "ckpt-2" {
 		t.Errorf("without ckpt-3: %+v, %v", found, err)
 	}
 }
@@ -149,7 +149,7 @@ func TestUnreadable(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, found, err)
 		}
 		w.refuse.Store(nil)
-		if found, err := d.Newest(t.Context(), nil); err != nil || found.Whole == nil || found.Whole.Name != "ckpt-4" {
+		if found, err := d.Newest(t.Context(), nil); err != nil || found.Newest == nil || found.Newest.Name != "ckpt-4" {
 			t.Errorf("%s, readable again: %+v, %v", name, found, err)
 		}
 	}
@@ -181,7 +181,7 @@ func TestChangedMeanwhile(t *testing.T) {
 
 func TestNoDirectory(t *testing.T) {
 	d := store.New(dfs.NewMemory(dfs.MemoryOptions{}), "/nowhere", store.Options{})
-	if found, err := d.Newest(t.Context(), nil); err != nil || found.Whole != nil {
+	if found, err := d.Newest(t.Context(), nil); err != nil || found.Newest != nil {
 		t.Errorf("%+v, %v", found, err)
 	}
 }
@@ -215,4 +215,81 @@ func TestPrune(t *testing.T) {
 	if err != nil || len(left) != 5 {
 		t.Errorf("%d files are left, want ckpt-3's, ckpt-4's and the state file: %v, %v", len(left), left, err)
 	}
+}
+
+// other is a file of testdata that is no checkpoint as Keras writes it: tfos cannot judge it.
+func other(t *testing.T) []byte {
+	t.Helper()
+	b, err := os.ReadFile("../hdf5/testdata/latest.h5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// What cannot be judged is what a program restores, is not set aside, and is never deleted.
+func TestWhatCannotBeJudgedIsKept(t *testing.T) {
+	w := newWorld(t, "keras")
+	whole, err := os.ReadFile("../testdata/keras/whole.h5")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []string{"1", "3"} {
+		write(t, w, where+"/w-"+n+".h5", whole)
+		write(t, w, where+"/m-"+n+".h5", other(t))
+	}
+	write(t, w, path.Join(where, "m-2.h5"), []byte("\x89HDF and no more"))
+	write(t, w, path.Join(where, "m-4.h5"), other(t))
+	write(t, w, path.Join(where, "notes.index"), []byte("of another library"))
+	d := store.New(w, where, store.Options{})
+	found, err := d.Newest(t.Context(), nil)
+	if err != nil || found.Newest == nil || found.Newest.Name != "m-4.h5" || !found.Verdict.Unjudged || len(found.Broken) > 0 {
+		t.Errorf("%+v, %v", found, err)
+	}
+	if n := len(found.Listing.Others); n != 1 {
+		t.Errorf("%d files are others: %v", n, found.Listing.Others)
+	}
+	if did, err := d.Recover(t.Context(), found); err != nil || len(did) > 0 {
+		t.Errorf("%v, %v", did, err)
+	}
+	p, err := d.PlanPrune(t.Context(), checkpoint.Policy{Keep: 1}, nil)
+	if err != nil || len(p.Gone) != 1 || p.Gone[0].Name != "w-1.h5" {
+		t.Errorf("%v go, %v: w-3.h5 is newer than w-1.h5, and of m- none is known to be whole", p.Gone, err)
+	}
+	write(t, w, path.Join(where, "m-5.h5"), whole)
+	p, err = d.PlanPrune(t.Context(), checkpoint.Policy{Keep: 1}, nil)
+	if err != nil || len(p.Gone) != 2 || p.Gone[1].Name != "m-2.h5" {
+		t.Errorf("%v go, %v: of those before m-5.h5 only m-2.h5 is known to be broken", p.Gone, err)
+	}
+}
+
+// A directory that was moved: its state file is made to name it. Where it may not be written that is said, and is no failure.
+func TestMovedDirectory(t *testing.T) {
+	w := newWorld(t, "v2")
+	state := checkpoint.State{Latest: "/home/someone/ckpt-4", All: []string{"/home/someone/ckpt-4"}}
+	write(t, w, where+"/checkpoint", state.Marshal())
+	d := store.New(w, where, store.Options{})
+	found, err := d.Newest(t.Context(), nil)
+	if err != nil || found.Newest == nil || found.Newest.Name != "ckpt-4" || len(found.Listing.Problems) != 1 ||
+		found.Listing.Problems[0] != "checkpoint names /home/someone/ckpt-4: TensorFlow looks there, and not in this directory" {
+		t.Fatalf("%+v, %v", found, err)
+	}
+	var unstated *store.Unstated
+	if _, err := store.New(readOnly{w}, where, store.Options{}).Recover(t.Context(), found); !errors.As(err, &unstated) || !strings.Contains(err.Error(), "does not find ckpt-4") {
+		t.Errorf("where it may not be written: %v", err)
+	}
+	if _, err := d.Recover(t.Context(), found); err != nil {
+		t.Fatal(err)
+	}
+	l, err := d.List(t.Context())
+	if err != nil || len(l.Problems) > 0 || l.States[0].State.Latest != "ckpt-4" {
+		t.Errorf("%+v, %v", l, err)
+	}
+}
+
+// readOnly may not be written.
+type readOnly struct{ dfs.FS }
+
+func (readOnly) Create(context.Context, string, dfs.CreateOptions) (dfs.Writer, error) {
+	return nil, fs.ErrPermission
 }

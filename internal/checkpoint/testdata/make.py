@@ -84,6 +84,12 @@ def save_keras(directory):
     net.save(os.path.join(directory, "whole.h5"))
 
 
+def save_keras_shards(directory):
+    net = model()
+    net.fit(np.ones([8, 3]), np.ones([8, 1]), batch_size=2, epochs=2, verbose=0)
+    net.save_weights(os.path.join(directory, "model-02.weights.json"), max_shard_size=200 / 1024**3)
+
+
 def save_backup(directory):
     """What BackupAndRestore leaves when a program dies."""
 
@@ -122,6 +128,7 @@ def main():
         "legacy": lambda d: save_v1(d, v1.train.SaverDef.V1, sharded=False),
         "legacy-sharded": lambda d: save_v1(d, v1.train.SaverDef.V1, sharded=True),
         "keras": save_keras,
+        "keras-shards": save_keras_shards,
         "backup": save_backup,
         "saved-model": save_saved_model,
     }.items():

@@ -22,8 +22,8 @@ const (
 
 // Tracker remembers what of a directory was copied, and decides what is next. It is not safe for concurrent use.
 type Tracker struct {
-	units map[string]*tracked // by name
-	order []string            // of those that are here, as Of has them
+	units map[string]*tracked // by key
+	order []string            // keys of those that are here, as Of has them
 }
 
 type tracked struct {
@@ -46,13 +46,17 @@ func NewTracker() *Tracker { return &Tracker{units: map[string]*tracked{}} }
 func (t *Tracker) Scan(units []Unit) {
 	t.order = t.order[:0]
 	here := map[string]bool{}
+	part := map[string]bool{} // files of known checkpoints
 	for _, u := range units {
-		t.order = append(t.order, u.Name)
-		here[u.Name] = true
-		k := t.units[u.Name]
+		t.order = append(t.order, u.key())
+		here[u.key()] = true
+		for _, f := range u.Files {
+			part[f.Name] = part[f.Name] || u.Known != nil
+		}
+		k := t.units[u.key()]
 		if k == nil {
 			k = &tracked{}
-			t.units[u.Name] = k
+			t.units[u.key()] = k
 		}
 		if state := u.state(); state != k.state || k.scans == 0 {
 			k.state, k.scans = state, 0
@@ -63,14 +67,16 @@ func (t *Tracker) Scan(units []Unit) {
 		k.unit, k.gone = u, 0
 		k.scans++
 	}
-	for name, k := range t.units {
-		if here[name] {
+	for key, k := range t.units {
+		if here[key] {
 			continue
 		}
 		k.scans = 0
 		k.gone++
-		if k.copied == "" {
-			delete(t.units, name)
+		// What became a part of a checkpoint, a shard whose index has come, is not gone.
+		k.files = slices.DeleteFunc(slices.Clone(k.files), func(f checkpoint.File) bool { return part[f.Name] })
+		if k.copied == "" || len(k.files) == 0 {
+			delete(t.units, key)
 		}
 	}
 }
@@ -87,8 +93,8 @@ func (c Copy) Bytes() int64 { return bytes(c.Changed) }
 
 // Restless reports whether something is written so often that it is another in each scan: it is never still for long.
 func (t *Tracker) Restless() bool {
-	for _, name := range t.order {
-		if k := t.units[name]; k.changes >= restless && !isLog(k.unit) {
+	for _, key := range t.order {
+		if k := t.units[key]; k.changes >= restless && !isLog(k.unit) {
 			return true
 		}
 	}
@@ -120,7 +126,7 @@ func (t *Tracker) Next(now time.Time, life Life, leaveOut func(name string) bool
 				newer++
 			}
 		}
-		k := t.units[u.Name]
+		k := t.units[u.key()]
 		switch {
 		case leaveOut(u.Name), newer >= behind:
 		case life == Runs && isLog(u) && k.copied != "" && now.Sub(k.at) < logPause:
@@ -136,8 +142,8 @@ func (t *Tracker) Next(now time.Time, life Life, leaveOut func(name string) bool
 func (t *Tracker) Waiting(life Life) []Unit {
 	var units []Unit
 	done := map[string]bool{} // series
-	for _, name := range slices.Backward(t.order) {
-		k := t.units[name]
+	for _, key := range slices.Backward(t.order) {
+		k := t.units[key]
 		complete := life == Ended || life == CutOff && k.unit.Known != nil || k.closed == k.state
 		series := k.unit.series()
 		switch {
@@ -167,8 +173,8 @@ func urgency(u Unit) int {
 // Doubtful lists what is not copied because the program may have been cut off while it wrote it.
 func (t *Tracker) Doubtful() []Unit {
 	var units []Unit
-	for _, name := range t.order {
-		if k := t.units[name]; k.unit.Known == nil && k.closed != k.state && k.state != k.copied {
+	for _, key := range t.order {
+		if k := t.units[key]; k.unit.Known == nil && k.closed != k.state && k.state != k.copied {
 			units = append(units, k.unit)
 		}
 	}
@@ -179,8 +185,8 @@ func (t *Tracker) Doubtful() []Unit {
 // Closed is to say.
 func (t *Tracker) Still() []Unit {
 	var units []Unit
-	for _, name := range t.order {
-		if k := t.units[name]; k.scans >= still && k.closed != k.state && k.state != k.copied {
+	for _, key := range t.order {
+		if k := t.units[key]; k.scans >= still && k.closed != k.state && k.state != k.copied {
 			units = append(units, k.unit)
 		}
 	}
@@ -189,7 +195,7 @@ func (t *Tracker) Still() []Unit {
 
 // Closed notes that nobody has a unit's files open for writing.
 func (t *Tracker) Closed(u Unit) {
-	if k := t.units[u.Name]; k != nil {
+	if k := t.units[u.key()]; k != nil {
 		k.closed = u.state()
 	}
 }
@@ -211,17 +217,17 @@ func (t *Tracker) copy(k *tracked) Copy {
 
 // Copied notes that a unit is elsewhere as it is here.
 func (t *Tracker) Copied(now time.Time, u Unit) {
-	k := t.units[u.Name]
+	k := t.units[u.key()]
 	if k == nil {
 		k = &tracked{unit: u}
-		t.units[u.Name] = k
+		t.units[u.key()] = k
 	}
 	k.copied, k.files, k.at = u.state(), u.Files, now
 }
 
 // Refuse notes that a unit is not whole. It is looked at again when it changes.
 func (t *Tracker) Refuse(u Unit) {
-	if k := t.units[u.Name]; k != nil {
+	if k := t.units[u.key()]; k != nil {
 		k.refused = u.state()
 	}
 }
@@ -244,16 +250,20 @@ func (t *Tracker) Deleted(life Life) []Copy {
 }
 
 // Forget notes that a deleted unit is gone elsewhere too.
-func (t *Tracker) Forget(name string) {
-	if k := t.units[name]; k != nil && k.scans == 0 {
-		delete(t.units, name)
+func (t *Tracker) Forget(u Unit) {
+	if k := t.units[u.key()]; k != nil && k.scans == 0 {
+		delete(t.units, u.key())
 	}
 }
 
 // Has reports whether a known checkpoint was copied.
 func (t *Tracker) Has(name string) bool {
-	k := t.units[name]
-	return k != nil && k.copied != ""
+	for _, k := range t.units {
+		if k.unit.Known != nil && k.unit.Name == name && k.copied != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // isLog reports whether a unit is what TensorBoard reads.

@@ -2,8 +2,8 @@
 // as one, when such a unit is complete, which one is copied next, and which ones a program needs to go on.
 //
 // A unit is a checkpoint that package checkpoint knows, or the files of a library that it does not know: a single one, or all in a
-// directory. The former are judged by their content, and stay elsewhere when the program deletes them here: there others decide
-// what is kept. The latter have nothing to be judged by. They are complete when they have not changed for a while and nobody has them
+// directory. The former are judged by their content, as far as that tells, and stay elsewhere when the program deletes them here: there
+// others decide what is kept. The latter have nothing to be judged by. They are complete when they have not changed for a while and nobody has them
 // open for writing, and what the program deletes here is to go there as well.
 //
 // The package opens no file and never looks at the clock.
@@ -100,14 +100,27 @@ func Of(l checkpoint.Listing) []Unit {
 	return units
 }
 
-// Names by which programs and libraries mark what they are writing.
-var unfinished = regexp.MustCompile(`^[.~]|~$|(^|[-_.])te?mp([-_.\d]|$)|\.(part|partial|incomplete|lock|swp)$|^workertemp`)
+// Names by which programs and libraries mark what they are writing. A name that begins with a dot does so at the top only: below, and for
+// some libraries there as well, it is as much a part of a checkpoint as any other file.
+var (
+	unfinished = regexp.MustCompile(`^~|~$|(^|[-_.])te?mp([-_.\d]|$)|\.(part|partial|incomplete|lock|swp)$|^workertemp|\.tempstate\d*$|^\.nfs[\da-f]+$|^\.tfos-`)
+	hidden     = regexp.MustCompile(`^\.`)
+	part       = regexp.MustCompile(`^\.(metadata|z[a-z]+)$`) // of torch.distributed, of zarr
+)
 
 func temporary(name string) bool {
-	return slices.ContainsFunc(strings.Split(name, "/"), unfinished.MatchString)
+	return hidden.MatchString(name) && !part.MatchString(name) || slices.ContainsFunc(strings.Split(name, "/"), unfinished.MatchString)
 }
 
 var numbers = regexp.MustCompile(`\d+`)
+
+// key tells a unit from others: a file may have the name that a bundle's files begin with.
+func (u Unit) key() string {
+	if u.Known != nil && u.Known.Format != checkpoint.HDF5 && u.Known.Format != checkpoint.Keras {
+		return string(u.Known.Format) + " " + u.Name
+	}
+	return "? " + u.Name
+}
 
 // series is the same for those whose names differ in a number only.
 func (u Unit) series() string {

@@ -54,6 +54,8 @@ func TestOf(t *testing.T) {
 		{"a directory of one", []string{"checkpoint-500/model.safetensors", "checkpoint-500/deep/rng.pth"}, []string{"checkpoint-500"}},
 		{"a directory with something known in it", []string{"run/ckpt-1.data-00000-of-00001", "run/ckpt-1.index", "run/notes.txt"}, []string{"run/ckpt-1", "run/notes.txt"}},
 		{"temporary names", []string{"a.pkl.tmp", "tmp-checkpoint-5/x", ".hidden", "b.npz~", "x.part", "c/tmp_1/y", "workertemp_1/z", "o.orbax-checkpoint-tmp-1/x"}, nil},
+		{"hidden files of libraries", []string{".metadata", ".zarray", "d/.zattrs"}, []string{".metadata", ".zarray", "d"}},
+		{"what TensorFlow is writing", []string{"a.index.tempstate17"}, nil},
 		{"names that only look so", []string{"template.pkl", "temperature.npz", "apartment.pt"}, []string{"template.pkl", "temperature.npz", "apartment.pt"}},
 	} {
 		if got := names(unit.Of(files(t, c.files...))); !slices.Equal(got, c.want) {
@@ -149,7 +151,7 @@ func (p *play) look(life unit.Life, names ...string) string {
 	}
 	for _, c := range p.tracker.Deleted(life) {
 		did = append(did, "-"+strings.Join(c.Stale, " -"))
-		p.tracker.Forget(c.Unit.Name)
+		p.tracker.Forget(c.Unit)
 	}
 	return strings.Join(did, " ")
 }
@@ -189,6 +191,30 @@ func TestTrackerFollowsDeletions(t *testing.T) {
 	p.want("gone: what tfos does not know goes, what it knows stays", p.look(unit.Runs), "-a.pkl -d/x")
 	p.want("once", p.look(unit.Runs), "")
 	p.want("never copied, so nothing is to be deleted", p.look(unit.Runs, "b.pkl")+p.look(unit.Runs)+p.look(unit.Runs), "")
+}
+
+// A shard is nobody's until its index comes, and then it is a part of the checkpoint: it is not deleted.
+func TestTrackerOfAShard(t *testing.T) {
+	shard := checkpoint.File{Name: "a.data-00000-of-00001", Size: 10}
+	index := checkpoint.File{Name: "a.index", Size: 10}
+	alone := unit.Unit{Name: shard.Name, Files: []checkpoint.File{shard}}
+	whole := unit.Unit{Name: "a", Known: &checkpoint.Checkpoint{Name: "a", Format: checkpoint.Bundle}, Files: []checkpoint.File{shard, index}}
+	tracker := unit.NewTracker()
+	tracker.Scan([]unit.Unit{alone})
+	tracker.Copied(time.Unix(1, 0), alone)
+	for range 3 {
+		tracker.Scan([]unit.Unit{whole})
+	}
+	if gone := tracker.Deleted(unit.Runs); len(gone) > 0 {
+		t.Errorf("deleted: %+v", gone)
+	}
+	// A file may be called as a checkpoint is.
+	file := unit.Unit{Name: "a", Files: []checkpoint.File{{Name: "a", Size: 3}}}
+	tracker.Scan([]unit.Unit{whole, file})
+	tracker.Copied(time.Unix(2, 0), whole)
+	if left := tracker.Waiting(unit.Ended); len(left) != 1 || left[0].Known != nil {
+		t.Errorf("waiting: %+v", left)
+	}
 }
 
 func TestTrackerWhenTheProgramEnds(t *testing.T) {
