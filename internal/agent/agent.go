@@ -94,32 +94,30 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}()
 
-	held, next, err := port.HoldPair(port.ReusePort)
+	held, err := port.Hold(port.ReusePort)
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	if a.o.Witness != nil {
-		next.Close()
-		next = a.o.Witness
+	proofs, proving, err := orPort(a.o.Witness, a.o.Host)
+	if err != nil {
+		return fmt.Errorf("prove that the task's port is held: %w", err)
 	}
-	witness := endpoint.NewWitness(next, a.proof(a.task), a.log)
-	proving := make(chan struct{})
+	witness := endpoint.NewWitness(proofs, a.proof(a.task), a.log)
+	proved := make(chan struct{})
 	go func() {
 		witness.Run()
-		close(proving)
+		close(proved)
 	}()
 	defer func() { // before the port is anybody's
 		if err := witness.Close(); err != nil {
-			a.log.Warn("the task's second port is left", zap.Error(err))
+			a.log.Warn("the port of the proof is left", zap.Error(err))
 		}
-		<-proving
+		<-proved
 	}()
-	listener := a.o.Listener
-	if listener == nil {
-		if listener, err = control.Listen(a.o.Host); err != nil {
-			return fmt.Errorf("serve logs: %w", err)
-		}
+	listener, ours, err := orPort(a.o.Listener, a.o.Host)
+	if err != nil {
+		return fmt.Errorf("serve logs: %w", err)
 	}
 	server, err := control.NewAgentServer(listener, a.o.Identity, a.logs, a.log)
 	if err != nil {
@@ -139,16 +137,13 @@ func (a *Agent) Run(ctx context.Context) error {
 		return fmt.Errorf("serve the program: %w", err)
 	}
 	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Dir: a.o.Dir, Logger: a.log.Named("files")})
-	_, ours, err := net.SplitHostPort(listener.Addr().String())
-	if err != nil {
-		return err
-	}
 	hello := control.Hello{
 		Container:   a.o.Identity.Subject().Container,
 		Task:        a.task,
 		Incarnation: a.o.Incarnation,
-		Agent:       net.JoinHostPort(a.o.Host, ours),
+		Agent:       net.JoinHostPort(a.o.Host, strconv.Itoa(ours)),
 		Address:     net.JoinHostPort(a.o.Host, strconv.Itoa(held.Number)),
+		Witness:     proving,
 	}
 	master := a.o.Master
 	if master == nil {
@@ -220,6 +215,23 @@ func (a *Agent) Run(ctx context.Context) error {
 // proof is what the agent of a task of this job says to prove who it is.
 func (a *Agent) proof(t job.Task) endpoint.Proof {
 	return endpoint.ProofOf(a.o.Identity.Subject().Container.Attempt.Application.String(), t)
+}
+
+// orPort is given, or else any port of this node, which others know as host, with its number.
+func orPort(given net.Listener, host string) (net.Listener, int, error) {
+	l := given
+	if l == nil {
+		var err error
+		if l, err = control.Listen(host); err != nil {
+			return nil, 0, err
+		}
+	}
+	_, text, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return nil, 0, err
+	}
+	number, err := strconv.Atoi(text)
+	return l, number, err
 }
 
 // post has the owner run f. It is dropped when the agent ends.

@@ -39,7 +39,7 @@ type Options struct {
 	Dialer control.Dialer // nil: TCP
 	// Listener is where the agent serves; nil: any port of this node. The Agent closes it.
 	Listener net.Listener
-	// Witness is where the agent proves to peers that it holds the task's port; nil: the port after that. The Agent closes it.
+	// Witness is where the agent proves to peers that it holds the task's port; nil: any port of this node. The Agent closes it.
 	Witness net.Listener
 	// Socket is where the agent serves its program; nil: a Unix socket. The Agent closes it.
 	Socket net.Listener

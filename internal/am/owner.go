@@ -199,7 +199,7 @@ func (o *owner) joined(j joined) {
 		o.mirrored(j.session, n)
 	}
 	ev := membership.Joined{
-		Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address,
+		Task: h.Task, Incarnation: h.Incarnation, Container: h.Container, Agent: h.Agent, Address: h.Address, Witness: h.Witness,
 		Generation: h.Generation, Digest: h.Digest, Since: h.Since,
 	}
 	if h.Running != nil {

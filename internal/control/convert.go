@@ -22,6 +22,7 @@ func helloToPB(h Hello) *controlpb.Hello {
 		Incarnation: int32(h.Incarnation),
 		Agent:       h.Agent,
 		Address:     h.Address,
+		Witness:     int32(h.Witness),
 		Generation:  int64(h.Generation),
 		Digest:      h.Digest,
 		Since:       int64(h.Since),
@@ -56,6 +57,7 @@ func helloFromPB(p *controlpb.Hello) (Hello, error) {
 		Incarnation: job.Incarnation(p.GetIncarnation()),
 		Agent:       p.GetAgent(),
 		Address:     p.GetAddress(),
+		Witness:     int(p.GetWitness()),
 		Generation:  job.Generation(p.GetGeneration()),
 		Digest:      p.GetDigest(),
 		Since:       job.Generation(p.GetSince()),
@@ -161,7 +163,7 @@ func peersFromPB(p *controlpb.Peers) (Peers, error) {
 func specToPB(s membership.Spec) *controlpb.Spec {
 	p := &controlpb.Spec{Generation: int64(s.Generation), Members: make([]*controlpb.Member, 0, len(s.Members))}
 	for _, m := range s.Members {
-		p.Members = append(p.Members, &controlpb.Member{Task: m.Task.String(), Incarnation: int32(m.Incarnation), Address: m.Address})
+		p.Members = append(p.Members, &controlpb.Member{Task: m.Task.String(), Incarnation: int32(m.Incarnation), Address: m.Address, Witness: int32(m.Witness)})
 	}
 	return p
 }
@@ -173,7 +175,9 @@ func specFromPB(p *controlpb.Spec) (membership.Spec, error) {
 		if err != nil {
 			return membership.Spec{}, fmt.Errorf("cluster_spec: %w", err)
 		}
-		s.Members = append(s.Members, membership.Member{Task: task, Incarnation: job.Incarnation(m.GetIncarnation()), Address: m.GetAddress()})
+		s.Members = append(s.Members, membership.Member{
+			Task: task, Incarnation: job.Incarnation(m.GetIncarnation()), Address: m.GetAddress(), Witness: int(m.GetWitness()),
+		})
 	}
 	return s, nil
 }

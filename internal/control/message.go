@@ -18,6 +18,7 @@ type Hello struct {
 	Incarnation job.Incarnation // current
 	Agent       string          // host:port of the agent's own server
 	Address     string          // host:port kept for the task
+	Witness     int             // port of that host where the agent proves that it keeps Address
 	Running     *Started        // its process, if one runs
 	Exited      *Exited         // the end of its newest process, if that ended; told again in every Hello until the next start
 	Generation  job.Generation  // of the newest cluster_spec that it has; 0: none

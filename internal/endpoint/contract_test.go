@@ -8,7 +8,6 @@ import (
 
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // client is a program that connects.
@@ -273,7 +272,7 @@ func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
 			r.gen++
 			s := spec(r.gen, 1, "")
 			for i, server := range at {
-				s.Members = append(s.Members[:1+i], membership.Member{Task: job.Task{Role: "ps", Index: i}, Incarnation: job.Incarnation(server.incarnation), Address: server.addr()})
+				s.Members = append(s.Members[:1+i], member(job.Task{Role: "ps", Index: i}, server.incarnation, server.addr()))
 			}
 			if err := r.endpoints.Update(t.Context(), s); err != nil {
 				t.Fatal(err)

@@ -12,7 +12,7 @@
 // moves is then known only to a process started later.
 //
 // A target's port may have become somebody else's before that is published. Before a program is told that a connection is through, the
-// agent that reserved the port (package agent/port) proves that it still holds it: see Witness.
+// agent that reserved the port (package agent/port) proves, at another port that the cluster_spec names, that it still holds it: see Witness.
 //
 // The package carries connections. It decides nothing about tasks, starts no task and speaks to no master.
 package endpoint

@@ -80,17 +80,22 @@ type peer struct {
 	slot  int    // the carrier's number for it
 	shown string // what the process sees; empty: the real address, and nothing is carried
 
-	incarnation job.Incarnation
-	address     string // as published; empty: it has no target
-	applied     bool   // the carrier has it
+	at      membership.Member // as published; without an address it has no target
+	applied bool              // the carrier has it
+}
+
+// target is where a task lives: the address that its agent keeps for it, and the port of the same host where the agent proves that.
+type target struct {
+	netip.AddrPort
+	witness uint16
 }
 
 // carrier makes connections to slots. Its methods are called one at a time.
 type carrier interface {
 	// add makes room for a task, without a target, and tells the address that stands for it. An empty one is its real address.
 	add(t job.Task) (slot int, shown string, err error)
-	// retarget resets every connection to the slot's old target; new ones go to the new. The zero AddrPort is none.
-	retarget(slot int, to netip.AddrPort)
+	// retarget resets every connection to the slot's old target; new ones go to the new. The zero target is none.
+	retarget(slot int, to target)
 	// env adds to a process's environment what it needs.
 	env(environ []string) []string
 	// count fills in the numbers. It may be called at any time.
@@ -145,12 +150,12 @@ func (e *Endpoints) Update(ctx context.Context, spec membership.Spec) error {
 	defer e.mu.Unlock()
 	for i, c := range changed {
 		switch {
-		case e.end || c.p.incarnation != c.incarnation || c.p.address != c.address:
+		case e.end || c.p.at != c.to:
 			// A newer generation came while this one looked for the host.
 		case found[i].err != nil:
-			errs = append(errs, fmt.Errorf("%s at %s: %w", c.p.task, c.address, found[i].err))
+			errs = append(errs, fmt.Errorf("%s at %s: %w", c.p.task, c.to.Address, found[i].err))
 		case !c.p.applied:
-			e.carrier.retarget(c.p.slot, found[i].addr)
+			e.carrier.retarget(c.p.slot, found[i].target)
 			c.p.applied = true
 		}
 	}
@@ -162,9 +167,8 @@ func (e *Endpoints) Update(ctx context.Context, spec membership.Spec) error {
 
 // change is a member whose new target is to be set.
 type change struct {
-	p           *peer
-	incarnation job.Incarnation
-	address     string
+	p  *peer
+	to membership.Member
 }
 
 // cut makes spec the newest, takes their targets from the tasks that moved or left, and returns those to be given new ones.
@@ -187,36 +191,36 @@ func (e *Endpoints) cut(spec membership.Spec) ([]change, error) {
 		if err != nil {
 			return nil, fmt.Errorf("generation %d: %w", spec.Generation, err)
 		}
-		p := &peer{task: m.Task, slot: slot, shown: shown, applied: true}
+		p := &peer{task: m.Task, slot: slot, shown: shown, at: membership.Member{Task: m.Task}, applied: true}
 		e.peers[m.Task] = p
 		e.order = append(e.order, p)
 	}
 	e.spec = spec
 	for _, p := range e.order {
 		if !members[p.task] {
-			e.set(p, 0, "")
+			e.set(p, membership.Member{Task: p.task})
 		}
 	}
 	var changed []change
 	for _, m := range spec.Members {
 		p := e.peers[m.Task]
-		e.set(p, m.Incarnation, m.Address)
+		e.set(p, m)
 		if !p.applied {
-			changed = append(changed, change{p, m.Incarnation, m.Address})
+			changed = append(changed, change{p, m})
 		}
 	}
 	return changed, nil
 }
 
 // set records where a peer is to be, and cuts it off if that is somewhere else. e.mu is held.
-func (e *Endpoints) set(p *peer, inc job.Incarnation, address string) {
-	if p.incarnation == inc && p.address == address {
+func (e *Endpoints) set(p *peer, to membership.Member) {
+	if p.at == to {
 		return
 	}
-	had := p.address != "" && p.applied && p.shown != ""
-	p.incarnation, p.address, p.applied = inc, address, address == "" || p.shown == ""
+	had := p.at.Address != "" && p.applied && p.shown != ""
+	p.at, p.applied = to, to.Address == "" || p.shown == ""
 	if had {
-		e.carrier.retarget(p.slot, netip.AddrPort{})
+		e.carrier.retarget(p.slot, target{})
 	}
 }
 
@@ -276,7 +280,7 @@ func (e *Endpoints) Close() error {
 	}
 	e.end = true
 	for _, p := range e.order {
-		e.set(p, 0, "")
+		e.set(p, membership.Member{Task: p.task})
 	}
 	e.final = e.count()
 	if err := e.carrier.close(); err != nil {

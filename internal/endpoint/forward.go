@@ -66,7 +66,7 @@ func (f *forward) add(t job.Task) (int, string, error) {
 	return len(f.ports) - 1, net.JoinHostPort(f.host, number), nil
 }
 
-func (f *forward) retarget(slot int, to netip.AddrPort) {
+func (f *forward) retarget(slot int, to target) {
 	if p := f.ports[slot]; p != nil {
 		p.retarget(to)
 	}
@@ -103,7 +103,7 @@ type forwarded struct {
 	sent, received               atomic.Int64
 
 	mu      sync.Mutex
-	target  netip.AddrPort     // guarded by mu
+	target  target             // guarded by mu
 	change  context.Context    // guarded by mu: ends when target does
 	changed context.CancelFunc // guarded by mu
 	open    map[*link]struct{} // guarded by mu: the connections to target
@@ -195,7 +195,7 @@ func (p *forwarded) finish(l *link) {
 	delete(p.open, l)
 }
 
-func (p *forwarded) retarget(to netip.AddrPort) {
+func (p *forwarded) retarget(to target) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.changed()
@@ -210,7 +210,7 @@ func (p *forwarded) retarget(to netip.AddrPort) {
 
 // close waits until nothing runs any more.
 func (p *forwarded) close() error {
-	p.retarget(netip.AddrPort{})
+	p.retarget(target{})
 	close(p.end)
 	err := p.listener.Close()
 	p.running.Wait()

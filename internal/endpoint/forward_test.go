@@ -76,9 +76,9 @@ func TestForwardIsReachedFromOtherNodes(t *testing.T) {
 // TestForwardPassesEverythingOn sends much both ways at once, ends one direction, and still gets the rest of the other.
 func TestForwardPassesEverythingOn(t *testing.T) {
 	r := rig{endpoints: startForward(t)}
-	l, next := listenPair(t, "")
+	l := listen(t, "127.0.0.1:0")
 	defer l.Close()
-	w := endpoint.NewWitness(next, proof(ps0), zap.NewNop())
+	w := witness(t, l, ps0)
 	go w.Run()
 	defer w.Close()
 	r.move(t, l.Addr().String())

@@ -26,9 +26,6 @@ func ProofOf(job string, t job.Task) Proof {
 	return Proof(sum[:])
 }
 
-// proofPort is where a task's agent proves that it holds the task's port: the one after.
-func proofPort(of netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(of.Addr(), of.Port()+1) }
-
 // proofWait bounds how long a target has to prove who it is. It takes well under a millisecond, unless its node is overloaded or stopped.
 const proofWait = 2 * time.Second
 
@@ -37,11 +34,11 @@ var errStranger = errors.New("not the peer")
 
 // prove asks who holds a target. It is nil if that is the agent of whom the proof is: then that agent held the target's port from when
 // it was published until now.
-func prove(ctx context.Context, target netip.AddrPort, want Proof) error {
+func prove(ctx context.Context, t target, want Proof) error {
 	ctx, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()
 	var d net.Dialer
-	c, err := d.DialContext(ctx, "tcp", proofPort(target).String())
+	c, err := d.DialContext(ctx, "tcp", netip.AddrPortFrom(t.Addr(), t.witness).String())
 	if err != nil {
 		return err
 	}
@@ -65,7 +62,7 @@ type Witness struct {
 	logger   *zap.Logger
 }
 
-// NewWitness makes one that listens at the port after the one that is held. It owns the listener. Run serves.
+// NewWitness makes one that answers where the listener is, at the host of the port that is held. It owns the listener. Run serves.
 func NewWitness(l net.Listener, p Proof, logger *zap.Logger) *Witness { return &Witness{l, p, logger} }
 
 // Run answers until Close.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -91,7 +90,7 @@ func (r *redirect) add(t job.Task) (int, string, error) {
 	return slot, v.String(), err
 }
 
-func (r *redirect) retarget(slot int, to netip.AddrPort) { r.table.retarget(slot, to) }
+func (r *redirect) retarget(slot int, to target) { r.table.retarget(slot, to) }
 
 // env puts our library before those that the environment preloads already.
 func (r *redirect) env(environ []string) []string {
@@ -148,8 +147,8 @@ func (r *redirect) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.table.retarget(slot, l.Addr().(*net.TCPAddr).AddrPort())
-	defer r.table.retarget(slot, netip.AddrPort{})
+	r.table.retarget(slot, target{AddrPort: l.Addr().(*net.TCPAddr).AddrPort()})
+	defer r.table.retarget(slot, target{})
 
 	token := r.dir // nobody else would answer with it
 	served := make(chan struct{})

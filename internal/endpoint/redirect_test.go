@@ -47,9 +47,9 @@ func TestRedirectIsTriedOutFirst(t *testing.T) {
 	}
 	e := startRedirect(t, 0)
 	s := membership.Spec{Generation: 1, Members: []membership.Member{
-		{Task: ps0, Incarnation: 1, Address: "127.0.0.1:1"},
+		member(ps0, 1, "127.0.0.1:1"),
 		{Task: job.Task{Role: "ps", Index: 1}, Incarnation: 1}, // known, and nowhere
-		{Task: worker0, Incarnation: 1, Address: "127.0.0.1:2"},
+		member(worker0, 1, "127.0.0.1:2"),
 	}}
 	if err := e.Update(t.Context(), s); err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -18,8 +19,8 @@ const (
 )
 
 type place struct {
-	addr netip.AddrPort
-	err  error
+	target target
+	err    error
 }
 
 // find tells where each change leads to.
@@ -34,7 +35,7 @@ func (e *Endpoints) find(ctx context.Context, changed []change) []place {
 	var lookups errgroup.Group
 	lookups.SetLimit(lookupsAtOnce)
 	for _, c := range changed {
-		name, _, err := net.SplitHostPort(c.address)
+		name, _, err := net.SplitHostPort(c.to.Address)
 		if err != nil || hosts[name] != nil {
 			continue
 		}
@@ -51,7 +52,7 @@ func (e *Endpoints) find(ctx context.Context, changed []change) []place {
 	_ = lookups.Wait() // each host has its own error
 	places := make([]place, len(changed))
 	for i, c := range changed {
-		name, port, err := net.SplitHostPort(c.address)
+		name, port, err := net.SplitHostPort(c.to.Address)
 		if err != nil {
 			places[i].err = err
 			continue
@@ -61,7 +62,11 @@ func (e *Endpoints) find(ctx context.Context, changed []change) []place {
 			places[i].err = fmt.Errorf("%q is no port", port)
 			continue
 		}
-		places[i] = place{netip.AddrPortFrom(hosts[name].ip, uint16(n)), hosts[name].err}
+		if c.to.Witness <= 0 && e.o.Proof(c.p.task) != (Proof{}) {
+			places[i].err = errors.New("its agent names no port where it proves to be there")
+			continue
+		}
+		places[i] = place{target{netip.AddrPortFrom(hosts[name].ip, uint16(n)), uint16(c.to.Witness)}, hosts[name].err}
 	}
 	return places
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"sync"
 	"testing"
 
@@ -50,35 +51,37 @@ func serve(t testing.TB, name string) *server {
 
 func startServer(t testing.TB, s *server) *server {
 	t.Helper()
-	l, next := listenPair(t, s.at)
-	s.l = l
+	s.l = listen(t, cmp.Or(s.at, "127.0.0.1:0"))
 	s.wg.Go(s.accept)
+	w := witness(t, s.l, s.holder)
 	if s.holder == nobody {
-		next.Close()
+		w.Close()
 	} else {
-		s.witness = endpoint.NewWitness(next, proof(s.holder), zap.NewNop())
-		s.wg.Go(s.witness.Run)
+		s.witness = w
+		s.wg.Go(w.Run)
 	}
 	t.Cleanup(s.close)
 	return s
 }
 
-// listenPair opens two ports, one after the other: at an address, or, if that is empty, anywhere.
-func listenPair(t testing.TB, at string) (net.Listener, net.Listener) {
+// witnesses are the ports of the witnesses by the ports of their servers, as agents publish them.
+var witnesses sync.Map
+
+// witness makes one for a server, held by an agent.
+func witness(t testing.TB, of net.Listener, holder job.Task) *endpoint.Witness {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp4", cmp.Or(at, "127.0.0.1:0"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		next, err := net.Listen("tcp4", fmt.Sprintf("127.0.0.1:%d", l.Addr().(*net.TCPAddr).Port+1))
-		if err == nil {
-			return l, next
-		}
-		defer l.Close() // so that the next one is another
+	l := listen(t, "127.0.0.1:0")
+	witnesses.Store(of.Addr().(*net.TCPAddr).Port, l.Addr().(*net.TCPAddr).Port)
+	return endpoint.NewWitness(l, proof(holder), zap.NewNop())
+}
+
+func listen(t testing.TB, at string) net.Listener {
+	t.Helper()
+	l, err := net.Listen("tcp4", at)
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no two free ports are neighbours")
-	return nil, nil
+	return l
 }
 
 func (s *server) addr() string { return s.l.Addr().String() }
@@ -117,8 +120,17 @@ func (s *server) close() {
 
 // spec is a generation in which worker/0 listens somewhere and ps/0 at an address, or nowhere.
 func spec(g int, inc int, address string) membership.Spec {
-	return membership.Spec{Generation: job.Generation(g), Members: []membership.Member{
-		{Task: worker0, Incarnation: 1, Address: "127.0.0.1:9"},
-		{Task: ps0, Incarnation: job.Incarnation(inc), Address: address},
-	}}
+	return membership.Spec{Generation: job.Generation(g), Members: []membership.Member{member(worker0, 1, "127.0.0.1:9"), member(ps0, inc, address)}}
+}
+
+// member is one as its agent publishes it. At an address that is no server's, nobody proves anything.
+func member(t job.Task, inc int, address string) membership.Member {
+	m := membership.Member{Task: t, Incarnation: job.Incarnation(inc), Address: address, Witness: 9}
+	if _, port, err := net.SplitHostPort(address); err == nil {
+		number, _ := strconv.Atoi(port)
+		if w, ok := witnesses.Load(number); ok {
+			m.Witness = w.(int)
+		}
+	}
+	return m
 }

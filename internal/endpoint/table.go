@@ -127,7 +127,7 @@ func (t *table) add(virtual netip.AddrPort, proof Proof) (int, error) {
 }
 
 // retarget gives an entry another target, or none, and wakes the processes.
-func (t *table) retarget(i int, to netip.AddrPort) {
+func (t *table) retarget(i int, to target) {
 	e := &t.entries[i]
 	var w tableEntry // the words of e from taddr on, and flags
 	w.vport = e.vport
@@ -136,7 +136,7 @@ func (t *table) retarget(i int, to netip.AddrPort) {
 		w.taddr = to.Addr().As16()
 		binary.BigEndian.PutUint16(w.tport[:], to.Port())
 		if e.proof != (Proof{}) {
-			binary.BigEndian.PutUint16(w.pport[:], proofPort(to).Port())
+			binary.BigEndian.PutUint16(w.pport[:], to.witness)
 		}
 	}
 	atomic.AddUint32(&e.seq, 1)

@@ -43,13 +43,13 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	}
 
 	entry := func() []byte { return read()[64+64 : 64+2*64] }
-	tab.retarget(1, netip.MustParseAddrPort("10.1.2.3:8080"))
+	tab.retarget(1, target{netip.MustParseAddrPort("10.1.2.3:8080"), 0x2b67})
 	want := make([]byte, 64)
 	binary.NativeEndian.PutUint32(want, 2)     // seq: even
 	binary.NativeEndian.PutUint32(want[4:], 1) // gen
 	copy(want[8:], []byte{127, 101, 1, 2, 0, 4})
 	binary.NativeEndian.PutUint16(want[14:], 1) // live
-	copy(want[16:], []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3, 0x1f, 0x90, 0x1f, 0x91, 1})
+	copy(want[16:], []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 10, 1, 2, 3, 0x1f, 0x90, 0x2b, 0x67, 1})
 	want[51] = 2
 	if got := entry(); !bytes.Equal(got, want) {
 		t.Errorf("with a target:\n% x, want\n% x", got, want)
@@ -58,12 +58,12 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 		t.Errorf("the table's generation is %d", u32(8))
 	}
 
-	tab.retarget(1, netip.MustParseAddrPort("[fd00::1]:1"))
+	tab.retarget(1, target{netip.MustParseAddrPort("[fd00::1]:1"), 2})
 	if got := entry(); netip.AddrFrom16([16]byte(got[16:32])).String() != "fd00::1" {
 		t.Errorf("with an IPv6 target: % x", got)
 	}
 
-	tab.retarget(1, netip.AddrPort{})
+	tab.retarget(1, target{})
 	clear(want[14:36])
 	binary.NativeEndian.PutUint32(want, 6)
 	binary.NativeEndian.PutUint32(want[4:], 3)

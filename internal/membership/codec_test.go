@@ -29,8 +29,8 @@ var (
 		{LaunchFailed{worker1, 2, container(3), "refused"}, `{"kind":"launch-failed","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","reason":"refused"}`},
 		{Joined{Task: worker1, Incarnation: 2, Container: container(3), Agent: "n1:1", Address: "n1:2"}, `{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2"}`},
 		{Left{worker1, 2, container(3), true}, `{"kind":"left","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","silent":true}`},
-		{Joined{worker1, 2, container(3), "n1:1", "n1:2", &Started{worker1, 2, container(3), 77}, &Exited{Task: worker1, Incarnation: 2, Code: 1}, 4, 99, 3},
-			`{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2",` +
+		{Joined{worker1, 2, container(3), "n1:1", "n1:2", 5, &Started{worker1, 2, container(3), 77}, &Exited{Task: worker1, Incarnation: 2, Code: 1}, 4, 99, 3},
+			`{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2","witness":5,` +
 				`"running":{"task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","pid":77},"exited":{"task":"worker/1","incarnation":2,"code":1},` +
 				`"generation":4,"digest":99,"since":3}`},
 		{Resumed{2}, `{"kind":"resumed","attempt":2}`},
@@ -74,7 +74,7 @@ var (
 		{Notify{Task: worker1, Container: container(3)}, `{"kind":"notify","task":"worker/1","container":"container_1_0001_01_000003"}`},
 		{Move{worker1, 3, container(3), node1}, `{"kind":"move","task":"worker/1","incarnation":3,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
 		{Launch{worker1, 2, container(3), node1, false}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
-		{Publish{Spec{4, []Member{{worker1, 2, "n1:2"}}}}, `{"kind":"publish","spec":{"generation":4,"members":[{"task":"worker/1","incarnation":2,"address":"n1:2"}]}}`},
+		{Publish{Spec{4, []Member{{worker1, 2, "n1:2", 5}}}}, `{"kind":"publish","spec":{"generation":4,"members":[{"task":"worker/1","incarnation":2,"address":"n1:2","witness":5}]}}`},
 		{StartProcess{worker1, 2, 4}, `{"kind":"start-process","task":"worker/1","incarnation":2,"generation":4}`},
 		{StopProcess{worker1, 2, time.Second}, `{"kind":"stop-process","task":"worker/1","incarnation":2,"grace":1000000000}`},
 		{Retire{worker1, 2, container(3)}, `{"kind":"retire","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003"}`},

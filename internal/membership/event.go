@@ -65,6 +65,7 @@ type Joined struct {
 	Container   yarn.ContainerID `json:"container,omitzero"`
 	Agent       string           `json:"agent"`                // host:port of the agent's own server
 	Address     string           `json:"address"`              // host:port for the cluster_spec
+	Witness     int              `json:"witness,omitempty"`    // port of that host where the agent proves that it keeps Address
 	Running     *Started         `json:"running,omitempty"`    // its process, if one runs
 	Exited      *Exited          `json:"exited,omitempty"`     // the end of its newest process, if that ended
 	Generation  job.Generation   `json:"generation,omitempty"` // of the newest cluster_spec that it has; 0: none
@@ -242,7 +243,8 @@ type Spec struct {
 type Member struct {
 	Task        job.Task        `json:"task"`
 	Incarnation job.Incarnation `json:"incarnation"`
-	Address     string          `json:"address"` // host:port; empty: nowhere now
+	Address     string          `json:"address"`           // host:port; empty: nowhere now
+	Witness     int             `json:"witness,omitempty"` // port of that host where the agent proves that it keeps Address
 }
 
 // Result is how a job ended.

@@ -90,6 +90,7 @@ type spare struct {
 	Node        yarn.NodeID      `json:"node,omitzero"`
 	Agent       string           `json:"agent,omitempty"`   // host:port
 	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
+	Witness     int              `json:"witness,omitempty"` // port: see Member
 	Until       time.Time        `json:"until,omitzero"`    // as a task's
 	// Unsure says that the task may have moved here, which the journal of an attempt before does not have.
 	Unsure bool `json:"unsure,omitempty"`
@@ -275,7 +276,7 @@ func (m *Machine) spareEvent(ev Event) bool {
 			m.dropSpare(s, false)
 			return false
 		}
-		s.Agent, s.Address, s.Until, s.Unsure = ev.Agent, ev.Address, time.Time{}, false
+		s.Agent, s.Address, s.Witness, s.Until, s.Unsure = ev.Agent, ev.Address, ev.Witness, time.Time{}, false
 	case Left:
 		switch {
 		case s.Address == "":
@@ -378,7 +379,7 @@ func (m *Machine) moveTo(t *task, s spare, why Cause) {
 	}
 	role, waited := t.Task.Role, t.Run == waiting
 	next := task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: joined, Container: s.Container, Node: s.Node,
-		Agent: s.Agent, Address: s.Address, Until: s.Until, Cause: t.Cause, history: t.history}
+		Agent: s.Agent, Address: s.Address, Witness: s.Witness, Until: s.Until, Cause: t.Cause, history: t.history}
 	if s.Address == "" {
 		next.Run = launched
 	}

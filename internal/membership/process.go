@@ -112,7 +112,7 @@ func (m *Machine) publish() {
 		switch t := &m.s.Tasks[i]; {
 		case !t.member():
 		case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
-			spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address})
+			spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address, t.Witness})
 		case m.opts.StableEndpoints:
 			spec.Members = append(spec.Members, Member{Task: t.Task}) // its place stays: a TF_CONFIG may be written now
 		case t.Task.Role != job.Evaluator && t.Outcome == open:

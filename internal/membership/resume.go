@@ -162,11 +162,11 @@ func (m *Machine) confirm(t *task, ev Joined) {
 	if k := &m.s.Takeover; ev.Generation > max(m.s.Generation, k.Generation) {
 		k.Generation, k.Digest = ev.Generation, ev.Digest
 	}
-	t.Agent, t.Address = ev.Agent, ev.Address
+	t.Agent, t.Address, t.Witness = ev.Agent, ev.Address, ev.Witness
 	newer := ev.Incarnation > t.Incarnation
 	if newer {
 		*t = task{Task: t.Task, Incarnation: ev.Incarnation, Run: joined, Container: t.Container, Node: t.Node,
-			Agent: t.Agent, Address: t.Address, history: t.history}
+			Agent: t.Agent, Address: t.Address, Witness: t.Witness, history: t.history}
 	}
 	if t.Run != launched && t.Run != joined || ev.Incarnation < t.Incarnation {
 		return

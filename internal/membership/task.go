@@ -16,6 +16,7 @@ type task struct {
 	Node        yarn.NodeID      `json:"node,omitzero"`
 	Agent       string           `json:"agent,omitempty"`   // host:port
 	Address     string           `json:"address,omitempty"` // host:port
+	Witness     int              `json:"witness,omitempty"` // port: see Member
 	PID         int              `json:"pid,omitempty"`
 	Started     time.Time        `json:"started,omitzero"`
 	Ended       time.Time        `json:"ended,omitzero"`
@@ -122,7 +123,7 @@ func (m *Machine) joined(t *task, ev Joined) {
 	}
 	switch t.Run {
 	case launched, joined:
-		t.Run, t.Agent, t.Address = joined, ev.Agent, ev.Address
+		t.Run, t.Agent, t.Address, t.Witness = joined, ev.Agent, ev.Address, ev.Witness
 		m.publishWhole()
 	case starting:
 		if ev.Incarnation < t.Incarnation || ev.Running == nil && ev.Exited == nil { // it may not have heard

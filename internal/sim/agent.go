@@ -87,7 +87,7 @@ func (a *agent) connect() {
 	}
 	s := &session{agent: a, open: true}
 	a.session = s
-	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address(),
+	hello := membership.Joined{Task: a.task, Incarnation: a.incarnation, Container: a.container, Agent: a.node.Host + ":1", Address: a.address(), Witness: int(a.container.ID) + 1,
 		Generation: a.spec.Generation, Digest: a.spec.Digest(), Since: a.since, Exited: a.exited}
 	if a.running {
 		runs := a.startedEvent()

@@ -9,8 +9,6 @@ package port
 import (
 	"errors"
 	"fmt"
-	"net"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -35,7 +33,7 @@ type Port struct {
 
 // Hold takes a free port on all addresses, for both IPv6 and IPv4 where the host has both.
 func Hold(s Sharing) (*Port, error) {
-	fd, number, err := bind(0)
+	fd, number, err := bind()
 	if err != nil {
 		return nil, fmt.Errorf("hold a port: %w", err)
 	}
@@ -50,51 +48,12 @@ func Hold(s Sharing) (*Port, error) {
 	return &Port{Number: number, fd: fd}, nil
 }
 
-// pairTries is how many ports are looked at for one that has a free one after it. Nearly every one has.
-const pairTries = 100
-
-// HoldPair takes a free port, as Hold does, whose next number is free too, and listens there itself: on all addresses, and with
-// nobody. The caller closes both.
-func HoldPair(s Sharing) (_ *Port, next net.Listener, err error) {
-	var passed []*Port // held until the end, so that none of them is looked at twice
-	defer func() {
-		for _, p := range passed {
-			err = errors.Join(err, p.Close())
-		}
-	}()
-	for range pairTries {
-		p, err := Hold(s)
-		if err != nil {
-			return nil, nil, err
-		}
-		if next, err = listen(p.Number + 1); err == nil {
-			return p, next, nil
-		}
-		passed = append(passed, p)
-	}
-	return nil, nil, fmt.Errorf("hold two ports, one after the other: none of %d has a free one after it", pairTries)
-}
-
-// listen opens a port that nobody has, not even with an option that shares it.
-func listen(number int) (net.Listener, error) {
-	fd, _, err := bind(number)
-	if err != nil {
-		return nil, err
-	}
-	f := os.NewFile(uintptr(fd), "port")
-	defer f.Close() // the listener has one of its own
-	if err := unix.Listen(fd, unix.SOMAXCONN); err != nil {
-		return nil, err
-	}
-	return net.FileListener(f)
-}
-
-// bind binds a port exclusively, so that the number is nobody else's: with SO_REUSEPORT set before, old kernels hand one port to two
-// processes of a user. 0 is any that is free.
-func bind(port int) (fd, number int, err error) {
+// bind binds a port exclusively, so that the number is nobody else's: with SO_REUSEPORT set before, old kernels hand one port
+// to two processes of a user.
+func bind() (fd, number int, err error) {
 	if fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
 		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err == nil {
-			err = unix.Bind(fd, &unix.SockaddrInet6{Port: port})
+			err = unix.Bind(fd, &unix.SockaddrInet6{})
 		}
 		if err != nil {
 			unix.Close(fd)
@@ -104,7 +63,7 @@ func bind(port int) (fd, number int, err error) {
 		if fd, err = unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err != nil {
 			return 0, 0, err
 		}
-		if err = unix.Bind(fd, &unix.SockaddrInet4{Port: port}); err != nil {
+		if err = unix.Bind(fd, &unix.SockaddrInet4{}); err != nil {
 			unix.Close(fd)
 			return 0, 0, err
 		}

@@ -145,27 +145,3 @@ func TestNoPortIsHandedOutTwice(t *testing.T) {
 		}
 	}
 }
-
-// TestAPair: the second port answers to its listener, and is nobody else's whatever options they set.
-func TestAPair(t *testing.T) {
-	for range 50 {
-		p, next, err := port.HoldPair(port.ReusePort)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer p.Close()
-		defer next.Close()
-		if n := next.Addr().(*net.TCPAddr).Port; n != p.Number+1 {
-			t.Fatalf("holds %d, and listens at %d", p.Number, n)
-		}
-		reach(t, next, p.Number+1)
-		for _, options := range [][]int{{}, {unix.SO_REUSEADDR}, {unix.SO_REUSEPORT}, {unix.SO_REUSEADDR, unix.SO_REUSEPORT}} {
-			if l, err := listen("tcp", p.Number+1, options...); !errors.Is(err, syscall.EADDRINUSE) {
-				t.Errorf("the second port with %v: %v, want address in use", options, err)
-				if err == nil {
-					l.Close()
-				}
-			}
-		}
-	}
-}

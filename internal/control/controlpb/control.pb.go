@@ -300,6 +300,7 @@ type Hello struct {
 	Incarnation   int32                  `protobuf:"varint,3,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // current
 	Agent         string                 `protobuf:"bytes,4,opt,name=agent,proto3" json:"agent,omitempty"`              // host:port of the agent's server
 	Address       string                 `protobuf:"bytes,5,opt,name=address,proto3" json:"address,omitempty"`          // host:port reserved for the task
+	Witness       int32                  `protobuf:"varint,24,opt,name=witness,proto3" json:"witness,omitempty"`        // port at that host where the agent proves that the task's is still reserved
 	Running       *Started               `protobuf:"bytes,6,opt,name=running,proto3" json:"running,omitempty"`          // its process, if it runs
 	Exited        *Exited                `protobuf:"bytes,7,opt,name=exited,proto3" json:"exited,omitempty"`            // its process's end, if it ended and the master may not know
 	Generation    int64                  `protobuf:"varint,8,opt,name=generation,proto3" json:"generation,omitempty"`   // of the newest cluster_spec it has
@@ -374,6 +375,13 @@ func (x *Hello) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *Hello) GetWitness() int32 {
+	if x != nil {
+		return x.Witness
+	}
+	return 0
 }
 
 func (x *Hello) GetRunning() *Started {
@@ -1199,7 +1207,8 @@ type Member struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Task          string                 `protobuf:"bytes,1,opt,name=task,proto3" json:"task,omitempty"`
 	Incarnation   int32                  `protobuf:"varint,2,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"` // empty: nowhere now
+	Address       string                 `protobuf:"bytes,3,opt,name=address,proto3" json:"address,omitempty"`  // empty: nowhere now
+	Witness       int32                  `protobuf:"varint,4,opt,name=witness,proto3" json:"witness,omitempty"` // as in Hello
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1253,6 +1262,13 @@ func (x *Member) GetAddress() string {
 		return x.Address
 	}
 	return ""
+}
+
+func (x *Member) GetWitness() int32 {
+	if x != nil {
+		return x.Witness
+	}
+	return 0
 }
 
 // Start has the agent start its task's process.
@@ -2762,13 +2778,14 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x05peers\x18\n" +
 	" \x01(\v2\x16.tfos.control.v1.PeersH\x00R\x05peers\x125\n" +
 	"\x06mirror\x18F \x01(\v2\x1b.tfos.control.v1.MirrorNewsH\x00R\x06mirrorB\t\n" +
-	"\amessage\"\xa1\x03\n" +
+	"\amessage\"\xbb\x03\n" +
 	"\x05Hello\x12\x1c\n" +
 	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
 	"\x04task\x18\x02 \x01(\tR\x04task\x12 \n" +
 	"\vincarnation\x18\x03 \x01(\x05R\vincarnation\x12\x14\n" +
 	"\x05agent\x18\x04 \x01(\tR\x05agent\x12\x18\n" +
-	"\aaddress\x18\x05 \x01(\tR\aaddress\x122\n" +
+	"\aaddress\x18\x05 \x01(\tR\aaddress\x12\x18\n" +
+	"\awitness\x18\x18 \x01(\x05R\awitness\x122\n" +
 	"\arunning\x18\x06 \x01(\v2\x18.tfos.control.v1.StartedR\arunning\x12/\n" +
 	"\x06exited\x18\a \x01(\v2\x17.tfos.control.v1.ExitedR\x06exited\x12\x1e\n" +
 	"\n" +
@@ -2835,11 +2852,12 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\n" +
 	"generation\x18\x01 \x01(\x03R\n" +
 	"generation\x121\n" +
-	"\amembers\x18\x02 \x03(\v2\x17.tfos.control.v1.MemberR\amembers\"X\n" +
+	"\amembers\x18\x02 \x03(\v2\x17.tfos.control.v1.MemberR\amembers\"r\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x05R\vincarnation\x12\x18\n" +
-	"\aaddress\x18\x03 \x01(\tR\aaddress\"\xf0\x02\n" +
+	"\aaddress\x18\x03 \x01(\tR\aaddress\x12\x18\n" +
+	"\awitness\x18\x04 \x01(\x05R\awitness\"\xf0\x02\n" +
 	"\x05Start\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x1e\n" +
 	"\n" +

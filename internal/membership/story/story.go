@@ -91,7 +91,7 @@ func plain(ev membership.Event) membership.Event {
 		return ev
 	case membership.Joined:
 		host, _, _ := strings.Cut(ev.Address, ":")
-		ev.Agent = host + ":1"
+		ev.Agent, ev.Witness = host+":1", 0
 		return ev
 	}
 	return ev
