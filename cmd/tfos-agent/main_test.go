@@ -429,7 +429,7 @@ func TestAProgramThatIsNotRedirectedStartsOnceMore(t *testing.T) {
 	s, hello := next(t, w.sessions, "session"), next(t, w.hellos, "hello")
 	peer := job.Task{Role: subject.Task.Role, Index: 0}
 	s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{
-		{Task: peer, Incarnation: 1, Address: "127.0.0.1:9"}, {Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
+		{Task: peer, Incarnation: 1, Address: "127.0.0.1:9", Witness: 9}, {Task: subject.Task, Incarnation: 1, Address: hello.Address, Witness: hello.Witness}}})
 	s.Start(control.Start{Incarnation: 1, Generation: 1, Grace: time.Minute, Command: `echo "$TF_CONFIG" >>configs; echo step $(wc -l <configs)/2; exec env -i sleep 1000000`,
 		Cluster: clusterspec.Cluster{Leader: peer}})
 	first, second := next(t, w.started, "start"), next(t, w.started, "second start")
@@ -439,7 +439,7 @@ func TestAProgramThatIsNotRedirectedStartsOnceMore(t *testing.T) {
 	for {
 		p := next(t, w.peers, "report of a fallback")
 		if p.Endpoints == job.EndpointsForward {
-			if !strings.HasPrefix(p.Reason, "sleep does not load libraries") {
+			if !strings.HasPrefix(p.Reason, "sleep does not load the library") {
 				t.Errorf("reason %q", p.Reason)
 			}
 			break

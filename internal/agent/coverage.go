@@ -1,17 +1,14 @@
 package agent
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"tfos/internal/endpoint"
 	"tfos/internal/job"
 	"tfos/internal/supervise"
 )
@@ -23,17 +20,21 @@ const (
 	lookMin = 10 * time.Millisecond // before the first look; it doubles
 	lookMax = time.Second
 	lookFor = 15 * time.Second // a program that has run for so long is what it is
-	// bareFor is how long a process must be without the library: for a moment one that was just started has it not yet.
-	bareFor = 500 * time.Millisecond
+	// bareFor and doubtFor are how long a process must be seen without the library: one that cannot have it, and one that may only be slow
+	// to load it.
+	bareFor  = 500 * time.Millisecond
+	doubtFor = 5 * time.Second
 )
 
 // coverage is the part of an owner's state that tells whether the program is redirected.
 type coverage struct {
 	timer *time.Timer // nil: nothing is to be looked at
+	main  int         // the program's own process
 	pause time.Duration
 	until time.Time
-	bare  int // process seen without the library at the last look; 0: none was
-	since time.Time
+	bare  endpoint.Bare // process seen without the library at the last look; zero: none was
+	since time.Time     // when it was seen first
+	looks int           // how often it was
 }
 
 // due tells when to look; nil: never.
@@ -48,7 +49,7 @@ func (c *coverage) due() <-chan time.Time {
 func (o *owner) watch(k job.Endpoints) {
 	o.coverage = coverage{}
 	if k == job.EndpointsRedirect {
-		o.pause, o.until = lookMin, time.Now().Add(lookFor)
+		o.main, o.pause, o.until = o.program.PID(), lookMin, time.Now().Add(lookFor)
 		o.timer = time.NewTimer(o.pause)
 	}
 }
@@ -61,17 +62,22 @@ func (o *owner) look() {
 		return
 	}
 	bare := o.findBare()
-	if bare == 0 || bare != o.bare {
-		o.bare, o.since = bare, now
+	if bare != o.bare {
+		o.bare, o.since, o.looks = bare, now, 0
 	}
-	if bare != 0 && now.Sub(o.since) >= bareFor {
-		reason := notCovered(bare)
-		o.coverage = coverage{}
-		o.fallBack(reason)
+	o.looks++
+	if b := o.bare; b.PID != 0 && (b.Sure && now.Sub(o.since) >= bareFor || now.Sub(o.since) >= doubtFor) {
+		o.fallBack(whyBare(b))
 		return
 	}
 	o.pause = min(2*o.pause, lookMax)
 	o.timer.Reset(o.pause)
+}
+
+// wasBare reports whether a program that has ended reached nobody: its own process was seen without the library more than once, and
+// could not have loaded it in between.
+func (c *coverage) wasBare() bool {
+	return c.bare.PID != 0 && c.bare.PID == c.main && (c.bare.Sure && c.looks > 1 || time.Since(c.since) >= bareFor)
 }
 
 // connects reports whether the library has led a process of the program to a peer, or would have.
@@ -84,26 +90,25 @@ func (o *owner) connects() bool {
 	return false
 }
 
-// findBare finds a process of the program that has not the library and started no other; 0: there is none. One that has started
+// findBare finds a process of the program that has not the library and started no other; zero: there is none. One that has started
 // others may be a launcher, whose own connections do not matter.
-func (o *owner) findBare() int {
-	for _, pid := range leaves(o.program.PID()) {
-		covered, err := o.endpoints.Covers(pid)
-		if !covered && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ESRCH) {
-			return pid
+func (o *owner) findBare() endpoint.Bare {
+	for _, pid := range leaves(o.main) {
+		if b := o.endpoints.Look(pid); b.PID != 0 {
+			return b
 		}
 	}
-	return 0
+	return endpoint.Bare{}
 }
 
-// leaves are the processes below and with pid that have no children. Zombies have no memory to look at.
+// leaves are the processes below and with pid that have no children.
 func leaves(pid int) []int {
 	var found []int
-	parent := false
 	lists, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task/*/children"))
 	if err != nil {
 		return nil
 	}
+	parent := false
 	for _, list := range lists {
 		b, err := os.ReadFile(list)
 		if err != nil {
@@ -116,49 +121,41 @@ func leaves(pid int) []int {
 			}
 		}
 	}
-	if !parent && !zombie(pid) {
+	if !parent {
 		return []int{pid}
 	}
 	return found
 }
 
-func zombie(pid int) bool {
-	b, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+// whyBare says of a process why it has no library.
+func whyBare(b endpoint.Bare) string {
+	what, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(b.PID), "exe"))
 	if err != nil {
-		return true // it is gone
+		what = "process " + strconv.Itoa(b.PID)
 	}
-	_, state, ok := strings.Cut(string(b), ") ")
-	return !ok || strings.HasPrefix(state, "Z")
+	return fmt.Sprintf("%s does not load the library: %s", filepath.Base(what), b.Why)
 }
 
-// notCovered says of a process why it may have no library.
-func notCovered(pid int) string {
-	what, err := os.Readlink(filepath.Join("/proc", strconv.Itoa(pid), "exe"))
-	if err != nil {
-		what = "process " + strconv.Itoa(pid)
-	}
-	return fmt.Sprintf("%s does not load libraries: it is statically linked, another user's, or its environment was cleared", filepath.Base(what))
-}
-
-// excused reports whether the program's end is not to be told: it was ended to start once more, or failed as one that could
-// reach nobody.
+// excused reports whether the program's end is not to be told, because the agent ended it to start it once more. An end that came
+// by itself is the program's own, and is told: a failure is charged once, and whether the program starts again is the master's affair.
+// All that is done for one which could reach nobody is that the next start finds forward.
 func (o *owner) excused(x supervise.Exit) bool {
-	bare, fellBack := o.bare, o.old != nil
+	c, fellBack := o.coverage, o.old != nil
 	o.coverage = coverage{}
-	if fellBack {
-		o.closing(o.old)
-		o.old = nil
+	if !fellBack {
+		if c.wasBare() && x.Code != 0 && !x.Lost && !x.Stopped && !o.retiring && o.endpoints != nil {
+			o.fallBack("a program that ended had not loaded the library: " + c.bare.Why)
+		}
+		return false
 	}
-	again := o.next != nil && o.next.Incarnation == o.incarnation && !o.withdrawn
-	switch {
-	case fellBack && again && x.Reason == "" && x.Code == 0: // it needed no peers
+	o.closing(o.old)
+	o.old = nil
+	if again := o.next != nil && o.next.Incarnation == o.incarnation && !o.withdrawn; !again {
+		return o.withdrawn
+	}
+	if !x.Stopped || x.Code == 0 && x.Reason == "" { // it was over already, or needed no peers
 		o.next = nil
 		return false
-	case fellBack:
-		return again || o.withdrawn
-	case bare != 0 && x.Code != 0 && !x.Lost && x.Reason == "" && !x.Stopped && !o.retiring && o.endpoints != nil:
-		o.startAgain("the program ended before it had loaded the library")
-		return true
 	}
-	return false
+	return true
 }

@@ -61,7 +61,7 @@ type Endpoints interface {
 	Update(ctx context.Context, spec membership.Spec) error
 	View() membership.Spec
 	Env(environ []string) []string
-	Covers(pid int) (bool, error)
+	Look(pid int) endpoint.Bare
 	Counters() []endpoint.Counters
 	Close() error
 }

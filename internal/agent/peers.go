@@ -151,12 +151,6 @@ func (o *owner) forward(reason string) {
 	}
 }
 
-// startAgain falls back for a program that has ended already, which starts once more.
-func (o *owner) startAgain(reason string) {
-	o.next = &o.last
-	o.fallBack(reason)
-}
-
 // fallBack takes forward instead of redirect. A program that runs starts once more, to the master as the same incarnation: the program is
 // not to blame.
 func (o *owner) fallBack(reason string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"sync"
 	"testing"
@@ -23,7 +24,7 @@ import (
 type carriers struct {
 	mu          sync.Mutex
 	unavailable bool                 // guarded by mu: redirect is
-	covered     bool                 // guarded by mu: programs have the library
+	bare        endpoint.Bare        // guarded by mu: what a look at the program's process says, but the PID; without a reason: it has the library
 	slow        time.Duration        // guarded by mu: what an update takes
 	lost        int                  // guarded by mu: so many updates find no host
 	made        []*carried           // guarded by mu
@@ -76,10 +77,13 @@ func (e *carried) View() membership.Spec { e.c.mu.Lock(); defer e.c.mu.Unlock();
 func (e *carried) Env(environ []string) []string {
 	return append(environ, "CARRIER="+string(e.kind))
 }
-func (e *carried) Covers(int) (bool, error) {
+func (e *carried) Look(pid int) endpoint.Bare {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
-	return e.c.covered, nil
+	if e.c.bare.Why == "" {
+		return endpoint.Bare{}
+	}
+	return endpoint.Bare{PID: pid, Why: e.c.bare.Why, Sure: e.c.bare.Sure}
 }
 func (e *carried) Counters() []endpoint.Counters {
 	e.c.mu.Lock()
@@ -109,7 +113,7 @@ func (w *world) ownPID() { w.runner.mu.Lock(); defer w.runner.mu.Unlock(); w.run
 
 func TestAStartWaitsForItsGeneration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &carriers{covered: true, slow: 3 * time.Second}
+		c := &carriers{slow: 3 * time.Second}
 		w := newWorld(t, c.use)
 		s := start(1)
 		s.Generation = 2
@@ -151,7 +155,7 @@ func TestAStartWaitsForItsGeneration(t *testing.T) {
 
 func TestAHostThatIsNotFoundIsLookedForAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &carriers{covered: true, lost: 3}
+		c := &carriers{lost: 3}
 		w := newWorld(t, c.use)
 		w.master().Start(start(1)) // the others are there
 		w.expect("in spite of it", "run train1", "joined inc=1", "started inc=1 pid=100")
@@ -180,7 +184,7 @@ func TestForwardTakesThePlaceOfRedirect(t *testing.T) {
 
 func TestAProgramWithoutTheLibraryStartsOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := new(carriers)
+		c := &carriers{bare: static}
 		w := newWorld(t, c.use)
 		w.ownPID()
 		pid := os.Getpid()
@@ -199,27 +203,89 @@ func TestAProgramWithoutTheLibraryStartsOnceMore(t *testing.T) {
 	})
 }
 
-// One that fails before it was certain is not to blame either.
-func TestAProgramWithoutTheLibraryFailsAtOnce(t *testing.T) {
+// static is what a look at a statically linked process says.
+var static = endpoint.Bare{Why: "statically linked", Sure: true}
+
+// TestAFailureIsToldOnce: whatever was seen of its processes, a program that failed is not started again by its agent. The next start takes
+// forward if the program itself went without the library.
+func TestAFailureIsToldOnce(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		bare  endpoint.Bare
+		child bool // the process that is looked at is one that the program started
+		after time.Duration
+		next  string
+	}{
+		{"it has the library", endpoint.Bare{}, false, 10 * time.Second, "redirect"},
+		{"it could not have loaded it", static, false, 100 * time.Millisecond, "forward"},
+		{"it was seen once", static, false, 15 * time.Millisecond, "redirect"},
+		{"a helper could not", static, true, 100 * time.Millisecond, "redirect"},
+		{"it may have been about to", endpoint.Bare{Why: "another machine's"}, false, 100 * time.Millisecond, "redirect"},
+		{"it had the time to", endpoint.Bare{Why: "another machine's"}, false, 2 * time.Second, "forward"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			pid := os.Getpid()
+			if c.child {
+				helper := exec.Command("/bin/sleep", "1000")
+				if err := helper.Start(); err != nil {
+					t.Fatal(err)
+				}
+				defer func() { helper.Process.Kill(); helper.Wait() }()
+			}
+			synctest.Test(t, func(t *testing.T) {
+				made := &carriers{bare: c.bare}
+				w := newWorld(t, made.use)
+				w.ownPID()
+				w.master().Start(start(1))
+				time.Sleep(c.after)
+				w.runner.newest().end(supervise.Exit{Code: 1})
+				w.expect("its end", "run train1", "joined inc=1", fmt.Sprint("started inc=1 pid=", pid), "exited inc=1 code=1 ")
+				w.master().Start(start(2))
+				w.expect("the next", "run train2", fmt.Sprint("started inc=2 pid=", pid+1))
+				if env := w.runner.spec().Env; !slices.Contains(env, "CARRIER="+c.next) {
+					t.Errorf("environment: %q, want %s", env, c.next)
+				}
+				w.end()
+			})
+		})
+	}
+}
+
+// TestOneThatIsSlowToLoadTheLibrary is given more time than one that cannot.
+func TestOneThatIsSlowToLoadTheLibrary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &carriers{bare: endpoint.Bare{Why: "another machine's"}}
+		w := newWorld(t, c.use)
+		w.ownPID()
+		pid := os.Getpid()
+		w.master().Start(start(1))
+		time.Sleep(4 * time.Second)
+		w.expect("for a while", "run train1", "joined inc=1", fmt.Sprint("started inc=1 pid=", pid))
+		time.Sleep(4 * time.Second)
+		w.expect("after it", fmt.Sprint("stop ", pid, " 30s"), "run train1", fmt.Sprint("started inc=1 pid=", pid+1))
+		w.end()
+	})
+}
+
+// TestItEndsAsItIsToStartOnceMore: the agent's order came too late. What the program did is its own.
+func TestItEndsAsItIsToStartOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := new(carriers)
 		w := newWorld(t, c.use)
-		w.ownPID()
 		w.master().Start(start(1))
-		time.Sleep(100 * time.Millisecond)
+		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
+		w.runner.newest().beDeaf()
+		w.master().Forward("worker/7 cannot")
+		w.expect("after the order", "stop 100 30s")
 		w.runner.newest().end(supervise.Exit{Code: 1})
-		pid := os.Getpid()
-		w.expect("after it", "run train1", "run train1", "joined inc=1", fmt.Sprint("started inc=1 pid=", pid), fmt.Sprint("started inc=1 pid=", pid+1))
-		w.expectPeers(job.EndpointsForward, true)
-		w.runner.newest().end(supervise.Exit{Code: 1})
-		w.expect("again", "exited inc=1 code=1 ")
+		w.expect("its end", "exited inc=1 code=1 ")
 		w.end()
 	})
 }
 
 func TestConnectionsToPeersAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &carriers{counters: control.PeerCounters{Task: subject.Task, Connections: 1, Sent: -1, Received: -1}}
+		c := &carriers{bare: static, counters: control.PeerCounters{Task: subject.Task, Connections: 1, Sent: -1, Received: -1}}
 		w := newWorld(t, c.use)
 		w.ownPID()
 		w.master().Start(start(1))
@@ -241,7 +307,7 @@ func TestConnectionsToPeersAreReported(t *testing.T) {
 // TestTheMasterHasForwardTaken: a running program starts once more, one that has ended does not, and the order holds for what comes.
 func TestTheMasterHasForwardTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &carriers{covered: true}
+		c := new(carriers)
 		w := newWorld(t, c.use)
 		w.master().Start(start(1))
 		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
@@ -257,7 +323,7 @@ func TestTheMasterHasForwardTaken(t *testing.T) {
 		w.end()
 	})
 	synctest.Test(t, func(t *testing.T) {
-		c := &carriers{covered: true}
+		c := new(carriers)
 		w := newWorld(t, c.use)
 		w.master().Start(start(1))
 		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -56,7 +57,7 @@ func TestLibrariesAreBuiltFromTheSources(t *testing.T) {
 
 // always are the functions that every libc has had in its main library for as long as Linux 4.14 has been there, and musl has.
 var always = []string{
-	"__errno_location", "close", "fcntl", "getenv", "getpeername", "lseek", "madvise", "memcmp", "memcpy", "memset", "mmap", "nanosleep", "open",
+	"__errno_location", "close", "fcntl", "getauxval", "getenv", "getpeername", "lseek", "madvise", "memcmp", "memcpy", "memset", "mmap", "nanosleep", "open",
 	"poll", "pread", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_mutex_lock", "pthread_mutex_unlock",
 	"recv", "setsockopt", "shutdown", "sigfillset", "sigprocmask", "socket", "syscall",
 }
@@ -126,7 +127,7 @@ func TestTheLayoutIsTheHeaders(t *testing.T) {
 			"flags": unsafe.Offsetof(e.flags), "taddr": unsafe.Offsetof(e.taddr), "tport": unsafe.Offsetof(e.tport),
 			"pport": unsafe.Offsetof(e.pport), "proof": unsafe.Offsetof(e.proof), "end": unsafe.Sizeof(e),
 		},
-		"ep_counts": {"processes": unsafe.Offsetof(n.processes), "binds": unsafe.Offsetof(n.binds), "end": unsafe.Sizeof(n)},
+		"ep_counts": {"processes": unsafe.Offsetof(n.processes), "binds": unsafe.Offsetof(n.binds), "images": unsafe.Offsetof(n.images), "end": unsafe.Sizeof(n)},
 		"ep_count": {
 			"connections": unsafe.Offsetof(c.connections), "refused": unsafe.Offsetof(c.refused), "resets": unsafe.Offsetof(c.resets), "end": unsafe.Sizeof(c),
 		},
@@ -166,7 +167,7 @@ func TestTheLayoutIsTheHeaders(t *testing.T) {
 	if len(structs) != len(ours) {
 		t.Errorf("the header has %d structs, ours are %d", len(structs), len(ours))
 	}
-	for _, want := range []string{`#define EP_MAGIC "` + magic + `"`, "#define EP_LIVE " + strconv.Itoa(live) + "u"} {
+	for _, want := range []string{`#define EP_MAGIC "` + magic + `"`, "#define EP_LIVE " + strconv.Itoa(live) + "u", fmt.Sprintf("#define EP_MIX %#xu", uint64(mix))} {
 		if !bytes.Contains(header, []byte(want)) {
 			t.Errorf("the header lacks %s", want)
 		}

@@ -188,18 +188,3 @@ func (r *redirect) probe(ctx context.Context) error {
 	}
 	return fmt.Errorf("%w: a test program did not reach a virtual address: %s", ErrUnavailable, why)
 }
-
-// Covers reports whether a running process has the library: one that is statically linked, or cannot use this build of it, has not, and
-// reaches none of its peers under Redirect. A process that has just been started may not have loaded it yet. The other carriers need no
-// library, and cover all.
-func (e *Endpoints) Covers(pid int) (bool, error) {
-	r, ok := e.carrier.(*redirect)
-	if !ok {
-		return true, nil
-	}
-	maps, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "maps"))
-	if err != nil {
-		return false, fmt.Errorf("see whether process %d is redirected: %w", pid, err)
-	}
-	return bytes.Contains(maps, []byte(r.library)), nil
-}

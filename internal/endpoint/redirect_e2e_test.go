@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -204,8 +205,68 @@ func TestForwardKeepsTheContractForPrograms(t *testing.T) {
 func TestRedirectCoversThePython(t *testing.T) {
 	r, p := redirected(t, 0)
 	p.do("threads", nil) // it runs
-	if covers, err := r.endpoints.Covers(p.pid); !covers || err != nil {
-		t.Errorf("covers the client: %v, %v", covers, err)
+	if b := r.endpoints.Look(p.pid); b != (endpoint.Bare{}) {
+		t.Errorf("the client is %+v", b)
+	}
+}
+
+// TestAShellThatBecomesAStaticProgram has the library, then has not, in one process.
+func TestAShellThatBecomesAStaticProgram(t *testing.T) {
+	dir := t.TempDir()
+	source, static := filepath.Join(dir, "main.go"), filepath.Join(dir, "static")
+	if err := os.WriteFile(source, []byte("package main\n\nimport \"os\"\n\nfunc main() { println(\"here\"); os.Stdin.Read(make([]byte, 1)) }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build := exec.Command("go", "build", "-o", static, source)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	e := startRedirect(t, 0)
+	for name, c := range map[string]struct{ command, why string }{
+		"static":      {`exec "$0"`, "it is statically linked"},
+		"cleared":     {"exec env -i /bin/bash -c 'echo here >&2; read -r'", "LD_PRELOAD"},
+		"forked":      {"(echo here $BASHPID >&2; read -r <&3); exit", ""},
+		"a new shell": {"exec /bin/bash -c 'echo here >&2; read -r'", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := exec.Command("/bin/bash", "-c", "exec 3<&0; echo first >&2; read -r; "+c.command, static)
+			p.Env = e.Env(os.Environ())
+			in, err := p.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			said, err := p.StderrPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := p.Start(); err != nil {
+				t.Fatal(err)
+			}
+			defer func() { in.Close(); p.Wait() }()
+			lines := bufio.NewReader(said)
+			hear := func(want string) (rest string) {
+				line, err := lines.ReadString('\n')
+				rest, ok := strings.CutPrefix(strings.TrimSpace(line), want)
+				if err != nil || !ok {
+					t.Fatalf("it said %q, %v", line, err)
+				}
+				return strings.TrimSpace(rest)
+			}
+			hear("first")
+			if b := e.Look(p.Process.Pid); b != (endpoint.Bare{}) {
+				t.Errorf("the shell is %+v", b)
+			}
+			io.WriteString(in, "\n")
+			pid := p.Process.Pid
+			if child, err := strconv.Atoi(hear("here")); err == nil {
+				pid = child
+			}
+			b := e.Look(pid)
+			if bare := c.why != ""; b.Sure != bare || !strings.HasPrefix(b.Why, c.why) {
+				t.Errorf("what it became is %+v", b)
+			}
+		})
 	}
 }
 

@@ -3,6 +3,7 @@ package endpoint_test
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -95,16 +96,48 @@ func TestRedirectDoesNotReachUs(t *testing.T) {
 		return
 	}
 	e := startRedirect(t, 0)
-	if covers, err := e.Covers(os.Getpid()); covers || err != nil {
-		t.Errorf("covers the test: %v, %v", covers, err)
+	if b := e.Look(os.Getpid()); b.PID != os.Getpid() || !b.Sure || b.Why == "" {
+		t.Errorf("the test is %+v, want one that cannot have the library", b)
 	}
-	if _, err := e.Covers(1 << 30); err == nil {
-		t.Error("a process that does not exist is covered")
+	if b := e.Look(1 << 30); b != (endpoint.Bare{}) {
+		t.Errorf("a process that does not exist is %+v", b)
 	}
 	r := rig{endpoints: e, client: dialer{t}}
 	s := serve(t, "a")
 	r.move(t, s.addr())
 	r.refuses(t) // by this machine: nobody listens at a virtual address
+}
+
+// TestALookAtAProgramThatEnds: from its start to the moment in which nothing is left of it, a program with the library is never one that
+// cannot have it.
+func TestALookAtAProgramThatEnds(t *testing.T) {
+	if !built() {
+		return
+	}
+	e := startRedirect(t, 0)
+	for range 100 {
+		p := exec.Command("/bin/bash", "-c", "read -r; (exit 0); exit 1")
+		p.Env = e.Env(os.Environ())
+		in, err := p.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { in.Close(); ended <- p.Wait() }()
+		for over := false; !over; {
+			if b := e.Look(p.Process.Pid); b.Sure {
+				t.Errorf("it is %+v", b)
+			}
+			select {
+			case <-ended:
+				over = true
+			default:
+			}
+		}
+	}
 }
 
 func TestRedirectSaysWhereItCannotBe(t *testing.T) {

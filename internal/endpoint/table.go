@@ -14,11 +14,12 @@ import (
 
 // The layout of the table: preload/endpoint.h, which says how it is written and why. A test compares the two.
 const (
-	magic = "TFOSEP02"
+	magic = "TFOSEP03"
 	live  = 1 // a flag: there is a target
+	mix   = 0x9e3779b97f4a7c15
 
 	headSize, entrySize   = 64, 64
-	countsSize, countSize = 64, 32
+	countsSize, countSize = 64 + 8192, 32
 	countsAlign           = 64 << 10 // the largest page of any machine we know
 )
 
@@ -51,6 +52,7 @@ type tableCounts struct {
 	processes uint32
 	binds     uint32
 	_         [56]byte
+	images    [2048]uint32
 }
 
 type tableCount struct {
@@ -172,6 +174,13 @@ func (t *table) read(i int, c *Counters) {
 
 // processes is how many have loaded the library, ever.
 func (t *table) processes() int { return int(atomic.LoadUint32(&t.counts.processes)) }
+
+// has reports whether an image has loaded the library. Images have bits, so that one which has not is taken for one that has once in
+// many thousand times, and never the reverse.
+func (t *table) has(i image) bool {
+	bit := i.hash() % uint64(32*len(t.counts.images))
+	return atomic.LoadUint32(&t.counts.images[bit/32])&(1<<(bit%32)) != 0
+}
 
 // close removes the file. The processes that have it keep it as it is.
 func (t *table) close() error {

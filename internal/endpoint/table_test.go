@@ -27,10 +27,10 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	u32 := func(at int) uint32 { return binary.NativeEndian.Uint32(read()[at:]) }
 
 	const offset = 128 << 10 // of the counts: 64 + 2000*64, rounded up to 64 KiB
-	if n := len(read()); n != offset+64+2000*32 {
+	if n := len(read()); n != offset+64+8192+2000*32 {
 		t.Fatalf("the file has %d bytes", n)
 	}
-	if b := read(); string(b[:8]) != "TFOSEP02" || u32(16) != 2000 || u32(20) != offset || !bytes.Equal(b[24:32], []byte{127, 100, 0, 7, 0, 4, 0x12, 0x34}) {
+	if b := read(); string(b[:8]) != "TFOSEP03" || u32(16) != 2000 || u32(20) != offset || !bytes.Equal(b[24:32], []byte{127, 100, 0, 7, 0, 4, 0x12, 0x34}) {
 		t.Errorf("it begins with % x", b[:64])
 	}
 	i, err := tab.add(netip.MustParseAddrPort("127.101.0.0:4"), Proof{})
@@ -80,7 +80,7 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	for k := range 3 {
 		binary.NativeEndian.PutUint64(counted[8*k:], uint64(k+5))
 	}
-	if _, err := f.WriteAt(counted, offset+64+32); err != nil {
+	if _, err := f.WriteAt(counted, offset+64+8192+32); err != nil {
 		t.Fatal(err)
 	}
 	var c Counters

@@ -37,6 +37,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -97,6 +98,19 @@ static struct state {
 	struct rec rec[MAX_FD];
 } *st;
 
+/* note_image sets the bit of this process's image. */
+static void note_image(struct ep_counts *c)
+{
+	static const unsigned long types[] = {AT_RANDOM, AT_SYSINFO_EHDR, AT_BASE, AT_SECURE};
+	uint64_t hash = 0;
+	for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+		hash = (hash ^ getauxval(types[i])) * EP_MIX;
+		hash ^= hash >> 32;
+	}
+	hash %= 8 * sizeof c->images;
+	__atomic_fetch_or(&c->images[hash / 32], 1u << hash % 32, __ATOMIC_RELAXED);
+}
+
 __attribute__((constructor)) static void setup(void)
 {
 	const char *path = getenv("TFOS_ENDPOINTS");
@@ -119,6 +133,7 @@ __attribute__((constructor)) static void setup(void)
 	count_of = (struct ep_count *)(c + 1);
 	table = t;
 	COUNT(counts->processes);
+	note_image(c);
 out:
 	close(fd);
 }

@@ -10,6 +10,11 @@
  * agent makes seq odd, writes target and flags, counts gen up, makes seq even; then it counts the table's gen up and wakes
  * whoever sleeps on that word (futex).
  *
+ * An image is what one execve() made of a process, with all that it forks. The library notes each image that has loaded it, as the bit
+ * whose number is a hash (EP_MIX) of what the kernel told the image in its auxiliary vector and random in part: AT_RANDOM, AT_SYSINFO_EHDR,
+ * AT_BASE, AT_SECURE. The agent reads the same of a process in /proc/PID/auxv. A process id would not do: it stays when a shell
+ * that has the library becomes a program that has not.
+ *
  * Addresses and ports are in network order, all else in the machine's. table.go has the same layout, and a test compares them.
  */
 #ifndef TFOS_ENDPOINT_H
@@ -17,7 +22,8 @@
 
 #include <stdint.h>
 
-#define EP_MAGIC "TFOSEP02"
+#define EP_MAGIC "TFOSEP03"
+#define EP_MIX 0x9e3779b97f4a7c15u /* hash = (hash ^ value) * EP_MIX; hash ^= hash >> 32, for each value in turn, from 0 */
 #define EP_LIVE 1u /* flags: there is a target; otherwise connect() fails with ECONNREFUSED */
 
 struct ep_table {
@@ -49,6 +55,7 @@ struct ep_counts {
 	uint32_t processes; /* that have the library, ever */
 	uint32_t binds;     /* of the task's own address */
 	uint8_t  pad[56];
+	uint32_t images[2048]; /* a bit for each image that has the library: see below */
 };
 
 struct ep_count {
@@ -59,6 +66,6 @@ struct ep_count {
 };
 
 _Static_assert(sizeof(struct ep_table) == 64 && sizeof(struct ep_entry) == 64, "layout");
-_Static_assert(sizeof(struct ep_counts) == 64 && sizeof(struct ep_count) == 32, "layout");
+_Static_assert(sizeof(struct ep_counts) == 64 + 8192 && sizeof(struct ep_count) == 32, "layout");
 
 #endif
