@@ -40,8 +40,9 @@ func (o *owner) notice(n control.Notice) {
 		return
 	}
 	o.hurry()
-	o.a.log.Warn("this container will be taken away", zap.String("reason", n.Reason), zap.Time("deadline", n.Deadline))
-	if err := writeNotice(name, n); err != nil {
+	deadline := time.Now().Add(n.Left).UTC() // by the clock that the program reads
+	o.a.log.Warn("this container will be taken away", zap.String("reason", n.Reason), zap.Time("deadline", deadline))
+	if err := writeNotice(name, n.Reason, deadline); err != nil {
 		o.a.log.Error("the program cannot be told", zap.Error(err))
 	}
 	signal := unix.SignalNum(n.Signal)
@@ -55,12 +56,12 @@ func (o *owner) notice(n control.Notice) {
 	o.a.log.Info("the program's processes that expect it were sent a signal", zap.String("signal", n.Signal), zap.Int("processes", told))
 }
 
-func writeNotice(name string, n control.Notice) error {
+func writeNotice(name, reason string, deadline time.Time) error {
 	text := "YARN needs the room of this container and will take it away"
-	if n.Reason == "draining" {
+	if reason == "draining" {
 		text = "the node of this container is being decommissioned"
 	}
-	b, err := json.Marshal(noticeFile{n.Reason, n.Deadline.UTC(), float64(n.Deadline.UnixMilli()) / 1000, text + " by " + n.Deadline.UTC().Format(time.RFC3339)})
+	b, err := json.Marshal(noticeFile{reason, deadline, float64(deadline.UnixMilli()) / 1000, text + " by " + deadline.Format(time.RFC3339)})
 	if err != nil {
 		return err
 	}

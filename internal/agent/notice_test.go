@@ -33,8 +33,8 @@ func TestNotice(t *testing.T) {
 		if filepath.Dir(name) != w.dir {
 			t.Fatalf("TFOS_NOTICE_FILE is %q, want a file in %s", name, w.dir)
 		}
-		deadline := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-		s.Notice(control.Notice{Reason: "draining", Deadline: deadline, Signal: "SIGUSR1"})
+		deadline := time.Now().Add(time.Minute).UTC()
+		s.Notice(control.Notice{Reason: "draining", Left: time.Minute, Signal: "SIGUSR1"})
 		w.expect("after the notice", "signal user defined signal 1")
 		b, err := os.ReadFile(name)
 		if err != nil {
@@ -44,10 +44,10 @@ func TestNotice(t *testing.T) {
 		if err := json.Unmarshal(b, &n); err != nil {
 			t.Fatal(err)
 		}
-		if n["reason"] != "draining" || n["deadline"] != "2026-03-01T12:00:00Z" || n["deadline_unix"] != float64(deadline.Unix()) {
+		if n["reason"] != "draining" || n["deadline"] != deadline.Format(time.RFC3339) || n["deadline_unix"] != float64(deadline.Unix()) {
 			t.Errorf("the file says %s", b)
 		}
-		s.Notice(control.Notice{Reason: "draining", Deadline: deadline, Signal: "SIGNONSENSE"})
+		s.Notice(control.Notice{Reason: "draining", Left: time.Minute, Signal: "SIGNONSENSE"})
 		s.Notice(control.Notice{})
 		s.Notice(control.Notice{})
 		w.expect("after it was taken back")

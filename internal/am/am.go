@@ -57,7 +57,8 @@ type Options struct {
 	Authority *control.Authority
 	Tokens    TokenFile
 	Submitted time.Time
-	Seed      uint64 // of the machine's random pauses
+	Seed      uint64           // of the machine's random pauses
+	Wall      func() time.Time // the node's clock; nil: time.Now
 	// PreemptionPatience is how long after its notice YARN takes a container; 0: Hadoop's default.
 	PreemptionPatience time.Duration
 	Log                *zap.Logger
@@ -84,6 +85,9 @@ const mailbox = 256
 func New(o Options) *Master {
 	if o.PreemptionPatience <= 0 {
 		o.PreemptionPatience = preemptionWait
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
 	}
 	m := &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
 	m.input = m.newInput()
@@ -128,7 +132,7 @@ func (m *Master) Run(ctx context.Context) error {
 	// The things of the start take a round trip each and do not need each other.
 	announced := make(chan error, 1)
 	wg.Go(func() { announced <- m.announce(ctx, address) })
-	machine := m.machine(ctx)
+	machine, stopped := m.machine(ctx)
 	if machine.Began() { // else the tasks begin again, and read from the start
 		if err := m.input.Recall(ctx); err != nil {
 			return err
@@ -143,7 +147,7 @@ func (m *Master) Run(ctx context.Context) error {
 		return err
 	}
 
-	own := newOwner(m, server, address, machine)
+	own := newOwner(m, server, address, machine, newClock(m.o.Wall(), stopped))
 	wg.Go(func() { own.heart.run(ctx) })
 	known := own.machine.View().Checkpoints
 	wg.Go(func() { m.keeper.Run(ctx, known) })

@@ -28,7 +28,7 @@ const journalVersion = 1
 type record struct {
 	Version int             `json:"tfos_journal"`
 	Attempt int32           `json:"attempt"` // that wrote it
-	Written time.Time       `json:"written"`
+	Written time.Time       `json:"written"` // by the owner's clock: the next attempt's goes on from there
 	Machine json.RawMessage `json:"machine"` // membership's snapshot
 }
 
@@ -106,10 +106,10 @@ func precious(a membership.Action) bool {
 }
 
 // hold keeps something back until the journal has this turn, or until it has waited for too long. What is patient waits on.
-func (j *journal) hold(patient bool, do func()) {
+func (j *journal) hold(now time.Time, patient bool, do func()) {
 	h := held{turn: j.turn, do: do}
 	if !patient {
-		h.until = time.Now().Add(journalPatience)
+		h.until = now.Add(journalPatience)
 	}
 	j.waiting = append(j.waiting, h)
 }
@@ -144,12 +144,12 @@ func (j *journal) wake() time.Time {
 func (j *journal) due() bool { return j.writing == 0 && j.turn > j.safe }
 
 // write starts to write a snapshot of the machine as it is now.
-func (j *journal) write(attempt int32, m *membership.Machine) error {
+func (j *journal) write(attempt int32, now time.Time, m *membership.Machine) error {
 	snapshot, err := m.Snapshot()
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	content, err := json.Marshal(record{journalVersion, attempt, time.Now().UTC(), snapshot})
+	content, err := json.Marshal(record{journalVersion, attempt, now, snapshot})
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
@@ -176,19 +176,19 @@ func (j *journal) wrote(err error, log *zap.Logger) {
 // errNoJournal says that no attempt before this one has written a journal.
 var errNoJournal = errors.New("no attempt before has left a journal")
 
-// recall finds the machine that the newest attempt before this one left.
-func (m *Master) recall(ctx context.Context) (*membership.Machine, error) {
+// recall finds the machine that the newest attempt before this one left, and when that was.
+func (m *Master) recall(ctx context.Context) (*membership.Machine, time.Time, error) {
 	for attempt := m.o.Container.Attempt.Attempt - 1; attempt > 0; attempt-- {
-		machine, err := m.readJournal(ctx, attempt)
+		machine, written, err := m.readJournal(ctx, attempt)
 		if !errors.Is(err, fs.ErrNotExist) {
-			return machine, err
+			return machine, written, err
 		}
 	}
-	return nil, errNoJournal
+	return nil, time.Time{}, errNoJournal
 }
 
 // readJournal reads one attempt's journal. The filesystem may be about to come back: an attempt often ends with its node.
-func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Machine, error) {
+func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Machine, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
 	name := path.Join(m.o.Manifest.Staging, launch.JournalFile(attempt))
@@ -198,23 +198,24 @@ func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Ma
 			return parseJournal(name, b)
 		}
 		if errors.Is(err, fs.ErrNotExist) || !errors.Is(err, dfs.ErrUnreachable) && !errors.Is(err, dfs.ErrSafeMode) {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return nil, time.Time{}, fmt.Errorf("read %s: %w", name, err)
 		}
 		if !m.rest(ctx, failures) {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return nil, time.Time{}, fmt.Errorf("read %s: %w", name, err)
 		}
 	}
 }
 
-func parseJournal(name string, b []byte) (*membership.Machine, error) {
+func parseJournal(name string, b []byte) (*membership.Machine, time.Time, error) {
 	var r record
 	if err := json.Unmarshal(b, &r); err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
+		return nil, time.Time{}, fmt.Errorf("read %s: %w", name, err)
 	}
 	if r.Version != journalVersion {
-		return nil, fmt.Errorf("read %s: it is of version %d, this program reads %d", name, r.Version, journalVersion)
+		return nil, time.Time{}, fmt.Errorf("read %s: it is of version %d, this program reads %d", name, r.Version, journalVersion)
 	}
-	return membership.Restore(r.Machine)
+	machine, err := membership.Restore(r.Machine)
+	return machine, r.Written, err
 }
 
 // readFile reads a small file.

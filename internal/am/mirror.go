@@ -3,7 +3,6 @@ package am
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -50,7 +49,7 @@ func mirrorOf(j job.Job, t job.Task) *control.Mirror {
 func (o *owner) mirrored(s *control.Session, n control.MirrorNews) {
 	m := o.mirrors[s.Container()]
 	what := mirror.What(n.What)
-	done := &status.Copied{Checkpoint: n.Checkpoint, Step: n.Step, Bytes: n.Bytes, Seconds: n.Took.Seconds(), At: time.Now().UTC()}
+	done := &status.Copied{Checkpoint: n.Checkpoint, Step: n.Step, Bytes: n.Bytes, Seconds: n.Took.Seconds(), At: o.clock.now()}
 	switch what {
 	case mirror.Fetched:
 		m.Fetched = done

@@ -31,7 +31,7 @@ func preemptionPatience(c *conf.Conf) (time.Duration, error) {
 
 // warn tells the machine what a heartbeat said of containers and nodes that will be taken away.
 func (o *owner) warn(r yarn.AllocateResponse) {
-	now := time.Now()
+	now := o.clock.now()
 	for _, c := range slices.Concat(r.Preempt.Strict, r.Preempt.Wish) {
 		if deadline, told := o.warnings[c]; told && now.Before(deadline) {
 			continue
@@ -72,7 +72,7 @@ func (o *owner) notify(a membership.Notify) {
 	if !ok {
 		return
 	}
-	n := control.Notice{Reason: string(a.Cause), Deadline: a.Deadline}
+	n := control.Notice{Reason: string(a.Cause), Left: o.clock.until(a.Deadline)}
 	if s := o.m.o.Job.Notice.Signal; s != job.NoSignal {
 		n.Signal = s
 	}

@@ -24,6 +24,7 @@ type owner struct {
 	server  *control.Master
 	heart   *heart
 	machine *membership.Machine
+	clock   clock
 	journal *journal
 	ledger  *ledger.Ledger
 	events  eventLog
@@ -57,12 +58,13 @@ type agent struct {
 }
 
 // newOwner makes the owner of a machine: a new one, or one that an attempt before left.
-func newOwner(m *Master, server *control.Master, address string, machine *membership.Machine) *owner {
+func newOwner(m *Master, server *control.Master, address string, machine *membership.Machine, c clock) *owner {
 	register := func(ctx context.Context) (yarn.Registered, error) { return m.register(ctx, address) }
 	o := &owner{
 		m: m, log: m.log, server: server,
 		heart:      newHeart(m.o.RM, register, m.replaced),
 		machine:    machine,
+		clock:      c,
 		journal:    newJournal(m.keepJournal),
 		ledger:     ledger.New(),
 		roles:      make(map[string]int),
@@ -98,7 +100,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 	for o.result == nil {
 		asked := o.ledger.Wanted()
 		if at := o.wake(); !at.IsZero() {
-			wake.Reset(time.Until(at))
+			wake.Reset(o.clock.until(at))
 		} else {
 			wake.Stop()
 		}
@@ -284,7 +286,7 @@ func (o *owner) answered(b beat) error {
 // turn steps the machine by one event and carries out what it decides.
 func (o *owner) turn(ev membership.Event) {
 	o.tellSteps(ev)
-	now := time.Now()
+	now := o.clock.now()
 	actions := o.machine.Step(now, ev)
 	if _, tick := ev.(membership.Tick); tick && len(actions) == 0 {
 		return
@@ -297,7 +299,7 @@ func (o *owner) turn(ev membership.Event) {
 	for _, a := range actions {
 		if precious(a) {
 			_, launches := a.(membership.Launch)
-			o.journal.hold(launches, func() { o.perform(a) })
+			o.journal.hold(now, launches, func() { o.perform(a) })
 		} else {
 			o.perform(a)
 		}

@@ -14,23 +14,23 @@ import (
 	"tfos/internal/yarn"
 )
 
-// machine is the job's: that of the attempt before, if there is one and it left a journal, else a new one.
-func (m *Master) machine(ctx context.Context) *membership.Machine {
+// machine is the job's: that of the attempt before, if there is one and it left a journal, as it stood then; else a new one.
+func (m *Master) machine(ctx context.Context) (machine *membership.Machine, then time.Time) {
 	fresh := membership.New(m.o.Job, m.o.Seed, membership.Options{StableEndpoints: m.o.Job.Endpoints.Stable(), Inspect: m.o.Job.Checkpoint.Dir != ""})
 	if m.o.Container.Attempt.Attempt <= 1 {
-		return fresh
+		return fresh, time.Time{}
 	}
-	machine, err := m.recall(ctx)
+	machine, then, err := m.recall(ctx)
 	switch {
 	case errors.Is(err, errNoJournal):
 		m.log.Warn("the job starts over: " + errNoJournal.Error())
-		return fresh
+		return fresh, time.Time{}
 	case err != nil:
 		m.log.Error("the job starts over: the journal of the attempt before cannot be read", zap.Error(err))
-		return fresh
+		return fresh, time.Time{}
 	}
 	m.log.Info("the job goes on where the attempt before stopped", zap.Int("generation", int(machine.Spec().Generation)))
-	return machine
+	return machine, then
 }
 
 // replaced reports whether a later attempt has announced itself in the staging directory.
@@ -94,11 +94,11 @@ func (o *owner) wake() time.Time {
 
 // remember writes the journal if there is news for it, and does what waited for it.
 func (o *owner) remember() error {
-	for _, do := range o.journal.ready(time.Now()) {
+	for _, do := range o.journal.ready(o.clock.now()) {
 		do()
 	}
 	if o.journal.due() && len(o.m.mail) == 0 && o.result == nil {
-		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.machine)
+		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.clock.now(), o.machine)
 	}
 	return nil
 }

@@ -357,7 +357,7 @@ func (f slowFS) Create(ctx context.Context, name string, o dfs.CreateOptions) (d
 
 func TestJournalsOfOthersAreRefused(t *testing.T) {
 	for _, text := range []string{"", "{", "{}", `{"tfos_journal":1}`, `{"tfos_journal":1,"machine":{}}`, `{"tfos_journal":2,"machine":{"version":1}}`} {
-		if _, err := parseJournal("journal", []byte(text)); err == nil {
+		if _, _, err := parseJournal("journal", []byte(text)); err == nil {
 			t.Errorf("%q was taken for a journal", text)
 		}
 	}
@@ -366,7 +366,7 @@ func TestJournalsOfOthersAreRefused(t *testing.T) {
 func FuzzParseJournal(f *testing.F) {
 	f.Add([]byte(`{"tfos_journal":1,"attempt":1,"machine":{"version":1,"job":"command: x\nroles: {worker: {}}","state":{"phase":"idle","tasks":[{"task":"worker/0","run":"waiting"}]}}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if m, err := parseJournal("journal", b); err == nil && !slices.Equal(m.Job().Tasks(), m.Job().Tasks()) {
+		if m, _, err := parseJournal("journal", b); err == nil && !slices.Equal(m.Job().Tasks(), m.Job().Tasks()) {
 			t.Error("a machine without a job")
 		}
 	})

@@ -71,6 +71,7 @@ type world struct {
 	failStart    error                               // guarded by mu: what the NodeManagers say to every start
 	grants       map[yarn.ContainerID]yarn.Container // guarded by mu
 	limit        int                                 // guarded by mu: how many containers may live; 0: any number
+	clockOff     time.Duration                       // guarded by mu: how far the clock of the masters' node is from the bubble's
 	crash        func()                              // guarded by mu: ends the master's process
 	crashed      bool                                // guarded by mu: by crash
 	history      []string                            // guarded by mu: every process that was started
@@ -408,6 +409,7 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 		Container: w.container, Job: j, Manifest: launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.AgentBinary, URI: "mem:///agent"}},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
+		Wall:   w.wall,
 		Log:    zaptest.NewLogger(t),
 	})
 	return m.Run(ctx)

@@ -178,17 +178,16 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, str
 	if t.Container == "" {
 		return fs.ErrNotExist
 	}
+	began := time.Now()
 	for {
 		err := c.Logs.Read(ctx, LogFile{Application: r.ID, User: r.User, Container: t.Container, Node: t.Node, Stream: stream}, 0, write)
-		collecting := c.Collects && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
+		// The end is by the ResourceManager's clock, which may be hours from ours.
+		collecting := c.Collects && time.Since(began) < logPatience && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !collecting {
 			return err
 		}
 		if err := wait(ctx, lastPoll); err != nil {
 			return err
-		}
-		if r.Finished.IsZero() {
-			r.Finished = time.Now() // one patience from now
 		}
 	}
 }

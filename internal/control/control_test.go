@@ -238,7 +238,7 @@ func (a *agent) Start(s control.Start) {
 }
 func (a *agent) Stop(s control.Stop) { a.w.say("agent: stop inc=%d %v", s.Incarnation, s.Grace) }
 func (a *agent) Notice(n control.Notice) {
-	a.w.say("agent: notice %q %s %q", n.Reason, n.Deadline.Format(time.TimeOnly), n.Signal)
+	a.w.say("agent: notice %q %s %q", n.Reason, n.Left, n.Signal)
 }
 func (a *agent) Forward(reason string)   { a.w.say("agent: forward %q", reason) }
 func (a *agent) Retire(r control.Retire) { a.w.say("agent: retire %q %v", r.Reason, r.Grace) }
@@ -253,10 +253,10 @@ func TestASessionCarriesOrdersAndReports(t *testing.T) {
 		s.Start(control.Start{Incarnation: 1, Generation: 3, Command: "train", Env: map[string]string{"A": "b"}, Grace: 10 * time.Second})
 		s.Stop(control.Stop{Incarnation: 1, Grace: time.Second})
 		s.Forward("worker/1 cannot")
-		s.Notice(control.Notice{Reason: "draining", Deadline: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Signal: "SIGUSR1"})
+		s.Notice(control.Notice{Reason: "draining", Left: time.Minute, Signal: "SIGUSR1"})
 		s.Retire(control.Retire{Reason: "over", Grace: 2 * time.Second})
 		w.expect("after the orders",
-			`agent: spec 3 [{worker/0 1 node0:2 3}]`, `agent: start inc=1 "train" map[A:b] 10s`, `agent: stop inc=1 1s`, `agent: forward "worker/1 cannot"`, `agent: notice "draining" 12:00:00 "SIGUSR1"`, `agent: retire "over" 2s`)
+			`agent: spec 3 [{worker/0 1 node0:2 3}]`, `agent: start inc=1 "train" map[A:b] 10s`, `agent: stop inc=1 1s`, `agent: forward "worker/1 cannot"`, `agent: notice "draining" 1m0s "SIGUSR1"`, `agent: retire "over" 2s`)
 		a.link.Started(control.Started{Incarnation: 1, PID: 42})
 		a.link.Progress(control.Progress{Incarnation: 1, Step: 1, Steps: 2})
 		w.heard()

@@ -260,7 +260,7 @@ func (l *Link) dispatch(m *controlpb.ToAgent) error {
 	case *controlpb.ToAgent_Stop:
 		l.o.Handler.Stop(stopFromPB(x.Stop))
 	case *controlpb.ToAgent_Notice:
-		l.o.Handler.Notice(Notice{Reason: x.Notice.GetReason(), Deadline: time.UnixMilli(x.Notice.GetDeadlineUnixMs()).UTC(), Signal: x.Notice.GetSignal()})
+		l.o.Handler.Notice(Notice{Reason: x.Notice.GetReason(), Left: time.Duration(x.Notice.GetLeftMs()) * time.Millisecond, Signal: x.Notice.GetSignal()})
 	case *controlpb.ToAgent_Forward:
 		l.o.Handler.Forward(x.Forward.GetReason())
 	case *controlpb.ToAgent_Retire:

@@ -139,9 +139,9 @@ type Retire struct {
 
 // Notice tells an agent that its container will be taken away.
 type Notice struct {
-	Reason   string // preempted, draining; empty: it will not, after all
-	Deadline time.Time
-	Signal   string // to send to the program, "SIGUSR1" say; empty: none
+	Reason string        // preempted, draining; empty: it will not, after all
+	Left   time.Duration // until then
+	Signal string        // to send to the program, "SIGUSR1" say; empty: none
 }
 
 // MasterHandler is what a Master needs of its user. The calls of one session come one after the other: Joined first, Left

@@ -76,7 +76,7 @@ func (s *Session) Retire(c Retire) {
 // Notice has the agent tell its program.
 func (s *Session) Notice(n Notice) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Notice{Notice: &controlpb.Notice{
-		Reason: valid(n.Reason), DeadlineUnixMs: n.Deadline.UnixMilli(), Signal: valid(n.Signal)}}})
+		Reason: valid(n.Reason), LeftMs: n.Left.Milliseconds(), Signal: valid(n.Signal)}}})
 }
 
 // Forward has the agent's program reach its peers by forward instead of redirect, from now on.

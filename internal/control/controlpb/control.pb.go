@@ -1609,12 +1609,12 @@ func (x *Retire) GetGraceMs() int64 {
 
 // Notice tells the program that its container will be taken away.
 type Notice struct {
-	state          protoimpl.MessageState `protogen:"open.v1"`
-	Reason         string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"` // preempted, draining; empty: it will not, after all
-	DeadlineUnixMs int64                  `protobuf:"varint,2,opt,name=deadline_unix_ms,json=deadlineUnixMs,proto3" json:"deadline_unix_ms,omitempty"`
-	Signal         string                 `protobuf:"bytes,3,opt,name=signal,proto3" json:"signal,omitempty"` // to send to it, SIGUSR1 say; empty: none
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`                // preempted, draining; empty: it will not, after all
+	LeftMs        int64                  `protobuf:"varint,2,opt,name=left_ms,json=leftMs,proto3" json:"left_ms,omitempty"` // until then; a time of day would be by another node's clock
+	Signal        string                 `protobuf:"bytes,3,opt,name=signal,proto3" json:"signal,omitempty"`                // to send to it, SIGUSR1 say; empty: none
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Notice) Reset() {
@@ -1654,9 +1654,9 @@ func (x *Notice) GetReason() string {
 	return ""
 }
 
-func (x *Notice) GetDeadlineUnixMs() int64 {
+func (x *Notice) GetLeftMs() int64 {
 	if x != nil {
-		return x.DeadlineUnixMs
+		return x.LeftMs
 	}
 	return 0
 }
@@ -2886,10 +2886,10 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\";\n" +
 	"\x06Retire\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x19\n" +
-	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\"b\n" +
+	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\"Q\n" +
 	"\x06Notice\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12(\n" +
-	"\x10deadline_unix_ms\x18\x02 \x01(\x03R\x0edeadlineUnixMs\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x17\n" +
+	"\aleft_ms\x18\x02 \x01(\x03R\x06leftMs\x12\x16\n" +
 	"\x06signal\x18\x03 \x01(\tR\x06signal\"!\n" +
 	"\aForward\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
