@@ -76,6 +76,7 @@ func (o *owner) prepares(c control.Start) bool {
 	if o.mirror == nil {
 		o.mirror = o.newMirror(*c.Mirror)
 	}
+	o.mirror.Share(c.Mirror.Shared)
 	m, newest := o.mirror, ""
 	if uri := c.Env[launch.EnvResumeCheckpoint]; uri != "" {
 		newest = launch.CheckpointURI(uri)
@@ -120,7 +121,7 @@ func (o *owner) unprepare() {
 func (o *owner) newMirror(c control.Mirror) *mirror.Mirror {
 	return mirror.New(mirror.Options{
 		Local: o.a.checkpointDir(), Remote: c.URI, ID: o.a.container, Use: o.a.storage.Use,
-		Fetch: c.Fetch, Upload: c.Upload, Shared: c.Shared, Follow: c.Follow,
+		Fetch: c.Fetch, Upload: c.Upload, Shared: c.Shared, Follow: c.Follow, Others: c.Others,
 		Tell:    func(n mirror.News) { o.a.post(func(o *owner) { o.tellMirror(n) }) },
 		Explain: fileserver.Explain, Log: o.a.log.Named("mirror"),
 	})

@@ -46,7 +46,7 @@ type NodeManagers interface {
 // Options are what a master is made of.
 type Options struct {
 	Container yarn.ContainerID // the master's own
-	Job       job.Job
+	Job       job.Job          // as it was submitted; the machine knows its size
 	Manifest  launch.Manifest
 	Host      string // of this node, as others reach it
 	Listener  net.Listener

@@ -104,7 +104,7 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 
 // start is the order to start a task's process with the published cluster_spec, of which its agent makes the documents.
 func (o *owner) start(a membership.StartProcess) control.Start {
-	j := o.m.o.Job
+	j := o.machine.Job() // of the size that it has by now
 	role := j.Roles[o.roles[a.Task.Role]]
 	env := clusterspec.Env(j, a.Task)
 	maps.Copy(env, resumeEnv(o.resume()))
@@ -116,6 +116,6 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 		Grace:       j.Stop.Grace,
 		TensorBoard: j.TensorBoard && a.Task == j.Leader(),
 		Cluster:     clusterspec.ClusterOf(j),
-		Mirror:      mirrorOf(j, a.Task),
+		Mirror:      mirrorOf(o.m.o.Job, j, a.Task),
 	}
 }

@@ -14,35 +14,46 @@ import (
 	"tfos/internal/status"
 )
 
-// mirrorOf is how a task's local checkpoints are kept; nil: it has none.
+// mirrorOf is how a task's local checkpoints are kept; nil: it has none. A job has the size that it has now, and may have been submitted
+// with another.
 //
 // One task copies to a directory. Tasks that train each on its own (job.StrategyNone) have a directory each, below the job's; of the others
-// the leader's checkpoints are the job's, and what the others write is theirs alone.
-func mirrorOf(j job.Job, t job.Task) *control.Mirror {
-	if !j.Checkpoint.Local {
+// the leader's checkpoints are the job's, and what the others write is theirs alone. Where a job of that strategy was submitted with one
+// task, that has the job's directory and keeps it, whatever the job's size is later.
+func mirrorOf(submitted, now job.Job, t job.Task) *control.Mirror {
+	if !now.Checkpoint.Local {
 		return nil
 	}
-	training := 0
-	for _, r := range j.Roles {
-		if r.Trains() {
-			training += r.Instances
-		}
-	}
-	role, _ := j.Role(t.Role)
-	alone := j.Strategy == job.StrategyNone && role.Trains()
-	together := j.Strategy == job.StrategyMirrored && role.Trains()
-	leads := t == j.Leader()
+	role, _ := now.Role(t.Role)
+	alone := now.Strategy == job.StrategyNone && role.Trains()
+	together := now.Strategy == job.StrategyMirrored && role.Trains()
+	leads := t == now.Leader()
 	m := &control.Mirror{
-		URI:    launch.CheckpointURI(j.Checkpoint.Dir),
+		URI:    launch.CheckpointURI(now.Checkpoint.Dir),
 		Fetch:  leads || alone || together || t.Role == job.Evaluator,
 		Upload: leads || alone,
-		Shared: together && training > 1,
+		Shared: together && trainers(now) > 1,
 		Follow: t.Role == job.Evaluator,
 	}
-	if alone && training > 1 {
+	switch {
+	case !alone:
+	case trainers(submitted) == 1 && t.Index == 0:
+		m.Others = t.Role
+	default:
 		m.URI = fmt.Sprintf("%s/%s-%d", strings.TrimRight(m.URI, "/"), t.Role, t.Index)
 	}
 	return m
+}
+
+// trainers is how many tasks of a job train.
+func trainers(j job.Job) int {
+	n := 0
+	for _, r := range j.Roles {
+		if r.Trains() {
+			n += r.Instances
+		}
+	}
+	return n
 }
 
 // mirrored takes in what an agent says of its task's checkpoints.

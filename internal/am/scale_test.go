@@ -90,3 +90,38 @@ func TestScaleOutlivesTheMaster(t *testing.T) {
 		}
 	})
 }
+
+// TestScaleWithLocalCheckpoints: a job that was submitted with one worker keeps that one's directory, and each other gets what the size
+// that the job has by now asks for, whichever attempt of the master starts it.
+func TestScaleWithLocalCheckpoints(t *testing.T) {
+	for strategy, want := range map[string][]control.Mirror{
+		"none": {
+			{URI: "hdfs:///m", Fetch: true, Upload: true, Others: "worker"}, {URI: "hdfs:///m/worker-1", Fetch: true, Upload: true},
+		},
+		"mirrored": {
+			{URI: "hdfs:///m", Fetch: true, Upload: true, Shared: true}, {URI: "hdfs:///m", Fetch: true, Shared: true},
+		},
+	} {
+		t.Run(strategy, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				end := after(10*time.Minute, 0)
+				w := newWorld(t, plan{"worker/0#1": end, "worker/0#2": end, "worker/1#1": end}.programs())
+				w.after(time.Minute, func() {
+					c := w.client(t)
+					defer c.Close()
+					if a, err := c.Scale(t.Context(), control.ScaleWish{Role: "worker", Count: 2}); err != nil || a.Refused != "" {
+						t.Errorf("the wish was answered with %+v, %v", a, err)
+					}
+					w.kill()
+				})
+				w.succeeded(t, "name: one\ncommand: train\nroles: {worker: {}}\nstrategy: "+strategy+"\ncheckpoint: {dir: \"hdfs:///m\", local: true}\n")
+				for i, m := range want {
+					got := w.starts[job.Task{Role: "worker", Index: i}].Mirror
+					if got == nil || *got != m {
+						t.Errorf("worker/%d: %+v, want %+v", i, got, m)
+					}
+				}
+			})
+		})
+	}
+}

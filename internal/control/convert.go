@@ -195,7 +195,7 @@ func startToPB(s Start) *controlpb.Start {
 		p.Cluster = &controlpb.Cluster{Leader: s.Cluster.Leader.String(), Services: s.Cluster.Services}
 	}
 	if m := s.Mirror; m != nil {
-		p.Mirror = &controlpb.Mirror{Uri: m.URI, Fetch: m.Fetch, Upload: m.Upload, Shared: m.Shared, Follow: m.Follow}
+		p.Mirror = &controlpb.Mirror{Uri: m.URI, Fetch: m.Fetch, Upload: m.Upload, Shared: m.Shared, Follow: m.Follow, Others: m.Others}
 	}
 	return p
 }
@@ -210,7 +210,7 @@ func startFromPB(p *controlpb.Start) (Start, error) {
 		TensorBoard: p.GetTensorboard(),
 	}
 	if m := p.GetMirror(); m != nil {
-		s.Mirror = &Mirror{URI: m.GetUri(), Fetch: m.GetFetch(), Upload: m.GetUpload(), Shared: m.GetShared(), Follow: m.GetFollow()}
+		s.Mirror = &Mirror{URI: m.GetUri(), Fetch: m.GetFetch(), Upload: m.GetUpload(), Shared: m.GetShared(), Follow: m.GetFollow(), Others: m.GetOthers()}
 	}
 	if c := p.GetCluster(); c != nil {
 		leader, err := job.ParseTask(c.GetLeader())

@@ -112,6 +112,8 @@ type Mirror struct {
 	Upload bool   // what it writes is copied there
 	Shared bool   // others go on from the same
 	Follow bool   // what is new there is fetched while it runs
+	// Others is a role of whose tasks each but the first has a directory of its own in this one, ROLE-INDEX. Empty: there are none.
+	Others string
 }
 
 // MirrorNews is what happened to a checkpoint between a task's local directory and the one that this is kept in.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"tfos/internal/checkpoint"
-	"tfos/internal/checkpoint/store"
 	"tfos/internal/checkpoint/unit"
 	"tfos/internal/dfs"
 )
@@ -134,7 +133,7 @@ func (m *Mirror) putAside(ctx context.Context) error {
 
 // fetch brings what is there, newer than what is here, and wanted.
 func (m *Mirror) fetch(ctx context.Context, there place, pin string) error {
-	remote := store.New(there.fs, there.dir, storeOptions)
+	remote := m.directory(there.fs, there.dir)
 	l, err := remote.List(ctx)
 	if err != nil {
 		return err
@@ -181,7 +180,7 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (fetched b
 	}
 	var verdict checkpoint.Verdict
 	if u.Known != nil {
-		if verdict, err = judge(ctx, staging, u); err != nil {
+		if verdict, err = m.judge(ctx, staging, u); err != nil {
 			return false, err
 		}
 		if verdict.Broken() {
@@ -203,7 +202,7 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (fetched b
 }
 
 // judge verifies what was fetched. A state file has it found that has no name of its own (checkpoint.Legacy).
-func judge(ctx context.Context, p place, u unit.Unit) (checkpoint.Verdict, error) {
+func (m *Mirror) judge(ctx context.Context, p place, u unit.Unit) (checkpoint.Verdict, error) {
 	c := *u.Known
 	if c.Format == checkpoint.Legacy {
 		state := checkpoint.State{Latest: path.Base(c.Name)}
@@ -211,7 +210,7 @@ func judge(ctx context.Context, p place, u unit.Unit) (checkpoint.Verdict, error
 			return checkpoint.Verdict{}, err
 		}
 	}
-	d := store.New(p.fs, p.dir, storeOptions)
+	d := m.directory(p.fs, p.dir)
 	l, err := d.List(ctx)
 	if err != nil {
 		return checkpoint.Verdict{}, err

@@ -15,6 +15,7 @@ import (
 	"path"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -32,11 +33,14 @@ type Options struct {
 	Local  string // directory on this machine's disk
 	Remote string // URI of the directory that it is kept in
 	ID     string // no two mirrors have the same at the same time
+	// Others is a role of whose tasks each but the first has a directory of its own in Remote, ROLE-INDEX: that is none of this mirror's.
+	// Empty: there are none.
+	Others string
 	// Use finds the filesystem of a URI, and the name in it; release gives it back.
 	Use    func(ctx context.Context, uri string) (f dfs.FS, name string, release func(), err error)
 	Fetch  bool // the program goes on from what is there
 	Upload bool // what the program writes is copied there
-	// Shared: others go on from the same. What is here and not there is none of it, and is put aside before a start.
+	// Shared: others go on from the same. What is here and not there is none of it, and is put aside before a start. See Share.
 	Shared bool
 	Follow bool // what is new there is fetched while the program runs
 	Tell   func(News)
@@ -112,14 +116,29 @@ func New(o Options) *Mirror {
 		o.Log = zap.NewNop()
 	}
 	disk := dfs.NewLocal("/")
-	return &Mirror{
-		o: o, here: place{disk, path.Clean(o.Local)}, local: store.New(disk, o.Local, storeOptions),
-		poke: make(chan struct{}, 1), tracker: unit.NewTracker(), states: map[string]string{},
+	m := &Mirror{
+		o: o, here: place{disk, path.Clean(o.Local)}, poke: make(chan struct{}, 1), tracker: unit.NewTracker(), states: map[string]string{},
 	}
+	m.local = m.directory(disk, o.Local)
+	return m
 }
 
-// storeOptions are for directories that are copied: libraries nest theirs deep, and what lies at the bottom counts.
-var storeOptions = store.Options{Workers: 1, Depth: 100}
+// Share has the program's next start go on from the same as others, or no longer: the job has another size. It is not for use while Prepare
+// or Run is.
+func (m *Mirror) Share(shared bool) { m.o.Shared = shared }
+
+// directory is one that is copied, here or there. Libraries nest theirs deep, and what lies at the bottom counts.
+func (m *Mirror) directory(f dfs.FS, dir string) *store.Directory {
+	o := store.Options{Workers: 1, Depth: 100}
+	if m.o.Others != "" {
+		o.Leave = func(dir string) bool {
+			index, of := strings.CutPrefix(dir, m.o.Others+"-")
+			n, err := strconv.Atoi(index)
+			return of && err == nil && n > 0 && strconv.Itoa(n) == index
+		}
+	}
+	return store.New(f, dir, o)
+}
 
 // Hurry has the directory looked at more often: the program will end soon.
 func (m *Mirror) Hurry() {

@@ -704,3 +704,42 @@ func TestWhatCannotBeJudged(t *testing.T) {
 		w.expect("both", "a uploaded a-1.h5 step=1: a-1.h5: its superblock is of version 3…", "b fetched a-1.h5 step=1: a-1.h5: its superblock is of version 3…")
 	})
 }
+
+// A task whose peers have directories within its own does not go on from theirs, and finds nothing of them.
+func TestDirectoriesOfOtherTasks(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.task("a", func(o *mirror.Options) { o.Others = "worker" })
+		a.start()
+		a.save("v2", "ckpt-3")
+		a.write("worker-x/notes", "mine")
+		a.end(unit.Ended)
+		for _, name := range []string{"worker-1/ckpt-4.index", "worker-1/ckpt-4.data-00000-of-00001", "worker-2/a.pkl"} {
+			name = path.Join(dir, name)
+			if err := errors.Join(w.Mkdir(t.Context(), path.Dir(name), 0o755), dfs.WriteFile(t.Context(), w, name, []byte("another's"), 0)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := w.task("c", func(o *mirror.Options) { o.Others = "worker" })
+		if from := c.start(); from.Checkpoint != "ckpt-3" {
+			t.Errorf("it goes on from %+v", from)
+		}
+		w.same("here", c.tree(), "ckpt-3.data-00000-of-00001", "ckpt-3.index", "worker-x/notes")
+		c.end(unit.Ended)
+	})
+}
+
+// A task that trained alone, and now has peers, starts with what all have.
+func TestShare(t *testing.T) {
+	bubble(t, func(t *testing.T, w *world) {
+		a := w.task("a")
+		a.start()
+		a.save("v2", "ckpt-3")
+		a.end(unit.Ended)
+		a.save("v2", "ckpt-4") // by a process that outlived it: nobody else has this
+		a.mirror.Share(true)
+		if from, err := a.mirror.Prepare(t.Context(), "hdfs://nn"+dir+"/ckpt-3"); err != nil || from.Checkpoint != "ckpt-3" {
+			t.Errorf("it goes on from %+v, %v", from, err)
+		}
+		w.same("here", a.tree(), "ckpt-3.data-00000-of-00001", "ckpt-3.index")
+	})
+}

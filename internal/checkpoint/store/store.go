@@ -23,6 +23,8 @@ type Options struct {
 	Workers   int   // files and parts of files that are read at once; 0: 4
 	PieceSize int64 // bytes of each; 0: checkpoint.DefaultPieceSize
 	Depth     int   // directories below the one that is listed; 0: 3
+	// Leave names directories, relative to the one that is listed, that are no part of it; nil: none.
+	Leave func(dir string) bool
 }
 
 // Limits of what is looked at.
@@ -129,6 +131,7 @@ func (d *Directory) walk(ctx context.Context) ([]checkpoint.File, error) {
 			base := path.Base(e.Name)
 			name := path.Join(dir, base)
 			switch {
+			case e.IsDir() && d.options.Leave != nil && d.options.Leave(name):
 			case e.IsDir() && depth < d.options.Depth && !checkpoint.Skip(base):
 				if err := visit(name, depth+1); err != nil {
 					return err

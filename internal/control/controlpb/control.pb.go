@@ -1380,6 +1380,7 @@ type Mirror struct {
 	Upload        bool                   `protobuf:"varint,3,opt,name=upload,proto3" json:"upload,omitempty"` // what it writes is copied there
 	Shared        bool                   `protobuf:"varint,4,opt,name=shared,proto3" json:"shared,omitempty"` // others go on from the same
 	Follow        bool                   `protobuf:"varint,5,opt,name=follow,proto3" json:"follow,omitempty"` // what is new there is fetched while it runs
+	Others        string                 `protobuf:"bytes,6,opt,name=others,proto3" json:"others,omitempty"`  // a role of whose tasks each but the first has a directory of its own in this one; empty: there are none
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1447,6 +1448,13 @@ func (x *Mirror) GetFollow() bool {
 		return x.Follow
 	}
 	return false
+}
+
+func (x *Mirror) GetOthers() string {
+	if x != nil {
+		return x.Others
+	}
+	return ""
 }
 
 // Cluster is what TF_CONFIG and its like say of a job besides the spec.
@@ -2871,13 +2879,14 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06mirror\x18F \x01(\v2\x17.tfos.control.v1.MirrorR\x06mirror\x1a6\n" +
 	"\bEnvEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"x\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x90\x01\n" +
 	"\x06Mirror\x12\x10\n" +
 	"\x03uri\x18\x01 \x01(\tR\x03uri\x12\x14\n" +
 	"\x05fetch\x18\x02 \x01(\bR\x05fetch\x12\x16\n" +
 	"\x06upload\x18\x03 \x01(\bR\x06upload\x12\x16\n" +
 	"\x06shared\x18\x04 \x01(\bR\x06shared\x12\x16\n" +
-	"\x06follow\x18\x05 \x01(\bR\x06follow\"=\n" +
+	"\x06follow\x18\x05 \x01(\bR\x06follow\x12\x16\n" +
+	"\x06others\x18\x06 \x01(\tR\x06others\"=\n" +
 	"\aCluster\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x1a\n" +
 	"\bservices\x18\x02 \x03(\tR\bservices\"C\n" +
