@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"tfos/internal/client"
 	"tfos/internal/client/exit"
 	"tfos/internal/client/term"
+	"tfos/internal/hadoop/uri"
 )
 
 func (c *command) checkpoint() *cobra.Command {
@@ -284,7 +284,7 @@ func (c *command) onDirectory(ctx context.Context, name string, do func(*store.D
 		if err != nil {
 			return err
 		}
-		name = (&url.URL{Scheme: "file", Path: here}).String()
+		name = uri.URI{Scheme: "file", Path: here}.String()
 	}
 	f, dir, err := files.Resolve(ctx, name)
 	if err != nil {

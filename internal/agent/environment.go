@@ -65,6 +65,10 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 			return Options{}, fmt.Errorf("neither %s nor a host name is known: %w", envNodeHost, err)
 		}
 	}
+	staging, err := launch.UnescapeEnv(getenv(launch.EnvStaging))
+	if err != nil {
+		return Options{}, fmt.Errorf("%s: %w", launch.EnvStaging, err)
+	}
 	logDir, _, _ := strings.Cut(logs, ",")
 	return Options{
 		Identity:      id,
@@ -73,9 +77,10 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		Dir:           dir,
 		LogDir:        logDir,
 		Env:           os.Environ(),
-		MasterAddress: master, Staging: getenv(launch.EnvStaging),
-		Endpoints: job.Endpoints(endpoints),
-		Roles:     strings.Split(roles, ","),
+		MasterAddress: master,
+		Staging:       staging,
+		Endpoints:     job.Endpoints(endpoints),
+		Roles:         strings.Split(roles, ","),
 		Storage: storage.Options{
 			Conf: filepath.Join(dir, launch.ConfFile), Tokens: tokens, User: getenv(envUser), Getenv: getenv,
 		},

@@ -91,7 +91,7 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 		Env: map[string]string{
 			launch.EnvApplication: m.o.Container.Attempt.Application.String(),
 			launch.EnvMaster:      address,
-			launch.EnvStaging:     m.o.FS.URI(m.o.Manifest.Staging),
+			launch.EnvStaging:     launch.EscapeEnv(m.o.FS.URI(m.o.Manifest.Staging)),
 			launch.EnvTask:        a.Task.String(),
 			launch.EnvIncarnation: strconv.Itoa(int(a.Incarnation)),
 			launch.EnvEndpoints:   string(m.o.Job.Endpoints),

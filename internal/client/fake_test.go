@@ -79,7 +79,7 @@ func newWorld(t *testing.T) *world {
 func (w *world) cluster() *Cluster {
 	return &Cluster{RM: w, FS: w.fs, Peers: w, Logs: w, Log: zap.NewNop(), User: "ann", Home: "/user/ann", Where: "rm:8032", Collects: true, Conf: []byte("<configuration/>"),
 		Resolve: func(_ context.Context, uri string) (dfs.FS, string, error) {
-			name, ok := strings.CutPrefix(uri, "hdfs://")
+			_, name, ok := strings.Cut(uri, "://")
 			if !ok {
 				return nil, "", fmt.Errorf("%s: %w", uri, dfs.ErrUnsupported)
 			}

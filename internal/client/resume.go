@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -133,19 +132,19 @@ func (c *Cluster) staged(ctx context.Context, e *Earlier, name, flag string) (la
 		return launch.Resource{}, fmt.Errorf("%s: its manifest does not name its file %s", e.ID, name)
 	}
 	r := e.files[i]
-	u, err := url.Parse(r.URI)
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	d, at, err := c.Resolve(ctx, r.URI)
 	if err != nil {
 		return r, fmt.Errorf("%s: its file %s: %w", e.ID, name, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	info, err := c.FS.Stat(ctx, u.Path)
+	info, err := d.Stat(ctx, at)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return r, exit.Errorf(exit.Usage, "%s ran with a file %s that is no longer at %s: %w", e.ID, name, r.URI, err).
 			Try("give all of them anew with %s", flag)
 	case err != nil:
-		return r, stage.Explain(c.FS, "look at", u.Path, err)
+		return r, stage.Explain(d, "look at", at, err)
 	case info.Size != r.Size || info.ModTime.UnixMilli() != r.ModTime:
 		return r, exit.Errorf(exit.Usage, "%s ran with a file %s that has changed since: %s was written %s", e.ID, name, r.URI, info.ModTime.UTC().Format(time.DateTime+" MST")).
 			Try("give all of them anew with %s", flag)

@@ -113,7 +113,7 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 		return nil, err
 	}
 	began := time.Now()
-	staged, err := p.set.Upload(ctx, c.FS, launch.CacheDir(c.Home), ui.Staging)
+	staged, err := p.set.Upload(ctx, stage.Place{FS: c.FS, Cache: launch.CacheDir(c.Home), User: c.User, Resolve: c.Resolve}, ui.Staging)
 	if err != nil {
 		return nil, err
 	}
@@ -288,7 +288,7 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 			Files: files,
 			Env: map[string]string{
 				launch.EnvApplication: id.String(),
-				launch.EnvStaging:     c.FS.URI(dir),
+				launch.EnvStaging:     launch.EscapeEnv(c.FS.URI(dir)),
 				launch.EnvLogLevel:    p.Level,
 			},
 			Command: []string{"./" + launch.MasterBinary, "1><LOG_DIR>/" + control.Stdout, "2><LOG_DIR>/" + control.Stderr},

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
@@ -22,6 +21,7 @@ import (
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/rpc"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/hadoop/uri"
 )
 
 const (
@@ -102,24 +102,32 @@ func openHDFS(ctx context.Context, authority string, o Options) (*HDFS, error) {
 // endpoints are the NameNodes of one authority.
 type endpoints struct {
 	authority string   // "host:port" or a nameservice
+	service   string   // the nameservice that it is, or that a NameNode at this host:port belongs to; empty: none
 	addrs     []string // host:port each
-	ha        bool     // authority is a nameservice
 }
 
-// nameNodes finds the addresses of an authority. One that dfs.nameservices lists is a nameservice, any other is host[:port].
+// nameNodes finds the addresses of an authority. One that dfs.nameservices lists is a nameservice, any other is host[:port]. That of
+// one NameNode of a nameservice leads to all of them: it may be the one in standby.
 func nameNodes(authority string, c *conf.Conf) (endpoints, error) {
-	service := ""
-	for _, ns := range slices.Concat(c.List("dfs.nameservices"), c.List("dfs.internal.nameservices")) {
-		if strings.EqualFold(ns, authority) {
-			service = ns
+	names := slices.Concat(c.List("dfs.nameservices"), c.List("dfs.internal.nameservices"))
+	for _, service := range names {
+		if strings.EqualFold(service, authority) {
+			return serviceNodes(service, c)
 		}
 	}
-	if service == "" {
-		if _, _, err := net.SplitHostPort(authority); err != nil {
-			authority = net.JoinHostPort(strings.Trim(authority, "[]"), defaultPort)
+	authority = withPort(authority)
+	for _, service := range names {
+		nodes, err := serviceNodes(service, c)
+		if err == nil && slices.ContainsFunc(nodes.addrs, func(a string) bool { return strings.EqualFold(a, authority) }) {
+			nodes.authority = authority
+			return nodes, nil
 		}
-		return endpoints{authority: authority, addrs: []string{authority}}, nil
 	}
+	return endpoints{authority: authority, addrs: []string{authority}}, nil
+}
+
+// serviceNodes finds the addresses of a nameservice.
+func serviceNodes(service string, c *conf.Conf) (endpoints, error) {
 	keys := []string{"dfs.namenode.rpc-address." + service}
 	if ids := c.List("dfs.ha.namenodes." + service); len(ids) > 0 {
 		keys = keys[:0]
@@ -127,27 +135,32 @@ func nameNodes(authority string, c *conf.Conf) (endpoints, error) {
 			keys = append(keys, "dfs.namenode.rpc-address."+service+"."+id)
 		}
 	}
-	found := endpoints{authority: service, ha: true}
+	found := endpoints{authority: service, service: service}
 	for _, key := range keys {
 		addr := c.String(key)
 		if addr == "" {
 			return endpoints{}, fmt.Errorf("nameservice %s: the configuration has no %s", service, key)
 		}
-		if _, _, err := net.SplitHostPort(addr); err != nil {
-			addr = net.JoinHostPort(addr, defaultPort)
-		}
-		found.addrs = append(found.addrs, addr)
+		found.addrs = append(found.addrs, withPort(addr))
 	}
 	return found, nil
+}
+
+// withPort is a NameNode's address with its port.
+func withPort(addr string) string {
+	if _, _, err := net.SplitHostPort(addr); err == nil {
+		return addr
+	}
+	return net.JoinHostPort(strings.Trim(addr, "[]"), defaultPort)
 }
 
 // services are the texts that a token for these NameNodes may bear, first the one that Java clients write and look for:
 // "ha-hdfs:" and the nameservice, else ip:port, or host:port if useIP is off.
 func (e endpoints) services(ctx context.Context, useIP bool) []string {
-	if e.ha {
-		return []string{"ha-hdfs:" + e.authority}
+	if e.authority == e.service {
+		return []string{"ha-hdfs:" + e.service}
 	}
-	addr := e.addrs[0]
+	addr := e.authority
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return []string{addr} // fails at the dial
@@ -340,7 +353,7 @@ func (h *HDFS) Home() string { return h.home }
 
 // URI implements FS.
 func (h *HDFS) URI(name string) string {
-	return (&url.URL{Scheme: "hdfs", Host: h.authority, Path: path.Clean(name)}).String()
+	return uri.URI{Scheme: "hdfs", Authority: h.authority, Path: path.Clean(name)}.String()
 }
 
 // Close implements FS. Readers that are in the middle of a block go on to its end.

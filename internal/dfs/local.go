@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
 	"os/user"
 	"path"
@@ -14,6 +13,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"tfos/internal/hadoop/uri"
 )
 
 // Local is the disk of this machine.
@@ -235,7 +236,7 @@ func (l *Local) Home() string { return l.home }
 
 // URI implements FS.
 func (l *Local) URI(name string) string {
-	return (&url.URL{Scheme: "file", Path: path.Clean(name)}).String()
+	return uri.URI{Scheme: "file", Path: path.Clean(name)}.String()
 }
 
 // Close implements FS. There is nothing to end; open files stay usable.

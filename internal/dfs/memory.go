@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"path"
 	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"tfos/internal/hadoop/uri"
 )
 
 // Memory is a filesystem in the memory of this process, for tests. It keeps permissions as HDFS does, but has no superuser
@@ -293,7 +294,7 @@ func (m *Memory) Home() string { return "/user/" + m.user }
 
 // URI implements FS. Nobody outside this process can open it.
 func (m *Memory) URI(name string) string {
-	return (&url.URL{Scheme: "memory", Path: path.Clean(name)}).String()
+	return uri.URI{Scheme: "memory", Path: path.Clean(name)}.String()
 }
 
 // Close implements FS. The files stay, for the views of other users.

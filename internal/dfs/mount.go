@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/uri"
 )
 
 // maxMounts bounds how many mount tables lead to each other.
@@ -20,38 +21,42 @@ type tablePlace struct {
 	name  string // absolute
 }
 
+func (p tablePlace) uri() uri.URI { return uri.URI{Scheme: "viewfs", Authority: p.table, Path: p.name} }
+
 // unmount follows viewfs:// mount tables (org.apache.hadoop.fs.viewfs.Constants) to where a URI's file lies: the link with the longest
 // path above it, else the table's linkMergeSlash or linkFallback. A directory above links lies in the table itself.
-func unmount(uri string, c *conf.Conf) (string, tablePlace, error) {
+func unmount(u uri.URI, c *conf.Conf) (uri.URI, tablePlace, error) {
 	for range maxMounts {
-		u, err := parse(uri)
-		if err != nil {
-			return "", tablePlace{}, err
-		}
-		if u.Scheme == "" || u.Scheme == "hdfs" && u.Host == "" { // in the default filesystem
-			if d, err := parse(c.String("fs.defaultFS")); err == nil && d.Scheme == "viewfs" {
-				u.Scheme, u.Host = d.Scheme, d.Host
+		if u.Scheme == "" || u.Scheme == "hdfs" && u.Authority == "" { // in the default filesystem
+			if d := defaultFS(c); d.Scheme == "viewfs" {
+				u.Scheme, u.Authority = d.Scheme, d.Authority
 			}
 		}
 		if u.Scheme != "viewfs" {
-			return uri, tablePlace{}, nil
+			return u, tablePlace{}, nil
 		}
-		at := tablePlace{cmp.Or(u.Host, c.String("fs.viewfs.mounttable.default.name.key"), "default"), path.Clean("/" + u.Path)}
+		at := tablePlace{cmp.Or(u.Authority, c.String("fs.viewfs.mounttable.default.name.key"), "default"), path.Clean("/" + u.Path)}
 		target, rest := mounted(at, c)
 		switch {
 		case len(linked(at, c)) > 0:
-			return "", at, nil
+			return uri.URI{}, at, nil
 		case target == "":
-			return "", tablePlace{}, &fs.PathError{Op: "resolve", Path: u.String(), Err: fmt.Errorf("mount table %s leads nowhere from here: %w", at.table, fs.ErrNotExist)}
+			return uri.URI{}, tablePlace{}, &fs.PathError{Op: "resolve", Path: u.String(), Err: fmt.Errorf("mount table %s leads nowhere from here: %w", at.table, fs.ErrNotExist)}
 		}
-		uri = joinURI(target, rest)
+		u = below(target, rest)
 	}
-	return "", tablePlace{}, fmt.Errorf("%s: mount tables lead to each other: %w", uri, ErrUnsupported)
+	return uri.URI{}, tablePlace{}, fmt.Errorf("%s: mount tables lead to each other: %w", u, ErrUnsupported)
 }
 
-// joinURI is the URI of a path below another URI.
-func joinURI(uri, below string) string {
-	return strings.TrimRight(uri, "/") + (&url.URL{Path: below}).EscapedPath()
+// below is the URI of a path below the target of a link. In a mount table, unlike elsewhere, a target is a URL whose path may have
+// escapes (org.apache.hadoop.fs.viewfs.InodeTree).
+func below(target, rest string) uri.URI {
+	u := uri.Parse(target)
+	if plain, err := url.PathUnescape(u.Path); err == nil {
+		u.Path = plain
+	}
+	u.Path = strings.TrimRight(u.Path, "/") + rest
+	return u
 }
 
 // mounted looks a place up in its table: the URI that it is mounted from, and the rest of the path; empty: it is not.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/uri"
 )
 
 func TestUnmount(t *testing.T) {
@@ -14,7 +15,7 @@ func TestUnmount(t *testing.T) {
 	for key, value := range map[string]string{
 		"fs.defaultFS":                             "viewfs://C",
 		"fs.viewfs.mounttable.C.link./data":        "hdfs://one/",
-		"fs.viewfs.mounttable.C.link./data/deep":   "hdfs://two/d/",
+		"fs.viewfs.mounttable.C.link./data/deep":   "hdfs://two/d%2525/", // a target, and nothing else, is a URL
 		"fs.viewfs.mounttable.C.link./user/ann":    "hdfs://one:1/home/ann",
 		"fs.viewfs.mounttable.C.link./other":       "viewfs://merged/x",
 		"fs.viewfs.mounttable.merged.linkFallback": "hdfs://three",
@@ -30,7 +31,8 @@ func TestUnmount(t *testing.T) {
 	}{
 		{"viewfs://C/data", "hdfs://one/", nil},
 		{"viewfs://C/data/x%20y/z", "hdfs://one/x%20y/z", nil},
-		{"viewfs://C/data/deep/er", "hdfs://two/d/er", nil},
+		{"viewfs://C/data/deep/er", "hdfs://two/d%25/er", nil},
+		{"viewfs://C/data/x#y?z", "hdfs://one/x#y?z", nil},
 		{"viewfs://C/data/deeper", "hdfs://one/deeper", nil},
 		{"/data/x", "hdfs://one/x", nil},
 		{"hdfs:///user/ann/m", "hdfs://one:1/home/ann/m", nil},
@@ -48,12 +50,12 @@ func TestUnmount(t *testing.T) {
 		{"viewfs://nobody/x", "", fs.ErrNotExist},
 		{"viewfs://loop/x", "", ErrUnsupported},
 	} {
-		got, table, err := unmount(c.uri, settings)
+		at, table, err := unmount(uri.Parse(c.uri), settings)
 		if table.table != "" {
-			got = joinURI("viewfs://"+table.table, table.name)
+			at = table.uri()
 		}
-		if got != c.want || !errors.Is(err, c.err) {
-			t.Errorf("%s lies at %q, %v; want %q, %v", c.uri, got, err, c.want, c.err)
+		if got := at.String(); got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%s lies at %q, %v; want %q, %v", c.uri, at, err, c.want, c.err)
 		}
 	}
 }
@@ -120,6 +122,11 @@ func TestMountTable(t *testing.T) {
 	} {
 		if !errors.Is(c.err, c.want) {
 			t.Errorf("%v, want %v", c.err, c.want)
+		}
+	}
+	for name, want := range map[string]string{"/data/one/a b": "file://" + one + "/a b", "/far/x": "hdfs://nobody:1/x/x", "/data": "viewfs://C/data", "/more": "file://" + rest + "/more"} {
+		if got := f.URI(name); got != want {
+			t.Errorf("%s is %s to others, want %s", name, got, want)
 		}
 	}
 	if err := r.Close(); err != nil {

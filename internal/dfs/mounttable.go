@@ -1,6 +1,7 @@
 package dfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,7 @@ func (m *mountTable) at(ctx context.Context, op, name string) (FS, string, error
 	if err != nil {
 		return nil, "", err
 	}
-	f, inside, err := m.r.Resolve(ctx, joinURI("viewfs://"+m.table, name))
+	f, inside, err := m.r.Resolve(ctx, tablePlace{m.table, name}.uri().String())
 	if err == nil && f == FS(m) {
 		return nil, inside, nil
 	}
@@ -32,7 +33,7 @@ func (m *mountTable) at(ctx context.Context, op, name string) (FS, string, error
 }
 
 func (m *mountTable) fail(op, name string, err error) error {
-	return &fs.PathError{Op: op, Path: joinURI("viewfs://"+m.table, name), Err: err}
+	return &fs.PathError{Op: op, Path: tablePlace{m.table, name}.uri().String(), Err: err}
 }
 
 // fixed says that a directory of the table is not to be changed.
@@ -94,11 +95,11 @@ func (m *mountTable) List(ctx context.Context, dir string) ([]Info, error) {
 
 // fallback finds where the table leads what no link has; nil: nowhere.
 func (m *mountTable) fallback(ctx context.Context, name string) (FS, string, error) {
-	uri := fallback(m.table, m.r.o.Conf)
-	if uri == "" {
+	target := fallback(m.table, m.r.o.Conf)
+	if target == "" {
 		return nil, "", nil
 	}
-	return m.r.Resolve(ctx, joinURI(uri, name))
+	return m.r.Resolve(ctx, below(target, name).String())
 }
 
 // Open implements FS.
@@ -201,10 +202,18 @@ func (m *mountTable) Chmod(ctx context.Context, name string, mode fs.FileMode) e
 }
 
 // Home implements FS.
-func (m *mountTable) Home() string { return path.Join("/user", m.r.o.User) }
+func (m *mountTable) Home() string {
+	return path.Join(cmp.Or(m.r.o.Conf.String(tableKey(m.table)+"homedir"), "/user"), m.r.o.User)
+}
 
-// URI implements FS.
-func (m *mountTable) URI(name string) string { return joinURI("viewfs://"+m.table, path.Clean(name)) }
+// URI implements FS. It is that of the filesystem which a link leads to: other processes need not know the mount table.
+func (m *mountTable) URI(name string) string {
+	u := tablePlace{m.table, path.Clean(name)}.uri()
+	if target, table, err := unmount(u, m.r.o.Conf); err == nil && table.table == "" {
+		return target.String()
+	}
+	return u.String()
+}
 
 // Close implements FS. The filesystems that links lead to are the Resolver's.
 func (m *mountTable) Close() error { return nil }

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -15,6 +14,7 @@ import (
 
 	"tfos/internal/hadoop/conf"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/hadoop/uri"
 )
 
 // Options says how filesystems are reached, and as whom.
@@ -49,11 +49,11 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Open opens the filesystem that uri names: "hdfs://namenode:8020", "hdfs://nameservice", "file:///". A name without a scheme,
+// Open opens the filesystem that name names: "hdfs://namenode:8020", "hdfs://nameservice", "file:///". A name without a scheme,
 // the empty one too, stands for fs.defaultFS. It does not connect: the first operation does.
-func Open(ctx context.Context, uri string, o Options) (FS, error) {
+func Open(ctx context.Context, name string, o Options) (FS, error) {
 	o = o.withDefaults()
-	place, err := locate(uri, o.Conf)
+	place, err := locate(uri.Parse(name), o.Conf)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ type Resolver struct {
 	o Options
 
 	mu     sync.Mutex
-	opened map[place]FS // guarded by mu
+	opened map[place]FS // by canonical place; guarded by mu
 }
 
 // NewResolver makes a Resolver, which opens filesystems with these options.
@@ -73,10 +73,11 @@ func NewResolver(o Options) *Resolver {
 	return &Resolver{o: o.withDefaults(), opened: map[place]FS{}}
 }
 
-// Resolve finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in fs.defaultFS, and a viewfs://
-// URI where the configuration's mount table says, the directories of the table itself included.
-func (r *Resolver) Resolve(ctx context.Context, uri string) (FS, string, error) {
-	uri, table, err := unmount(uri, r.o.Conf)
+// Resolve finds the filesystem of a URI (package uri), and the name of the file in it. A path without a scheme lies in fs.defaultFS,
+// and a viewfs:// URI where the configuration's mount table says, the directories of the table itself included. Two spellings of one
+// filesystem are one: it is known by the first.
+func (r *Resolver) Resolve(ctx context.Context, name string) (FS, string, error) {
+	u, table, err := unmount(uri.Parse(name), r.o.Conf)
 	if err != nil {
 		return nil, "", err
 	}
@@ -89,24 +90,24 @@ func (r *Resolver) Resolve(ctx context.Context, uri string) (FS, string, error) 
 		}
 		return r.opened[at], table.name, nil
 	}
-	where, err := locate(uri, r.o.Conf)
+	where, err := locate(u, r.o.Conf)
 	if err != nil {
 		return nil, "", err
 	}
-	name, err := pathOf(uri)
-	if err != nil {
+	if name, err = cleanName("resolve", cmp.Or(u.Path, "/")); err != nil {
 		return nil, "", err
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if known := r.opened[where]; known != nil {
+	key := where.canonical(r.o.Conf)
+	if known := r.opened[key]; known != nil {
 		return known, name, nil
 	}
 	opened, err := where.open(ctx, r.o)
 	if err != nil {
 		return nil, "", err
 	}
-	r.opened[where] = opened
+	r.opened[key] = opened
 	return opened, name, nil
 }
 
@@ -128,30 +129,53 @@ func (r *Resolver) Close() error {
 type place struct{ scheme, authority string }
 
 // locate finds the filesystem of a URI.
-func locate(uri string, c *conf.Conf) (place, error) {
-	u, err := parse(uri)
-	if err != nil {
-		return place{}, err
-	}
-	if u.Scheme == "" {
-		if u, err = parse(cmp.Or(c.String("fs.defaultFS"), "file:///")); err != nil {
-			return place{}, fmt.Errorf("fs.defaultFS: %w", err)
-		}
+func locate(u uri.URI, c *conf.Conf) (place, error) {
+	name := u
+	if u.Scheme == "" || u.Scheme == "hdfs" && u.Authority == "" {
+		u = defaultFS(c)
 	}
 	switch {
+	case name.Scheme == "hdfs" && u.Scheme != "hdfs":
+		return place{}, fmt.Errorf("%s names no host, and fs.defaultFS, %s, is no HDFS: say which, hdfs://HOST:PORT%s", name, u, name.Path)
+	case u.Scheme == "file" && u.Authority != "" && u.Authority != "localhost":
+		return place{}, fmt.Errorf("%s names a file of host %s, which is %w: a path of this machine's disk has three slashes, file:///%s",
+			u, u.Authority, ErrUnsupported, u.Authority)
 	case u.Scheme == "file":
 		return place{scheme: "file"}, nil
-	case u.Scheme == "hdfs" && u.Host != "":
-		return place{scheme: "hdfs", authority: strings.ToLower(u.Host)}, nil
+	case u.Scheme == "hdfs" && u.Authority != "":
+		return place{scheme: "hdfs", authority: strings.ToLower(u.Authority[strings.LastIndexByte(u.Authority, '@')+1:])}, nil
 	case u.Scheme == "hdfs":
-		return locate("", c) // hdfs:///path: the default NameNode
-	case u.Scheme == "":
 		return place{}, fmt.Errorf("fs.defaultFS is %s, which names no filesystem: it wants hdfs://HOST:PORT or hdfs://NAMESERVICE", u)
 	case u.Scheme == "viewfs":
-		return place{}, fmt.Errorf("%s: mount tables are %w: name the filesystem behind it, hdfs://NAMESERVICE/…", uri, ErrUnsupported)
+		return place{}, fmt.Errorf("%s: mount tables are %w: name the filesystem behind it, hdfs://NAMESERVICE/…", u, ErrUnsupported)
 	default:
-		return place{}, fmt.Errorf("%s: scheme %s is %w: use hdfs:// or file://", uri, u.Scheme, ErrUnsupported)
+		return place{}, fmt.Errorf("%s: scheme %s is %w: use hdfs:// or file://", u, u.Scheme, ErrUnsupported)
 	}
+}
+
+// defaultFS is fs.defaultFS with the old forms that org.apache.hadoop.fs.FileSystem#fixName knows: "local", and a host without a scheme.
+func defaultFS(c *conf.Conf) uri.URI {
+	name := cmp.Or(c.String("fs.defaultFS"), "file:///")
+	switch {
+	case name == "local":
+		name = "file:///"
+	case !strings.Contains(name, "/"):
+		name = "hdfs://" + name
+	}
+	return uri.Parse(name)
+}
+
+// canonical is the one place of all spellings of a filesystem: a NameNode without a port has the default one, and one that belongs to
+// a nameservice is that.
+func (p place) canonical(c *conf.Conf) place {
+	if p.scheme != "hdfs" {
+		return p
+	}
+	nodes, err := nameNodes(p.authority, c)
+	if err != nil {
+		return p // it cannot be opened either
+	}
+	return place{scheme: p.scheme, authority: strings.ToLower(cmp.Or(nodes.service, nodes.authority))}
 }
 
 func (p place) open(ctx context.Context, o Options) (FS, error) {
@@ -166,24 +190,4 @@ func (p place) open(ctx context.Context, o Options) (FS, error) {
 		}
 	}
 	return NewLocal(home), nil
-}
-
-// pathOf is the absolute path in a URI, or in a name without a scheme.
-func pathOf(uri string) (string, error) {
-	u, err := parse(uri)
-	if err != nil {
-		return "", err
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return cleanName("resolve", u.Path)
-}
-
-// parse takes a URI apart. A name without a scheme is no URI: a % in it is a %.
-func parse(uri string) (*url.URL, error) {
-	if uri == "" || strings.HasPrefix(uri, "/") && !strings.HasPrefix(uri, "//") {
-		return &url.URL{Path: uri}, nil
-	}
-	return url.Parse(uri)
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/uri"
 )
 
 func TestLocate(t *testing.T) {
@@ -15,13 +16,21 @@ func TestLocate(t *testing.T) {
 		name           string
 		err            error
 	}{
-		{uri: "/a b%20", defaultFS: "hdfs://nn", want: place{"hdfs", "nn"}, name: "/a b%20"},
+		{uri: "/a b%20#?", defaultFS: "hdfs://nn", want: place{"hdfs", "nn"}, name: "/a b%20#?"},
+		{uri: "//models/run", defaultFS: "hdfs://nn", want: place{"hdfs", "nn"}, name: "/models/run"},
 		{uri: "", defaultFS: "hdfs://nn:9000/", want: place{"hdfs", "nn:9000"}, name: "/"},
 		{uri: "/a", want: place{"file", ""}, name: "/a"},
-		{uri: "file:///a%20b", want: place{"file", ""}, name: "/a b"},
+		{uri: "/a", defaultFS: "HDFS://NN", want: place{"hdfs", "nn"}, name: "/a"},
+		{uri: "/a", defaultFS: "nn:9000", want: place{"hdfs", "nn:9000"}, name: "/a"},
+		{uri: "/a", defaultFS: "local", want: place{"file", ""}, name: "/a"},
+		{uri: "file:///a%20b", want: place{"file", ""}, name: "/a%20b"},
+		{uri: "file://localhost/a", want: place{"file", ""}, name: "/a"},
 		{uri: "file:/a", want: place{"file", ""}, name: "/a"},
 		{uri: "hdfs://NS/a/../b", want: place{"hdfs", "ns"}, name: "/b"},
-		{uri: "hdfs:///a", defaultFS: "hdfs://nn", want: place{"hdfs", "nn"}, name: "/a"},
+		{uri: "hdfs://me@nn/a", want: place{"hdfs", "nn"}, name: "/a"},
+		{uri: "hdfs:///models/run#2", defaultFS: "hdfs://nn", want: place{"hdfs", "nn"}, name: "/models/run#2"},
+		{uri: "hdfs://nn/hour=2024-01-01%2000%3A00/a+b?c:d ", want: place{"hdfs", "nn"}, name: "/hour=2024-01-01%2000%3A00/a+b?c:d "},
+		{uri: "file://models/run", err: ErrUnsupported},
 		{uri: "viewfs://cluster/a", err: ErrUnsupported},
 		{uri: "s3a://bucket/a", err: ErrUnsupported},
 		{uri: "/a", defaultFS: "viewfs://cluster", err: ErrUnsupported},
@@ -30,7 +39,7 @@ func TestLocate(t *testing.T) {
 		if c.defaultFS != "" {
 			settings.Set("fs.defaultFS", c.defaultFS)
 		}
-		got, err := locate(c.uri, settings)
+		got, err := locate(uri.Parse(c.uri), settings)
 		if got != c.want || !errors.Is(err, c.err) {
 			t.Errorf("%q is in %v, %v, want %v, %v", c.uri, got, err, c.want, c.err)
 			continue
@@ -38,15 +47,54 @@ func TestLocate(t *testing.T) {
 		if c.err != nil {
 			continue
 		}
-		if name, err := pathOf(c.uri); name != c.name || err != nil {
+		r := NewResolver(Options{Conf: settings, LocalHome: "/"})
+		if _, name, err := r.Resolve(t.Context(), c.uri); name != c.name || err != nil {
 			t.Errorf("%q is %q, %v, want %q", c.uri, name, err, c.name)
 		}
 	}
+	r := NewResolver(Options{LocalHome: "/"})
+	for _, name := range []string{"relative", "a:b", "file:a", "%zz://x", "hdfs:///a", "2024-01-01 00:00/x"} {
+		if _, _, err := r.Resolve(t.Context(), name); err == nil {
+			t.Errorf("%q was located", name)
+		}
+	}
+}
+
+// TestOneNameNodeHasManySpellings: a port that is the default one, the case of a host, and one of a nameservice's NameNodes.
+func TestOneNameNodeHasManySpellings(t *testing.T) {
 	settings := conf.New(conf.Environment{})
-	settings.Set("fs.defaultFS", "namenode")
-	for _, uri := range []string{"relative", "hdfs:///a", "%zz://x"} {
-		if _, err := locate(uri, settings); err == nil {
-			t.Errorf("%q was located", uri)
+	for key, value := range map[string]string{
+		"fs.defaultFS":                       "hdfs://LocalHost:8020/",
+		"dfs.nameservices":                   "Prod,one",
+		"dfs.ha.namenodes.Prod":              "a,b",
+		"dfs.namenode.rpc-address.Prod.a":    "nn-a",
+		"dfs.namenode.rpc-address.Prod.b":    "nn-b:9000",
+		"dfs.namenode.rpc-address.one":       "nn-c:8020",
+		"fs.viewfs.mounttable.C.link./mnt":   "hdfs://localhost/x%20y",
+		"fs.viewfs.mounttable.C.link./other": "hdfs://nn-d:8020/",
+	} {
+		settings.Set(key, value)
+	}
+	for _, spellings := range [][]string{
+		{"/a", "hdfs:///a", "hdfs://localhost/a", "HDFS://LOCALHOST:8020/a", "hdfs://localhost:8020//a/", "viewfs://C/mnt/a"},
+		{"hdfs://prod/a", "hdfs://PROD/a", "hdfs://nn-a/a", "hdfs://nn-a:8020/a", "hdfs://NN-B:9000/a"},
+		{"hdfs://nn-b:9000/a", "hdfs://prod/a"},
+		{"hdfs://nn-c/a", "hdfs://one/a"},
+	} {
+		r := NewResolver(Options{Conf: settings, LocalHome: "/"})
+		first, _, err := r.Resolve(t.Context(), spellings[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range spellings[1:] {
+			if f, _, err := r.Resolve(t.Context(), other); f != first || err != nil {
+				t.Errorf("%s is another filesystem than %s: %v", other, spellings[0], err)
+			}
+		}
+		for _, other := range []string{"hdfs://localhost:9000/", "hdfs://nn-b/", "viewfs://C/other/x", "file:///a"} {
+			if f, _, err := r.Resolve(t.Context(), other); f == first || err != nil {
+				t.Errorf("%s is the filesystem %s: %v", other, spellings[0], err)
+			}
 		}
 	}
 }
@@ -82,20 +130,14 @@ func TestResolverOpensEachFilesystemOnce(t *testing.T) {
 }
 
 func FuzzLocate(f *testing.F) {
-	for _, uri := range []string{"/a b", "hdfs://nn:8020/x", "hdfs://[::1]/x", "file:///", "", "//x", "a%zz", "hdfs:x", "\x00"} {
-		f.Add(uri)
+	for _, name := range []string{"/a b", "hdfs://nn:8020/x", "hdfs://[::1]/x", "file:///", "", "//x", "a%zz", "hdfs:x", "\x00"} {
+		f.Add(name)
 	}
 	settings := conf.New(conf.Environment{})
-	f.Fuzz(func(t *testing.T, uri string) {
-		where, err := locate(uri, settings)
-		if err != nil {
-			return
-		}
-		if where.scheme != "file" && where.scheme != "hdfs" {
-			t.Errorf("%q is in %v", uri, where)
-		}
-		if name, err := pathOf(uri); err == nil && name[0] != '/' {
-			t.Errorf("%q is %q, which is not absolute", uri, name)
+	f.Fuzz(func(t *testing.T, name string) {
+		where, err := locate(uri.Parse(name), settings)
+		if err == nil && where.scheme != "file" && where.scheme != "hdfs" {
+			t.Errorf("%q is in %v", name, where)
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"tfos/internal/hadoop/uri"
 )
 
 // schemes are those of the filesystems that a job may name.
@@ -31,13 +33,16 @@ func checkScheme(s string) error {
 	if sch := scheme(s); strings.Contains(s, "://") && !slices.Contains(schemes, sch) {
 		return fmt.Errorf("%q: tfos does not know the filesystem %s://: want a path, file:// or hdfs://", s, sch)
 	}
+	if u := uri.Parse(s); u.Scheme == "file" && u.Authority != "" && u.Authority != "localhost" {
+		return fmt.Errorf("%q names the host %s: a path of the local disk has three slashes, file:///%[2]s%s", s, u.Authority, u.Path)
+	}
 	return nil
 }
 
-// parseFile reads path[#name]. A relative path is taken from dir.
+// parseFile reads path[#name]: the last # begins the name if no / follows. A relative path is taken from dir.
 func parseFile(s, dir string) (File, error) {
 	source, name := s, ""
-	if i := strings.LastIndexByte(s, '#'); i >= 0 {
+	if i := strings.LastIndexByte(s, '#'); i > strings.LastIndexByte(s, '/') {
 		source, name = s[:i], s[i+1:]
 		if name == "" {
 			return File{}, fmt.Errorf("%q has no name after the #: want path or path#name", s)

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"tfos/internal/hadoop/uri"
 	"tfos/internal/yarn"
 )
 
@@ -57,7 +58,7 @@ const (
 	EnvIncarnation = "TFOS_INCARNATION" // agents: the task's first in this container
 	EnvEndpoints   = "TFOS_CARRIER"     // agents: how tasks reach each other, the job's "endpoints"
 	EnvRoles       = "TFOS_ROLES"       // agents: the job's roles in the order of its file, divided by commas
-	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory
+	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory, by EscapeEnv
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
 	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away
 )
@@ -135,11 +136,32 @@ type Master struct {
 	Attempt int32  `json:"attempt"`
 }
 
+// plainEnv are the characters besides letters and digits that mean nothing to the shell script which sets a container's environment.
+const plainEnv = "/:._-,=@+"
+
+// EscapeEnv writes a text so that a container's environment can carry it: a NodeManager puts variables between double quotes into a
+// shell script, and a user's home may be named svc$ml.
+func EscapeEnv(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		switch c := text[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', strings.IndexByte(plainEnv, c) >= 0:
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String()
+}
+
+// UnescapeEnv reads what EscapeEnv wrote.
+func UnescapeEnv(text string) (string, error) { return url.PathUnescape(text) }
+
 // CheckpointURI is a job's checkpoint.dir as a URI. A plain path is the local disk's of whatever machine it is used on, as it is
 // to the program, whatever the cluster's default filesystem is.
 func CheckpointURI(dir string) string {
 	if strings.HasPrefix(dir, "/") {
-		return (&url.URL{Scheme: "file", Path: dir}).String()
+		return uri.URI{Scheme: "file", Path: dir}.String()
 	}
 	return dir
 }

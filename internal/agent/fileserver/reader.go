@@ -39,7 +39,7 @@ type openFile struct {
 
 // openFile opens a file for one connection.
 func (s *Server) openFile(name string) (*openFile, error) {
-	f, inside, release, err := s.o.Files.Use(s.ctx, locate(name).uri())
+	f, inside, release, err := s.o.Files.Use(s.ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"path"
 	"strings"
 	"time"
@@ -26,7 +25,7 @@ type tree struct {
 	working func() error // tells the peer that an operation goes on
 }
 
-// location is a path as programs write it, taken apart. Unlike a URI's, its path is taken as it is: a % or ? is part of the name.
+// location is a path as programs write it, taken apart.
 type location struct {
 	prefix string // "hdfs://host:port"; empty: there is none
 	path   string // absolute
@@ -43,12 +42,9 @@ func locate(name string) location {
 
 func (l location) String() string { return l.prefix + l.path }
 
-// uri is the location for those who take a % for an escape.
-func (l location) uri() string { return l.prefix + (&url.URL{Path: l.path}).EscapedPath() }
-
 // at does something with a file or directory.
 func (t tree) at(ctx context.Context, name string, do func(f dfs.FS, name string) error) error {
-	f, inside, release, err := t.files.Use(ctx, locate(name).uri())
+	f, inside, release, err := t.files.Use(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ func (s *Server) takeOver(name string, open func() (dfs.Writer, error)) (dfs.Wri
 }
 
 func (s *Server) openWriter(name string, inPlace bool, open func(f dfs.FS, inside string) (dfs.Writer, int64, error)) (*writer, error) {
-	f, inside, release, err := s.o.Files.Use(s.ctx, locate(name).uri())
+	f, inside, release, err := s.o.Files.Use(s.ctx, name)
 	if err != nil {
 		return nil, err
 	}

@@ -10,13 +10,16 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/hadoop/uri"
 )
 
 // Item is a file that the containers are to have.
@@ -110,25 +113,25 @@ func (s *Set) collect(it Item) (file, error) {
 		f.size, f.sum = int64(len(it.Content)), hex.EncodeToString(sum[:])
 		return f, nil
 	}
-	path, local := LocalPath(it.Source)
+	name, local := LocalPath(it.Source)
 	if !local {
 		return f, nil
 	}
-	f.path = path
-	info, err := os.Stat(path)
+	f.path = name
+	info, err := os.Stat(name)
 	if err != nil {
-		return f, localError(it.Source, err)
+		return f, localError(it, err)
 	}
 	switch {
 	case info.IsDir():
 		err = s.packDir(&f)
 	case info.Mode().IsRegular():
-		f.size, f.sum, err = hash(path)
+		f.size, f.sum, err = digest(name)
 	default:
 		return f, exit.Errorf(exit.Usage, "%s is neither a file nor a directory", it.Source)
 	}
 	if err != nil {
-		return f, localError(it.Source, err)
+		return f, localError(it, err)
 	}
 	return f, nil
 }
@@ -163,8 +166,9 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func hash(path string) (size int64, sum string, err error) {
-	f, err := os.Open(path)
+// digest reads a local file.
+func digest(name string) (size int64, sum string, err error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return 0, "", err
 	}
@@ -176,32 +180,41 @@ func hash(path string) (size int64, sum string, err error) {
 
 // LocalPath is where a source lies on this machine; ok is false for one that lies on the cluster.
 func LocalPath(source string) (path string, ok bool) {
-	if rest, cut := strings.CutPrefix(source, "file://"); cut {
-		return rest, true
+	if !strings.Contains(source, "://") {
+		return source, true
 	}
-	if strings.Contains(source, "://") {
-		return "", false
+	u := uri.Parse(source)
+	return u.Path, u.Scheme == "file"
+}
+
+// hint says what may be wrong with the path of an item that is not there.
+func hint(it Item) string {
+	if it.Name != path.Base(it.Source) {
+		return fmt.Sprintf("the last # begins the name in the container: if the file is %s#%s, write %[1]s#%[2]s#NAME", it.Source, it.Name)
 	}
-	return source, true
+	return "is the path right? hdfs dfs -ls shows what is there"
 }
 
 func isLocalDir(source string) bool {
-	path, ok := LocalPath(source)
+	name, ok := LocalPath(source)
 	if !ok {
 		return false
 	}
-	info, err := os.Stat(path)
+	info, err := os.Stat(name)
 	return err == nil && info.IsDir()
 }
 
-func localError(source string, err error) error {
+func localError(it Item, err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		abs, _ := filepath.Abs(source)
-		return exit.Errorf(exit.Usage, "%s does not exist: %w", source, err).
-			Try("looked for %s; paths in a job file are relative to the file's directory", abs)
+		abs, _ := filepath.Abs(it.Source)
+		try := fmt.Sprintf("looked for %s; paths in a job file are relative to the file's directory", abs)
+		if it.Name != path.Base(it.Source) {
+			try = hint(it)
+		}
+		return exit.Errorf(exit.Usage, "%s does not exist: %w", it.Source, err).Try("%s", try)
 	case errors.Is(err, fs.ErrPermission):
-		return exit.Errorf(exit.Usage, "%s cannot be read: %w", source, err)
+		return exit.Errorf(exit.Usage, "%s cannot be read: %w", it.Source, err)
 	}
-	return exit.Errorf(exit.Usage, "read %s: %w", source, err)
+	return exit.Errorf(exit.Usage, "read %s: %w", it.Source, err)
 }

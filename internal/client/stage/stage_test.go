@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/dfs"
+	"tfos/internal/hadoop/uri"
 )
 
 // write makes files below a new directory; names that end in "/" are directories.
@@ -51,6 +53,16 @@ func collect(t *testing.T, items ...Item) *Set {
 	return s
 }
 
+// at is a place in d, which is all that the cluster has.
+func at(d dfs.FS, cache string) Place {
+	return Place{FS: d, Cache: cache, User: "ann", Resolve: func(_ context.Context, name string) (dfs.FS, string, error) {
+		if u := uri.Parse(name); u.Scheme == "memory" {
+			return d, u.Path, nil
+		}
+		return nil, "", fmt.Errorf("%s: %w", name, dfs.ErrUnsupported)
+	}}
+}
+
 func TestASecondUploadSendsNothing(t *testing.T) {
 	dir := write(t, map[string]string{"train.py": "print(1)", "env.tar.gz": "not looked into", "src/a.py": "a", "src/b/c.py": "c"})
 	items := []Item{
@@ -60,7 +72,7 @@ func TestASecondUploadSendsNothing(t *testing.T) {
 	}
 	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
 	mkHome(t, d)
-	first, err := collect(t, items...).Upload(t.Context(), d, "/user/ann/.tfos/cache", nil)
+	first, err := collect(t, items...).Upload(t.Context(), at(d, "/user/ann/.tfos/cache"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +83,7 @@ func TestASecondUploadSendsNothing(t *testing.T) {
 	if err := os.Chtimes(filepath.Join(dir, "src/a.py"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	second, err := collect(t, items...).Upload(t.Context(), d, "/user/ann/.tfos/cache", nil)
+	second, err := collect(t, items...).Upload(t.Context(), at(d, "/user/ann/.tfos/cache"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,11 +126,115 @@ func TestADamagedEntryIsReplaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := s.Upload(t.Context(), d, "/cache", nil); err != nil {
+	if _, err := s.Upload(t.Context(), at(d, "/cache"), nil); err != nil {
 		t.Fatal(err)
 	}
 	if b, err := ReadSmall(t.Context(), d, "/cache/"+s.files[0].sum); err != nil || string(b) != "content" {
 		t.Errorf("the entry holds %q, %v", b, err)
+	}
+}
+
+// TestAFileThatChangesWhileItIsUploaded has the same size after that: it must not lie in the cache under the hash of what it was.
+func TestAFileThatChangesWhileItIsUploaded(t *testing.T) {
+	dir := write(t, map[string]string{"a": "before"})
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	mkHome(t, d)
+	item := Item{Source: filepath.Join(dir, "a"), Name: "a"}
+	s := collect(t, item)
+	write := func(text string) {
+		if err := os.WriteFile(item.Source, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("after!")
+	if _, err := s.Upload(t.Context(), at(d, "/user/ann/cache"), nil); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "changed while it was uploaded") {
+		t.Errorf("a file that changed: code %d, %v", exit.Of(err), err)
+	}
+	if list, err := d.List(t.Context(), "/user/ann/cache"); err != nil || len(list) > 0 {
+		t.Errorf("the cache holds %v, %v", list, err)
+	}
+	write("before")
+	st, err := collect(t, item).Upload(t.Context(), at(d, "/user/ann/cache"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := ReadSmall(t.Context(), d, uri.Parse(st.Resources[0].URI).Path); err != nil || string(b) != "before" {
+		t.Errorf("the job gets %q, %v", b, err)
+	}
+}
+
+// TestTheCacheIsNotTrustedBlindly: what jobs run from the cache is what was hashed, and nobody else can have written it.
+func TestTheCacheIsNotTrustedBlindly(t *testing.T) {
+	const cache = "/user/ann/cache"
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, d *dfs.Memory, entry string) error
+		sent  int64 // bytes that the second upload sends
+		says  string
+	}{
+		"nothing happened": {func(*testing.T, *dfs.Memory, string) error { return nil }, 0, ""},
+		"other content of the same size": {func(t *testing.T, d *dfs.Memory, entry string) error {
+			return errors.Join(d.Remove(t.Context(), entry, false), dfs.WriteFile(t.Context(), d, entry, []byte("wicked!"), 0o600))
+		}, 7, ""},
+		"the same content, written anew": {func(t *testing.T, d *dfs.Memory, entry string) error {
+			return errors.Join(d.Remove(t.Context(), entry, false), dfs.WriteFile(t.Context(), d, entry, []byte("content"), 0o600))
+		}, 0, ""},
+		"an entry that others can write": {func(t *testing.T, d *dfs.Memory, entry string) error { return d.Chmod(t.Context(), entry, 0o666) }, 7, ""},
+		"a cache that others can write":  {func(t *testing.T, d *dfs.Memory, _ string) error { return d.Chmod(t.Context(), cache, 0o777) }, 0, "has mode 0777"},
+		"a cache of somebody else": {func(t *testing.T, d *dfs.Memory, _ string) error {
+			bob := d.As("bob")
+			return errors.Join(d.Chmod(t.Context(), "/user/ann", 0o777), d.Remove(t.Context(), cache, true), bob.Mkdir(t.Context(), cache, 0o755), bob.Chmod(t.Context(), cache, 0o777))
+		}, 0, "belongs to bob"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := write(t, map[string]string{"a": "content"})
+			now := time.Unix(1700000000, 0)
+			d := dfs.NewMemory(dfs.MemoryOptions{User: "ann", Now: func() time.Time { return now }})
+			mkHome(t, d)
+			upload := func() (Staged, error) {
+				now = now.Add(time.Second)
+				return collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"}).Upload(t.Context(), at(d, cache), nil)
+			}
+			first, err := upload()
+			if err != nil {
+				t.Fatal(err)
+			}
+			entry := uri.Parse(first.Resources[0].URI).Path
+			now = now.Add(time.Second)
+			if err := c.spoil(t, d, entry); err != nil {
+				t.Fatal(err)
+			}
+			second, err := upload()
+			if c.says != "" {
+				if exit.Of(err) != exit.Refused || !strings.Contains(err.Error(), c.says) {
+					t.Errorf("code %d, %v; want code 3 and %q", exit.Of(err), err, c.says)
+				}
+				return
+			}
+			if err != nil || second.Uploaded != c.sent {
+				t.Errorf("%d bytes were sent, %v; want %d", second.Uploaded, err, c.sent)
+			}
+			info, err := d.Stat(t.Context(), entry)
+			if b, readErr := ReadSmall(t.Context(), d, entry); err != nil || readErr != nil || string(b) != "content" || info.Mode.Perm() != 0o600 {
+				t.Errorf("the entry holds %q, mode %v, %v, %v", b, info.Mode, err, readErr)
+			}
+			if r := second.Resources[0]; r.ModTime != info.ModTime.UnixMilli() {
+				t.Errorf("NodeManagers are told %+v, the entry is of %d", r, info.ModTime.UnixMilli())
+			}
+		})
+	}
+}
+
+// TestAUserWhomTheFilesystemKnowsByAnotherName owns what they make.
+func TestAUserWhomTheFilesystemKnowsByAnotherName(t *testing.T) {
+	dir := write(t, map[string]string{"a": "content"})
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	mkHome(t, d)
+	p := at(d, "/user/ann/cache")
+	p.User = "ann@EXAMPLE.COM"
+	for range 2 {
+		if _, err := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"}).Upload(t.Context(), p, nil); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -146,7 +262,7 @@ func TestFailedUploadLeavesNoEntry(t *testing.T) {
 			}})
 			mkHome(t, d)
 			broken = true
-			_, err := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"}).Upload(t.Context(), d, "/user/ann/cache", nil)
+			_, err := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"}).Upload(t.Context(), at(d, "/user/ann/cache"), nil)
 			if exit.Of(err) != c.code || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), "/user/ann") {
 				t.Errorf("%s fails with %v: code %d, %v", op, c.err, exit.Of(err), err)
 			}
@@ -205,20 +321,22 @@ func TestCollectRefuses(t *testing.T) {
 
 func TestFilesOnTheClusterStayThere(t *testing.T) {
 	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
-	mkHome(t, d)
-	if err := dfs.WriteFile(t.Context(), d, "/user/ann/data.csv", []byte("1,2"), 0o644); err != nil {
+	if err := d.Mkdir(t.Context(), "/user/ann/hour=00%3A00", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	uri := d.URI("/user/ann/data.csv")
-	st, err := collect(t, Item{Source: uri, Name: "data.csv"}).Upload(t.Context(), d, "/user/ann/cache", nil)
+	if err := dfs.WriteFile(t.Context(), d, "/user/ann/hour=00%3A00/a#b?.csv", []byte("1,2"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	source := d.URI("/user/ann/hour=00%3A00/a#b?.csv")
+	st, err := collect(t, Item{Source: source, Name: "data.csv"}).Upload(t.Context(), at(d, "/user/ann/cache"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r := st.Resources[0]; r.URI != uri || r.Size != 3 || st.Uploaded != 0 {
+	if r := st.Resources[0]; r.URI != source || r.Size != 3 || st.Uploaded != 0 {
 		t.Errorf("staged %+v, %d bytes uploaded", r, st.Uploaded)
 	}
 	for _, source := range []string{d.URI("/user/ann/none"), d.URI("/user/ann"), "hdfs://elsewhere:8020/x"} {
-		if _, err := collect(t, Item{Source: source, Name: "x"}).Upload(t.Context(), d, "/user/ann/cache", nil); exit.Of(err) != exit.Usage {
+		if _, err := collect(t, Item{Source: source, Name: "x"}).Upload(t.Context(), at(d, "/user/ann/cache"), nil); exit.Of(err) != exit.Usage {
 			t.Errorf("%s: %v, want wrong usage", source, err)
 		}
 	}

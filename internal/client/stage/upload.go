@@ -2,17 +2,16 @@ package stage
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"io"
 	"io/fs"
-	"net/url"
 	"path"
 	"strings"
 	"time"
 
 	"tfos/internal/client/exit"
 	"tfos/internal/dfs"
+	"tfos/internal/hadoop/uri"
 	"tfos/internal/launch"
 )
 
@@ -29,130 +28,70 @@ type Staged struct {
 	Total     int64             // bytes of all local files
 }
 
+// Place is where Upload brings files.
+type Place struct {
+	FS    dfs.FS
+	Cache string // directory in FS for what is local now
+	User  string // whose cache it is
+	// Resolve finds the filesystem of a file that is on the cluster already, and its name there.
+	Resolve func(ctx context.Context, uri string) (dfs.FS, string, error)
+}
+
 // Upload brings the local files of s into the directory cache, unless they are there already, and looks at those that lie on
 // the cluster. A failure leaves nothing incomplete behind.
-func (s *Set) Upload(ctx context.Context, d dfs.FS, cache string, progress Progress) (Staged, error) {
+func (s *Set) Upload(ctx context.Context, p Place, progress Progress) (Staged, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}
 	}
 	st := Staged{Total: s.Total()}
 	var done int64
 	progress(0, st.Total)
-	if err := d.Mkdir(ctx, cache, 0o700); err != nil {
-		return st, Explain(d, "make the cache directory", cache, err)
+	c, err := openCache(ctx, p)
+	if err != nil {
+		return st, err
 	}
 	for _, f := range s.files {
 		if f.remote() {
-			r, err := remote(ctx, d, f.Item)
+			r, err := remote(ctx, p, f.Item)
 			if err != nil {
 				return st, err
 			}
 			st.Resources = append(st.Resources, r)
 			continue
 		}
-		entry := path.Join(cache, f.sum+f.suffix)
-		info, sent, err := put(ctx, d, f, entry, func(n int64) { progress(done+n, st.Total) })
+		info, sent, err := c.put(ctx, f, func(n int64) { progress(done+n, st.Total) })
 		st.Uploaded += sent
 		if err != nil {
-			return st, Explain(d, "upload "+f.Source+" to", entry, err)
+			return st, Explain(p.FS, "upload "+f.Source+" to", p.Cache, err)
 		}
 		done += f.size
 		progress(done, st.Total)
-		st.Resources = append(st.Resources, resource(f.Item, d.URI(entry), info))
+		st.Resources = append(st.Resources, resource(f.Item, p.FS.URI(info.Name), info))
 	}
 	return st, nil
 }
 
-// put makes sure that entry holds f, and says how many bytes it sent for that.
-func put(ctx context.Context, d dfs.FS, f file, entry string, progress func(int64)) (dfs.Info, int64, error) {
-	info, err := d.Stat(ctx, entry)
-	if err == nil && info.Size == f.size {
-		return info, 0, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return dfs.Info{}, 0, err
-	}
-	damaged := err == nil // a file of this name with another size: somebody wrote into the cache
-	temp := path.Join(path.Dir(entry), "."+path.Base(entry)+"."+rand.Text())
-	sent, err := copyTo(ctx, d, f, temp, progress)
-	if err == nil {
-		err = d.Rename(ctx, temp, entry, damaged)
-		if errors.Is(err, fs.ErrExist) { // someone else was faster, with the same content
-			removeTemp(ctx, d, temp)
-			err = nil
-		}
-	}
-	if err != nil {
-		removeTemp(ctx, d, temp)
-		return dfs.Info{}, sent, err
-	}
-	info, err = d.Stat(ctx, entry)
-	return info, sent, err
-}
-
-func copyTo(ctx context.Context, d dfs.FS, f file, name string, progress func(int64)) (int64, error) {
-	in, err := f.open()
-	if err != nil {
-		return 0, err
-	}
-	defer in.Close()
-	w, err := d.Create(ctx, name, dfs.CreateOptions{Mode: 0o600})
-	if err != nil {
-		return 0, err
-	}
-	var read int64
-	n, err := io.Copy(w, readFunc(func(p []byte) (int, error) {
-		if err := context.Cause(ctx); err != nil {
-			return 0, err
-		}
-		n, err := in.Read(p)
-		read += int64(n)
-		progress(read)
-		return n, err
-	}))
-	if err == nil && n != f.size {
-		err = exit.Errorf(exit.Usage, "%s changed while it was uploaded", f.Source).Try("try again when nothing writes to it")
-	}
-	if err != nil {
-		w.Abort()
-		return n, err
-	}
-	return n, w.Close()
-}
-
-// readFunc is a function as an io.Reader.
-type readFunc func(p []byte) (int, error)
-
-func (f readFunc) Read(p []byte) (int, error) { return f(p) }
-
-// removeTemp is best effort: what it leaves is a hidden file that no entry depends on.
-func removeTemp(ctx context.Context, d dfs.FS, name string) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTimeout)
-	defer cancel()
-	_ = d.Remove(ctx, name, false)
-}
-
-// remote describes a file that lies on the cluster. Only one on the default filesystem can be looked at.
-func remote(ctx context.Context, d dfs.FS, it Item) (launch.Resource, error) {
-	u, err := url.Parse(it.Source)
+// remote describes a file that lies on the cluster.
+func remote(ctx context.Context, p Place, it Item) (launch.Resource, error) {
+	d, name, err := p.Resolve(ctx, it.Source)
 	if err != nil {
 		return launch.Resource{}, exit.Errorf(exit.Usage, "file %s: %w", it.Source, err)
 	}
-	if home, err := url.Parse(d.URI("/")); err == nil && (u.Scheme != home.Scheme || u.Host != "" && u.Host != home.Host) {
-		return launch.Resource{}, exit.Errorf(exit.Usage, "file %s lies on another filesystem than the cluster's, %s", it.Source, d.URI("/")).
-			Try("copy it there, or name a local file")
+	if uri.Parse(p.FS.URI("/")).Scheme == "file" { // the embedded YARN
+		return launch.Resource{}, exit.Errorf(exit.Usage, "file %s does not lie on this machine, and the local YARN brings no other into containers", it.Source).
+			Try("name a local file")
 	}
-	info, err := d.Stat(ctx, u.Path)
+	info, err := d.Stat(ctx, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return launch.Resource{}, exit.Errorf(exit.Usage, "%s does not exist: %w", it.Source, err)
+		return launch.Resource{}, exit.Errorf(exit.Usage, "%s does not exist: %w", it.Source, err).Try("%s", hint(it))
 	case err != nil:
-		return launch.Resource{}, Explain(d, "look at", u.Path, err)
+		return launch.Resource{}, Explain(d, "look at", name, err)
 	case info.IsDir():
 		return launch.Resource{}, exit.Errorf(exit.Usage, "%s is a directory", it.Source).
 			Try("pack it: YARN brings files and archives into containers, no directories")
 	}
-	return resource(it, d.URI(u.Path), info), nil
+	return resource(it, d.URI(name), info), nil
 }
 
 func resource(it Item, uri string, info dfs.Info) launch.Resource {

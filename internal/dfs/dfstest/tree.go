@@ -3,13 +3,13 @@ package dfstest
 import (
 	"context"
 	"io/fs"
-	"net/url"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tfos/internal/dfs"
+	"tfos/internal/hadoop/uri"
 )
 
 func testStat(t *testing.T, b *bench) {
@@ -279,13 +279,12 @@ func testStranger(t *testing.T, b *bench) {
 }
 
 func testURI(t *testing.T, b *bench) {
-	name := b.at("a b%20")
-	uri := b.FS.URI(name)
-	parsed, err := url.Parse(uri)
-	b.ok(err)
-	if parsed.Scheme == "" || parsed.Path != name {
-		t.Errorf("%s, as a URI, is %s: path %s", name, uri, parsed.Path)
+	name := b.at("a b%20#?+;&=é")
+	if got := uri.Parse(b.FS.URI(name)); got.Scheme == "" || got.Path != name {
+		t.Errorf("%s, as a URI, is %s", name, got)
 	}
+	b.write("a b%20#?+;&=é", "1")
+	b.holds("a b%20#?+;&=é", "1")
 	if home := b.FS.Home(); !strings.HasPrefix(home, "/") {
 		t.Errorf("home is %q", home)
 	}

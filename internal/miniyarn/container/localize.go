@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net/url"
 	"os"
 	"path"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"tfos/internal/hadoop/uri"
 	"tfos/internal/yarn"
 )
 
@@ -171,10 +171,7 @@ func (c *cache) bring(ctx context.Context, dir string, res yarn.LocalResource) (
 			err = fmt.Errorf("localize %s: %w", res.URI, err)
 		}
 	}()
-	u, err := url.Parse(res.URI)
-	if err != nil {
-		return "", err
-	}
+	u := uri.Parse(res.URI)
 	src, err := c.open(ctx, u, res)
 	if err != nil {
 		return "", err
@@ -195,7 +192,7 @@ func (c *cache) bring(ctx context.Context, dir string, res yarn.LocalResource) (
 	return to, copyFile(ctx, to, src.Body, m.file)
 }
 
-func (c *cache) open(ctx context.Context, u *url.URL, res yarn.LocalResource) (Source, error) {
+func (c *cache) open(ctx context.Context, u uri.URI, res yarn.LocalResource) (Source, error) {
 	if u.Scheme != "file" {
 		if c.fetch == nil {
 			return Source{}, fmt.Errorf("no FileSystem for scheme %q: this YARN localizes local files only", u.Scheme)

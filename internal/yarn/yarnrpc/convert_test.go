@@ -117,10 +117,12 @@ func TestConversionsKeepEveryField(t *testing.T) {
 func TestURIs(t *testing.T) {
 	for uri, want := range map[string]*pb.URLProto{
 		"hdfs://nn:8020/a/b":    {Scheme: some("hdfs"), Host: some("nn"), Port: proto.Int32(8020), File: some("/a/b")},
-		"hdfs://nameservice/a":  {Scheme: some("hdfs"), Host: some("nameservice"), File: some("/a")},
-		"file:///tmp/x":         {Scheme: some("file"), File: some("/tmp/x")},
+		"hdfs://nameservice/a":  {Scheme: some("hdfs"), Host: some("nameservice"), Port: proto.Int32(-1), File: some("/a")},
+		"hdfs://[::1]:8020/a":   {Scheme: some("hdfs"), Host: some("[::1]"), Port: proto.Int32(8020), File: some("/a")},
+		"hdfs://[::1]/a":        {Scheme: some("hdfs"), Host: some("[::1]"), Port: proto.Int32(-1), File: some("/a")},
+		"file:///tmp/x":         {Scheme: some("file"), Port: proto.Int32(-1), File: some("/tmp/x")},
 		"hdfs://me@nn:1/a":      {Scheme: some("hdfs"), Host: some("nn"), Port: proto.Int32(1), File: some("/a"), UserInfo: some("me")},
-		"hdfs://nn:1/a%20b%25c": {Scheme: some("hdfs"), Host: some("nn"), Port: proto.Int32(1), File: some("/a b%c")},
+		"hdfs://nn:1/a%20b#c?d": {Scheme: some("hdfs"), Host: some("nn"), Port: proto.Int32(1), File: some("/a%20b#c?d")},
 	} {
 		got, err := urlToPB(uri)
 		if err != nil || !proto.Equal(got, want) {
@@ -131,7 +133,7 @@ func TestURIs(t *testing.T) {
 			t.Errorf("%s came back as %s", uri, back)
 		}
 	}
-	for _, uri := range []string{"hdfs://nn:x/a", "hdfs://nn:99999/a", "%"} {
+	for _, uri := range []string{"hdfs://nn:x/a", "hdfs://nn:99999/a"} {
 		if got, err := urlToPB(uri); err == nil {
 			t.Errorf("%s read as %v", uri, got)
 		}
@@ -169,5 +171,25 @@ func TestJavasWays(t *testing.T) {
 	}
 	if v := registrationToPB(yarn.Registration{}); v.GetRpcPort() != -1 {
 		t.Errorf("no port is registered as %d", v.GetRpcPort())
+	}
+}
+
+// TestAFileByTwoNames: a NodeManager links one resource once. Its resources are equal by place, time, type and pattern.
+func TestAFileByTwoNames(t *testing.T) {
+	file := yarn.LocalResource{URI: "hdfs://nn:1/x", ModTime: time.UnixMilli(1), Visibility: yarn.Private}
+	later := file
+	later.ModTime = time.UnixMilli(2)
+	p, err := launchToPB(yarn.LaunchContext{Files: map[string]yarn.LocalResource{"a": file, "b": file, "c": later, "d": file}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, e := range p.GetLocalResources() {
+		r := e.GetValue()
+		id := fmt.Sprint(r.GetResource(), r.GetTimestamp(), r.GetType(), r.GetPattern())
+		if seen[id] {
+			t.Errorf("%s is linked to the resource of another name: %s", e.GetKey(), id)
+		}
+		seen[id] = true
 	}
 }

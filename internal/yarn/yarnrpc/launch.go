@@ -40,13 +40,27 @@ func localResourceFromPB(p *pb.LocalResourceProto) yarn.LocalResource {
 }
 
 // launchToPB writes maps in the order of their keys, so that the same context is the same bytes.
+//
+// A NodeManager links a resource once, by the last of its names. A file of several names is made several resources by the pattern, which
+// means nothing to a file or an archive, and tells one from the other (LocalResourceRequest#equals).
 func launchToPB(l yarn.LaunchContext) (*pb.ContainerLaunchContextProto, error) {
 	p := &pb.ContainerLaunchContextProto{Command: l.Command, Tokens: l.Tokens}
+	type identity struct {
+		uri     string
+		time    int64
+		archive bool
+	}
+	linked := map[identity]bool{}
 	for _, link := range slices.Sorted(maps.Keys(l.Files)) {
 		r, err := localResourceToPB(l.Files[link])
 		if err != nil {
 			return nil, fmt.Errorf("file %q: %w", link, err)
 		}
+		id := identity{l.Files[link].URI, r.GetTimestamp(), l.Files[link].Archive}
+		if linked[id] {
+			r.Pattern = &link
+		}
+		linked[id] = true
 		p.LocalResources = append(p.LocalResources, &pb.StringLocalResourceMapProto{Key: proto.String(link), Value: r})
 	}
 	for _, key := range slices.Sorted(maps.Keys(l.Env)) {

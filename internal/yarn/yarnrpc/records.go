@@ -1,16 +1,18 @@
 package yarnrpc
 
 import (
+	"fmt"
 	"maps"
-	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/hadoop/uri"
 	"tfos/internal/yarn"
 )
 
@@ -228,33 +230,32 @@ func nodeReportFromPB(p *pb.NodeReportProto) yarn.NodeReport {
 	}
 }
 
-// urlToPB takes a URI apart as Java's org.apache.hadoop.yarn.api.records.URL has it: the file name is not escaped.
-func urlToPB(uri string) (*pb.URLProto, error) {
-	u, err := url.Parse(uri)
-	if err != nil {
-		return nil, err
+// urlToPB takes a URI apart as Java's org.apache.hadoop.yarn.api.records.URL#fromURI does.
+func urlToPB(name string) (*pb.URLProto, error) {
+	u := uri.Parse(name)
+	p := &pb.URLProto{Scheme: some(u.Scheme), Port: proto.Int32(-1), File: &u.Path} // java.net.URI has port -1 where there is none
+	host := u.Authority
+	if i := strings.LastIndexByte(host, '@'); i >= 0 {
+		p.UserInfo, host = some(host[:i]), host[i+1:]
 	}
-	p := &pb.URLProto{Scheme: some(u.Scheme), Host: some(u.Hostname()), File: &u.Path}
-	if u.Port() != "" {
-		port, err := strconv.ParseUint(u.Port(), 10, 16)
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		port, err := strconv.ParseUint(host[i+1:], 10, 16)
 		if err != nil {
-			return nil, &url.Error{Op: "parse", URL: uri, Err: err}
+			return nil, fmt.Errorf("%s: port: %w", name, err)
 		}
-		p.Port = proto.Int32(int32(port))
+		p.Port, host = proto.Int32(int32(port)), host[:i]
 	}
-	if u.User != nil {
-		p.UserInfo = some(u.User.String())
-	}
+	p.Host = some(host)
 	return p, nil
 }
 
 func urlFromPB(p *pb.URLProto) string {
-	u := url.URL{Scheme: p.GetScheme(), Host: p.GetHost(), Path: p.GetFile()}
+	u := uri.URI{Scheme: p.GetScheme(), Authority: p.GetHost(), Path: p.GetFile()}
 	if p.GetPort() > 0 {
-		u.Host += ":" + strconv.Itoa(int(p.GetPort()))
+		u.Authority += ":" + strconv.Itoa(int(p.GetPort()))
 	}
 	if p.GetUserInfo() != "" {
-		u.User = url.User(p.GetUserInfo())
+		u.Authority = p.GetUserInfo() + "@" + u.Authority
 	}
 	return u.String()
 }

@@ -93,7 +93,7 @@ func (a *application) file(name, content string) yarn.LocalResource {
 	a.write(name, content)
 	info, err := os.Stat(filepath.Join(a.dir, name))
 	must(a.t, err)
-	return yarn.LocalResource{URI: uri(filepath.Join(a.dir, name)), Size: info.Size(), ModTime: info.ModTime(), Visibility: yarn.Application}
+	return yarn.LocalResource{URI: fileURI(filepath.Join(a.dir, name)), Size: info.Size(), ModTime: info.ModTime(), Visibility: yarn.Application}
 }
 
 // await waits for the tokens of an attempt not seen before, and takes its place.

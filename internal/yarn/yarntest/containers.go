@@ -33,6 +33,8 @@ tell)
 		env
 		echo "DIRECTORY=$(pwd)"
 		echo "DATA=$(cat data.txt)"
+		echo "AGAIN=$(cat again.txt)"
+		echo "ODD=$(cat 'a b%20#?+.txt')"
 		[ -x data.txt ] && echo EXECUTABLE=yes
 		echo "INNER=$(cat arch/sub/inner.txt)"
 		[ -x arch/sub/run ] && echo INNER_EXECUTABLE=yes
@@ -54,7 +56,7 @@ func (a *application) launch(args ...string) yarn.LaunchContext {
 	command := append([]string{"./task.sh", a.dir}, args...)
 	return yarn.LaunchContext{
 		Files: map[string]yarn.LocalResource{"task.sh": {
-			URI: uri(filepath.Join(a.dir, "task.sh")), Size: info.Size(), ModTime: info.ModTime(), Visibility: yarn.Application,
+			URI: fileURI(filepath.Join(a.dir, "task.sh")), Size: info.Size(), ModTime: info.ModTime(), Visibility: yarn.Application,
 		}},
 		Command: append(command, "1><LOG_DIR>/stdout", "2><LOG_DIR>/stderr"),
 	}
@@ -169,6 +171,8 @@ func (a *application) testTold(c yarn.Container) {
 	l := a.launch("tell")
 	l.Env = map[string]string{"TFOS_PLAIN": "a b", "TFOS_DIR": "$PWD", "TFOS_LOGS": "<LOG_DIR>"}
 	l.Files["data.txt"] = a.file("data.txt", "some data")
+	l.Files["again.txt"] = l.Files["data.txt"]
+	l.Files["a b%20#?+.txt"] = a.file("a b%20#?+.txt", "odd data")
 	l.Files["arch"] = a.archive()
 	secret := token.Token{Kind: "test", Service: "svc", Identifier: []byte("who"), Password: token.Secret("secret")}
 	var given token.Credentials
@@ -189,7 +193,7 @@ func (a *application) testTold(c yarn.Container) {
 	for key, want := range map[string]string{
 		"CONTAINER_ID": c.ID.String(), "NM_HOST": c.Node.Host, "NM_PORT": strconv.Itoa(int(c.Node.Port)), "NM_HTTP_PORT": portOf(c.NodeHTTP),
 		"USER": a.User, "TFOS_PLAIN": "a b", "TFOS_DIR": env["DIRECTORY"], "PWD": env["DIRECTORY"],
-		"DATA": "some data", "EXECUTABLE": "yes", "INNER": "inner data", "INNER_EXECUTABLE": "yes",
+		"DATA": "some data", "AGAIN": "some data", "ODD": "odd data", "EXECUTABLE": "yes", "INNER": "inner data", "INNER_EXECUTABLE": "yes",
 		"HADOOP_TOKEN_FILE_LOCATION": env["DIRECTORY"] + "/container_tokens",
 	} {
 		if env[key] != want {

@@ -8,7 +8,6 @@ package yarntest
 
 import (
 	"context"
-	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"tfos/internal/hadoop/token"
+	"tfos/internal/hadoop/uri"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/yarnrpc"
 )
@@ -120,7 +120,7 @@ func (s *suite) isQueue(name string) bool {
 }
 
 // uri is how a NodeManager names a local file.
-func uri(path string) string { return (&url.URL{Scheme: "file", Path: path}).String() }
+func fileURI(path string) string { return uri.URI{Scheme: "file", Path: path}.String() }
 
 // pause lets the cluster work between two looks at it.
 const pause = 50 * time.Millisecond
