@@ -1,7 +1,9 @@
+import bz2
 import csv
 import ctypes
 import gzip
 import io
+import lzma
 import os
 import random
 import struct
@@ -9,6 +11,7 @@ import tempfile
 import threading
 import time
 import unittest
+import zlib
 from unittest import mock
 
 from tfos import _agent, _crc, data
@@ -145,10 +148,42 @@ class DataTest(unittest.TestCase):
                         self.read(path, "tfrecord", split)
 
     def test_compressed_files(self):
-        path = self.write(gzip.compress(b"a\nb\n"), "x.gz")
-        self.assertEqual(self.read(path, "text", None), [b"a", b"b"])
-        path = self.write(gzip.compress(record(b"a") + record(b"b")), "y.gz")
-        self.assertEqual(self.read(path, "tfrecord", None), [b"a", b"b"])
+        parts = [record(b"%d" % n * n) for n in range(50)]
+        want = [b"%d" % n * n for n in range(50)]
+        whole, half = b"".join(parts), b"".join(parts[:20])
+        rest = whole[len(half):]
+        for how, compress in [("GZIP", gzip.compress), ("ZLIB", zlib.compress), ("BZ2", bz2.compress), ("XZ", lzma.compress)]:
+            named = {"GZIP": "x.gz", "ZLIB": "x.deflate", "BZ2": "x.BZ2", "XZ": "x.xz"}[how]
+            for content in [compress(whole), compress(half) + compress(rest), compress(half) + compress(b"") + compress(rest)]:
+                for name, said in [(named, None), ("part-0", how), ("part-0", how.lower())] + [("part-0", None)] * (how in ("GZIP", "ZLIB")):
+                    for split in [None, 7, 100] if name == "part-0" and said is None else [None]:
+                        self.assertEqual(self.read(self.write(content, name), "tfrecord", split, compression=said), want, f"{how} {name} {said} {split}")
+                master = self.served(self.write(content, named), None)
+                master.todo[0]["position"] = len(half)  # where a lost task was
+                self.assertEqual(list(data.records(self.write(content, named), "tfrecord")), want[20:], how)
+        lines = self.write(gzip.compress(b"a\nb\n"))
+        self.assertEqual(self.read(lines, "text", 5), [b"a", b"b"])
+        self.assertEqual(self.read(self.write(zlib.compress(b"a\nb\n")), "text", None, compression="ZLIB"), [b"a", b"b"])
+        self.assertEqual(self.read(self.write(b"x\x9c is text\n"), "text", None), [b"x\x9c is text"])
+        self.assertEqual(self.read(self.write(b"a\nb\n", "x.gz"), "text", None, compression=""), [b"a", b"b"])
+        self.assertEqual(self.read(self.write(gzip.compress(b"")), "tfrecord", None), [])
+        self.assertEqual(self.read(self.write(gzip.compress(b"1,2\n3,4\n")), "csv", 4), [["1", "2"], ["3", "4"]])
+
+    def test_compressed_files_that_are_not_whole(self):
+        noise = random.Random(1)
+        content = b"".join(record(noise.randbytes(100)) for _ in range(100))
+        for how, compress in [("GZIP", gzip.compress), ("ZLIB", zlib.compress), ("BZ2", bz2.compress), ("XZ", lzma.compress)]:
+            good = compress(content)
+            for cut in [len(good) - 1, len(good) - 5, len(good) // 2]:
+                with self.assertRaisesRegex(ValueError, f"part-0: it is cut off: the {how} stream in it has no end"):
+                    self.read(self.write(good[:cut], "part-0"), "tfrecord", None, compression=how)
+            for bad in [good[:-6] + bytes([good[-6] ^ 1]) + good[-5:], good[: len(good) // 2] + b"\0" * 99 + good[len(good) // 2 + 99 :], content] + [good + b"and more"] * (how in ("GZIP", "ZLIB")):
+                with self.assertRaisesRegex(ValueError, "part-0: (it is damaged, or not compressed as|it is cut off|the record at byte|no record begins)"):
+                    self.read(self.write(bad, "part-0"), "tfrecord", None, compression=how)
+        with self.assertRaisesRegex(ValueError, "want GZIP, ZLIB, BZ2, XZ"):
+            data.records("x", "text", compression="SNAPPY")
+        with self.assertRaisesRegex(ValueError, 'x.zst: .* read it with tfos.data.files, or say compression=""'):
+            self.read(self.write(b"a\n", "x.zst"), "text", None)
 
     def test_csv(self):
         rows = [["name", "text"], ["a", "x, y"], ["b", 'two\nlines and "quotes"'], ["", ""]]

@@ -14,7 +14,6 @@ docs/data.md says what is promised, and how the state goes with a checkpoint.
 
 import collections
 import csv as _csv
-import gzip
 import io
 import logging
 import os
@@ -25,7 +24,7 @@ import threading
 import time
 import uuid
 
-from tfos import _agent, _crc
+from tfos import _agent, _crc, _inflate
 from tfos._agent import Error, NotInTask, Refused, Unavailable
 
 __all__ = [
@@ -221,17 +220,26 @@ class _Reader:
 class _Dataset:
     """A dataset, and which epoch this process is in."""
 
-    def __init__(self, kind, pattern, epochs, shuffle, split, name, header=False):
+    def __init__(self, kind, pattern, epochs, shuffle, split, name, header=False, compression=None):
         patterns = [pattern] if isinstance(pattern, (str, os.PathLike)) else list(pattern)
         patterns = [os.fspath(p) for p in patterns]
         if epochs is None:
             epochs = 0
+        if compression is not None:
+            compression = compression.upper()
+            if compression and compression not in _inflate.KINDS:
+                raise ValueError(f'tfos.data: compression={compression!r}: want {", ".join(_inflate.KINDS)}, "" for none, or None to find out')
+        if compression:
+            split = 0  # it is read from its beginning
         self.definition = {
             "name": name or f"{kind} {' '.join(patterns)}", "patterns": patterns, "kind": kind, "split": int(split or 0), "epochs": int(epochs),
         }
         if shuffle is not None and shuffle is not False:
             self.definition["shuffle"] = int(shuffle) & (1 << 64) - 1
-        self.read = {"files": _no_records, "tfrecord": _tfrecords, "text": _Lines(), "csv": _Lines(header, quoted=not split)}[kind]
+        read_lines = lambda quoted: _Lines(compression, header, quoted)  # noqa: E731
+        self.read = {
+            "files": lambda: _no_records, "tfrecord": lambda: _TFRecords(compression), "text": lambda: read_lines(False), "csv": lambda: read_lines(not split),
+        }[kind]()
         self._next = 0  # whatever is under way
         self._ended = 0
         self._lock = threading.Lock()
@@ -273,9 +281,9 @@ def files(pattern, *, epochs=1, shuffle=None, name=None):
     return _Pieces(_Dataset("files", pattern, epochs, shuffle, 0, name))
 
 
-def pieces(pattern, kind, *, epochs=1, shuffle=None, split=SPLIT, name=None, header=False):
+def pieces(pattern, kind, *, epochs=1, shuffle=None, split=SPLIT, name=None, header=False, compression=None):
     """Iterate over Pieces of files of records, for a program that says itself what it has consumed. See records."""
-    return _Pieces(_Dataset(kind, pattern, epochs, shuffle, split, name, header))
+    return _Pieces(_Dataset(kind, pattern, epochs, shuffle, split, name, header, compression))
 
 
 class _Records:
@@ -335,13 +343,14 @@ class _Records:
             raise
 
 
-def records(pattern, kind, *, epochs=1, shuffle=None, split=SPLIT, name=None, header=False):
+def records(pattern, kind, *, epochs=1, shuffle=None, split=SPLIT, name=None, header=False, compression=None):
     """Iterate over records without TensorFlow: bytes, or lists of strings for CSV. kind is "tfrecord", "text" or "csv".
 
-    Files are cut into pieces of split bytes; split=None leaves them whole, as CSV files with newlines in quotes need it. Compressed
-    files (.gz) are never cut. header leaves out the first line of each CSV file. See files for the rest.
+    Files are cut into pieces of split bytes; split=None leaves them whole, as CSV files with newlines in quotes need it. What is
+    compressed is read from its beginning, by one task. compression says how: "GZIP", "ZLIB", "BZ2" or "XZ", "" for not at all; by
+    default a file's name tells, or its content. header leaves out the first line of each CSV file. See files for the rest.
     """
-    found = _Records(_Dataset(kind, pattern, epochs, shuffle, split, name, header))
+    found = _Records(_Dataset(kind, pattern, epochs, shuffle, split, name, header, compression))
     return _Rows(found) if kind == "csv" else found
 
 
@@ -355,25 +364,25 @@ class _Rows:
                 yield row
 
 
-def tfrecords(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None):
-    """A tf.data.Dataset of serialized records.
+def tfrecords(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None, compression=None):
+    """A tf.data.Dataset of serialized records. compression is as of records.
 
     With batch its elements are (records, positions), of that many records or fewer, which count as consumed only when consumed is
     called with their positions: for a program whose checkpoints are to say exactly what it was trained on. Do not batch them anew.
     """
-    return _tensors(records(pattern, "tfrecord", epochs=epochs, shuffle=shuffle, split=split, name=name), batch)
+    return _tensors(records(pattern, "tfrecord", epochs=epochs, shuffle=shuffle, split=split, name=name, compression=compression), batch)
 
 
-def text(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None):
+def text(pattern, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None, compression=None):
     """A tf.data.Dataset of lines, without their ends. See tfrecords."""
-    return _tensors(records(pattern, "text", epochs=epochs, shuffle=shuffle, split=split, name=name), batch)
+    return _tensors(records(pattern, "text", epochs=epochs, shuffle=shuffle, split=split, name=name, compression=compression), batch)
 
 
-def csv(pattern, record_defaults, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None, header=False, **decode):
+def csv(pattern, record_defaults, *, epochs=1, shuffle=None, split=SPLIT, name=None, batch=None, header=False, compression=None, **decode):
     """A tf.data.Dataset of rows: a tuple of columns, as tf.io.decode_csv makes them of record_defaults and further arguments."""
     import tensorflow as tf
 
-    lines = _Records(_Dataset("csv", pattern, epochs, shuffle, split, name, header))
+    lines = _Records(_Dataset("csv", pattern, epochs, shuffle, split, name, header, compression))
     columns = lambda line: tuple(tf.io.decode_csv(line, record_defaults, **decode))  # noqa: E731
     rows = (lambda line, position: (columns(line), position)) if batch else columns
     return _tensors(lines, batch).map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
@@ -543,12 +552,19 @@ def _open(path):
     return open(path, "rb", buffering=_BLOCK)
 
 
-def _stream(piece):
-    """Open a piece's file, uncompressed, and tell where its bytes end, if that is known."""
+def _stream(piece, compression, is_record=None):
+    """Open a piece's file, uncompressed, and tell where its bytes end, if that is known. None for the former: the piece holds nothing."""
     f = _open(piece.path)
-    if piece.path.lower().endswith((".gz", ".gzip")):
-        return gzip.open(f), f, None
-    return f, f, piece.stop
+    try:
+        kind = _inflate.kind_of(piece.path, f, compression, is_record)
+        if kind is None:
+            return f, f, piece.stop
+        if piece.start > 0:  # who has the beginning reads all of it
+            return None, f, None
+        return _inflate.opened(piece.path, f, kind), f, None
+    except BaseException:
+        f.close()
+        raise
 
 
 def _batches(found):
@@ -568,7 +584,8 @@ def _batches(found):
 class _Lines:
     """Reads lines. One belongs to the piece in which it begins."""
 
-    def __init__(self, header=False, quoted=False):
+    def __init__(self, compression=None, header=False, quoted=False):
+        self._compression = compression
         self._header = header  # the first line of a file is no record
         self._quoted = quoted  # a line may end in a later one
 
@@ -576,8 +593,10 @@ class _Lines:
         return _batches(self._read(piece))
 
     def _read(self, piece):
-        f, outer, stop = _stream(piece)
-        with outer, f:
+        f, outer, stop = _stream(piece, self._compression)
+        with outer, f or outer:
+            if f is None:
+                return
             at = piece.position
             if at == piece.start and at > 0:
                 at -= 1  # the line that begins before is another's, unless it ends there
@@ -615,13 +634,25 @@ def _no_records(piece):
     raise TypeError("a whole file has no records that tfos knows of: open it, or say pieces(pattern, kind)")
 
 
-def _tfrecords(piece):
-    return _batches(_read_tfrecords(piece))
+class _TFRecords:
+    """Reads TFRecords. One belongs to the piece in which it begins."""
+
+    def __init__(self, compression=None):
+        self._compression = compression
+
+    def __call__(self, piece):
+        return _batches(_read_tfrecords(piece, self._compression))
 
 
-def _read_tfrecords(piece):
-    f, outer, stop = _stream(piece)
-    with outer, f:
+def _begins_record(head):
+    return _length(head[: _HEADER.size]) is not None
+
+
+def _read_tfrecords(piece, compression):
+    f, outer, stop = _stream(piece, compression, _begins_record)
+    with outer, f or outer:
+        if f is None:
+            return
         at = piece.position
         if at == piece.start and at > 0:
             at = _find_record(f, at, stop, piece.size)
