@@ -200,8 +200,10 @@ func (o *owner) env(c control.Start) []string {
 			env[name] = value
 		}
 	}
-	maps.Copy(env, c.Cluster.Documents(o.endpoints.View(), o.a.task))
+	seen := o.endpoints.View()
+	maps.Copy(env, c.Cluster.Documents(seen, o.a.task))
 	maps.Copy(env, c.Env)
+	withoutProxy(env, seen)
 	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
 	// what the link points to, where the program's other files are not.
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.PythonDir)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
