@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
+	"tfos/internal/launch"
 )
 
 const (
@@ -94,6 +97,9 @@ func (a *Agent) Run(ctx context.Context) error {
 		}
 	}()
 
+	if err := os.MkdirAll(a.ours(), 0o700); err != nil {
+		return err
+	}
 	held, err := port.Hold(port.ReusePort)
 	if err != nil {
 		return err
@@ -124,19 +130,19 @@ func (a *Agent) Run(ctx context.Context) error {
 		listener.Close()
 		return err
 	}
-	apiListener, err := orSocket(a.o.Socket, a.o.Dir, apiSocket)
+	apiListener, err := orSocket(a.o.Socket, a.ours(), apiSocket)
 	if err != nil {
 		listener.Close()
 		return fmt.Errorf("serve the program: %w", err)
 	}
 	api := newAPI(apiListener)
-	filesListener, err := orSocket(a.o.FilesSocket, a.o.Dir, filesSocket)
+	filesListener, err := orSocket(a.o.FilesSocket, a.ours(), filesSocket)
 	if err != nil {
 		listener.Close()
 		apiListener.Close()
 		return fmt.Errorf("serve the program: %w", err)
 	}
-	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Dir: a.o.Dir, Logger: a.log.Named("files")})
+	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Dir: a.ours(), Logger: a.log.Named("files")})
 	hello := control.Hello{
 		Container:   a.o.Identity.Subject().Container,
 		Task:        a.task,
@@ -216,6 +222,9 @@ func (a *Agent) Run(ctx context.Context) error {
 func (a *Agent) proof(t job.Task) endpoint.Proof {
 	return endpoint.ProofOf(a.o.Identity.Subject().Container.Attempt.Application.String(), t)
 }
+
+// ours is the directory of all files of ours in the container's.
+func (a *Agent) ours() string { return filepath.Join(a.o.Dir, launch.TaskDir) }
 
 // orPort is given, or else any port of this node, which others know as host, with its number.
 func orPort(given net.Listener, host string) (net.Listener, int, error) {

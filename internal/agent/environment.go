@@ -44,7 +44,11 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 	if missing != nil {
 		return Options{}, fmt.Errorf("the environment lacks %s: tfos-agent is started by tfos-am, in a container", strings.Join(missing, ", "))
 	}
-	id, err := identity(tokens)
+	credentials, err := readCredentials(tokens)
+	if err != nil {
+		return Options{}, err
+	}
+	id, err := identity(credentials)
 	if err != nil {
 		return Options{}, err
 	}
@@ -82,22 +86,27 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		Endpoints:     job.Endpoints(endpoints),
 		Roles:         strings.Split(roles, ","),
 		Storage: storage.Options{
-			Conf: filepath.Join(dir, launch.ConfFile), Tokens: tokens, User: getenv(envUser), Getenv: getenv,
+			Conf: filepath.Join(dir, launch.TaskConf), Tokens: credentials.Tokens(), User: getenv(envUser), Getenv: getenv,
 		},
 	}, nil
 }
 
-// identity finds the agent's identity in a credentials file.
-func identity(file string) (control.Identity, error) {
+// readCredentials reads a credentials file at once: the program may remove it.
+func readCredentials(file string) (*token.Credentials, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return control.Identity{}, fmt.Errorf("read the credentials: %w", err)
+		return nil, fmt.Errorf("read the credentials: %w", err)
 	}
-	credentials, err := token.Decode(b)
+	c, err := token.Decode(b)
 	if err != nil {
-		return control.Identity{}, fmt.Errorf("read the credentials in %s: %w", file, err)
+		return nil, fmt.Errorf("read the credentials in %s: %w", file, err)
 	}
-	secret, ok := credentials.Secret(launch.SecretIdentity)
+	return c, nil
+}
+
+// identity finds the agent's identity among credentials.
+func identity(c *token.Credentials) (control.Identity, error) {
+	secret, ok := c.Secret(launch.SecretIdentity)
 	if !ok {
 		return control.Identity{}, errors.New("the credentials hold no " + launch.SecretIdentity)
 	}

@@ -127,7 +127,7 @@ func (o *owner) newMirror(c control.Mirror) *mirror.Mirror {
 	})
 }
 
-func (a *Agent) checkpointDir() string { return filepath.Join(a.o.Dir, launch.CheckpointDir) }
+func (a *Agent) checkpointDir() string { return filepath.Join(a.o.Dir, launch.TaskCheckpoints) }
 
 func (o *owner) tellMirror(n mirror.News) {
 	incarnation := o.incarnation

@@ -12,6 +12,7 @@ import (
 	"tfos/internal/agent"
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
+	"tfos/internal/launch"
 	"tfos/internal/supervise"
 )
 
@@ -24,7 +25,7 @@ func mirrored(t *testing.T) (w *world, here, there string) {
 		t.Fatal(err)
 	}
 	w = newWorld(t, func(o *agent.Options) { o.Storage = storage.Options{Conf: conf} })
-	return w, filepath.Join(w.dir, "tfos-checkpoints"), filepath.Join(base, "models")
+	return w, filepath.Join(w.dir, launch.TaskCheckpoints), filepath.Join(base, "models")
 }
 
 func startMirrored(inc int, there string) control.Start {

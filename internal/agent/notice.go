@@ -15,8 +15,8 @@ import (
 	"tfos/internal/launch"
 )
 
-// noticeName is the notice's file in the container's directory.
-const noticeName = ".tfos-notice.json"
+// noticeName is the notice's file in launch.TaskDir.
+const noticeName = "notice.json"
 
 // noticeFile is what a program reads of a notice. Its keys are a promise to programs.
 type noticeFile struct {
@@ -26,7 +26,7 @@ type noticeFile struct {
 	Text     string    `json:"text"`          // a sentence
 }
 
-func (a *Agent) noticePath() string { return filepath.Join(a.o.Dir, noticeName) }
+func (a *Agent) noticePath() string { return filepath.Join(a.ours(), noticeName) }
 
 // notice tells the program that its container will be taken away, or that it will not. The file is there whole or not at all. It
 // stays for the next process in this container: the notice is about that.

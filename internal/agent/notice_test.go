@@ -14,6 +14,7 @@ import (
 
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/launch"
 	"tfos/internal/membership"
 )
 
@@ -30,8 +31,8 @@ func TestNotice(t *testing.T) {
 				name = value
 			}
 		}
-		if filepath.Dir(name) != w.dir {
-			t.Fatalf("TFOS_NOTICE_FILE is %q, want a file in %s", name, w.dir)
+		if filepath.Dir(name) != filepath.Join(w.dir, launch.TaskDir) {
+			t.Fatalf("TFOS_NOTICE_FILE is %q, want a file of ours in %s", name, w.dir)
 		}
 		deadline := time.Now().Add(time.Minute).UTC()
 		s.Notice(control.Notice{Reason: "draining", Left: time.Minute, Signal: "SIGUSR1"})

@@ -206,7 +206,7 @@ func (o *owner) env(c control.Start) []string {
 	withoutProxy(env, seen)
 	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
 	// what the link points to, where the program's other files are not.
-	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.PythonDir)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
+	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.TaskPython)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
 	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
 	o.noticeEnv(env)
 	o.mirrorEnv(env, c)

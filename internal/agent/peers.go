@@ -43,7 +43,7 @@ type peers struct {
 
 // reach has the endpoints made that the job wants, for a program that is to listen on a port which the agent holds.
 func (o *owner) reach(port int) {
-	o.options = endpoint.Options{Self: o.a.task, Logger: o.a.log, Proof: o.a.proof, Host: o.a.o.Host, Roles: o.a.o.Roles, Port: port, Dir: o.a.o.Dir}
+	o.options = endpoint.Options{Self: o.a.task, Logger: o.a.log, Proof: o.a.proof, Host: o.a.o.Host, Roles: o.a.o.Roles, Port: port, Dir: o.a.ours()}
 	o.makeEndpoints(o.a.o.Endpoints)
 }
 

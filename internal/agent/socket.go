@@ -11,10 +11,10 @@ import (
 // sunPath is how long a Unix socket's path may be (unix(7): 108 bytes with the terminating zero).
 const sunPath = 107
 
-// The program's sockets in its directory.
+// The program's sockets in launch.TaskDir.
 const (
-	apiSocket   = ".tfos-agent"
-	filesSocket = ".tfos-files"
+	apiSocket   = "agent"
+	filesSocket = "files"
 )
 
 // socket is a Unix socket that only its user can open. Close removes it.

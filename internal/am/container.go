@@ -124,15 +124,7 @@ func (c container) authority() (*control.Authority, error) {
 }
 
 // tokens are the user's.
-func (c container) tokens() []token.Token {
-	var all []token.Token
-	for _, e := range c.credentials.Entries() {
-		if e.Token.Kind != token.KindAMRM {
-			all = append(all, e.Token)
-		}
-	}
-	return all
-}
+func (c container) tokens() []token.Token { return c.credentials.Without(token.KindAMRM).Tokens() }
 
 // taskCredentials is the credentials file of a task's container: the user's tokens and the agent's identity. The AMRMToken
 // and the job's authority stay with the master.

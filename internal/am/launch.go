@@ -82,7 +82,7 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 		roles[i] = r.Name
 	}
 	files := make(map[string]yarn.LocalResource, len(m.o.Manifest.Files)+1)
-	files[launch.AgentBinary] = m.o.Manifest.Agent.Local()
+	files[launch.TaskAgent] = m.o.Manifest.Agent.Local()
 	for _, f := range m.o.Manifest.Files {
 		files[f.Name] = f.Local()
 	}
@@ -97,7 +97,7 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 			launch.EnvEndpoints:   string(m.o.Job.Endpoints),
 			launch.EnvRoles:       strings.Join(roles, ","),
 		},
-		Command: []string{"exec", "./" + launch.AgentBinary, "1><LOG_DIR>/agent.stdout", "2><LOG_DIR>/agent.stderr"},
+		Command: []string{"exec", "./" + launch.TaskAgent, "1><LOG_DIR>/agent.stdout", "2><LOG_DIR>/agent.stderr"},
 		Tokens:  tokens,
 	}, nil
 }

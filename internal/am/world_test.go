@@ -406,7 +406,7 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 	w.crash = cancel
 	w.mu.Unlock()
 	m := New(Options{
-		Container: w.container, Job: j, Manifest: launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.AgentBinary, URI: "mem:///agent"}},
+		Container: w.container, Job: j, Manifest: launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
 		Wall:   w.wall,

@@ -145,14 +145,14 @@ func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := launch.ParseManifest(b)
-	if err != nil || m.User != "ann" || m.Staging != staging || m.Agent.Name != launch.AgentBinary {
+	if err != nil || m.User != "ann" || m.Staging != staging || m.Agent.Name != launch.TaskAgent {
 		t.Errorf("manifest %+v, %v", m, err)
 	}
 	var names []string
 	for _, f := range m.Files {
 		names = append(names, f.Name)
 	}
-	if want := []string{launch.PythonDir, "train.py", launch.ConfFile}; !slices.Equal(names, want) {
+	if want := []string{launch.TaskPython, "train.py", launch.TaskConf}; !slices.Equal(names, want) {
 		t.Errorf("the tasks are given %q, want %q", names, want)
 	}
 	if b, err = w.cluster().readFile(t.Context(), path.Join(staging, launch.JobFile)); err != nil {

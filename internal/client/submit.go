@@ -75,8 +75,8 @@ func Prepare(j job.Job, b Binaries, version, level string) (*Prepared, error) {
 	}
 	items := []stage.Item{
 		{Source: b.Master, Name: launch.MasterBinary},
-		{Source: b.Agent, Name: launch.AgentBinary},
-		{Source: launch.PythonDir + ".zip", Name: launch.PythonDir, Archive: true, Content: modules},
+		{Source: b.Agent, Name: launch.TaskAgent},
+		{Source: "python.zip", Name: launch.TaskPython, Archive: true, Content: modules},
 	}
 	for _, f := range j.Files {
 		items = append(items, stage.Item{Source: f.Source, Name: f.Name})
@@ -109,7 +109,7 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	if err != nil {
 		return nil, err
 	}
-	if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.ConfFile, Content: c.Conf}); err != nil {
+	if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.TaskConf, Content: c.Conf}); err != nil {
 		return nil, err
 	}
 	began := time.Now()

@@ -16,7 +16,7 @@ var schemes = []string{"hdfs", "viewfs", "file"}
 // reserved are names in a container's directory that YARN or tfos itself writes.
 var reserved = []string{
 	"container_tokens", "default_container_executor.sh", "default_container_executor_session.sh", "launch_container.sh",
-	"tfos-agent", "tfos-am", "tmp",
+	".tfos", "tmp",
 }
 
 // scheme is the "hdfs" of hdfs://…; empty: s is a path.

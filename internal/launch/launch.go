@@ -16,17 +16,28 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Names of files in the directory of the master's container; the agents' containers hold the job's own files besides
-// AgentBinary, PythonDir and ConfFile.
+// Names of files in the directory of the master's container.
 const (
 	MasterBinary = "tfos-am"
-	AgentBinary  = "tfos-agent"
 	JobFile      = "job.yaml"        // the job with flags and defaults applied
 	ManifestFile = "manifest.json"   // a Manifest
 	ConfFile     = "hadoop-conf.xml" // the client's Hadoop configuration, merged
-	PythonDir    = ".tfos-python"    // the modules that go on PYTHONPATH
-	// CheckpointDir is where a task writes checkpoints that its agent keeps elsewhere.
-	CheckpointDir = "tfos-checkpoints"
+)
+
+// AgentBinary is the agent's file beside MasterBinary on the client's disk.
+const AgentBinary = "tfos-agent"
+
+// TaskDir is the directory, in that of a task's container, of everything that is ours there. A program that empties its working
+// directory (rm -rf ./*) leaves it alone. The rest of the container's directory is the job's own.
+const TaskDir = ".tfos"
+
+// Names of files in the directory of a task's container.
+const (
+	TaskAgent  = TaskDir + "/" + AgentBinary
+	TaskConf   = TaskDir + "/" + ConfFile
+	TaskPython = TaskDir + "/python" // the modules that go on PYTHONPATH
+	// TaskCheckpoints is where a task writes checkpoints that its agent keeps elsewhere.
+	TaskCheckpoints = TaskDir + "/checkpoints"
 )
 
 // Names of files in a job's staging directory, beside JobFile and ManifestFile.

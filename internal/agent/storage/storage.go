@@ -1,8 +1,8 @@
 // Package storage opens the filesystems that a container's processes name, as the job's user, when they are first needed, and
 // lets go of them when nobody has needed them for a while.
 //
-// What it goes by lies in the container: the client's Hadoop configuration, and the tokens in the credentials file. Neither is read
-// before the first use: an agent whose program keeps to local files pays nothing.
+// What it goes by is the client's Hadoop configuration, which lies in the container, and the container's tokens. The configuration is
+// not read before the first use: an agent whose program keeps to local files pays nothing.
 package storage
 
 import (
@@ -29,7 +29,7 @@ const patience = 2 * time.Minute
 // Options says where a Storage finds what it needs.
 type Options struct {
 	Conf   string // file of the Hadoop configuration
-	Tokens string // file of credentials; empty: there are none
+	Tokens []token.Token
 	User   string // whose home it is, and who asks where there is no token
 	Getenv func(name string) string
 	Idle   time.Duration // how long to keep open what nobody uses; 0: a minute
@@ -135,30 +135,7 @@ func (s *Storage) resolver() (*dfs.Resolver, error) {
 	if err := c.AddResource(s.o.Conf, b, nil); err != nil {
 		return nil, err
 	}
-	tokens, err := s.tokens()
-	if err != nil {
-		return nil, err
-	}
-	return dfs.NewResolver(dfs.Options{Conf: c, User: s.o.User, Tokens: tokens, Patience: patience, Log: s.o.Logger}), nil
-}
-
-func (s *Storage) tokens() ([]token.Token, error) {
-	if s.o.Tokens == "" {
-		return nil, nil
-	}
-	b, err := os.ReadFile(s.o.Tokens)
-	if err != nil {
-		return nil, fmt.Errorf("read the credentials: %w", err)
-	}
-	credentials, err := token.Decode(b)
-	if err != nil {
-		return nil, fmt.Errorf("read the credentials in %s: %w", s.o.Tokens, err)
-	}
-	var all []token.Token
-	for _, e := range credentials.Entries() {
-		all = append(all, e.Token)
-	}
-	return all, nil
+	return dfs.NewResolver(dfs.Options{Conf: c, User: s.o.User, Tokens: s.o.Tokens, Patience: patience, Log: s.o.Logger}), nil
 }
 
 // Close closes what is open, whoever uses it. It may be called more than once.

@@ -90,6 +90,15 @@ func (c *Credentials) Secret(alias string) (Secret, bool) {
 // Entries returns all tokens in their order.
 func (c *Credentials) Entries() []Entry { return slices.Clone(c.entries) }
 
+// Tokens are the tokens of all entries.
+func (c *Credentials) Tokens() []Token {
+	var all []Token
+	for _, e := range c.entries {
+		all = append(all, e.Token)
+	}
+	return all
+}
+
 // Without returns a copy that lacks the tokens of a kind: an application master hands on all but its own AMRMToken.
 func (c *Credentials) Without(kind string) *Credentials {
 	kept := slices.DeleteFunc(slices.Clone(c.entries), func(e Entry) bool { return e.Token.Kind == kind })

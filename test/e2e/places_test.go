@@ -25,3 +25,16 @@ func TestANodeWithoutNeighbouringPorts(t *testing.T) {
 		})
 	}
 }
+
+// TestAProgramThatEmptiesItsDirectory loses nothing of ours: neither the way to its peers, nor the agent's sockets, nor the
+// configuration by which the agent opens filesystems.
+func TestAProgramThatEmptiesItsDirectory(t *testing.T) {
+	file := jobFile(t, fmt.Sprintf("name: cleaned\nfiles: [%s]\nstrategy: none\nrecovery: {user-failures: 0}\n"+
+		"env: {LD_PRELOAD: libm.so.6}\ncommand: |\n  program=$(cat hello_peer.py); rm -rf ./*; set -e\n"+
+		"  test -S $TFOS_AGENT; test -S $TFOS_FILES; test -s .tfos/hadoop-conf.xml; grep -q libm.so /proc/self/maps\n"+
+		"  python3 -c \"$program\"\n  echo left: $(ls)\nroles:\n  worker: {instances: 2, memory: 128MiB}\n", program("hello_peer.py")))
+	r := tfos(t, nil, "run", "--master", "local", file).want(t, 0)
+	if !strings.Contains(r.stdout, "heard I am worker/1") || !strings.Contains(r.stdout, "left:\n") {
+		t.Errorf("it printed:\n%s", r.stdout)
+	}
+}
