@@ -186,12 +186,9 @@ func (c *Cluster) key(ctx context.Context, id yarn.ApplicationID) (control.Ident
 
 // masterAddress finds where a job's master listens now: in the staging directory, else where it registered.
 func (c *Cluster) masterAddress(ctx context.Context, r yarn.Report) (string, error) {
-	b, err := c.readFile(ctx, path.Join(c.jobDir(r.ID), launch.MasterFile))
-	if err == nil {
-		var m launch.Master
-		if m, err = parseMaster(b); err == nil && m.Address != "" {
-			return m.Address, nil
-		}
+	m, err := c.announced(ctx, r.ID)
+	if err == nil && m.Address != "" {
+		return m.Address, nil
 	}
 	if address := registeredAddress(r); address != "" {
 		return address, nil

@@ -58,6 +58,7 @@ type follower struct {
 	hurry chan struct{} // closed when the master said that the job is over
 
 	state     yarn.ApplicationState
+	attempt   int32 // of the master that YARN called running last; 0: none yet
 	view      status.View
 	watching  bool
 	hurried   bool
@@ -176,15 +177,28 @@ func (f *follower) heard(a answer) error {
 		f.ui.Note("the ResourceManager answers again")
 	}
 	if a.report.State != f.state {
-		f.state = a.report.State
-		switch f.state {
-		case yarn.StateAccepted:
-			f.ui.Note(fmt.Sprintf("accepted in queue %s, waiting for the master's container", cmp.Or(a.report.Queue, f.s.Queue)))
-		case yarn.StateRunning:
-			f.ui.Note("master running on " + a.report.Host)
-		}
+		f.note(a.report)
 	}
 	return nil
+}
+
+// note tells that YARN sees the job elsewhere now.
+func (f *follower) note(r yarn.Report) {
+	f.state = r.State
+	again := r.Attempt.Attempt == f.attempt // of a master that was seen running before
+	switch {
+	case f.state == yarn.StateAccepted && f.attempt == 0:
+		f.ui.Note(fmt.Sprintf("accepted in queue %s, waiting for the master's container", cmp.Or(r.Queue, f.s.Queue)))
+	case f.state == yarn.StateAccepted && again:
+		f.ui.Note("the ResourceManager has restarted; the job goes on")
+	case f.state == yarn.StateAccepted:
+		f.ui.Note(fmt.Sprintf("the master has ended; attempt %d waits for its container", r.Attempt.Attempt))
+	case f.state == yarn.StateRunning && again:
+		f.ui.Note("the ResourceManager knows the job's master again")
+	case f.state == yarn.StateRunning:
+		f.ui.Note("master running on " + r.Host)
+		f.attempt = r.Attempt.Attempt
+	}
 }
 
 func (f *follower) show(v status.View) {

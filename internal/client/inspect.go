@@ -27,28 +27,44 @@ const masterPatience = 5 * time.Second
 // it, without tasks.
 func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.View, error) {
 	r, err := c.report(ctx, id)
+	if exit.Of(err) == exit.Infrastructure { // the master can know better, and say so without YARN
+		if v, unseen := c.look(ctx, yarn.Report{ID: id}); unseen == nil && v.ExitCode == nil {
+			return v, nil
+		}
+	}
 	if err != nil {
 		return status.View{}, err
 	}
 	if r.State.Terminal() {
 		return c.outcome(ctx, r, status.View{}).View, nil
 	}
-	if r.State == yarn.StateRunning {
-		v, err := c.look(ctx, r)
-		if err == nil {
-			return v, nil
-		}
-		if ctx.Err() == nil {
-			c.Log.Debug("the master cannot be asked", zap.Error(err))
-		}
-		if r, err = c.report(ctx, id); err != nil { // the master may have ended meanwhile, in order
-			return status.View{}, err
-		}
-		if r.State.Terminal() {
-			return c.outcome(ctx, r, status.View{}).View, nil
-		}
+	if !c.hasMaster(ctx, r) {
+		return merge(status.View{}, r), context.Cause(ctx)
 	}
-	return merge(status.View{}, r), context.Cause(ctx)
+	v, silent := c.look(ctx, r)
+	if silent == nil {
+		return v, nil
+	}
+	if ctx.Err() == nil {
+		c.Log.Debug("the master cannot be asked", zap.Error(silent))
+	}
+	if r, err = c.report(ctx, id); err != nil { // the master may have ended meanwhile, in order
+		return status.View{}, err
+	}
+	if r.State.Terminal() {
+		return c.outcome(ctx, r, status.View{}).View, nil
+	}
+	return c.unheard(ctx, r, silent), context.Cause(ctx)
+}
+
+// unheard is a job whose master cannot be asked.
+func (c *Cluster) unheard(ctx context.Context, r yarn.Report, why error) status.View {
+	v := merge(status.View{}, r)
+	if r.State != yarn.StateRunning && c.hasMaster(ctx, r) {
+		v.State = status.Running
+		v.Diagnostics = "the ResourceManager has just restarted: it has not heard of the job's master yet, which cannot be asked from here either: " + why.Error()
+	}
+	return v
 }
 
 // errSeen ends a watch that has seen enough.
@@ -83,7 +99,7 @@ func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(st
 		if r.State.Terminal() {
 			return show(c.outcome(ctx, r, status.View{}).View)
 		}
-		if r.State == yarn.StateRunning {
+		if c.hasMaster(ctx, r) {
 			if key, err := c.key(ctx, id); err == nil {
 				if err := c.watchUntilEnd(ctx, r, func(end context.Context) error {
 					return c.watch(end, r, key, show, func(error) {})
@@ -153,6 +169,9 @@ func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
 	})
 	list := make([]Summary, 0, len(reports))
 	for _, r := range reports {
+		if r.User == c.User && c.hasMaster(ctx, r) {
+			r.State = yarn.StateRunning // as it will be once the ResourceManager has heard of its master again
+		}
 		s := Summary{ID: r.ID.String(), Name: r.Name, User: r.User, Queue: r.Queue, State: stateOf(r), Progress: float64(r.Progress),
 			Started: r.Started, TrackingURL: r.TrackingURL}
 		if r.State.Terminal() {

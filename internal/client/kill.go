@@ -28,7 +28,7 @@ func (c *Cluster) Kill(ctx context.Context, id yarn.ApplicationID, reason string
 		note(fmt.Sprintf("%s has ended already: %s", id, stateOf(r)))
 		return nil
 	}
-	if r.State == yarn.StateRunning {
+	if c.hasMaster(ctx, r) {
 		if err := c.stopInOrder(ctx, r, reason); err == nil {
 			note(fmt.Sprintf("%s: the master stops its tasks", id))
 			if r, ended := c.awaitEnd(ctx, id, orderlyPatience); ended {

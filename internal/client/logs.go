@@ -71,7 +71,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 	if o.Master {
 		return c.copyMaster(ctx, r, o, out)
 	}
-	for o.Follow && r.State < yarn.StateRunning { // there will be a log
+	for o.Follow && r.State < yarn.StateRunning && !c.hasMaster(ctx, r) { // there will be a log
 		if err := wait(ctx, lastPoll); err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 	if r.State.Terminal() {
 		return c.copyAllKept(ctx, r, o, out)
 	}
-	if r.State != yarn.StateRunning {
+	if !c.hasMaster(ctx, r) {
 		return exit.Errorf(exit.Usage, "%s has not started yet: there is no log", id).Try("%s shows where it stands", c.command("status "+id.String()))
 	}
 	v, err := c.look(ctx, r)

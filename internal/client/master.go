@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"path"
 	"strconv"
 	"time"
 
@@ -82,6 +83,29 @@ func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity
 
 // stopWatching is an error of whoever is shown the views, not of the connection.
 type stopWatching struct{ error }
+
+// hasMaster reports whether a job's master may answer. YARN knows that of a job that it calls running. Once it has restarted it
+// calls every job accepted until its master, who runs on, has registered again; then the master's own word, where it listens, is
+// of the attempt that YARN speaks of.
+func (c *Cluster) hasMaster(ctx context.Context, r yarn.Report) bool {
+	switch {
+	case r.State == yarn.StateRunning:
+		return true
+	case r.State.Terminal() || r.Attempt.Attempt <= 0:
+		return false
+	}
+	m, err := c.announced(ctx, r.ID)
+	return err == nil && m.Attempt >= r.Attempt.Attempt
+}
+
+// announced is what a job's current master says of itself in the staging directory.
+func (c *Cluster) announced(ctx context.Context, id yarn.ApplicationID) (launch.Master, error) {
+	b, err := c.readFile(ctx, path.Join(c.jobDir(id), launch.MasterFile))
+	if err != nil {
+		return launch.Master{}, err
+	}
+	return parseMaster(b)
+}
 
 // master prepares a connection to a job's current master. Close the result.
 func (c *Cluster) master(ctx context.Context, r yarn.Report, key control.Identity) (Master, error) {

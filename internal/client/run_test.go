@@ -527,3 +527,84 @@ func TestLogs(t *testing.T) {
 		}
 	})
 }
+
+// TestARestartedResourceManagerIsNoNews: for seconds it calls a job accepted whose master runs and answers. The master's word counts.
+func TestARestartedResourceManagerIsNoNews(t *testing.T) {
+	restarted := func(w *world, attempt int32) {
+		defer w.lock()()
+		r := w.apps[anID]
+		r.State, r.Host, r.Port, r.Attempt.Attempt = yarn.StateAccepted, "N/A", -1, attempt
+		w.apps[anID] = r
+	}
+	begin := func(t *testing.T) (*world, *Cluster) {
+		w := newWorld(t)
+		var s shown
+		if _, err := w.cluster().Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+			t.Fatal(err)
+		}
+		w.running()
+		w.publish(view(status.Running))
+		w.print("nm1:1", control.Stdout, "one\n")
+		restarted(w, 1)
+		return w, w.cluster()
+	}
+	synctest.Test(t, func(t *testing.T) {
+		w, c := begin(t)
+		if v, err := c.Status(t.Context(), anID); err != nil || v.State != status.Running || len(v.Tasks) != 2 {
+			t.Errorf("status %+v, %v", v, err)
+		}
+		if jobs, err := c.List(t.Context(), false); err != nil || len(jobs) != 1 || jobs[0].State != status.Running {
+			t.Errorf("list %+v, %v", jobs, err)
+		}
+		var out bytes.Buffer
+		if err := c.CopyLogs(t.Context(), anID, LogsOptions{Task: job.Task{Role: "chief"}, Streams: []string{control.Stdout}}, &out); err != nil || out.String() != "one\n" {
+			t.Errorf("logs %q, %v", out.String(), err)
+		}
+		if err := c.Watch(t.Context(), anID, func(v status.View) error { return fmt.Errorf("%d tasks", len(v.Tasks)) }); err == nil || err.Error() != "2 tasks" {
+			t.Errorf("watched %v", err)
+		}
+		if err := c.Scale(t.Context(), anID, control.ScaleWish{Role: "chief", Count: 1}, func(string) {}); err == nil || !strings.Contains(err.Error(), "has no role chief") { // the master's word
+			t.Errorf("scale: %v", err)
+		}
+		w.down = errors.New("connection refused")
+		if v, err := c.Status(t.Context(), anID); err != nil || len(v.Tasks) != 2 {
+			t.Errorf("status without a ResourceManager: %+v, %v", v, err)
+		}
+		w.lonely = control.ErrUnreachable
+		if _, err := c.Status(t.Context(), anID); exit.Of(err) != exit.Infrastructure {
+			t.Errorf("status without anyone: %v", err)
+		}
+		w.down = nil
+		if v, err := c.Status(t.Context(), anID); err != nil || v.State != status.Running || !strings.Contains(v.Diagnostics, "the ResourceManager has just restarted") {
+			t.Errorf("status without the master: %+v, %v", v, err)
+		}
+		restarted(w, 2) // no restart: the first master died, and the second waits for its container
+		if v, err := c.Status(t.Context(), anID); err != nil || v.State != status.Pending || v.Diagnostics != "" {
+			t.Errorf("status of a job without a master: %+v, %v", v, err)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w, c := begin(t)
+		if err := c.Kill(t.Context(), anID, "enough", func(string) {}); err != nil || len(w.stopped) != 1 || len(w.killed) != 0 {
+			t.Errorf("kill: %v; stopped %q, killed %q", err, w.stopped, w.killed)
+		}
+	})
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.script(w.running, func() { restarted(w, 1) }, w.running, func() { restarted(w, 2) }, func() {
+			w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
+		})
+		var s shown
+		if err := w.cluster().Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{
+			"00:00:01 master running on nm1\n00:00:02 the ResourceManager has restarted; the job goes on\n00:00:03 the ResourceManager knows the job's master again\n",
+			"00:00:04 the master has ended; attempt 2 waits for its container\n",
+		} {
+			if !strings.Contains(s.err.String(), want) {
+				t.Errorf("no %q in\n%s", want, s.err.String())
+			}
+		}
+	})
+}

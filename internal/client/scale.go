@@ -22,7 +22,7 @@ func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control
 	if err != nil {
 		return err
 	}
-	if r.State != yarn.StateRunning {
+	if !c.hasMaster(ctx, r) {
 		what := "has not started yet"
 		if r.State.Terminal() {
 			what = "has ended"

@@ -225,6 +225,7 @@ func (s *Scheduler) Restart(now time.Time) []Action {
 			continue
 		}
 		t := a.attempt
+		a.state = yarn.StateAccepted
 		t.stage, t.state, t.lastHeard = launching, yarn.AttemptLaunched, now
 		t.asks, t.blacklist, t.fresh, t.tokenNodes, a.nodes = nil, nil, nil, nil, nil
 		for _, c := range slices.Clone(a.containers) {

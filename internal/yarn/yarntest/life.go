@@ -266,6 +266,10 @@ func testRestart(t *testing.T, s *suite) {
 	a.up(c)
 
 	s.Restart(t)
+	// What runs is called accepted until its master has registered again, in the attempt that it is.
+	if r := a.report(); r.State != yarn.StateAccepted || r.Attempt.Attempt != 1 {
+		t.Errorf("right after the restart: %+v", r)
+	}
 	a.ledger.SetAsk(yarn.Ask{ID: 2, Priority: 2, Resource: small, Count: 1})
 	synced := false
 	s.until(t, "no container came after the restart", func() bool {
