@@ -16,8 +16,7 @@ import (
 // aggregatedLogs are the logs that NodeManagers collected: a file for each node, in a directory for each application.
 type aggregatedLogs struct {
 	fs     dfs.FS
-	root   string // yarn.nodemanager.remote-app-log-dir
-	suffix string // yarn.nodemanager.remote-app-log-dir-suffix
+	places []tfile.Place
 }
 
 // Read implements ContainerLogs.
@@ -26,18 +25,27 @@ func (a aggregatedLogs) Read(ctx context.Context, f LogFile, offset int64, chunk
 	if err != nil {
 		return err
 	}
+	missing := fmt.Errorf("%s of %s: %w", f.Stream, f.Container, fs.ErrNotExist)
 	for _, name := range files {
-		if err := a.readFrom(ctx, name, f, offset, chunk); !errors.Is(err, fs.ErrNotExist) {
+		err := a.readFrom(ctx, name, f, offset, chunk)
+		switch {
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
+		case errors.Is(err, tfile.ErrFormat):
+			missing = err
 		}
 	}
-	return fmt.Errorf("%s of %s: %w", f.Stream, f.Container, fs.ErrNotExist)
+	return missing
 }
 
 // nodeFiles are the files of all nodes that ran containers of an application, the container's own node first.
 func (a aggregatedLogs) nodeFiles(ctx context.Context, f LogFile) ([]string, error) {
 	var near, far []string
-	for _, dir := range tfile.Directories(a.root, a.suffix, f.User, f.Application) {
+	var dirs []string
+	for _, p := range a.places {
+		dirs = append(dirs, p.Directories(f.User, f.Application)...)
+	}
+	for _, dir := range dirs {
 		list, err := a.fs.List(ctx, dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, dfs.ErrNotDirectory) {
 			return nil, err
@@ -65,6 +73,9 @@ func (a aggregatedLogs) readFrom(ctx context.Context, name string, f LogFile, of
 	defer in.Close()
 	fail := func(err error) error { return fmt.Errorf("read the aggregated log %s: %w", a.fs.URI(name), err) }
 	logs, err := tfile.NewReader(in, in.Size())
+	if errors.Is(err, tfile.ErrFormat) { // its NodeManager may be writing it: files of the indexed format have no name of their own until then
+		return fmt.Errorf("%w (%w)", fail(err), fs.ErrNotExist)
+	}
 	if err != nil {
 		return fail(err)
 	}

@@ -17,7 +17,13 @@ import (
 // TestAggregatedLogsAreFound looks for every log of a file that a real NodeManager wrote, among files of other nodes, in the
 // directories that each generation of Hadoop makes.
 func TestAggregatedLogsAreFound(t *testing.T) {
-	content, err := os.ReadFile("../hadoop/tfile/testdata/3.4.3-none.tfile")
+	for _, captured := range []string{"3.4.3-none.tfile", "3.4.3.ifile"} {
+		t.Run(captured, func(t *testing.T) { aggregatedLogsAreFound(t, captured) })
+	}
+}
+
+func aggregatedLogsAreFound(t *testing.T, captured string) {
+	content, err := os.ReadFile("../hadoop/tfile/testdata/" + captured)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,18 +53,24 @@ func TestAggregatedLogsAreFound(t *testing.T) {
 		}
 		want = append(want, log{l, string(b)})
 	}
+	places := tfile.Places(func(key string) string {
+		return map[string]string{
+			"yarn.nodemanager.remote-app-log-dir": "/logs", "yarn.nodemanager.remote-app-log-dir-suffix": "logs",
+			"yarn.log-aggregation.Mine.remote-app-log-dir": "/own", "yarn.log-aggregation.Mine.remote-app-log-dir-suffix": "sfx",
+		}[key]
+	}, []string{"Mine"})
 	app := anID.String()
-	for _, dir := range []string{"/logs/ann/logs/" + app, "/logs/ann/logs-tfile/" + app, "/logs/ann/bucket-logs-tfile/0007/" + app} {
+	for _, dir := range []string{"/logs/ann/logs/" + app, "/logs/ann/logs-tfile/" + app, "/logs/ann/bucket-logs-tfile/0007/" + app, "/logs/ann/bucket-logs-ifile/0007/" + app, "/own/ann/bucket-sfx/0007/" + app} {
 		d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
 		if err := d.Mkdir(t.Context(), dir, 0o770); err != nil {
 			t.Fatal(err)
 		}
-		for name, b := range map[string][]byte{"nm1_8041": other, "nm2_8041": content, "nm3_8041.tmp": []byte("unfinished")} {
+		for name, b := range map[string][]byte{"nm1_8041": other, "nm2_8041": content, "nm3_8041.tmp": []byte("unfinished"), "nm4_8041": content[:99], "nm2_8041-checksum": []byte("x")} {
 			if err := dfs.WriteFile(t.Context(), d, path.Join(dir, name), b, 0o640); err != nil {
 				t.Fatal(err)
 			}
 		}
-		logs := aggregatedLogs{fs: d, root: "/logs", suffix: "logs"}
+		logs := aggregatedLogs{d, places}
 		read := func(container, node, stream string, offset int64) (string, error) {
 			var got strings.Builder
 			err := logs.Read(t.Context(), LogFile{Application: anID, User: "ann", Container: container, Node: node, Stream: stream}, offset, func(b []byte) error {
@@ -83,7 +95,7 @@ func TestAggregatedLogsAreFound(t *testing.T) {
 			t.Errorf("%s: of nobody: %v", dir, err)
 		}
 	}
-	none := aggregatedLogs{fs: dfs.NewMemory(dfs.MemoryOptions{}), root: "/logs", suffix: "logs"}
+	none := aggregatedLogs{dfs.NewMemory(dfs.MemoryOptions{}), places}
 	if err := none.Read(t.Context(), LogFile{Application: anID, User: "ann"}, 0, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("where there are none: %v", err)
 	}

@@ -14,6 +14,7 @@ import (
 	"tfos/internal/client/exit"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/tfile"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/yarn/yarnrpc"
 )
@@ -105,7 +106,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		close:    []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {
-		cluster.Logs = aggregatedLogs{fs: files, root: c.String("yarn.nodemanager.remote-app-log-dir"), suffix: c.String("yarn.nodemanager.remote-app-log-dir-suffix")}
+		cluster.Logs = aggregatedLogs{fs: files, places: tfile.Places(c.String, c.List("yarn.log-aggregation.file-formats"))}
 	}
 	return cluster, nil
 }

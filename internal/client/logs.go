@@ -14,6 +14,7 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/control"
+	"tfos/internal/hadoop/tfile"
 	"tfos/internal/job"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -143,6 +144,8 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 				return err
 			})
 			switch {
+			case errors.Is(err, tfile.ErrFormat):
+				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
 			case errors.Is(err, fs.ErrNotExist):
 				empty++
 			case err != nil:

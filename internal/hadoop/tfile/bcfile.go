@@ -198,23 +198,3 @@ func (b *blockReader) failure(err error) error {
 	}
 	return err
 }
-
-// isIndexedFile recognizes the end of YARN's other format:
-//
-//	… | index, a serialized Java object | int32 its length | 32 bytes SHA-256 of the application's id |
-func isIndexedFile(r io.ReaderAt, size int64) bool {
-	const idSize = 32
-	var length, start [4]byte
-	if size < idSize+8 {
-		return false
-	}
-	if _, err := r.ReadAt(length[:], size-idSize-4); err != nil {
-		return false
-	}
-	at := size - idSize - 4 - int64(binary.BigEndian.Uint32(length[:]))
-	if at < 0 {
-		return false
-	}
-	_, err := r.ReadAt(start[:], at)
-	return err == nil && start == [4]byte{0xac, 0xed, 0, 5} // Java's stream magic and version
-}

@@ -1,8 +1,10 @@
 package tfile
 
 import (
+	"cmp"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -10,15 +12,37 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Directories lists where the logs of an application may have been aggregated to, the layout of the newest Hadoop first. Each
-// NodeManager leaves its file there, or several if it rolls them. Root is yarn.nodemanager.remote-app-log-dir and suffix
-// yarn.nodemanager.remote-app-log-dir-suffix.
-func Directories(root, suffix, user string, app yarn.ApplicationID) []string {
+// Place is where a cluster aggregates logs: below a directory for each user, in one of that suffix.
+type Place struct{ Root, Suffix string }
+
+// Places says where logs can be, by the cluster's configuration. Each format has a place of its own, which
+// yarn.log-aggregation.FORMAT.remote-app-log-dir and -suffix may set (LogAggregationFileController); else it is that of
+// yarn.nodemanager.remote-app-log-dir and -suffix, with the format's name. The formats that a cluster used before count as well:
+// their logs are still there.
+func Places(value func(key string) string, formats []string) []Place {
+	const root, suffix = "remote-app-log-dir", "remote-app-log-dir-suffix"
+	common := Place{value("yarn.nodemanager." + root), value("yarn.nodemanager." + suffix)}
+	var places []Place
+	add := func(p Place) {
+		if !slices.Contains(places, p) {
+			places = append(places, p)
+		}
+	}
+	for _, f := range slices.Concat(formats, []string{"TFile", "IFile"}) {
+		own := "yarn.log-aggregation." + f + "."
+		add(Place{cmp.Or(value(own+root), common.Root), cmp.Or(value(own+suffix), common.Suffix+"-"+strings.ToLower(f))})
+	}
+	add(common) // of 2.x to 3.1
+	return places
+}
+
+// Directories lists where in a place the logs of an application may be, the layout of the newest Hadoop first. Each NodeManager
+// leaves its file there, or several if it rolls them.
+func (p Place) Directories(user string, app yarn.ApplicationID) []string {
 	id := app.String()
 	return []string{
-		path.Join(root, user, "bucket-"+suffix+"-tfile", fmt.Sprintf("%04d", app.Sequence%10000), id), // 3.3 on
-		path.Join(root, user, suffix+"-tfile", id),                                                    // 3.2
-		path.Join(root, user, suffix, id),                                                             // 2.x to 3.1
+		path.Join(p.Root, user, "bucket-"+p.Suffix, fmt.Sprintf("%04d", app.Sequence%10000), id), // 3.3 on
+		path.Join(p.Root, user, p.Suffix, id),                                                    // before
 	}
 }
 

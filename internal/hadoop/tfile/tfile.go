@@ -1,5 +1,5 @@
-// Package tfile reads the logs that YARN's NodeManagers aggregate: one file per application and node, in the TFile format of
-// Hadoop 2.10 to 3.5, blocks plain or compressed by gz.
+// Package tfile reads the logs that YARN's NodeManagers aggregate: one file per application and node, in the TFile or the
+// IndexedFile format of Hadoop 2.10 to 3.5, plain or compressed by gz.
 //
 // A Reader goes through a file once, container by container and log by log, and holds no more of it than a buffer; passing over
 // a log that is not compressed reads nothing of it. Where the files lie is what Directories says; opening them is the caller's.
@@ -13,11 +13,8 @@ import (
 	"strconv"
 )
 
-// Errors under errors.Is.
-var (
-	ErrFormat      = errors.New("not a whole TFile")
-	ErrIndexedFile = errors.New("logs are in YARN's IndexedFile format, which tfos cannot read: use yarn logs (yarn.log-aggregation.file-formats)")
-)
+// ErrFormat says that a file is no whole file of aggregated logs, under errors.Is.
+var ErrFormat = errors.New("not a whole file of aggregated logs")
 
 // Log is one log file of a container, as it was aggregated.
 type Log struct {
@@ -26,9 +23,16 @@ type Log struct {
 	Size      int64  // bytes
 }
 
-// Reader reads an aggregated log file. Like an archive's reader it stands on one log at a time: Next goes to the next one, Read
-// reads its content.
-type Reader struct {
+// Reader reads an aggregated log file. Like an archive's reader it stands on one log at a time.
+type Reader interface {
+	// Next goes to the next log, io.EOF after the last. What was not read of the one before is passed over.
+	Next() (Log, error)
+	// Read reads the content of the log that Next went to, io.EOF at its end.
+	Read(p []byte) (int, error)
+}
+
+// reader reads a TFile.
+type reader struct {
 	file      *bcFile
 	nextBlock int
 	block     *blockReader // nil before the first
@@ -49,19 +53,19 @@ const (
 const version = 1
 
 // NewReader reads the index of a file of size bytes. One that a NodeManager is still writing has none: ErrFormat.
-func NewReader(r io.ReaderAt, size int64) (*Reader, error) {
+func NewReader(r io.ReaderAt, size int64) (Reader, error) {
+	if at, length, ok := indexAt(r, size); ok {
+		return openIndexed(r, size, at, length)
+	}
 	f, err := openBCFile(r, size)
 	if err != nil {
-		if errors.Is(err, ErrFormat) && isIndexedFile(r, size) {
-			err = ErrIndexedFile
-		}
 		return nil, err
 	}
-	return &Reader{file: f}, nil
+	return &reader{file: f}, nil
 }
 
-// Next goes to the next log, io.EOF after the last. What was not read of the one before is passed over.
-func (r *Reader) Next() (Log, error) {
+// Next implements Reader.
+func (r *reader) Next() (Log, error) {
 	if r.err != nil {
 		return Log{}, r.err
 	}
@@ -73,7 +77,7 @@ func (r *Reader) Next() (Log, error) {
 	return l, err
 }
 
-func (r *Reader) next() (Log, error) {
+func (r *reader) next() (Log, error) {
 	if r.value != nil {
 		if err := r.value.discard(r.left); err != nil {
 			return Log{}, fmt.Errorf("log of %s: %w", r.container, err)
@@ -95,7 +99,7 @@ func (r *Reader) next() (Log, error) {
 
 // nextLog reads the head of a log: its name and its size as text, each behind its length as two bytes. io.EOF: the container
 // has no more.
-func (r *Reader) nextLog() (Log, error) {
+func (r *reader) nextLog() (Log, error) {
 	name, err := readUTF(r.value)
 	if err != nil {
 		return Log{}, err
@@ -113,7 +117,7 @@ func (r *Reader) nextLog() (Log, error) {
 }
 
 // nextRecord goes to the next record, in the next block if need be. io.EOF: there is none.
-func (r *Reader) nextRecord() error {
+func (r *reader) nextRecord() error {
 	if r.value != nil {
 		if err := r.value.discardAll(); err != nil {
 			return err
@@ -155,7 +159,7 @@ func (r *Reader) nextRecord() error {
 	return nil
 }
 
-func (r *Reader) checkVersion() error {
+func (r *reader) checkVersion() error {
 	var b [4]byte
 	if _, err := io.ReadFull(r.value, b[:]); err != nil {
 		return noEOF(err)
@@ -166,8 +170,8 @@ func (r *Reader) checkVersion() error {
 	return nil
 }
 
-// Read reads the content of the log that Next went to, io.EOF at its end.
-func (r *Reader) Read(p []byte) (int, error) {
+// Read implements Reader.
+func (r *reader) Read(p []byte) (int, error) {
 	if r.err != nil && r.err != io.EOF {
 		return 0, r.err
 	}

@@ -2,6 +2,8 @@ package tfile
 
 import (
 	"bytes"
+	"compress/zlib"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -25,7 +27,7 @@ func captured(t testing.TB, name string) []byte {
 	return b
 }
 
-func open(t testing.TB, b []byte) *Reader {
+func open(t testing.TB, b []byte) Reader {
 	t.Helper()
 	r, err := NewReader(bytes.NewReader(b), int64(len(b)))
 	if err != nil {
@@ -45,10 +47,22 @@ func TestCapturedFiles(t *testing.T) {
 		"2.10.2-none.tfile": "container_1795373741329_0001_01_000001",
 		"3.4.3-none.tfile":  "container_1795372831254_0004_01_000001",
 		"3.4.3-gz.tfile":    "container_1795373680087_0001_01_000001",
+		"3.4.3.ifile":       "container_1795373714627_0001_01_000001",
+		"gz.ifile":          "container_1795373714627_0001_01_000001",
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := open(t, captured(t, name))
-			for _, want := range []struct{ name, content string }{{"stderr", "trouble\n"}, {"stdout", stdout}} {
+			logs := []struct{ name, content string }{{"stderr", "trouble\n"}, {"stdout", stdout}}
+			if strings.HasSuffix(name, ".ifile") {
+				slices.Reverse(logs)
+			}
+			var file []byte
+			if name == "gz.ifile" {
+				file = compressed(t, captured(t, "3.4.3.ifile"))
+			} else {
+				file = captured(t, name)
+			}
+			r := open(t, file)
+			for _, want := range logs {
 				l, err := r.Next()
 				if err != nil || l != (Log{container, want.name, int64(len(want.content))}) {
 					t.Fatalf("log %+v, %v", l, err)
@@ -67,6 +81,31 @@ func TestCapturedFiles(t *testing.T) {
 			}
 		})
 	}
+}
+
+// compressed makes of the captured indexed file one whose logs are compressed.
+func compressed(t testing.TB, plain []byte) []byte {
+	t.Helper()
+	at, length, ok := indexAt(bytes.NewReader(plain), int64(len(plain)))
+	if !ok {
+		t.Fatal("no index")
+	}
+	file, index := slices.Clone(plain[:idSize]), bytes.Replace(plain[at:at+length], []byte("t\x00\x04none"), []byte("t\x00\x02gz"), 1)
+	long := func(n int) []byte { return binary.BigEndian.AppendUint64(nil, uint64(n)) }
+	for _, l := range []struct{ at, size int }{{idSize, 0x11a4}, {0x11c4, 8}} {
+		start := len(file)
+		var b bytes.Buffer
+		z := zlib.NewWriter(&b)
+		if _, err := z.Write(plain[l.at : l.at+l.size]); err != nil || z.Close() != nil {
+			t.Fatal(err)
+		}
+		file = append(file, b.Bytes()...)
+		index = bytes.Replace(index, slices.Concat(long(l.size), long(l.size)), slices.Concat(long(b.Len()), long(l.size)), 1)
+		index = bytes.Replace(index, long(l.at), long(start), 1)
+	}
+	file = append(file, index...)
+	file = binary.BigEndian.AppendUint32(file, uint32(len(index)))
+	return append(file, plain[:idSize]...)
 }
 
 func TestLogsCanBePassedOver(t *testing.T) {
@@ -180,7 +219,12 @@ func TestRefusals(t *testing.T) {
 		{"still being written", good[:2000], ErrFormat, "magic"},
 		{"index far away", changed(len(good)-28, 0x7f), ErrFormat, ""},
 		{"another version of the container", changed(len(good)-19, 2), ErrFormat, ""},
-		{"indexed file", indexed, ErrIndexedFile, "IndexedFile"},
+		{"an indexed file cut short", indexed[:len(indexed)-1], ErrFormat, "magic"},
+		{"an index of another version", bytes.Replace(indexed, []byte("xp\x00\x00\x00\x01"), []byte("xp\x00\x00\x00\x02"), 1), nil, "version 2"},
+		{"an index cut short", bytes.Replace(indexed, []byte("\x04root"), []byte("\x7froot"), 1), ErrFormat, "ends too soon"},
+		{"an index that mentions what is not there", bytes.Replace(indexed, []byte("\x7e\x00\x02xp"), []byte("\x7e\x77\x02xp"), 1), ErrFormat, "reference"},
+		{"a log beyond the file", bytes.Replace(indexed, []byte{0, 0, 0, 0, 0, 0, 0, 0x20}, []byte{0, 0, 0, 0x7f, 0, 0, 0, 0x20}, 1), ErrFormat, "block at"},
+		{"logs compressed by lzo", bytes.Replace(indexed, []byte("t\x00\x04none"), []byte("t\x00\x04lzo!"), 1), nil, `compressed by "lzo!"`},
 		{"no block index", bytes.ReplaceAll(good, []byte("BCFile.index"), []byte("XXFile.index")), ErrFormat, "no index"},
 		{"a newer layout", build(record("VERSION", "\x00\x00\x00\x02")), nil, "version 2"},
 		{"key that is no string", build([]byte{3, 0, 9, 'x', 0}), ErrFormat, "key"},
@@ -256,14 +300,40 @@ func TestVLong(t *testing.T) {
 }
 
 func TestDirectories(t *testing.T) {
-	got := Directories("/app-logs", "logs", "ann", yarn.ApplicationID{ClusterTimestamp: 1700000000000, Sequence: 12003})
-	want := []string{
-		"/app-logs/ann/bucket-logs-tfile/2003/application_1700000000000_12003",
-		"/app-logs/ann/logs-tfile/application_1700000000000_12003",
-		"/app-logs/ann/logs/application_1700000000000_12003",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("%q", got)
+	const id = "application_1700000000000_12003"
+	for _, c := range []struct {
+		set     map[string]string
+		formats []string
+		want    []string
+	}{
+		{nil, nil, []string{
+			"/app-logs/ann/bucket-logs-tfile/2003/" + id, "/app-logs/ann/logs-tfile/" + id,
+			"/app-logs/ann/bucket-logs-ifile/2003/" + id, "/app-logs/ann/logs-ifile/" + id,
+			"/app-logs/ann/bucket-logs/2003/" + id, "/app-logs/ann/logs/" + id,
+		}},
+		{map[string]string{"TFile.remote-app-log-dir": "/app-logs2", "TFile.remote-app-log-dir-suffix": "sfx", "Old.remote-app-log-dir": "/old"}, []string{"Old", "TFile"}, []string{
+			"/old/ann/bucket-logs-old/2003/" + id, "/old/ann/logs-old/" + id,
+			"/app-logs2/ann/bucket-sfx/2003/" + id, "/app-logs2/ann/sfx/" + id,
+			"/app-logs/ann/bucket-logs-ifile/2003/" + id, "/app-logs/ann/logs-ifile/" + id,
+			"/app-logs/ann/bucket-logs/2003/" + id, "/app-logs/ann/logs/" + id,
+		}},
+	} {
+		value := func(key string) string {
+			switch key {
+			case "yarn.nodemanager.remote-app-log-dir":
+				return "/app-logs"
+			case "yarn.nodemanager.remote-app-log-dir-suffix":
+				return "logs"
+			}
+			return c.set[strings.TrimPrefix(key, "yarn.log-aggregation.")]
+		}
+		var got []string
+		for _, p := range Places(value, c.formats) {
+			got = append(got, p.Directories("ann", yarn.ApplicationID{ClusterTimestamp: 1700000000000, Sequence: 12003})...)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%v: %q", c.set, got)
+		}
 	}
 }
 
