@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/miniyarn"
 	"tfos/internal/yarn"
@@ -55,7 +56,7 @@ func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, er
 	sweep(root, time.Now(), log)
 	l := &Local{ended: make(chan error, 1)}
 	if l.dir, err = os.MkdirTemp(root, time.Now().Format("20060102-150405-")); err != nil {
-		return nil, startError(err)
+		return nil, stage.TempError(err)
 	}
 	defer func() {
 		if err != nil {
@@ -221,7 +222,7 @@ func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, err
 // makeOwn makes a directory that is this user's alone.
 func makeOwn(dir string) error {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return startError(err)
+		return stage.TempError(err)
 	}
 	return own(dir, true)
 }

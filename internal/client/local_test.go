@@ -38,6 +38,9 @@ func TestWhatIsNotOnesOwnIsRefused(t *testing.T) {
 	if err := makeOwn(dir); exit.Of(err) != exit.Usage {
 		t.Errorf("open to everyone: %v", err)
 	}
+	if err := makeOwn(filepath.Join(dir, "none", "tfos-1")); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "set TMPDIR") {
+		t.Errorf("in a TMPDIR that there is not: %v", err)
+	}
 	link := filepath.Join(t.TempDir(), "link")
 	if err := os.Symlink(t.TempDir(), link); err != nil {
 		t.Fatal(err)

@@ -140,22 +140,42 @@ func (s *Set) collect(it Item) (file, error) {
 func (s *Set) packDir(f *file) (err error) {
 	if s.temp == "" {
 		if s.temp, err = os.MkdirTemp("", "tfos-pack-"); err != nil {
-			return err
+			return TempError(err)
 		}
 	}
 	out, err := os.CreateTemp(s.temp, "*.tar.gz")
 	if err != nil {
-		return err
+		return TempError(err)
 	}
 	defer out.Close()
 	h := sha256.New()
 	n := &counter{}
-	if err := pack(f.path, io.MultiWriter(out, h, n)); err != nil {
+	if err := pack(f.path, io.MultiWriter(tempWriter{out}, h, n)); err != nil {
 		return err
 	}
 	f.path, f.suffix, f.Archive = out.Name(), ".tar.gz", true
 	f.size, f.sum = n.n, hex.EncodeToString(h.Sum(nil))
-	return out.Close()
+	if err := out.Close(); err != nil {
+		return TempError(err)
+	}
+	return nil
+}
+
+// tempWriter writes a temporary file.
+type tempWriter struct{ io.Writer }
+
+func (w tempWriter) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
+	if err != nil {
+		err = TempError(err)
+	}
+	return n, err
+}
+
+// TempError says where tfos could not keep something for as long as it runs.
+func TempError(err error) error {
+	return exit.Errorf(exit.Usage, "tfos cannot keep temporary files in %s: %w", os.TempDir(), err).
+		Try("set TMPDIR to a directory that you may write to, with room in it")
 }
 
 // counter counts the bytes written to it.
@@ -205,7 +225,10 @@ func isLocalDir(source string) bool {
 }
 
 func localError(it Item, err error) error {
+	var known *exit.Error
 	switch {
+	case errors.As(err, &known):
+		return err
 	case errors.Is(err, fs.ErrNotExist):
 		abs, _ := filepath.Abs(it.Source)
 		try := fmt.Sprintf("looked for %s; paths in a job file are relative to the file's directory", abs)

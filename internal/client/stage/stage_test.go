@@ -382,3 +382,30 @@ func TestPackIsReproducible(t *testing.T) {
 		t.Errorf("packed %q, want %q", got, want)
 	}
 }
+
+// TestNoRoomForTemporaryFiles: what is wrong with TMPDIR is not wrong with the directory that is to be packed.
+func TestNoRoomForTemporaryFiles(t *testing.T) {
+	source := filepath.Join(t.TempDir(), "code")
+	if err := os.Mkdir(source, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(source, "train.py")
+	if err := os.WriteFile(file, bytes.Repeat([]byte("x"), 1<<20), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Join(t.TempDir(), "none"), file} {
+		t.Setenv("TMPDIR", dir)
+		_, err := Collect([]Item{{Source: source, Name: "code"}})
+		if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "temporary files in "+dir) || !strings.Contains(err.Error(), "set TMPDIR") || strings.Contains(err.Error(), source+" does not exist") {
+			t.Errorf("TMPDIR=%s: %v", dir, err)
+		}
+	}
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer full.Close()
+	if err := pack(source, tempWriter{full}); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "temporary files in") {
+		t.Errorf("no room left: %v", err)
+	}
+}
