@@ -1,12 +1,14 @@
 package job
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // decoder fills in a job from a tree. It goes on after a problem, so that one run tells them all.
@@ -92,8 +94,11 @@ func scalarOf[T any](d *decoder, dst *T, parse func(string) (T, error)) setter {
 
 func (d *decoder) text(dst *string, check func(string) error) setter {
 	return scalarOf(d, dst, func(s string) (string, error) {
-		if strings.ContainsRune(s, 0) {
-			return "", fmt.Errorf("%q holds a zero byte", s)
+		switch { // the value itself may be a secret
+		case strings.ContainsRune(s, 0):
+			return "", errors.New("holds a zero byte")
+		case !utf8.ValidString(s):
+			return "", errors.New("is not UTF-8")
 		}
 		if check != nil {
 			return s, check(s)
@@ -176,14 +181,14 @@ func (d *decoder) environment(dst *map[string]string) setter {
 			full := join(key, f.key)
 			switch {
 			case !isEnvName(f.key):
-				d.fail(f.at, full, "%q is not the name of an environment variable: want letters, digits and _, no digit first", f.key)
+				d.fail(f.at, full, "%s", notEnvName(f.key))
 			case SetByTfos(f.key):
 				d.fail(f.at, full, "%s is set by tfos for each task", f.key)
 			case f.value.kind == null:
 				d.fail(f.at, full, `has no value: write %s: "" for an empty one`, f.key)
 			case d.want(scalar, f.value, full):
 				var text string
-				d.text(&text, nil)(f.value, full)
+				d.text(&text, func(value string) error { return checkString(len(f.key) + 1 + len(value)) })(f.value, full)
 				if *dst == nil {
 					*dst = make(map[string]string)
 				}
@@ -196,6 +201,10 @@ func (d *decoder) environment(dst *map[string]string) setter {
 // SetByTfos reports whether a job file must leave an environment variable alone: what it would set is overwritten.
 func SetByTfos(name string) bool {
 	return strings.HasPrefix(name, "TFOS_") || name == "TF_CONFIG" || name == "TF_GRPC_REUSE_PORT"
+}
+
+func notEnvName(s string) string {
+	return fmt.Sprintf("%q is not the name of an environment variable: want letters, digits and _, no digit first", s)
 }
 
 func isEnvName(s string) bool {

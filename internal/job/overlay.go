@@ -38,6 +38,9 @@ func (o *Overlay) SetEnv(arg string) error {
 	if !ok || name == "" {
 		return fmt.Errorf("--env %s: want NAME=value, as in --env OMP_NUM_THREADS=1", arg)
 	}
+	if strings.Contains(name, ".") { // which would be the path of another key
+		return fmt.Errorf("--env %s: %s", name, notEnvName(name))
+	}
 	o.Set("--env "+name, "env."+name, value)
 	return nil
 }

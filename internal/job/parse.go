@@ -158,6 +158,11 @@ func (d *decoder) whole(j *Job, root *value) {
 		d.fail(at("roles"), "roles", "the job has no role: write roles: {worker: {instances: 2}}, or give --workers 2")
 		return
 	}
+	for _, r := range j.Roles {
+		if n := stringsOf(*j, r); n > maxStrings {
+			d.fail(at("roles", r.Name), "roles."+r.Name, "its command and environment are %d bytes long together: Linux starts no program with so many (tfos allows %d): put them into a file, under files:", n, maxStrings)
+		}
+	}
 	total, training, ps, commandless := 0, 0, false, false
 	services := true
 	for _, r := range j.Roles {
@@ -206,6 +211,22 @@ func (d *decoder) whole(j *Job, root *value) {
 	case j.Strategy == StrategyParameterServer && !ps:
 		d.fail(at("strategy"), "strategy", "is parameter-server, but there is no role ps")
 	}
+}
+
+// stringsOf is how many bytes a role's programs are started with, as far as the job says, each string with its end and the pointer
+// to it.
+func stringsOf(j Job, r Role) int {
+	const each = 1 + 8
+	n := len(r.Command) + each
+	for name, value := range j.Env {
+		if _, own := r.Env[name]; !own {
+			n += len(name) + 1 + len(value) + each
+		}
+	}
+	for name, value := range r.Env {
+		n += len(name) + 1 + len(value) + each
+	}
+	return n
 }
 
 // files adds a file for each item. Two of one name would be the same file in the container.
@@ -267,6 +288,21 @@ func checkName(s string) error {
 func checkCommand(s string) error {
 	if strings.TrimSpace(s) == "" {
 		return errors.New("is empty")
+	}
+	return checkString(len(s))
+}
+
+// What Linux lets a program be started with, in bytes: one string, and all of them together where the stack may have 8 MiB, of
+// which a quarter is for them. tfos and the node have variables of their own, TF_CONFIG with all addresses among them.
+const (
+	maxString  = 128<<10 - 1 // the zero behind it aside
+	maxStrings = 2<<20 - 512<<10
+)
+
+// checkString looks at the length of a command, or of NAME=value.
+func checkString(n int) error {
+	if n > maxString {
+		return fmt.Errorf("is %d bytes long: Linux starts no program with more than %d in one piece: put it into a file, under files:", n, maxString)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package job
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -139,4 +140,57 @@ func FuzzParse(f *testing.F) {
 		}
 		checkIdentity(t, j, Marshal(j))
 	})
+}
+
+// TestWhatNoProgramCanBeGiven: execve would refuse it on every node, after everything was uploaded.
+func TestWhatNoProgramCanBeGiven(t *testing.T) {
+	long := strings.Repeat("x", 128<<10)
+	for _, c := range []struct {
+		name, file string
+		flags      []string // --env
+		command    string   // after --
+		says       string   // empty: it is good
+	}{
+		{name: "the longest variable", flags: []string{"A=" + long[:len(long)-3]}},
+		{name: "a longer one", flags: []string{"A=" + long[:len(long)-2]}, says: "--env A: is 131072 bytes long"},
+		{name: "one in the file", file: "env: {A: " + long + "}\n", says: "job.yaml:2: env.A: is 131074 bytes long"},
+		{name: "one of a role", file: "roles: {worker: {env: {A: " + long + "}}}\n", says: "roles.worker.env.A: is 131074 bytes long"},
+		{name: "the longest command", command: long[:len(long)-1]},
+		{name: "a longer command", command: long, says: "--: is 131072 bytes long"},
+		{name: "zero byte", flags: []string{"A=hunter\x002"}, says: "--env A: holds a zero byte"},
+		{name: "no UTF-8", flags: []string{"A=hunter\xff2"}, says: "--env A: is not UTF-8"},
+		{name: "command that is no UTF-8", command: "train \xff", says: "--: is not UTF-8"},
+		{name: "name with a dot", flags: []string{"A.B=hunter2"}, says: `--env A.B: "A.B" is not the name of an environment variable`},
+		{name: "name with a zero byte", flags: []string{"A\x00B=hunter2"}, says: "is not the name of an environment variable"},
+		{name: "name with an equals sign", file: "env: {\"A=B\": hunter2}\n", says: `"A=B" is not the name of an environment variable`},
+		{name: "all together", says: "roles.worker: its command and environment are 1", flags: func() []string {
+			var all []string
+			for i := range 13 {
+				all = append(all, fmt.Sprintf("V%d=%s", i, long[:len(long)-10]))
+			}
+			return all
+		}()},
+	} {
+		var o Overlay
+		var err error
+		for _, f := range c.flags {
+			err = errors.Join(err, o.SetEnv(f))
+		}
+		file := "command: x\n" + c.file
+		if !strings.Contains(c.file, "roles") {
+			file += "roles: {worker: {}}\n"
+		}
+		if c.command != "" {
+			o.Set("--", "command", c.command)
+		}
+		if err == nil {
+			_, err = Parse("job.yaml", []byte(file), o)
+		}
+		switch {
+		case c.says == "" && err != nil:
+			t.Errorf("%s: %.200v", c.name, err)
+		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hunter") || len(err.Error()) > 1000):
+			t.Errorf("%s: %.300v", c.name, err)
+		}
+	}
 }
