@@ -20,8 +20,9 @@ import (
 	"tfos/internal/checkpoint/store"
 	"tfos/internal/client"
 	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
 	"tfos/internal/client/term"
-	"tfos/internal/hadoop/uri"
+	"tfos/internal/dfs"
 )
 
 func (c *command) checkpoint() *cobra.Command {
@@ -30,13 +31,29 @@ func (c *command) checkpoint() *cobra.Command {
 		Short: "List, verify and prune checkpoints",
 		Long: `List, verify and prune the checkpoints in a directory and those below it: what tf.train.Saver, tf.train.Checkpoint and Keras
 write, and SavedModels. DIR is hdfs://, file://, or a path: in the default filesystem of the Hadoop configuration if there is
-one, else here. What begins with ./ or ../ is here.`,
+one, else here. What begins with ./ or ../ is here. Another relative path is here if there is one, else in the home directory of the
+default filesystem; if both have one, say which.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return exit.Errorf(exit.Usage, "tfos checkpoint: want ls, verify or prune").Try("tfos checkpoint --help")
 		},
 	}
 	cmd.AddCommand(c.checkpointLs(), c.checkpointVerify(), c.checkpointPrune())
+	for _, sub := range append(cmd.Commands(), cmd) {
+		codes := map[exit.Code]string{
+			exit.Usage:          "wrong usage, a missing directory included",
+			exit.Refused:        "the filesystem refused it: a permission, a token",
+			exit.Infrastructure: "the filesystem cannot be reached, or a file cannot be read",
+			exit.Interrupted:    "interrupted",
+		}
+		switch sub.Name() {
+		case "verify":
+			codes[exit.JobFailed] = "a checkpoint is broken, or the state file names one that is not there"
+		case "checkpoint":
+			codes[exit.JobFailed] = "verify found something broken"
+		}
+		sub.Long += "\n\n" + exit.TableOf(codes)
+	}
 	return cmd
 }
 
@@ -279,17 +296,77 @@ func (c *command) onDirectory(ctx context.Context, name string, do func(*store.D
 		return err
 	}
 	defer files.Close()
-	if name == "." || name == ".." || strings.HasPrefix(name, "./") || strings.HasPrefix(name, "../") {
-		here, err := filepath.Abs(name)
-		if err != nil {
-			return err
+	f, dir, err := c.directory(ctx, files, name)
+	if err == nil {
+		err = do(store.New(f, dir, store.Options{}))
+	}
+	switch cause := context.Cause(ctx); {
+	case err == nil || errors.As(err, new(*exit.Error)):
+		return err
+	case cause != nil:
+		return cause
+	}
+	return stage.Explain(f, "look at", dir, err)
+}
+
+// resolver finds the filesystem of a URI. A path without a scheme lies in the default one.
+type resolver interface {
+	Resolve(ctx context.Context, uri string) (dfs.FS, string, error)
+}
+
+// askWait bounds how long the default filesystem may take to say whether it has what is here as well.
+const askWait = 10 * time.Second
+
+// directory finds the directory that a person names. A relative name is one here, or else one in the home directory of the default
+// filesystem; where it is both, nobody knows which is meant.
+func (c *command) directory(ctx context.Context, files resolver, name string) (dfs.FS, string, error) {
+	f, dir, err := files.Resolve(ctx, "/")
+	local := err == nil && strings.HasPrefix(f.URI("/"), "file:")
+	if strings.Contains(name, "://") || path.IsAbs(name) {
+		if f, dir, err = files.Resolve(ctx, name); err != nil {
+			return nil, "", exit.Errorf(exit.Usage, "%w", err).Try("give DIR as hdfs://NAMENODE/path, or as a path that begins with / or ./")
 		}
-		name = uri.URI{Scheme: "file", Path: here}.String()
+		err = isDirectory(ctx, f, dir)
+		if e := new(exit.Error); errors.As(err, &e) && e.Advice == "" && !strings.Contains(name, "://") && !local && isDirectory(ctx, dfs.NewLocal("/"), name) == nil {
+			e.Try("there is one on this machine: %s", dfs.NewLocal("/").URI(name))
+		}
+		return f, dir, err
 	}
-	f, dir, err := files.Resolve(ctx, name)
-	if err != nil {
-		return exit.Errorf(exit.Usage, "%w", err).Try("give DIR as hdfs://NAMENODE/path, or as a path that begins with / or ./")
+	absolute, absErr := filepath.Abs(name)
+	if absErr != nil {
+		return nil, "", exit.Errorf(exit.Usage, "%s: %w", name, absErr)
 	}
+	here := dfs.NewLocal("/")
+	hereErr := isDirectory(ctx, here, absolute)
+	if first, _, _ := strings.Cut(name, "/"); local || err != nil || first == "." || first == ".." {
+		return here, absolute, hereErr
+	}
+	dir = path.Join(f.Home(), name)
+	asked, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	if hereErr != nil {
+		asked = ctx
+	}
+	_, err = f.Stat(asked, dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case hereErr == nil && err == nil:
+		return nil, "", exit.Errorf(exit.Usage, "%s is on this machine, and in the home directory of %s", name, f.URI("/")).Try("say ./%s, or %s", name, f.URI(dir))
+	case hereErr == nil:
+		if !missing {
+			fmt.Fprintf(c.stderr, "tfos: %s cannot be asked whether it has %s: takes the one on this machine (%v)\n", f.URI("/"), name, err)
+		}
+		return here, absolute, nil
+	case missing:
+		return nil, "", exit.Errorf(exit.Usage, "%s does not exist, and neither does %s", absolute, f.URI(dir))
+	case err != nil:
+		return f, dir, err
+	}
+	return f, dir, isDirectory(ctx, f, dir)
+}
+
+// isDirectory is what is wrong with a name that is to be a directory's; nil: nothing.
+func isDirectory(ctx context.Context, f dfs.FS, dir string) error {
 	info, err := f.Stat(ctx, dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -299,5 +376,5 @@ func (c *command) onDirectory(ctx context.Context, name string, do func(*store.D
 	case !info.IsDir():
 		return exit.Errorf(exit.Usage, "%s is a file", f.URI(dir)).Try("give the directory that it is in")
 	}
-	return do(store.New(f, dir, store.Options{}))
+	return nil
 }

@@ -1,15 +1,20 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/dfs"
 )
 
 // models is a copy of a directory that TensorFlow wrote. Its checkpoints are a minute apart.
@@ -87,5 +92,65 @@ func TestCheckpointPrune(t *testing.T) {
 	}
 	if code, out, stderr = tfos(t, "checkpoint", "verify", dir); code != exit.OK || strings.Count(out, "whole") != 2 {
 		t.Errorf("exit code %d\n%s%s", code, out, stderr)
+	}
+}
+
+// cluster is a Hadoop configuration's default filesystem, in memory.
+type cluster struct{ *dfs.Memory }
+
+func (c cluster) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
+	if name, ok := strings.CutPrefix(uri, "file://"); ok {
+		return dfs.NewLocal("/"), name, nil
+	}
+	return c, uri, nil
+}
+
+// A relative name needs no ./, and means what there is.
+func TestCheckpointDirectory(t *testing.T) {
+	t.Chdir(t.TempDir())
+	where, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down error
+	c := cluster{dfs.NewMemory(dfs.MemoryOptions{User: "ann", Refuse: func(string, string) error { return down }})}
+	for _, name := range []string{"here", "both", "odd #1%20"} {
+		if err := os.Mkdir(name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"there", "both", "/models"} {
+		if !path.IsAbs(name) {
+			name = path.Join(c.Home(), name)
+		}
+		if err := c.Mkdir(t.Context(), name, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, k := range []struct {
+		name, want string // URI, or what the error says
+		down       error
+	}{
+		{"here", "file://" + where + "/here", nil},
+		{"odd #1%20", "file://" + where + "/odd #1%20", nil},
+		{"here", "file://" + where + "/here", dfs.ErrUnreachable},
+		{"./both", "file://" + where + "/both", nil},
+		{".", "file://" + where, nil},
+		{"there", c.URI(path.Join(c.Home(), "there")), nil},
+		{"both", "both is on this machine, and in the home directory of " + c.URI("/") + "\n  say ./both, or " + c.URI(path.Join(c.Home(), "both")), nil},
+		{"nowhere", where + "/nowhere does not exist, and neither does " + c.URI(path.Join(c.Home(), "nowhere")), nil},
+		{"./there", "file://" + where + "/there does not exist", nil},
+		{"/models", c.URI("/models"), nil},
+		{where + "/here", c.URI(where+"/here") + " does not exist\n  there is one on this machine: file://" + where + "/here", nil},
+	} {
+		down = k.down
+		f, dir, err := (&command{stderr: io.Discard}).directory(t.Context(), c, k.name)
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = f.URI(dir)
+		}
+		if got != k.want {
+			t.Errorf("%s: %s, want %s", k.name, got, k.want)
+		}
 	}
 }

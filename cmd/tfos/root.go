@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
@@ -50,7 +51,9 @@ func (c *command) root() *cobra.Command {
 	root.AddCommand(c.run(), c.submit(), c.resume(), c.status(), c.list(), c.logs(), c.kill(), c.scale(), c.checkpoint(), c.replay(), c.version())
 	for _, sub := range root.Commands() {
 		for _, leaf := range append(sub.Commands(), sub) {
-			leaf.Long += "\n\n" + exit.Table
+			if !strings.Contains(leaf.Long, exit.Heading) { // it has codes of its own
+				leaf.Long += "\n\n" + exit.Table
+			}
 			leaf.DisableFlagsInUseLine = true
 		}
 	}

@@ -6,6 +6,8 @@ package exit
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -23,9 +25,20 @@ const (
 	Interrupted    Code = 130
 )
 
-// Table is the part of every command's help that explains its exit code.
-const Table = `Exit codes:
-  0    succeeded
+// Heading begins the part of every command's help that explains its exit code.
+const Heading = "Exit codes:\n"
+
+// TableOf is that part for a command whose codes, besides OK, mean this.
+func TableOf(codes map[Code]string) string {
+	lines := []string{"  0    succeeded"}
+	for _, code := range slices.Sorted(maps.Keys(codes)) {
+		lines = append(lines, fmt.Sprintf("  %-3d  %s", code, codes[code]))
+	}
+	return Heading + strings.Join(lines, "\n")
+}
+
+// Table is that part for commands on jobs.
+const Table = Heading + `  0    succeeded
   1    the job failed: the program ended with an error
   2    wrong usage or job file, a missing local file included
   3    the cluster refused the job, or can never fit it
