@@ -43,6 +43,7 @@ func (s *Server) openFile(name string) (*openFile, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.growing.settle(f, inside)
 	file, err := f.Open(s.ctx, inside)
 	if err != nil {
 		err = belowFile(s.ctx, f, inside, err)
@@ -125,9 +126,12 @@ func (o *openFile) read(offset, length uint64, emitPart func(b []byte, last bool
 func (o *openFile) enter(offset uint64) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if int64(offset) >= o.file.Size() && o.active == 0 && time.Since(o.looked) > growthEvery {
-		o.looked = time.Now()
-		o.grow(o.s.ctx)
+	if int64(offset) >= o.file.Size() && o.active == 0 {
+		synced := o.s.growing.settle(o.fs, o.name)
+		if synced.After(o.looked) || time.Since(o.looked) > growthEvery {
+			o.looked = time.Now()
+			o.grow(o.s.ctx)
+		}
 	}
 	o.active++
 	return o.file.Size()

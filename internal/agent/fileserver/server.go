@@ -34,12 +34,13 @@ type Options struct {
 
 // Server serves until it is closed.
 type Server struct {
-	o      Options
-	log    *zap.Logger
-	chunks *pool
-	ctx    context.Context // ends with Close
-	cancel context.CancelFunc
-	busy   sync.WaitGroup // of sessions
+	o       Options
+	log     *zap.Logger
+	chunks  *pool
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	busy    sync.WaitGroup // of sessions
+	growing growingFiles
 
 	mu      sync.Mutex
 	conns   map[net.Conn]bool    // guarded by mu, as what follows

@@ -262,6 +262,52 @@ func TestWritersThatDie(t *testing.T) {
 	}
 }
 
+// What a program flushed it reads: by a file's size, by opening it, by a file that it has open, and by copying it, under whatever name it
+// knows it by, and however little time has passed since the flush before.
+func TestReadBackWhatWasFlushed(t *testing.T) {
+	const log = "hdfs:///d/events.out.tfevents.1"
+	w := newWorld(t, inMemory(t), 0)
+	put(t, w.fs, "/d/other", nil)
+	writer, reader := w.dial(), w.dial()
+	writer.must(writer.names(opCreate, log))
+	reader.must(reader.names(opOpen, log))
+	want := ""
+	for _, part := range []string{"one", "two", "three", "four", "five"} {
+		want += part
+		writer.must(writer.call(opWrite, []byte(part)))
+		writer.must(writer.call(opFlush, nil))
+		if got := reader.read(uint64(len(want)-len(part)), 100); string(got) != part {
+			t.Errorf("after %s, on: %q", part, got)
+		}
+		writer.must(writer.call(opWrite, []byte("!")))
+		writer.must(writer.call(opFlush, nil))
+		want += "!"
+		other := w.dial()
+		if got := other.must(other.names(opStat, "hdfs://a//d/./events.out.tfevents.1")); binary.LittleEndian.Uint64(got[1:]) != uint64(len(want)) {
+			t.Errorf("after %s: %d bytes, want %d", part, binary.LittleEndian.Uint64(got[1:]), len(want))
+		}
+		writer.must(writer.call(opWrite, []byte("?")))
+		writer.must(writer.call(opFlush, nil))
+		want += "?"
+		other.must(other.names(opOpen, log))
+		if got := other.read(0, 100); string(got) != want {
+			t.Errorf("after %s, opened: %q, want %q", part, got, want)
+		}
+		other.must(other.call(opClose, nil))
+		writer.must(writer.call(opWrite, []byte(".")))
+		writer.must(writer.call(opFlush, nil))
+		want += "."
+		other.must(other.names(opCopy, log, "hdfs:///d/copy"))
+		if got, err := contents(t, w.fs, "/d/copy"); err != nil || got != want {
+			t.Errorf("after %s, copied: %q, %v, want %q", part, got, err, want)
+		}
+	}
+	writer.must(writer.call(opClose, nil))
+	if len(w.s.growing.writers) != 0 {
+		t.Errorf("%d files are known to grow", len(w.s.growing.writers))
+	}
+}
+
 // settle waits until the server has noticed every connection's end.
 func (w *world) settle() {
 	for {

@@ -118,7 +118,7 @@ func (c *session) perform(o op, payload []byte) ([]byte, error) {
 	if err := d.end(); err != nil {
 		return nil, err
 	}
-	t := tree{files: c.s.o.Files, working: c.working}
+	t := tree{files: c.s.o.Files, growing: &c.s.growing, working: c.working}
 	ctx := c.s.ctx
 	switch o {
 	case opStat:

@@ -22,6 +22,7 @@ const (
 // tree does with names what POSIX does, where HDFS itself does otherwise.
 type tree struct {
 	files   Files
+	growing *growingFiles
 	working func() error // tells the peer that an operation goes on
 }
 
@@ -54,6 +55,7 @@ func (t tree) at(ctx context.Context, name string, do func(f dfs.FS, name string
 
 func (t tree) stat(ctx context.Context, name string) (info dfs.Info, err error) {
 	err = t.at(ctx, name, func(f dfs.FS, name string) error {
+		t.growing.settle(f, name)
 		info, err = f.Stat(ctx, name)
 		return err
 	})
@@ -186,6 +188,7 @@ func (t tree) rename(ctx context.Context, old, new string) error {
 // copy copies a file, in place of one that is there.
 func (t tree) copy(ctx context.Context, old, new string) error {
 	return t.at(ctx, old, func(f dfs.FS, from string) error {
+		t.growing.settle(f, from)
 		in, err := f.Open(ctx, from)
 		if errors.Is(err, dfs.ErrIsDirectory) {
 			err = wrong("copy", f.URI(from), fmt.Errorf("%w: it is a directory", fs.ErrInvalid))

@@ -116,7 +116,12 @@ func (s *Server) openWriter(name string, inPlace bool, open func(f dfs.FS, insid
 		release()
 		return nil, err
 	}
-	return &writer{path: name, size: size, release: release, inPlace: inPlace, log: s.log, file: file}, nil
+	w := &writer{path: name, size: size, release: release, inPlace: inPlace, log: s.log, file: file}
+	if id := (fileID{f, path.Clean(inside)}); inPlace {
+		s.growing.add(id, w)
+		w.release = func() { s.growing.remove(id, w); release() }
+	}
+	return w, nil
 }
 
 func (w *writer) write(b []byte) error {
@@ -141,17 +146,20 @@ func (w *writer) flush() error {
 	if wait <= 0 {
 		return w.syncNow()
 	}
-	w.timer = time.AfterFunc(wait, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.timer == nil || w.closed {
-			return // done meanwhile
-		}
+	w.timer = time.AfterFunc(wait, func() { w.settle() })
+	return nil
+}
+
+// settle does a flush that was put off, and says when the last one was done.
+func (w *writer) settle() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer != nil && !w.closed { // else it was done meanwhile
 		if err := w.syncNow(); err != nil {
 			w.err = err // for the next that asks
 		}
-	})
-	return nil
+	}
+	return w.synced
 }
 
 // syncNow syncs. The caller holds mu.
