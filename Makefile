@@ -35,7 +35,7 @@ demo: build venv ## train the handwritten digits on the embedded YARN, into buil
 	bin/tfos run --master local --env PYTHON=$(PYTHON) --checkpoint-dir $(CURDIR)/build/demo examples/digits/ps.yaml
 
 .PHONY: test
-test: check need-cc build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
+test: check need-cc need-ip build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
 	cd python && $(PYTHON) -B -m unittest discover -t . -s tests
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 ./internal/endpoint ./internal/agent/fileserver ./test/e2e/...
 
@@ -43,7 +43,7 @@ test: check need-cc build venv jars ## every test: the fast ones, real TensorFlo
 nightly: test matrix versions simulate resumes checkpoints ## make test, every fault, the other Hadoop versions, long simulations, many checkpoints
 
 .PHONY: matrix
-matrix: need-cc build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
+matrix: need-cc need-ip build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 2h -tags e2e,matrix -p 1 -v -run '^TestMatrix|^TestClusterThatAlwaysFails' ./test/e2e/...
 
 .PHONY: resumes
@@ -90,10 +90,13 @@ jars: need-java ## Hadoop's jars, in build/testcluster
 clean: ## remove what was built, but not the Python environment and the jars
 	rm -rf bin
 
-.PHONY: need-go need-java need-cc
+.PHONY: need-go need-java need-cc need-ip
 need-go:
 	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
 need-java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "a JDK and Maven are missing: Debian: apt-get install openjdk-17-jdk-headless maven" >&2; exit 1; }
 need-cc:
 	@command -v cc >/dev/null || { echo "a C compiler is missing: Debian: apt-get install gcc libc6-dev" >&2; exit 1; }
+need-ip: # for hosts with networks of their own; a machine that tests as root gets it, like TensorFlow and the jars
+	@command -v ip >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y iproute2; } || \
+		{ echo "iproute2 is missing: Debian: apt-get install iproute2" >&2; exit 1; }

@@ -19,8 +19,8 @@ import (
 
 // planned are the faults that this world knows. It has one master, one ResourceManager, and a network that is cut both ways.
 var planned = []fault.Kind{
-	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopAgent, fault.StopNode, fault.CutAgent, fault.HoldManager, fault.RestartManager,
-	fault.RestartNodeManager,
+	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopAgent, fault.StopNode, fault.CutAgent, fault.CutNode, fault.HoldManager,
+	fault.RestartManager, fault.RestartNodeManager,
 }
 
 // elsewhere are the plans that need more: the simulation and test/e2e carry them out.
@@ -200,13 +200,13 @@ func (b *breaker) do(f fault.Fault) {
 		a.retire()
 		b.shock(f.Task)
 		time.AfterFunc(nodeExpiry, func() { b.w.complete(a.container, yarn.ExitAborted, "") })
-	case fault.StopAgent, fault.CutAgent, fault.StopNode:
+	case fault.StopAgent, fault.CutAgent, fault.StopNode, fault.CutNode:
 		b.w.net.Cut(a.node)
 		time.AfterFunc(f.For, func() { b.w.net.Heal(a.node) })
 		if f.For > silence {
 			b.shock(f.Task) // its connections are cut when it moves
 		}
-		if f.Kind == fault.StopNode && f.For > nodeExpiry {
+		if (f.Kind == fault.StopNode || f.Kind == fault.CutNode) && f.For > nodeExpiry {
 			time.AfterFunc(nodeExpiry, func() { b.w.complete(a.container, yarn.ExitAborted, "") })
 		}
 	case fault.HoldManager:

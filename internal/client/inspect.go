@@ -11,8 +11,6 @@ import (
 	"sync"
 	"time"
 
-	"go.uber.org/zap"
-
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
 	"tfos/internal/launch"
@@ -60,7 +58,9 @@ func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.Vie
 // unheard is a job whose master cannot be asked.
 func (c *Cluster) unheard(ctx context.Context, r yarn.Report, why error) status.View {
 	v := merge(status.View{}, r)
-	if r.State != yarn.StateRunning && c.hasMaster(ctx, r) {
+	if r.State == yarn.StateRunning {
+		v.Diagnostics = cmp.Or(v.Diagnostics, "the master cannot be asked, which alone knows the tasks: "+why.Error())
+	} else if c.hasMaster(ctx, r) {
 		v.State = status.Running
 		v.Diagnostics = "the ResourceManager has just restarted: it has not heard of the job's master yet, which cannot be asked from here either: " + why.Error()
 	}
@@ -72,6 +72,7 @@ var errSeen = errors.New("seen")
 
 // look gets one view from a job's master.
 func (c *Cluster) look(ctx context.Context, r yarn.Report) (status.View, error) {
+	parent := ctx
 	ctx, cancel := context.WithTimeout(ctx, masterPatience)
 	defer cancel()
 	key, err := c.key(ctx, r.ID)
@@ -85,6 +86,9 @@ func (c *Cluster) look(ctx context.Context, r yarn.Report) (status.View, error) 
 	}, func(error) {})
 	if errors.Is(err, errSeen) {
 		return seen, nil
+	}
+	if errors.Is(err, context.DeadlineExceeded) && parent.Err() == nil {
+		err = fmt.Errorf("%s does not answer within %v", cmp.Or(registeredAddress(r), "it"), masterPatience)
 	}
 	return status.View{}, cmp.Or(err, errors.New("the master shows nothing"))
 }

@@ -92,7 +92,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 		if r, again := c.report(ctx, id); again == nil && r.State.Terminal() {
 			return c.copyAllKept(ctx, r, o, out)
 		}
-		return exit.Errorf(exit.Infrastructure, "ask the master of %s where its tasks are: %w", id, err).Try("try again: it may be restarting")
+		return exit.Errorf(exit.Infrastructure, "ask the master of %s where its tasks are: %w", id, err).Try(outOfReach)
 	}
 	key, err := c.key(ctx, id)
 	if err != nil {

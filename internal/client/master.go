@@ -49,17 +49,26 @@ func registeredAddress(r yarn.Report) string {
 const (
 	firstPause = 200 * time.Millisecond
 	lastPause  = 3 * time.Second
+	// troubleAfter is how long a master may be out of reach before a person hears of it: one that moves is there again by then.
+	troubleAfter = 6 * time.Second
 )
+
+// outOfReach is what to do about a master that cannot be asked.
+const outOfReach = "try again: it may be moving to another node; if it stays so, a firewall may be between this host and the cluster's nodes"
 
 // watch hands every view of a running job to show, finding the master again as often as it takes, until the master says
 // that a view was the last, show fails, or ctx ends. trouble is called once for each time the master cannot be reached.
 func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error, trouble func(error)) error {
-	pause, troubled := firstPause, false
+	pause, troubled, lost := firstPause, false, time.Now()
 	for {
+		seen := false
 		err := c.watchOnce(ctx, r, key, func(v status.View) error {
-			pause, troubled = firstPause, false
+			pause, troubled, seen = firstPause, false, true
 			return show(v)
 		})
+		if seen {
+			lost = time.Now()
+		}
 		var stop stopWatching
 		switch {
 		case err == nil:
@@ -70,7 +79,7 @@ func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity
 			return stop.error
 		}
 		c.Log.Debug("the master cannot be watched", zap.Error(err))
-		if pause == lastPause && !troubled { // several attempts failed
+		if time.Since(lost) >= troubleAfter && !troubled {
 			troubled = true
 			trouble(err)
 		}

@@ -58,7 +58,7 @@ func masterSilent(id yarn.ApplicationID, err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	return exit.Errorf(exit.Infrastructure, "%s: its master cannot be asked: %w", id, err).Try("try again: it may be moving to another node")
+	return exit.Errorf(exit.Infrastructure, "%s: its master cannot be asked: %w", id, err).Try(outOfReach)
 }
 
 // jobOf reads a job as it was submitted.

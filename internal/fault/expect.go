@@ -33,7 +33,7 @@ func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Tas
 			if f.For > patience {
 				e.Moves[f.Task] = true
 			}
-		case KillNode, StopNode:
+		case KillNode, StopNode, CutNode:
 			for _, t := range neighbours(f.Task) {
 				if f.Kind == KillNode || f.For > patience {
 					e.Moves[t] = true

@@ -34,6 +34,7 @@ const (
 	StopNode           Kind = "stop node"            // SIGSTOP of the NodeManager and all containers of the node that a task is on, for a while
 	MuteAgent          Kind = "mute agent"           // nothing that a task's agent says arrives for a while; what it is told does
 	CutAgent           Kind = "cut agent"            // nothing passes between a task's agent and the master for a while
+	CutNode            Kind = "cut node"             // nothing passes between the node that a task is on and all others for a while
 	KillMaster         Kind = "kill master"          // the application master's process
 	HoldManager        Kind = "hold manager"         // the ResourceManager answers nothing for a while
 	RestartManager     Kind = "restart manager"      // the ResourceManager
@@ -52,6 +53,7 @@ var kinds = map[Kind]needs{
 	StopNode:           {task: true, span: true},
 	MuteAgent:          {task: true, span: true},
 	CutAgent:           {task: true, span: true},
+	CutNode:            {task: true, span: true},
 	KillMaster:         {},
 	HoldManager:        {span: true},
 	RestartManager:     {},

@@ -14,7 +14,7 @@ import (
 
 // Kinds are the faults that a plan may hold here. A master has one life in this world.
 var Kinds = []fault.Kind{
-	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopAgent, fault.StopNode, fault.MuteAgent, fault.CutAgent,
+	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopAgent, fault.StopNode, fault.MuteAgent, fault.CutAgent, fault.CutNode,
 	fault.HoldManager, fault.RestartManager, fault.RestartNodeManager,
 }
 
@@ -156,8 +156,8 @@ func (w *world) perform(m *master, f fault.Fault) {
 		a.keepApart(f.For)
 	case fault.MuteAgent:
 		a.mute(f.For)
-	case fault.StopNode:
-		w.stopNode(a.node, f.For)
+	case fault.StopNode, fault.CutNode:
+		w.stopNode(a.node, f.For, f.Kind == fault.StopNode)
 	case fault.HoldManager:
 		w.heldUntil = w.clock.now.Add(f.For)
 	case fault.RestartManager:
@@ -214,7 +214,7 @@ func (w *world) takeNode(id yarn.NodeID) {
 
 // stopNode has a node stand still for a while: its agents, their programs, and its NodeManager. If that is for long, the
 // ResourceManager counts the node as lost, and the NodeManager ends what it finds when it is back.
-func (w *world) stopNode(id yarn.NodeID, d time.Duration) {
+func (w *world) stopNode(id yarn.NodeID, d time.Duration, frozen bool) {
 	until := w.clock.now.Add(d)
 	dropped := d > nodeExpiry && !w.lost[id]
 	w.lost[id] = w.lost[id] || dropped
@@ -223,7 +223,9 @@ func (w *world) stopNode(id yarn.NodeID, d time.Duration) {
 			continue
 		}
 		a.m.audit.clusterFailed = true
-		a.stoppedUntil = until
+		if frozen {
+			a.stoppedUntil = until
+		}
 		a.keepApart(d)
 		if dropped {
 			w.after(d+w.upTo(3*time.Second), func() { a.end(yarn.ExitAborted) })
@@ -260,7 +262,7 @@ func (w *world) drawn() {
 	switch f.Kind {
 	case fault.HoldManager, fault.RestartManager:
 		f.Task = job.Task{}
-	case fault.KillNode, fault.StopNode:
+	case fault.KillNode, fault.StopNode, fault.CutNode:
 		if a := m.agentOf(f.Task); a == nil || w.hostsMaster(a.node) {
 			return
 		}

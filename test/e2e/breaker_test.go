@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -32,6 +33,7 @@ type breaker struct {
 	undo    []func()    // at the end, whatever became of the job
 	delayed chan func() // what ends a fault that lasts for a while; capacity: the plan's length
 	pending int
+	carrier string                  // by which the job's tasks reach each other
 	deaf    bool                    // the ResourceManager is held: nobody can be asked how the job is
 	hit     map[job.Task][]job.Task // the tasks on the node of one that a fault happened to, then
 }
@@ -47,6 +49,9 @@ func newBreaker(t *testing.T, c *cluster, id string, plan fault.Plan) *breaker {
 	kinds := can
 	if c.ha {
 		kinds = append(kinds[:len(kinds):len(kinds)], fault.FailOver)
+	}
+	if c.hosts != nil {
+		kinds = append(kinds[:len(kinds):len(kinds)], fault.CutNode)
 	}
 	if err := plan.Only("this cluster", kinds...); err != nil {
 		t.Fatal(err)
@@ -103,7 +108,7 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 			}
 		}
 	}
-	node := "nm" + task.Node[strings.LastIndexByte(task.Node, '.')+1:] // 127.0.16.2 is nm2
+	node := nodeManager(task.Node)
 	switch f.Kind {
 	case fault.KillProcess:
 		b.signal(task.PID, unix.SIGKILL)
@@ -119,6 +124,12 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 	case fault.StopNode:
 		b.script("pause", "--host", node)
 		b.later(f.For, func() { b.script("resume", "--host", node) })
+		b.undo = append(b.undo, func() { b.script("wait") })
+	case fault.CutNode:
+		b.script("cut", node)
+		heal := sync.OnceFunc(func() { b.script("heal", node) })
+		time.AfterFunc(f.For, heal) // on time, whatever the test is asking meanwhile
+		b.later(f.For, heal)
 		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.RestartNodeManager:
 		b.script("restart", node)

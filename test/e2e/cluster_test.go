@@ -3,11 +3,15 @@
 package e2e
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +27,8 @@ type cluster struct {
 	web  string   // see webhdfs
 	rm   string   // see rmWeb
 	ha   bool     // it has two ResourceManagers
+	// hosts are the addresses of the hosts that are network namespaces, by name; empty: all nodes share this machine's network.
+	hosts map[string]string
 }
 
 // portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports that the kernel hands out.
@@ -81,7 +87,63 @@ func startCluster(name string, base int, args ...string) (*cluster, error) {
 	}
 	c.conf = filepath.Join(home, "run", name, "conf")
 	c.env = []string{"HADOOP_CONF_DIR=" + c.conf, "HADOOP_USER_NAME=root"}
+	if slices.Contains(args, "--netns") {
+		c.env = append(c.env, onHost+name+" gateway")
+		return c, c.readHosts()
+	}
 	return c, nil
+}
+
+// onHost begins the variable that says on which host of a cluster a command runs: "<cluster> <host>".
+const onHost = "TESTCLUSTER_ON="
+
+// on precedes a command with this environment, to have it run on the host that it is for.
+func on(env []string) []string {
+	for _, kv := range env {
+		if where, ok := strings.CutPrefix(kv, onHost); ok {
+			name, host, _ := strings.Cut(where, " ")
+			return []string{filepath.Join(root, "deploy/testcluster/cluster"), "--name", name, "on", host}
+		}
+	}
+	return nil
+}
+
+// readHosts learns the addresses of a cluster's hosts.
+func (c *cluster) readHosts() error {
+	b, err := os.ReadFile(filepath.Join(c.conf, "hosts"))
+	if err != nil {
+		return err
+	}
+	c.hosts = make(map[string]string)
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 {
+			c.hosts[f[1]] = f[0]
+		}
+	}
+	return nil
+}
+
+// http asks the cluster's daemons from this machine, which knows its hosts by address only.
+func (c *cluster) http(timeout time.Duration) *http.Client {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.DisableKeepAlives = true
+	dial := transport.DialContext
+	transport.DialContext = func(ctx context.Context, network, address string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(address)
+		if err != nil {
+			return nil, err
+		}
+		return dial(ctx, network, net.JoinHostPort(cmp.Or(c.hosts[host], host), port))
+	}
+	return &http.Client{Transport: transport, Timeout: timeout}
+}
+
+// nodeManager is the name of the NodeManager on a node: 127.0.16.2 is nm2, and a host of its own bears its name.
+func nodeManager(node string) string {
+	if strings.HasPrefix(node, "nm") {
+		return node
+	}
+	return "nm" + node[strings.LastIndexByte(node, '.')+1:]
 }
 
 // script runs deploy/testcluster/cluster for this cluster.

@@ -96,14 +96,20 @@ func planFor(t testing.TB, plan, strategy string) (fault.Plan, bool) {
 // survives trains through a fault plan: the job ends well and as accurate as without it, nobody restarts or moves but those
 // whom the plan costs something (fault.Plan.Expect), whoever was replaced ends when it is back, and nothing is left over.
 func (c *cluster) survives(t *testing.T, planName, strategy string) {
+	c.survivesBy(t, planName, strategy, "redirect")
+}
+
+// survivesBy is survives for a job whose tasks reach each other by a carrier: redirect, forward or direct.
+func (c *cluster) survivesBy(t *testing.T, planName, strategy, carrier string) {
 	plan, ok := planFor(t, planName, strategy)
 	if !ok {
 		t.Skipf("%s jobs have no such task", strategy)
 	}
-	dir := "hdfs:///models/" + planName + "-" + strategy
+	dir := "hdfs:///models/" + planName + "-" + strategy + "-" + carrier
 	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
-		"--checkpoint-dir", dir, jobFile(t, lastingJob(strategy))).want(t, 0).stdout)
+		"--checkpoint-dir", dir, jobFile(t, lastingJob(strategy)+"endpoints: "+carrier+"\n")).want(t, 0).stdout)
 	b := newBreaker(t, c, id, plan)
+	b.carrier = carrier
 	defer b.restore()
 	before := b.await(plan[0])
 	w := witnesses(t, b, before)
@@ -172,7 +178,7 @@ func (b *breaker) compare(before, after status.View, want fault.Expectation) {
 		if is.Container == was.Container && is.Address != was.Address {
 			b.t.Errorf("%s is at %s and was at %s, in the same container", task, is.Address, was.Address)
 		}
-		if is.Endpoints != "redirect" {
+		if is.Endpoints != b.carrier {
 			b.t.Errorf("%s reaches its peers by %q: %s", task, is.Endpoints, is.EndpointsReason)
 		}
 		restarted := is.Incarnation > was.Incarnation
@@ -292,8 +298,7 @@ func (c *cluster) eventLog(t *testing.T, id string) (membership.Header, []member
 // rest is the answer to a GET.
 func (c *cluster) rest(t testing.TB, url string) string {
 	t.Helper()
-	client := http.Client{Timeout: time.Minute}
-	resp, err := client.Get(url)
+	resp, err := c.http(time.Minute).Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,7 +52,9 @@ func tfos(t testing.TB, env []string, args ...string) run {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	return command(ctx, t, env, filepath.Join(root, "bin", "tfos"), args...)
+	argv := append(on(env), filepath.Join(root, "bin", "tfos"))
+	argv = append(argv, args...)
+	return command(ctx, t, env, argv[0], argv[1:]...)
 }
 
 // command runs a program to its end.

@@ -17,7 +17,7 @@ import (
 func TestMatrix(t *testing.T) {
 	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) == nil }) {
 		c := hadoop(t)
-		if slices.ContainsFunc(n.Plan, func(f fault.Fault) bool { return f.Kind == fault.RestartNodeManager }) {
+		if has(n.Plan, fault.RestartNodeManager) {
 			c = managers(t)
 		}
 		c.matrix(t, n)
@@ -31,9 +31,13 @@ func TestMatrixOfTwoManagers(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.ha = true
-	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) != nil }) {
+	for _, n := range plans(t, func(p fault.Plan) bool { return has(p, fault.FailOver) }) {
 		c.matrix(t, n)
 	}
+}
+
+func has(p fault.Plan, k fault.Kind) bool {
+	return slices.ContainsFunc(p, func(f fault.Fault) bool { return f.Kind == k })
 }
 
 // plans are those of package fault that are wanted.

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 
-from . import daemons, drain, jars, layout, lifecycle, probe, shellenv, tools
+from . import daemons, drain, hosts, jars, layout, lifecycle, probe, shellenv, tools
 from .tools import Problem
 
 HELP = """\
@@ -24,6 +24,9 @@ Daemons are called nn, dn1…, rm1 (rm2), nm1…, zk, kdc; `dn` and `rm` mean dn
   cluster pause|resume NAME…    SIGSTOP, SIGCONT; --host: an nm's containers too, as if the machine froze
   cluster drain NM…             decommission NodeManagers gracefully, --timeout SECONDS at most; nmI or its host
   cluster recommission NM…      take them back, started again if they were shut down meanwhile
+  cluster on HOST COMMAND…      run a command on a host of `up --netns`: head, gateway, nm1…
+  cluster cut HOST [PEER…]      the network swallows what the host and its peers (else: all) send each other
+  cluster heal HOST [PEER…]     no longer
   cluster wait                  wait until HDFS is out of safe mode and every node has registered
   cluster kill-nm|restart-nm|pause-nm|resume-nm I,  kill-rm|restart-rm [J]      the same, by number
 
@@ -47,6 +50,7 @@ def parser():
     up.add_argument("--version", default="3.4", help="Hadoop: 2.10, 3.4, 3.5 or a full version (default 3.4)")
     up.add_argument("--kerberos", action="store_true", help="secure mode, with a KDC; users root, alice, bob")
     up.add_argument("--rm-ha", action="store_true", help="two ResourceManagers and a ZooKeeper")
+    up.add_argument("--netns", action="store_true", help="hosts with networks, addresses and names of their own; wants root")
     up.add_argument("--gpus", type=int, default=0, help="yarn.io/gpu count that each NodeManager declares")
     up.add_argument("--port-base", type=int, default=18000, help="first of 100 ports, in thousands (default 18000)")
     up.add_argument("--heap", type=int, default=256, help="MiB of heap for each daemon (default 256)")
@@ -72,6 +76,13 @@ def parser():
         c.add_argument("daemons", nargs="+", metavar="NM")
         if verb == "drain":
             c.add_argument("--timeout", type=int, default=3600, help="seconds until they are shut down in any case")
+    on = commands.add_parser("on", help="run a command on a host")
+    on.add_argument("host", metavar="HOST")
+    on.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
+    for verb in ("cut", "heal"):
+        c = commands.add_parser(verb, help=f"{verb} the network of a host")
+        c.add_argument("host", metavar="HOST")
+        c.add_argument("peers", nargs="*", metavar="PEER")
     commands.add_parser("fetch", help="only fetch the jars").add_argument("--version", default="3.4")
     return p
 
@@ -117,6 +128,11 @@ def _run(a):
         return _status(lay)
     if a.command == "wait":
         return lifecycle.wait(lay, [d for d in lay.daemons() if daemons.pid(lay, d)])
+    if a.command == "on":
+        command = hosts.on(lay, a.host) + (a.argv or ["bash"])
+        return os.execvp(command[0], command)
+    if a.command in ("cut", "heal"):
+        return {"cut": hosts.cut, "heal": hosts.heal}[a.command](lay, a.host, a.peers)
     if a.command == "drain":
         return drain.drain(lay, a.daemons, a.timeout)
     if a.command == "recommission":
@@ -132,10 +148,12 @@ def _new_layout(a):
         raise Problem(f"--port-base {a.port_base}: a multiple of 1000 up to 65000")
     if not 0 <= a.nms <= layout.MAX_NMS or not 1 <= a.dns <= layout.MAX_DNS:
         raise Problem(f"at most {layout.MAX_NMS} NodeManagers and 1 to {layout.MAX_DNS} DataNodes")
+    if a.netns and a.kerberos:
+        raise Problem("--netns and --kerberos do not go together: the KDC is on loopback")
     if any("=" not in pair for pair in a.set):
         raise Problem("--set wants KEY=VALUE")
     return layout.Layout(name=a.name, base=a.port_base, version=jars.full_version(a.version),
-                         java=tools.java_home(a.java), nms=a.nms, dns=a.dns, kerberos=a.kerberos, ha=a.rm_ha,
+                         java=tools.java_home(a.java), nms=a.nms, dns=a.dns, kerberos=a.kerberos, ha=a.rm_ha, netns=a.netns,
                          gpus=a.gpus, heap=a.heap, sets=a.set)
 
 
@@ -169,7 +187,7 @@ def _status(lay):
         print(f"{daemon:5} {f'pid {pid}' if pid else 'down':12} {used:5} MiB  {daemons.log_file(lay, daemon)}")
     print(f"total {total} MiB")
     for j, rm in enumerate(lay.rm_names() if lay.ha else [], 1):
-        info = probe.get(f"http://localhost:{lay.rm_port(j, 'webapp.address')}/ws/v1/cluster/info") or {}
+        info = probe.get(f"http://{lay.web(lay.rm_port(j, 'webapp.address'))}/ws/v1/cluster/info") or {}
         print(rm, info.get("clusterInfo", {}).get("haState", "does not answer"))
     for n in sorted(probe.nodes(lay), key=lambda n: n["id"]):
         print(f"{n['id']:24} {n['state']:10} containers {n['numContainers']} "

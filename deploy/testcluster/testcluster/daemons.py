@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from . import jars, kerberos
+from . import hosts, jars, kerberos
 from .layout import HOME, split
 from .tools import Problem, java_version, run
 
@@ -74,7 +74,7 @@ def start(lay, daemon):
     if kind == "nm":
         command[1:1] = [f"-Dnm.host={lay.nm_host(i)}", f"-Dnm.dir={lay.dir}/{daemon}"]
     elif kind == "dn":
-        command[1:1] = [f"-Ddn.dir={lay.dir}/{daemon}"] + \
+        command[1:1] = [f"-Ddn.host={lay.dn_host(i)}", f"-Ddn.dir={lay.dir}/{daemon}"] + \
             [f"-Ddn.{what}.port={lay.dn_port(i, what)}" for what in ("data", "http", "https", "ipc")]
     elif kind == "rm" and lay.ha:
         # ZooKeeper's SASL stays off: nothing here uses it, and the client of Hadoop 2.10 fails at it on a newer JDK
@@ -86,6 +86,8 @@ def start(lay, daemon):
 
 
 def _spawn(lay, daemon, command, env):
+    if lay.netns:
+        command = hosts.on(lay, lay.host(daemon)) + command
     with open(log_file(lay, daemon), "ab") as log:
         process = subprocess.Popen(command, env=env, cwd=lay.dir, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    start_new_session=True)

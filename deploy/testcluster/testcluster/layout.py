@@ -4,6 +4,10 @@ A cluster owns a directory <home>/run/<name> and a block of 100 ports from its p
 address of its own, 127.0.<port base / 1000>.I, which is its host name too: nothing has to resolve it, so /etc/hosts
 stays as it is. The DataNodes share 127.0.0.1 (a NameNode knows a DataNode by the address that its call came from) and
 differ by port.
+
+With `--netns` each has a host of its own (package hosts): head for NameNode, ResourceManagers and ZooKeeper; nmI for NodeManager I
+and DataNode I; dnI for DataNodes beyond those; gateway for whoever uses the cluster. Their network is 198.18.<port base / 1000>.0/24,
+of the block that RFC 2544 keeps for tests.
 """
 import dataclasses
 import json
@@ -13,7 +17,7 @@ from . import jars
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HOME = os.path.abspath(os.environ.get("TESTCLUSTER_HOME") or f"{CHECKOUT}/build/testcluster")
-MAX_DNS, MAX_NMS = 7, 250
+MAX_DNS, MAX_NMS = 7, 200
 
 
 @dataclasses.dataclass
@@ -27,6 +31,7 @@ class Layout:
     dns: int = 1
     kerberos: bool = False
     ha: bool = False  # two ResourceManagers
+    netns: bool = False  # each host is a network namespace
     gpus: int = 0  # yarn.io/gpu of each NodeManager
     heap: int = 256  # MiB, of each daemon
     sets: list = dataclasses.field(default_factory=list)  # KEY=VALUE of the user, over ours
@@ -68,6 +73,43 @@ class Layout:
         return (["kdc"] if self.kerberos else []) + (["zk"] if self.ha else []) + \
             ["nn"] + self.dn_names() + self.rm_names() + self.nm_names()
 
+    # -- hosts
+
+    @property
+    def head(self):
+        """The host name of NameNode, ResourceManagers, ZooKeeper and KDC."""
+        return "head" if self.netns else "localhost"
+
+    def nm_host(self, i):
+        return f"nm{i}" if self.netns else f"127.0.{self.base // 1000}.{i}"
+
+    def dn_host(self, i):
+        if not self.netns:
+            return "localhost"
+        return self.nm_host(i) if i <= self.nms else f"dn{i}"
+
+    def host(self, daemon):
+        """The name of the host that a daemon runs on."""
+        kind, i = split(daemon)
+        return self.nm_host(i) if kind == "nm" else self.dn_host(i) if kind == "dn" else self.head
+
+    def hosts(self):
+        """The hosts that are network namespaces."""
+        if not self.netns:
+            return []
+        return list(dict.fromkeys(["head", "gateway", *self.nm_names(), *map(self.dn_host, range(1, self.dns + 1))]))
+
+    def address(self, host):
+        """The address of a host."""
+        if not self.netns:
+            return "127.0.0.1" if host == "localhost" else host
+        kind, i = split(host)
+        return f"198.18.{self.base // 1000}.{ {'nm': 0, 'dn': MAX_NMS, 'head': 250, 'gateway': 251}[kind] + i}"
+
+    def outside_address(self):
+        """This machine's address in the network of the hosts."""
+        return f"198.18.{self.base // 1000}.254"
+
     # -- ports
 
     def nn_port(self, what):
@@ -93,18 +135,20 @@ class Layout:
     def kdc_port(self):
         return self.base + 60
 
-    def nm_host(self, i):
-        return f"127.0.{self.base // 1000}.{i}"
-
     def listens(self, daemon):
         """(host, port) that is open once the daemon serves."""
         kind, i = split(daemon)
-        return {"nn": ("127.0.0.1", self.nn_port("rpc")),
-                "dn": ("127.0.0.1", self.dn_port(i, "ipc")),
-                "rm": ("127.0.0.1", self.rm_port(i, "admin.address" if self.ha else "address")),
-                "nm": (self.nm_host(i), self.nm_port("address")),
-                "zk": ("127.0.0.1", self.zk_port()),
-                "kdc": ("127.0.0.1", self.kdc_port())}[kind]
+        return self.address(self.host(daemon)), {
+            "nn": lambda: self.nn_port("rpc"),
+            "dn": lambda: self.dn_port(i, "ipc"),
+            "rm": lambda: self.rm_port(i, "admin.address" if self.ha else "address"),
+            "nm": lambda: self.nm_port("address"),
+            "zk": self.zk_port,
+            "kdc": self.kdc_port}[kind]()
+
+    def web(self, port):
+        """The address of a page of NameNode or ResourceManager, for this machine."""
+        return f"{self.address(self.head) if self.netns else 'localhost'}:{port}"
 
     def class_path(self):
         return jars.class_path(HOME, self.version) + [self.conf]

@@ -5,7 +5,7 @@ import signal
 import socket
 import time
 
-from . import daemons, jars, kerberos, layout, probe, siteconf
+from . import daemons, hosts, jars, kerberos, layout, probe, siteconf
 from .layout import HOME
 from .tools import Problem
 
@@ -24,7 +24,10 @@ def up(lay):
     shutil.rmtree(lay.dir, ignore_errors=True)
     for sub in ("conf", "log", "pid", "tmp"):
         os.makedirs(f"{lay.dir}/{sub}")
-    _require_ports(lay)
+    if lay.netns:
+        hosts.up(lay)
+    else:
+        _require_ports(lay)
     lay.save()
     started = time.monotonic()
     siteconf.write(lay)
@@ -105,7 +108,7 @@ def _make_directories(lay):
     """/tmp, /app-logs and homes, as an installer would make them."""
     if not lay.kerberos:  # over WebHDFS: no JVM to start
         for path, mode in {"/tmp": "1777", "/app-logs": "1777", "/user": "755", "/user/root": "755"}.items():
-            url = f"http://localhost:{lay.nn_port('http')}/webhdfs/v1{path}?op=MKDIRS&permission={mode}&user.name=root"
+            url = f"http://{lay.web(lay.nn_port('http'))}/webhdfs/v1{path}?op=MKDIRS&permission={mode}&user.name=root"
             if not (probe.get(url, "PUT", timeout=30) or {}).get("boolean"):
                 raise Problem(f"HDFS made no {path}; see {daemons.log_file(lay, 'nn')}")
         return
@@ -159,3 +162,5 @@ def _kill(lay):
     for daemon in reversed(lay.daemons()):
         daemons.stop(lay, daemon)
     daemons.signal_containers(lay, signal.SIGKILL)
+    if lay.netns:
+        hosts.down(lay)

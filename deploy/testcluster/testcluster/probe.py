@@ -32,7 +32,7 @@ def listens(lay, daemon):
 
 def name_node(lay):
     """(safe mode is off, live DataNodes)."""
-    url = f"https://localhost:{lay.nn_port('https')}" if lay.kerberos else f"http://localhost:{lay.nn_port('http')}"
+    url = f"https://{lay.web(lay.nn_port('https'))}" if lay.kerberos else f"http://{lay.web(lay.nn_port('http'))}"
     beans = (get(f"{url}/jmx?qry=Hadoop:service=NameNode,name=FSNamesystemState") or {}).get("beans") or [{}]
     return beans[0].get("FSState") == "Operational", beans[0].get("NumLiveDataNodes", 0)
 
@@ -40,7 +40,7 @@ def name_node(lay):
 def resource_manager(lay, path):
     """An answer of the active ResourceManager's REST API; a standby answers with a page that is no JSON."""
     for j, _ in enumerate(lay.rm_names(), 1):
-        answer = get(f"http://localhost:{lay.rm_port(j, 'webapp.address')}/ws/v1/cluster/{path}")
+        answer = get(f"http://{lay.web(lay.rm_port(j, 'webapp.address'))}/ws/v1/cluster/{path}")
         if answer:
             return answer
     return {}

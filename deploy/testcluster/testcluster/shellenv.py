@@ -21,8 +21,8 @@ WITH_WORD = {"application", "app", "applicationattempt", "container"}
 def variables(lay):
     env = {"JAVA_HOME": lay.java, "HADOOP_CONF_DIR": lay.conf, "YARN_CONF_DIR": lay.conf,
            "CLASSPATH": ":".join(lay.class_path()),
-           "RM_WEB": f"http://localhost:{lay.rm_port(1, 'webapp.address')}",
-           "NN_WEB": f"http://localhost:{lay.nn_port('http')}", "CLUSTER_NAME": lay.name}
+           "RM_WEB": f"http://{lay.web(lay.rm_port(1, 'webapp.address'))}",
+           "NN_WEB": f"http://{lay.web(lay.nn_port('http'))}", "CLUSTER_NAME": lay.name}
     options = [f"-Djdk.net.hosts.file={lay.conf}/hosts", f"-Dlog4j.configuration=file:{lay.conf}/log4j.properties",
                "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
     if lay.kerberos:

@@ -50,7 +50,7 @@ def xml(path, properties):
 
 def _core(lay):
     return {
-        "fs.defaultFS": f"hdfs://localhost:{lay.nn_port('rpc')}",
+        "fs.defaultFS": f"hdfs://{lay.head}:{lay.nn_port('rpc')}",
         "hadoop.tmp.dir": f"{lay.dir}/tmp",
         "ipc.client.connect.max.retries": "3",
     }
@@ -60,14 +60,14 @@ def _hdfs(lay):
     return {
         "dfs.replication": "1",
         "dfs.namenode.name.dir": f"file://{lay.dir}/nn", "dfs.datanode.data.dir": "file://${dn.dir}",
-        "dfs.namenode.http-address": f"localhost:{lay.nn_port('http')}",
-        "dfs.namenode.https-address": f"localhost:{lay.nn_port('https')}",
-        "dfs.datanode.address": "localhost:${dn.data.port}",
-        "dfs.datanode.http.address": "localhost:${dn.http.port}",
-        "dfs.datanode.https.address": "localhost:${dn.https.port}",
-        "dfs.datanode.ipc.address": "localhost:${dn.ipc.port}",
+        "dfs.namenode.http-address": f"{lay.head}:{lay.nn_port('http')}",
+        "dfs.namenode.https-address": f"{lay.head}:{lay.nn_port('https')}",
+        "dfs.datanode.address": "${dn.host}:${dn.data.port}",
+        "dfs.datanode.http.address": "${dn.host}:${dn.http.port}",
+        "dfs.datanode.https.address": "${dn.host}:${dn.https.port}",
+        "dfs.datanode.ipc.address": "${dn.host}:${dn.ipc.port}",
         **{f"dn.{what}.port": str(lay.dn_port(1, what)) for what in ("data", "http", "https", "ipc")},
-        "dn.dir": f"{lay.dir}/dn1",
+        "dn.dir": f"{lay.dir}/dn1", "dn.host": lay.dn_host(1), "dfs.datanode.hostname": "${dn.host}",
         "dfs.namenode.safemode.extension": "0",
         "dfs.namenode.fs-limits.min-block-size": "0",  # tests want files of several small blocks
         "dfs.namenode.edits.noeditlogchannelflush": "true",  # no fsync: a test cluster
@@ -119,10 +119,10 @@ def _yarn(lay):
     }
     for j, rm in enumerate(lay.rm_names(), 1):
         suffix = f".{rm}" if lay.ha else ""
-        yarn[f"yarn.resourcemanager.hostname{suffix}"] = "localhost"
+        yarn[f"yarn.resourcemanager.hostname{suffix}"] = lay.head
         for key in ("address", "scheduler.address", "resource-tracker.address", "admin.address", "webapp.address",
                     "webapp.https.address"):
-            yarn[f"yarn.resourcemanager.{key}{suffix}"] = f"localhost:{lay.rm_port(j, key)}"
+            yarn[f"yarn.resourcemanager.{key}{suffix}"] = f"{lay.head}:{lay.rm_port(j, key)}"
     return yarn
 
 
@@ -137,7 +137,7 @@ def _queues():
 
 
 def _two_resource_managers(lay, core, yarn):
-    zk = {"hadoop.zk.address": f"localhost:{lay.zk_port()}", "hadoop.zk.timeout-ms": "4000"}
+    zk = {"hadoop.zk.address": f"{lay.head}:{lay.zk_port()}", "hadoop.zk.timeout-ms": "4000"}
     core |= zk
     yarn |= zk | {
         "yarn.resourcemanager.ha.enabled": "true", "yarn.resourcemanager.ha.rm-ids": "rm1,rm2",
@@ -149,7 +149,7 @@ def _two_resource_managers(lay, core, yarn):
         yarn["yarn.resourcemanager.zk-address"] = zk["hadoop.zk.address"]
         yarn["yarn.resourcemanager.zk-timeout-ms"] = zk["hadoop.zk.timeout-ms"]
     with open(f"{lay.conf}/zoo.cfg", "w", encoding="utf-8") as f:
-        f.write(f"tickTime=500\ndataDir={lay.dir}/zk\nclientPort={lay.zk_port()}\nclientPortAddress=127.0.0.1\n"
+        f.write(f"tickTime=500\ndataDir={lay.dir}/zk\nclientPort={lay.zk_port()}\nclientPortAddress={lay.address(lay.head)}\n"
                 "admin.enableServer=false\nmaxClientCnxns=0\nminSessionTimeout=1000\nmaxSessionTimeout=20000\n")
 
 
@@ -169,11 +169,12 @@ def _plain_files(lay):
                 "log4j.appender.console.layout=org.apache.log4j.PatternLayout\n"
                 "log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %p %c{2}: %m%n\n"
                 "log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR\n")
-    # With this the JVMs ask no name server, and take the NodeManagers' addresses as their names. The last name is what
+    # With this the JVMs ask no name server, and on loopback take the NodeManagers' addresses as their names. The last name is what
     # the ZooKeeper client of Hadoop 2.10 makes of localhost: it cuts a host out of a text that newer JDKs write otherwise.
     open(lay.excluded, "a", encoding="utf-8").close()
     with open(f"{lay.conf}/hosts", "w", encoding="utf-8") as f:
         f.write(f"127.0.0.1 localhost {socket.gethostname()} localhost/<unresolved>\n")
+        f.writelines(f"{lay.address(host)} {host}\n" for host in lay.hosts())
 
 
 def _dshell(lay, yarn):
