@@ -24,7 +24,7 @@ build: need-go ## the three binaries, static, into bin/
 .PHONY: check
 check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
-	go vet -tags 'e2e bench versions hadoop matrix' ./...
+	go vet -tags 'e2e bench versions hadoop matrix soak' ./...
 	go vet ./...
 	go tool staticcheck ./...
 	go test ./...
@@ -40,11 +40,19 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 ./internal/endpoint ./internal/agent/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test matrix versions simulate resumes checkpoints ## make test, every fault, the other Hadoop versions, long simulations, many checkpoints
+nightly: test matrix versions simulate resumes checkpoints ## make test, every fault, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
 matrix: need-cc need-ip build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 2h -tags e2e,matrix -p 1 -v -run '^TestMatrix|^TestClusterThatAlwaysFails' ./test/e2e/...
+
+MINUTES ?= 15
+SEED ?= 0
+
+.PHONY: soak
+soak: need-cc need-ip build venv jars ## random faults of all kinds against a job of each strategy: make soak MINUTES=15 SEED=7
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout $$(($(MINUTES) + 30))m -tags e2e,soak -v -run '^TestSoak$$' ./test/e2e/ -minutes $(MINUTES) -seed $(SEED)
 
 .PHONY: resumes
 resumes: build venv jars ## kill and resume a job of each kind at twenty random moments

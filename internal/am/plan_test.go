@@ -24,7 +24,11 @@ var planned = []fault.Kind{
 }
 
 // elsewhere are the plans that need more: the simulation and test/e2e carry them out.
-var elsewhere = []string{"manager-fails-over", "master", "master-amid-replacement", "worker-amid-no-master", "worker-mute"}
+var elsewhere = []string{
+	"data-node-away", "manager-away", "manager-away-briefly", "manager-fails-over", "master", "master-amid-replacement", "master-node",
+	"master-stops", "master-stops-for-long", "name-node-restarts", "node-manager-away", "safe-mode", "worker-amid-no-master", "worker-mute",
+	"worker-program-stops",
+}
 
 // strategies are jobs that plans happen to, one for each strategy.
 var strategies = []string{

@@ -30,16 +30,24 @@ const (
 	KillProcess        Kind = "kill process"         // of a task: its program's, at once
 	KillAgent          Kind = "kill agent"           // of a task, and its program with it
 	KillNode           Kind = "kill node"            // that a task is on: the NodeManager and all containers
+	StopProcess        Kind = "stop process"         // SIGSTOP of a task's program for a while; its agent goes on
 	StopAgent          Kind = "stop agent"           // SIGSTOP of a task's agent for a while; its program goes on
 	StopNode           Kind = "stop node"            // SIGSTOP of the NodeManager and all containers of the node that a task is on, for a while
 	MuteAgent          Kind = "mute agent"           // nothing that a task's agent says arrives for a while; what it is told does
 	CutAgent           Kind = "cut agent"            // nothing passes between a task's agent and the master for a while
 	CutNode            Kind = "cut node"             // nothing passes between the node that a task is on and all others for a while
 	KillMaster         Kind = "kill master"          // the application master's process
+	StopMaster         Kind = "stop master"          // SIGSTOP of the application master's process for a while
+	KillMasterNode     Kind = "kill master node"     // the node of the application master: the NodeManager and all containers
 	HoldManager        Kind = "hold manager"         // the ResourceManager answers nothing for a while
 	RestartManager     Kind = "restart manager"      // the ResourceManager
+	KillManager        Kind = "kill manager"         // the ResourceManager is gone for a while
 	FailOver           Kind = "fail over"            // from the active ResourceManager to the other one
 	RestartNodeManager Kind = "restart node manager" // of the node that a task is on; containers live on
+	KillNodeManager    Kind = "kill node manager"    // it is gone for a while; containers live on
+	KillDataNode       Kind = "kill data node"       // of the node that a task is on, for a while
+	RestartNameNode    Kind = "restart name node"
+	SafeMode           Kind = "safe mode" // HDFS takes no change for a while
 )
 
 // needs is what a kind is told besides.
@@ -49,16 +57,24 @@ var kinds = map[Kind]needs{
 	KillProcess:        {task: true},
 	KillAgent:          {task: true},
 	KillNode:           {task: true},
+	StopProcess:        {task: true, span: true},
 	StopAgent:          {task: true, span: true},
 	StopNode:           {task: true, span: true},
 	MuteAgent:          {task: true, span: true},
 	CutAgent:           {task: true, span: true},
 	CutNode:            {task: true, span: true},
 	KillMaster:         {},
+	StopMaster:         {span: true},
+	KillMasterNode:     {},
 	HoldManager:        {span: true},
+	KillManager:        {span: true},
 	RestartManager:     {},
 	FailOver:           {},
 	RestartNodeManager: {task: true},
+	KillNodeManager:    {task: true, span: true},
+	KillDataNode:       {task: true, span: true},
+	RestartNameNode:    {},
+	SafeMode:           {span: true},
 }
 
 // Leader is the task that a plan calls "leader": the job says who that is (job.Job.Leader).

@@ -2,6 +2,7 @@ package fault
 
 import (
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -173,6 +174,11 @@ func TestExpect(t *testing.T) {
 		{job: servers, plan: "cut node worker/0 for 3s"},
 		{job: servers, plan: "cut node worker/0 for 1m", moves: "ps/0 worker/0", restarts: "chief/0 ps/0 worker/0"},
 		{job: servers, plan: "kill master"},
+		{job: servers, plan: "stop master for 40s"},
+		{job: servers, plan: "stop process worker/1 for 20s"},
+		{job: servers, plan: "kill manager for 3m"},
+		{job: servers, plan: "kill node manager worker/1 for 5s"},
+		{job: servers, plan: "kill data node worker/1 for 20s"},
 		{job: servers, plan: "restart node manager worker/1"},
 		{job: peers, plan: "kill process worker/1", restarts: "worker/0 worker/1"},
 		{job: peers, plan: "kill agent leader", moves: "worker/0", restarts: "worker/0 worker/1"},
@@ -201,4 +207,23 @@ func names(set map[job.Task]bool) string {
 	}
 	slices.Sort(out)
 	return strings.Join(out, " ")
+}
+
+// TestDraw: a seed gives the same plan again, which can be written and read, and holds every kind after a while.
+func TestDraw(t *testing.T) {
+	j := parseJob(t, "roles: {chief: {}, worker: {instances: 2}, ps: {}}\n")
+	all := slices.Sorted(maps.Keys(kinds))
+	p := Draw(7, 500, 50, 10*time.Second, j, all)
+	if !slices.Equal(p, Draw(7, 500, 50, 10*time.Second, j, all)) || slices.Equal(p, Draw(8, 500, 50, 10*time.Second, j, all)) {
+		t.Error("a plan does not hang on its seed alone")
+	}
+	read, err := Parse(p.String())
+	if err != nil || !slices.Equal(read, p) {
+		t.Errorf("%v; read again:\n%s", err, read)
+	}
+	for _, k := range all {
+		if !slices.ContainsFunc(p, func(f Fault) bool { return f.Kind == k }) {
+			t.Errorf("never drawn: %s", k)
+		}
+	}
 }

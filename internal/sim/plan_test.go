@@ -23,7 +23,10 @@ var shapes = map[job.Strategy]string{
 }
 
 // elsewhere are the plans that this world cannot carry out: package am and test/e2e do.
-var elsewhere = []string{"manager-fails-over", "master", "master-amid-replacement", "worker-amid-no-master"}
+var elsewhere = []string{
+	"data-node-away", "manager-away", "manager-away-briefly", "manager-fails-over", "master", "master-amid-replacement", "master-node",
+	"master-stops", "master-stops-for-long", "name-node-restarts", "node-manager-away", "safe-mode", "worker-amid-no-master", "worker-program-stops",
+}
 
 // TestPlans carries out every fault plan, for every strategy that has its tasks, with and without stable endpoints.
 func TestPlans(t *testing.T) {

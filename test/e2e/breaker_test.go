@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,8 +39,9 @@ type breaker struct {
 
 // can are the faults that a cluster with one ResourceManager can have.
 var can = []fault.Kind{
-	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopAgent, fault.StopNode, fault.MuteAgent, fault.CutAgent,
-	fault.KillMaster, fault.HoldManager, fault.RestartManager, fault.RestartNodeManager,
+	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopProcess, fault.StopAgent, fault.StopNode, fault.MuteAgent,
+	fault.CutAgent, fault.KillMaster, fault.StopMaster, fault.KillMasterNode, fault.HoldManager, fault.RestartManager, fault.KillManager,
+	fault.RestartNodeManager, fault.KillNodeManager, fault.KillDataNode, fault.RestartNameNode, fault.SafeMode,
 }
 
 func newBreaker(t *testing.T, c *cluster, id string, plan fault.Plan) *breaker {
@@ -115,9 +115,11 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 	case fault.KillAgent:
 		b.signal(b.agent(task), unix.SIGKILL)
 	case fault.StopAgent:
-		pid := b.agent(task)
-		b.signal(pid, unix.SIGSTOP)
-		b.later(f.For, func() { b.signal(pid, unix.SIGCONT) })
+		b.stop(f.For, b.agent(task))
+	case fault.StopProcess:
+		b.stop(f.For, task.PID)
+	case fault.StopMaster:
+		b.stop(f.For, b.processes("tfos-am")...)
 	case fault.KillNode:
 		b.script("kill", "--host", node)
 		b.undo = append(b.undo, func() { b.script("start", node); b.script("wait") })
@@ -126,10 +128,13 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 		b.later(f.For, func() { b.script("resume", "--host", node) })
 		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.CutNode:
-		b.script("cut", node)
-		heal := sync.OnceFunc(func() { b.script("heal", node) })
-		time.AfterFunc(f.For, heal) // on time, whatever the test is asking meanwhile
-		b.later(f.For, heal)
+		healed := make(chan error, 1)
+		go func() { healed <- b.c.script("cut", node, "--for", fmt.Sprint(f.For.Seconds())) }() // on time, whatever the test waits for
+		b.later(f.For, func() {
+			if err := <-healed; err != nil {
+				b.t.Error(err)
+			}
+		})
 		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.RestartNodeManager:
 		b.script("restart", node)
@@ -140,15 +145,29 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 		for _, p := range b.processes("tfos-am") {
 			b.signal(p, unix.SIGKILL)
 		}
+	case fault.KillMasterNode:
+		node := b.masterNode()
+		b.script("kill", "--host", node)
+		b.undo = append(b.undo, func() { b.script("start", node); b.script("wait") })
 	case fault.HoldManager:
 		b.script("pause", "rm1")
 		b.deaf = true
 		b.later(f.For, func() { b.script("resume", "rm1"); b.deaf = false })
 		b.undo = append(b.undo, func() { b.script("wait") })
-	case fault.RestartManager:
+	case fault.KillNodeManager:
+		b.away(node, f.For)
+	case fault.KillDataNode:
+		b.away(b.c.dataNode(node), f.For)
+	case fault.RestartNameNode:
+		b.script("restart", "nn")
+		b.undo = append(b.undo, func() { b.script("wait") })
+	case fault.SafeMode:
+		b.c.shell(b.t, "hdfs dfsadmin -safemode enter")
+		b.later(f.For, func() { b.c.shell(b.t, "hdfs dfsadmin -safemode leave") })
+	case fault.RestartManager, fault.KillManager:
 		b.script("kill", "rm1") // what the plan has happen at once happens while it is away
 		b.deaf = true
-		b.later(0, func() { b.script("start", "rm1"); b.deaf = false })
+		b.later(f.For, func() { b.script("start", "rm1"); b.deaf = false })
 		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.FailOver:
 		active := b.c.activeRM(b.t)
@@ -157,6 +176,41 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 	default:
 		b.t.Fatalf("no such fault here: %s", f.Kind)
 	}
+}
+
+// masterNode is the NodeManager whose containers include the job's master.
+func (b *breaker) masterNode() string {
+	b.t.Helper()
+	for _, p := range b.processes("tfos-am") {
+		cwd, _ := os.Readlink(fmt.Sprintf("/proc/%d/cwd", p))
+		below, ok := strings.CutPrefix(cwd, filepath.Dir(b.c.conf)+"/")
+		if node, _, _ := strings.Cut(below, "/"); ok {
+			return node
+		}
+	}
+	b.t.Fatalf("no master; running:\n%s", strings.Join(leftovers(b.t, b.id), "\n"))
+	return ""
+}
+
+// stop has processes stand still for a while.
+func (b *breaker) stop(d time.Duration, pids ...int) {
+	b.t.Helper()
+	for _, pid := range pids {
+		b.signal(pid, unix.SIGSTOP)
+	}
+	b.later(d, func() {
+		for _, pid := range pids {
+			b.signal(pid, unix.SIGCONT)
+		}
+	})
+}
+
+// away has a daemon be gone for a while.
+func (b *breaker) away(daemon string, d time.Duration) {
+	b.t.Helper()
+	b.script("kill", daemon)
+	b.later(d, func() { b.script("start", daemon) })
+	b.undo = append(b.undo, func() { b.script("wait") })
 }
 
 // later ends a fault after a while, or when the job is over if that is sooner.

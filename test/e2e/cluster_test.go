@@ -138,6 +138,14 @@ func (c *cluster) http(timeout time.Duration) *http.Client {
 	return &http.Client{Transport: transport, Timeout: timeout}
 }
 
+// dataNode is the name of the DataNode beside a NodeManager. Where hosts share this machine's network there is one for all.
+func (c *cluster) dataNode(nodeManager string) string {
+	if c.hosts == nil {
+		return "dn1"
+	}
+	return "dn" + strings.TrimPrefix(nodeManager, "nm")
+}
+
 // nodeManager is the name of the NodeManager on a node: 127.0.16.2 is nm2, and a host of its own bears its name.
 func nodeManager(node string) string {
 	if strings.HasPrefix(node, "nm") {
@@ -148,7 +156,7 @@ func nodeManager(node string) string {
 
 // script runs deploy/testcluster/cluster for this cluster.
 func (c *cluster) script(args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "deploy/testcluster/cluster"), append([]string{"--name", c.name}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {

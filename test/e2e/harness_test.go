@@ -130,11 +130,17 @@ func (r run) application(t testing.TB) string {
 func jobStatus(t testing.TB, env []string, id string) status.View {
 	t.Helper()
 	r := tfos(t, env, "status", id, "--json").want(t, 0)
-	var v status.View
-	if err := json.Unmarshal([]byte(r.stdout), &v); err != nil {
+	v, err := parseStatus(r.stdout)
+	if err != nil {
 		t.Fatalf("tfos status --json: %v in\n%s", err, r.stdout)
 	}
 	return v
+}
+
+func parseStatus(document string) (status.View, error) {
+	var v status.View
+	err := json.Unmarshal([]byte(document), &v)
+	return v, err
 }
 
 // jobFile writes a job file and returns its name.

@@ -17,7 +17,7 @@ import (
 func TestMatrix(t *testing.T) {
 	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) == nil }) {
 		c := hadoop(t)
-		if has(n.Plan, fault.RestartNodeManager) {
+		if has(n.Plan, fault.RestartNodeManager) || has(n.Plan, fault.KillNodeManager) {
 			c = managers(t)
 		}
 		c.matrix(t, n)

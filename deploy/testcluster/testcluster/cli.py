@@ -4,6 +4,7 @@ import os
 import re
 import signal
 import sys
+import time
 
 from . import daemons, drain, hosts, jars, layout, lifecycle, probe, shellenv, tools
 from .tools import Problem
@@ -83,6 +84,8 @@ def parser():
         c = commands.add_parser(verb, help=f"{verb} the network of a host")
         c.add_argument("host", metavar="HOST")
         c.add_argument("peers", nargs="*", metavar="PEER")
+        if verb == "cut":
+            c.add_argument("--for", type=float, dest="seconds", help="heal it after so many seconds")
     commands.add_parser("fetch", help="only fetch the jars").add_argument("--version", default="3.4")
     return p
 
@@ -131,8 +134,14 @@ def _run(a):
     if a.command == "on":
         command = hosts.on(lay, a.host) + (a.argv or ["bash"])
         return os.execvp(command[0], command)
-    if a.command in ("cut", "heal"):
-        return {"cut": hosts.cut, "heal": hosts.heal}[a.command](lay, a.host, a.peers)
+    if a.command == "heal":
+        return hosts.heal(lay, a.host, a.peers)
+    if a.command == "cut":
+        hosts.cut(lay, a.host, a.peers)
+        if a.seconds is None:
+            return None
+        time.sleep(a.seconds)
+        return hosts.heal(lay, a.host, a.peers)
     if a.command == "drain":
         return drain.drain(lay, a.daemons, a.timeout)
     if a.command == "recommission":
