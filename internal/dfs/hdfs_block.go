@@ -51,8 +51,13 @@ type openBlock struct {
 // newBlock asks the NameNode for a block, until it names one whose DataNodes all take it.
 func (w *hdfsWriter) newBlock(ctx context.Context) (*openBlock, error) {
 	var refused []*pb.DatanodeInfoProto
+	var why error // of the last that refused
 	for {
 		located, err := w.addBlock(ctx, refused)
+		if remote, ok := errors.AsType[*rpc.RemoteError](err); ok && remote.Class == plainIOException && why != nil {
+			// The NameNode counts those that are left out as full.
+			return nil, &foreignError{ours: ErrUnreachable, err: fmt.Errorf("no DataNode takes a block, %d were tried, the last: %w", len(refused), why)}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -68,6 +73,7 @@ func (w *hdfsWriter) newBlock(ctx context.Context) (*openBlock, error) {
 		if !ok {
 			return nil, err
 		}
+		why = err
 		node := b.nodes[failed.Node].Info
 		w.fs.log.Warn("a DataNode does not take a block, which goes elsewhere",
 			zap.String("file", w.name), zap.Uint64("block", b.id()), zap.String("datanode", w.fs.dataAddr(node.GetId())), zap.Error(err))

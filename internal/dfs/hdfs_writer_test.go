@@ -679,6 +679,17 @@ func TestDataNodeThatFailedIsTheOnlyOne(t *testing.T) {
 	f.want(content)
 }
 
+// Where no DataNode can be reached, the NameNode has none left to name: that is no full disk.
+func TestNoDataNodeCanBeReached(t *testing.T) {
+	f := newFakeCluster(t, 2, patient())
+	f.nodes[0].Stop()
+	f.nodes[1].Stop()
+	err := WriteFile(t.Context(), f, "/file", []byte("x"), 0)
+	if !errors.Is(err, ErrUnreachable) || !strings.Contains(err.Error(), "connect") {
+		t.Errorf("%v, want ErrUnreachable and who was tried", err)
+	}
+}
+
 // A block that is asked for before the one ahead of it is anywhere is asked for again, and so is the end of the file, with the last block
 // named each time.
 func TestNameNodeThatIsBehind(t *testing.T) {
