@@ -104,6 +104,9 @@ type Cluster struct {
 	Token func(ctx context.Context) (token.Token, error)
 	// Collects says that the cluster collects the logs of ended containers, which takes it a few seconds.
 	Collects bool
+	// Forgets says that a ResourceManager that restarts has every NodeManager end its containers. One of Hadoop's up to 3.5 then dies
+	// of its own NullPointerException if an application keeps its containers over a restart of its master.
+	Forgets bool
 	// Local says that the cluster lives in a process of this machine.
 	Local bool
 

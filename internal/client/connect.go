@@ -90,6 +90,10 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 	if err != nil {
 		return nil, confError(err)
 	}
+	preserves, err := c.Bool("yarn.resourcemanager.work-preserving-recovery.enabled", true)
+	if err != nil {
+		return nil, confError(err)
+	}
 	places := dfs.NewResolver(dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
 	files, _, err := places.Resolve(ctx, "/")
 	if err != nil {
@@ -103,6 +107,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
 		Resolve:  places.Resolve,
 		Collects: collects,
+		Forgets:  !preserves,
 		close:    []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {

@@ -27,6 +27,10 @@ func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) err
 		return beforeSubmit(ctx, err)
 	}
 	ui.Note(fmt.Sprintf("%s submitted: %s", s.ID, s.Job.Name))
+	if c.Forgets {
+		ui.Note("this cluster ends all containers when its ResourceManager restarts (yarn.resourcemanager.work-preserving-recovery.enabled is false): " +
+			"if that or the job's master goes, every task starts anew from the newest checkpoint")
+	}
 	follow := c.Follow
 	if o.KillOnExit {
 		follow = c.followOrStop

@@ -99,6 +99,24 @@ func TestRunFollowsAJobToItsEnd(t *testing.T) {
 	})
 }
 
+// TestClusterThatForgets: where the ResourceManager would die of an application that keeps its containers, none are kept, and the person
+// hears what that costs.
+func TestClusterThatForgets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.cluster()
+		c.Forgets = true
+		w.script(func() { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) })
+		var s shown
+		if err := c.Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if w.sent[0].KeepContainers || !strings.Contains(s.err.String(), "every task starts anew from the newest checkpoint") {
+			t.Errorf("containers are kept: %v\n%s", w.sent[0].KeepContainers, s.err.String())
+		}
+	})
+}
+
 func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 	w := newWorld(t)
 	j := aJob()

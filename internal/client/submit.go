@@ -280,7 +280,7 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 		Tags:           slices.Clone(j.Tags),
 		MaxAttempts:    masterAttempts,
 		AttemptWindow:  attemptWindow,
-		KeepContainers: true,
+		KeepContainers: !c.Forgets,
 		Resource:       j.Master.YARN(),
 		NodeLabel:      j.NodeLabel,
 		Lifetime:       j.Lifetime,
