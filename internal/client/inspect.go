@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
+
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
 	"tfos/internal/launch"

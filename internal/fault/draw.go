@@ -7,8 +7,8 @@ import (
 	"tfos/internal/job"
 )
 
-// longest is how long a drawn fault lasts at most: long enough for everything to be given up that can be.
-const longest = 25 * time.Second
+// Longest is how long a drawn fault lasts at most: long enough for everything to be given up that can be.
+const Longest = 25 * time.Second
 
 // Draw is a plan of n faults of some kinds for a job, the same for the same seed. The first comes at the given step, each other
 // one a half to one and a half gaps after the one before it.
@@ -25,7 +25,7 @@ func Draw(seed uint64, n int, step int64, gap time.Duration, j job.Job, of []Kin
 			f.Task = tasks[rng.IntN(len(tasks))]
 		}
 		if kinds[f.Kind].span {
-			f.For = time.Second + upTo(rng, longest-time.Second)
+			f.For = time.Second + upTo(rng, Longest-time.Second)
 		}
 		p[i] = f
 	}

@@ -31,8 +31,9 @@ var soaked = []fault.Kind{
 }
 
 const (
-	soakGap  = 14 * time.Second // between two faults, on average
-	soakIdle = 2 * time.Second  // that the master may take on its own before it starts a process again
+	soakGap    = 14 * time.Second // between two faults, on average
+	soakIdle   = 2 * time.Second  // that the master may take on its own before it starts a process again
+	soakDetect = 10 * time.Second // until the ResourceManager counts a node as lost
 )
 
 // TestSoak has random faults of all kinds come over a job of each strategy, on hosts with networks of their own, and holds what
@@ -46,7 +47,7 @@ func TestSoak(t *testing.T) {
 	again := fmt.Sprintf("make soak MINUTES=%d SEED=%d", *soakMinutes, seed)
 	fmt.Printf("soak: the same faults again: %s\n", again)
 	c, err := startCluster("e2e-soak", portBase+5000, "--netns", "--nms", "5", "--dns", "5",
-		"--set", "dfs.replication=3", "--set", "yarn.resourcemanager.am.max-attempts=1000")
+		"--set", "dfs.replication=3", "--set", "dfs.client.socket-timeout=5000", "--set", "yarn.resourcemanager.am.max-attempts=1000")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +72,12 @@ func (c *cluster) soak(t *testing.T, strategy string, seed uint64, d time.Durati
 	plan := fault.Draw(seed, int(d/(soakGap/2))+1, 50, soakGap, j, soaked)
 	s := &soak{breaker: newBreaker(t, c, id, plan), restarts: make(map[string]status.Restart), held: make(map[int][]holding)}
 	defer s.restore()
-	s.await(plan[0])
+	first := s.await(plan[0])
+	for _, task := range first.Tasks {
+		if task.Started != nil {
+			s.allocation = max(s.allocation, task.Started.Sub(first.Started))
+		}
+	}
 	end := time.Now().Add(d)
 	for i, f := range plan {
 		if i > 0 {
@@ -106,7 +112,9 @@ type soak struct {
 	newest   []known // whole checkpoints, as they were first seen
 	restarts map[string]status.Restart
 	struck   []struck
-	held     map[int][]holding // by process: what it held, in the order of looks
+	// allocation is how long the job took to have all its containers and programs, on this machine as it is.
+	allocation time.Duration
+	held       map[int][]holding // by process: what it held, in the order of looks
 }
 
 // known is a checkpoint that was on HDFS, whole, when the job was looked at.
@@ -208,6 +216,10 @@ func (s *soak) judgeRestarts() {
 	for _, r := range s.restarts {
 		if r.Cause == "" {
 			s.t.Errorf("%s restarted at %v without a cause", r.Task, r.At)
+		}
+		// The event logs of earlier masters are gone (judgePauses has the last one's): this is coarser.
+		if most := soakDetect + fault.Longest + s.allocation + soakIdle; r.Seconds > most.Seconds() {
+			s.t.Errorf("%s was lost at %v (%s) and back after %.1f s, more than %v\n%s", r.Task, r.At, r.Cause, r.Seconds, most, s.story())
 		}
 		had := int64(0)
 		for _, k := range s.newest {
