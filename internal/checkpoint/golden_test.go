@@ -304,3 +304,31 @@ func TestUnreadableIsNotBroken(t *testing.T) {
 		t.Errorf("verdict %v, %v", v, err)
 	}
 }
+
+// An exported model's directory is named by the time, as Estimator does, or by a version: the step is what its variables say.
+func TestStepOfAnExport(t *testing.T) {
+	model, trained := golden(t, "saved-model"), golden(t, "v1")
+	for _, c := range []struct {
+		dir    string
+		counts bool // its variables have a step
+		want   int64
+	}{
+		{"1796000000", false, checkpoint.Unknown},
+		{"1796000000123", false, checkpoint.Unknown},
+		{"export/120", false, 120},
+		{"1796000000", true, 30},
+		{"7", true, 30},
+	} {
+		d := directory{c.dir + "/saved_model.pb": model["1/saved_model.pb"]}
+		for _, suffix := range []string{".index", ".data-00000-of-00001"} {
+			d[c.dir+"/variables/variables"+suffix] = model["1/variables/variables"+suffix]
+			if c.counts {
+				d[c.dir+"/variables/variables"+suffix] = trained["model.ckpt-30"+suffix]
+			}
+		}
+		got, err := checkpoint.Step(find(d.list(t), c.dir), d.open)
+		if err != nil || got != c.want {
+			t.Errorf("%s, %v: step %d, %v, want %d", c.dir, c.counts, got, err, c.want)
+		}
+	}
+}

@@ -258,7 +258,7 @@ func (l *lister) legacy(files []File, states []StateAt) {
 func (l *lister) complete(c *Checkpoint) {
 	slices.SortFunc(c.Files, func(a, b File) int { return cmp.Compare(a.Name, b.Name) })
 	c.Number = number(c.Name, c.Format)
-	c.Step = c.Number
+	c.Step = StepIn(c.Number)
 	for _, f := range c.Files {
 		if !strings.HasSuffix(f.Name, ".meta") && f.Time.After(c.Time) {
 			c.Time = f.Time
@@ -319,6 +319,14 @@ func number(name string, format Format) int64 {
 		return Unknown
 	}
 	return n
+}
+
+// StepIn is the step that a number in a name is taken for: Unknown if it is more than anybody trains, as the time of an export is.
+func StepIn(number int64) int64 {
+	if number >= 1e9 {
+		return Unknown
+	}
+	return number
 }
 
 // epoch reads what BackupAndRestore notes beside latest.weights.h5, which is written after it: weights without it are restored

@@ -26,10 +26,13 @@ func isProgram(base string) bool {
 // ownFiles are the files and directories of a SavedModel's directory that are its own.
 var ownFiles = []string{"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb", "fingerprint.pb", "keras_metadata.pb", "variables", "assets", "assets.extra", "debug"}
 
+// variables is the prefix of a SavedModel's variables, which are a bundle.
+func variables(c Checkpoint) string { return path.Join(c.Name, "variables", "variables") }
+
 // planSavedModel looks at the program and plans the verification of the variables. The program has no checksum that could be
 // computed without TensorFlow: whole means that it is a message from its first byte to its last.
 func planSavedModel(open Opener, c Checkpoint, b *planner) error {
-	variables := path.Join(c.Name, "variables", "variables")
+	variables := variables(c)
 	hasVariables := false
 	for _, f := range c.Files {
 		hasVariables = hasVariables || strings.HasPrefix(f.Name, variables+".")

@@ -28,13 +28,16 @@ const (
 // Step reads the training step from the variables of a checkpoint, or answers with what c has. It does not verify: a damaged
 // checkpoint may say anything, or be a *Problem.
 func Step(c Checkpoint, open Opener) (int64, error) {
+	prefix := c.Name
 	switch {
 	case c.Format == HDF5 || c.Format == KerasShards:
 		return kerasStep(c, open)
+	case c.Format == SavedModel && slices.ContainsFunc(c.Files, func(f File) bool { return f.Name == variables(c)+".index" }):
+		prefix = variables(c)
 	case c.Format != Bundle || c.Unfinished != "":
 		return c.Step, nil
 	}
-	index, err := readBundle(open, c.Name+".index")
+	index, err := readBundle(open, prefix+".index")
 	if err != nil {
 		return c.Step, err
 	}
@@ -47,7 +50,7 @@ func Step(c Checkpoint, open Opener) (int64, error) {
 		if e.elements != 1 || len(e.slices) > 0 || e.dtype != typeInt32 && e.dtype != typeInt64 || e.size != dtypeSize[e.dtype] {
 			continue
 		}
-		return readStep(open, shardName(c.Name, e.shard, index.shards), e)
+		return readStep(open, shardName(prefix, e.shard, index.shards), e)
 	}
 	return c.Step, nil
 }

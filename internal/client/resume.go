@@ -188,6 +188,9 @@ func (c *Cluster) Resume(ctx context.Context, p *Prepared, e *Earlier, ui UI) er
 		ui.Note(fmt.Sprintf("set aside %s, which is broken: %s", below(dir, b.Checkpoint.Name), b.Problem))
 	}
 	newest := *found.Newest
+	if found.Verdict.Unjudged {
+		ui.Note(fmt.Sprintf("%s %s", below(dir, newest.Name), found.Verdict))
+	}
 	r := &launch.Resume{Checkpoint: below(dir, newest.Name), Step: newest.Step}
 	from := ""
 	if e != nil {

@@ -140,6 +140,30 @@ func TestResume(t *testing.T) {
 	}
 }
 
+// TestResumeFromWhatCannotBeJudged: the newest checkpoint is of a kind that tfos does not know. The job goes on from it, and who resumes it
+// is told.
+func TestResumeFromWhatCannotBeJudged(t *testing.T) {
+	w := newWorld(t)
+	w.save()
+	w.ran(yarn.StateKilled)
+	b, err := os.ReadFile("../checkpoint/hdf5/testdata/latest.h5")
+	if err == nil {
+		err = dfs.WriteFile(t.Context(), w.fs, models+"/model-400.h5", b, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s shown
+	if _, err := w.again(&s, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, phrase := range []string{"hdfs:///models/digits/model-400.h5 cannot be judged: ", "from hdfs:///models/digits/model-400.h5 at step 400"} {
+		if !strings.Contains(s.err.String(), phrase) {
+			t.Errorf("it does not say %q:\n%s", phrase, &s.err)
+		}
+	}
+}
+
 // TestResumeFinishesACopy: the agent of a job with local checkpoints was killed between two renames, when it had copied a checkpoint over the
 // one of that name. It is finished and resumed from, not taken for a broken one.
 func TestResumeFinishesACopy(t *testing.T) {

@@ -44,7 +44,7 @@ func (u Unit) Step() int64 {
 	if err != nil {
 		return checkpoint.Unknown
 	}
-	return n
+	return checkpoint.StepIn(n)
 }
 
 // Bytes is the size of all files.

@@ -69,7 +69,7 @@ func TestOf(t *testing.T) {
 }
 
 func TestStep(t *testing.T) {
-	for name, want := range map[string]int64{"checkpoint-500": 500, "model-2-of-epoch-7.pkl": 7, "state.pkl": -1, "x-99999999999999999999.pkl": -1} {
+	for name, want := range map[string]int64{"checkpoint-500": 500, "model-2-of-epoch-7.pkl": 7, "state.pkl": -1, "export-1796000000.pt": -1, "x-99999999999999999999.pkl": -1} {
 		if got := (unit.Unit{Name: name}).Step(); got != want {
 			t.Errorf("%s: step %d, want %d", name, got, want)
 		}
