@@ -37,6 +37,7 @@ type ResourceManager interface {
 	Queue(ctx context.Context, name string) (yarn.Queue, error)
 	Queues(ctx context.Context) (yarn.Queue, error) // the tree, from the root down
 	ResourceTypes(ctx context.Context) ([]yarn.ResourceType, error)
+	Since32(ctx context.Context) (bool, error) // it is of Hadoop 3.2 or newer
 }
 
 // Master is a job's application master.
@@ -107,6 +108,10 @@ type Cluster struct {
 	// Forgets says that a ResourceManager that restarts has every NodeManager end its containers. One of Hadoop's up to 3.5 then dies
 	// of its own NullPointerException if an application keeps its containers over a restart of its master.
 	Forgets bool
+	// VirtualRatio is how many times its memory a container may map of address space; 0: that is not checked. OldVirtual says
+	// that only NodeManagers before Hadoop 3.2 check it.
+	VirtualRatio float64
+	OldVirtual   bool
 	// Local says that the cluster lives in a process of this machine.
 	Local bool
 

@@ -94,6 +94,10 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 	if err != nil {
 		return nil, confError(err)
 	}
+	ratio, old, err := c.VirtualRatio()
+	if err != nil {
+		return nil, confError(err)
+	}
 	places := dfs.NewResolver(dfs.Options{Conf: c, User: userName, LocalHome: localHome, Log: log.Named("dfs")})
 	files, _, err := places.Resolve(ctx, "/")
 	if err != nil {
@@ -104,11 +108,12 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 	cluster := &Cluster{
 		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
 		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),
-		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
-		Resolve:  places.Resolve,
-		Collects: collects,
-		Forgets:  !preserves,
-		close:    []func() error{rm.Close, places.Close},
+		Token:        func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
+		Resolve:      places.Resolve,
+		Collects:     collects,
+		Forgets:      !preserves,
+		VirtualRatio: ratio, OldVirtual: old,
+		close: []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {
 		cluster.Logs = aggregatedLogs{fs: files, places: tfile.Places(c.String, c.List("yarn.log-aggregation.file-formats"))}

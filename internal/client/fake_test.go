@@ -34,6 +34,7 @@ type world struct {
 	nodes    []yarn.NodeReport
 	queues   []string
 	types    []yarn.ResourceType
+	since32  bool
 	down     error // every call to the ResourceManager fails with it
 	apps     map[yarn.ApplicationID]yarn.Report
 	sent     []yarn.Submission
@@ -165,6 +166,8 @@ func (w *world) Queues(context.Context) (yarn.Queue, error) {
 	}
 	return root, w.down
 }
+
+func (w *world) Since32(context.Context) (bool, error) { return w.since32, nil }
 
 func (w *world) ResourceTypes(context.Context) ([]yarn.ResourceType, error) { return w.types, w.down }
 

@@ -270,7 +270,7 @@ func merge(v status.View, r yarn.Report) status.View {
 	finished, code := r.Finished, int(codeOf(r))
 	v.Finished, v.ExitCode = &finished, &code
 	if r.Diagnostics != "" {
-		v.Diagnostics = r.Diagnostics
+		v.Diagnostics = masterEnd(r)
 	}
 	v.Tasks = append([]status.Task(nil), v.Tasks...)
 	for i := range v.Tasks {
@@ -279,6 +279,22 @@ func merge(v status.View, r yarn.Report) status.View {
 		}
 	}
 	return v
+}
+
+// masterEnd is what YARN says of a job that it ended, begun with what its master died of, if that can be helped.
+func masterEnd(r yarn.Report) string {
+	status, ok := yarn.MasterExit(r.Diagnostics)
+	if !ok || r.State != yarn.StateFailed {
+		return r.Diagnostics
+	}
+	switch status {
+	case yarn.ExitVMemExceeded:
+		return "the master's container was killed beyond virtual memory limits (exit status -103), for its address space: give it more (master.memory), " +
+			"or have yarn.nodemanager.vmem-check-enabled turned off. " + r.Diagnostics
+	case yarn.ExitPMemExceeded:
+		return "the master's container was killed beyond physical memory limits (exit status -104): give it more (master.memory). " + r.Diagnostics
+	}
+	return r.Diagnostics
 }
 
 // stateOf says in our words where YARN sees an application.

@@ -117,6 +117,39 @@ func TestClusterThatForgets(t *testing.T) {
 	})
 }
 
+// TestSubmissionCountsAddressSpace: where YARN checks virtual memory, a container must hold what a process of Go maps.
+func TestSubmissionCountsAddressSpace(t *testing.T) {
+	w := newWorld(t)
+	j := aJob()
+	j.Roles[1].MemoryMiB, j.Roles[1].Command = 512, "./train.sh"
+	c := w.cluster()
+	c.VirtualRatio = 2.1
+	var s shown
+	submitted, err := c.Submit(t.Context(), prepare(t, j), s.ui())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if master, worker := w.sent[0].Resource.MemoryMiB, submitted.Job.Roles[1].MemoryMiB; master != 704 || worker != 768 {
+		t.Errorf("master %d, worker %d MiB", master, worker)
+	}
+	for _, want := range []string{"role worker gets 768 MiB of memory instead of 512", "role chief gets 2048 MiB of memory instead of 1024"} {
+		if !strings.Contains(s.err.String(), want) {
+			t.Errorf("stderr %s\nwant %q", s.err.String(), want)
+		}
+	}
+
+	w = newWorld(t)
+	w.since32 = true
+	c = w.cluster()
+	c.VirtualRatio, c.OldVirtual = 2.1, true
+	if submitted, err = c.Submit(t.Context(), prepare(t, j), s.ui()); err != nil {
+		t.Fatal(err)
+	}
+	if master, worker := w.sent[0].Resource.MemoryMiB, submitted.Job.Roles[1].MemoryMiB; master != 512 || worker != 512 {
+		t.Errorf("on a cluster that does not check: master %d, worker %d MiB", master, worker)
+	}
+}
+
 func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 	w := newWorld(t)
 	j := aJob()
@@ -275,6 +308,9 @@ func TestRunEndsWithTheJobsResult(t *testing.T) {
 		{"infrastructure failed", func(w *world) {
 			w.finish(failed(4, "no containers"), yarn.StateFinished, yarn.FinalFailed)
 		}, exit.Infrastructure, "no containers"},
+		{"the master was too large", func(w *world) {
+			w.end(anID, yarn.StateFailed, yarn.FinalFailed, "Application x failed 2 times due to AM Container for appattempt_1700000000000_0007_000002 exited with  exitCode: -103\nFailing this attempt.")
+		}, exit.Infrastructure, "the master's container was killed beyond virtual memory limits (exit status -103), for its address space: give it more (master.memory)"},
 		{"the master died", func(w *world) {
 			defer w.lock()()
 			w.end(anID, yarn.StateFailed, yarn.FinalFailed, "AM Container exited with exitCode: 137")

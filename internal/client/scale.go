@@ -90,8 +90,11 @@ func (c *Cluster) fitsAt(ctx context.Context, j job.Job, now status.View, wish c
 	if !grows {
 		return nil
 	}
-	_, err := c.check(ctx, j)
-	return err
+	app, err := c.newApplication(ctx)
+	if err != nil {
+		return err
+	}
+	return c.check(ctx, j, app.Max)
 }
 
 func (c *Cluster) askToScale(ctx context.Context, r yarn.Report, wish control.ScaleWish) (control.ScaleAnswer, error) {

@@ -105,8 +105,15 @@ type Submitted struct {
 // Submit checks a job against the cluster, brings its files there, and hands it to the ResourceManager. It returns once that
 // has accepted it. Nothing of a job that it refuses is left on the cluster, save for complete files in the cache.
 func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted, err error) {
-	id, err := c.check(ctx, p.Job)
+	app, err := c.newApplication(ctx)
 	if err != nil {
+		return nil, err
+	}
+	id := app.ID
+	if p.Job, err = c.enlarge(ctx, p.Job, app.Max, ui); err != nil {
+		return nil, err
+	}
+	if err := c.check(ctx, p.Job, app.Max); err != nil {
 		return nil, err
 	}
 	if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.TaskConf, Content: c.Conf}); err != nil {
@@ -140,25 +147,52 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	return s, nil
 }
 
-// check asks the cluster everything that speaks against the job, and last for an application id.
-func (c *Cluster) check(ctx context.Context, j job.Job) (id yarn.ApplicationID, err error) {
+// newApplication asks the cluster for an application id, and how large a container may be.
+func (c *Cluster) newApplication(ctx context.Context) (yarn.NewApplication, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	app, err := c.RM.NewApplication(ctx)
 	if err != nil {
-		return id, c.unreachable("ask the ResourceManager for an application", err)
+		return app, c.unreachable("ask the ResourceManager for an application", err)
 	}
-	facts := preflight.Facts{Max: app.Max}
+	return app, nil
+}
+
+// enlarge returns the job with containers that are large enough where the cluster limits virtual memory.
+func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui UI) (job.Job, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	ratio := c.VirtualRatio
+	if ratio > 0 && c.OldVirtual {
+		switch since, err := c.RM.Since32(ctx); {
+		case err != nil:
+			return j, c.unreachable("ask the ResourceManager how old it is", err)
+		case since:
+			ratio = 0
+		}
+	}
+	j, notes := preflight.Virtual(j, ratio, most.MemoryMiB)
+	for _, note := range notes {
+		ui.Note(note)
+	}
+	return j, nil
+}
+
+// check asks the cluster everything that speaks against the job.
+func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	facts := preflight.Facts{Max: most}
 	if facts.Queue, err = c.RM.Queue(ctx, j.Queue); err != nil {
-		return id, c.queueError(ctx, j.Queue, err)
+		return c.queueError(ctx, j.Queue, err)
 	}
 	if facts.Nodes, err = c.RM.Nodes(ctx); err != nil {
-		return id, c.unreachable("ask the ResourceManager for its nodes", err)
+		return c.unreachable("ask the ResourceManager for its nodes", err)
 	}
 	if facts.Types, err = c.RM.ResourceTypes(ctx); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
-		return id, c.unreachable("ask the ResourceManager what it counts", err)
+		return c.unreachable("ask the ResourceManager what it counts", err)
 	}
-	return app.ID, preflight.Check(&j, facts)
+	return preflight.Check(&j, facts)
 }
 
 func (c *Cluster) queueError(ctx context.Context, queue string, err error) error {

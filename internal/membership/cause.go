@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"tfos/internal/job"
+	"tfos/internal/launch"
 	"tfos/internal/yarn"
 )
 
@@ -15,10 +16,11 @@ type Cause string
 // The causes.
 const (
 	CauseNone         Cause = ""
-	CauseProgram      Cause = "program"       // exited with an error, was ended by a signal, or could not be started
-	CauseOutOfMemory  Cause = "out of memory" // its own: it used more than its container has
-	CausePreempted    Cause = "preempted"     // YARN took the container for another application
-	CauseDraining     Cause = "draining"      // an administrator takes the node away
+	CauseProgram      Cause = "program"        // exited with an error, was ended by a signal, or could not be started
+	CauseOutOfMemory  Cause = "out of memory"  // its own: it used more than its container has
+	CauseVirtual      Cause = "virtual memory" // its processes mapped more address space than this cluster allows a container
+	CausePreempted    Cause = "preempted"      // YARN took the container for another application
+	CauseDraining     Cause = "draining"       // an administrator takes the node away
 	CauseNodeLost     Cause = "node lost"
 	CauseDisk         Cause = "disk" // the node's
 	CauseLocalization Cause = "localization"
@@ -31,7 +33,9 @@ const (
 )
 
 // Infrastructure reports whether the program is not to blame.
-func (c Cause) Infrastructure() bool { return c != CauseProgram && c != CauseOutOfMemory }
+func (c Cause) Infrastructure() bool {
+	return c != CauseProgram && c != CauseOutOfMemory && c != CauseVirtual
+}
 
 // exitCode is what the job ends with if this ended it.
 func (c Cause) exitCode() int {
@@ -63,6 +67,7 @@ func causeOfExit(ev Exited, role string) (Cause, string) {
 // causeOfCompletion tells why a container ended without having been told to, and says it.
 func causeOfCompletion(ev Completed, t *task, before run) (Cause, string) {
 	on := " on " + t.Node.Host
+	summary, _, _ := strings.Cut(ev.Diagnostics, "Dump of the process-tree")
 	switch ev.Exit {
 	case yarn.ExitAborted:
 		return CauseNodeLost, "its node " + t.Node.Host + " was lost"
@@ -70,8 +75,14 @@ func causeOfCompletion(ev Completed, t *task, before run) (Cause, string) {
 		return CauseDisk, "the disks of its node " + t.Node.Host + " failed"
 	case yarn.ExitPreempted:
 		return CausePreempted, "its container" + on + " was preempted: YARN needed the room for another application"
-	case yarn.ExitVMemExceeded, yarn.ExitPMemExceeded:
-		return CauseOutOfMemory, explain("its container"+on+" used more memory than it was granted, give the role more (roles."+t.Task.Role+".memory)", ev.Diagnostics)
+	case yarn.ExitVMemExceeded:
+		return CauseVirtual, explain("its container"+on+" was killed beyond virtual memory limits (exit status -103), for the address space of its processes, "+
+			"give the role more memory (roles."+t.Task.Role+".memory), or have yarn.nodemanager.vmem-check-enabled turned off", summary)
+	case yarn.ExitPMemExceeded:
+		if yarn.Heaviest(ev.Diagnostics) == launch.AgentBinary {
+			return CauseAgent, explain("its container"+on+" used more memory than it was granted, and most of it was the agent's", summary)
+		}
+		return CauseOutOfMemory, explain("its container"+on+" used more memory than it was granted, give the role more (roles."+t.Task.Role+".memory)", summary)
 	case yarn.ExitKilledExcessLogs:
 		return CauseProgram, explain("it wrote more logs than YARN allows", ev.Diagnostics)
 	case yarn.ExitKilledByRM, yarn.ExitKilledByNM, yarn.ExitKilledByAM, yarn.ExitKilledAfterApp:

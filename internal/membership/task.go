@@ -207,7 +207,8 @@ func (m *Machine) completed(t *task, ev Completed) {
 	case before == retiring:
 	default:
 		cause, what := causeOfCompletion(ev, t, before)
-		m.lose(t, loss{cause: cause, what: what, container: true})
+		// Without its program it was too small for the agent already.
+		m.lose(t, loss{cause: cause, what: what, container: true, hopeless: cause == CauseVirtual && before == launched})
 	}
 }
 

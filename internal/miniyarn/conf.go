@@ -53,6 +53,7 @@ func (c *Cluster) writeConf(dir, user string) error {
 			{"yarn.resourcemanager.scheduler.address", c.SchedulerAddr()},
 			{"yarn.resourcemanager.am.max-attempts", fmt.Sprint(c.maxAttempts)},
 			{"yarn.nodemanager.log-dirs", c.at.logs},
+			{"yarn.nodemanager.vmem-check-enabled", "false"},
 			{"yarn.log-aggregation-enable", "false"},
 		},
 	} {

@@ -255,6 +255,35 @@ func TestResourceManagers(t *testing.T) {
 	}
 }
 
+func TestVirtualRatio(t *testing.T) {
+	const checked, enforced = "yarn.nodemanager.vmem-check-enabled", "yarn.nodemanager.resource.memory.enforced"
+	for _, c := range []struct {
+		name, properties, want string
+	}{
+		{"Hadoop's default", "", "2.1 before 3.2"},
+		{"off", prop(checked, "false"), "0"},
+		{"another ratio", prop("yarn.nodemanager.vmem-pmem-ratio", "5"), "5 before 3.2"},
+		{"cgroups instead of polling", prop(enforced, "true"), "2.1 before 3.2"},
+		{"polling in Hadoop 3", prop(enforced, "false"), "2.1"},
+		{"cgroups and polling", prop(enforced, "true") + prop("yarn.nodemanager.elastic-memory-control.enabled", "true"), "2.1"},
+		{"nonsense", prop("yarn.nodemanager.vmem-pmem-ratio", "much"), `y.xml:3: yarn.nodemanager.vmem-pmem-ratio = "much": want a number`},
+	} {
+		conf := fresh()
+		add(t, conf, "y.xml", c.properties)
+		ratio, old, err := conf.VirtualRatio()
+		got := fmt.Sprint(ratio)
+		if old {
+			got += " before 3.2"
+		}
+		if err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.name, got, c.want)
+		}
+	}
+}
+
 func TestEncodeXML(t *testing.T) {
 	c := fresh()
 	add(t, c, "x.xml", prop("a", "1 &lt; 2 &amp; ${user.name}")+prop("fs.s3a.secret.key", "hush")+prop("ssl.server.keystore.keypassword", "hush")+prop("yarn.resourcemanager.hostname", "rm"))

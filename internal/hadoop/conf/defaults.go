@@ -27,6 +27,8 @@ var defaults = map[string]string{
 	"yarn.http.policy":                               "HTTP_ONLY",
 	"yarn.log-aggregation-enable":                    "false",
 	"yarn.log-aggregation.file-formats":              "TFile",
+	"yarn.nodemanager.vmem-check-enabled":            "true",
+	"yarn.nodemanager.vmem-pmem-ratio":               "2.1",
 	"yarn.nodemanager.remote-app-log-dir":            "/tmp/logs",
 	"yarn.nodemanager.remote-app-log-dir-suffix":     "logs",
 }

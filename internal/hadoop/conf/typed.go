@@ -30,6 +30,19 @@ func (c *Conf) Int(key string, def int64) (int64, error) {
 	return n, nil
 }
 
+// Float returns a number; def if the key has no value.
+func (c *Conf) Float(key string, def float64) (float64, error) {
+	text := c.String(key)
+	if text == "" {
+		return def, nil
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(n) || math.IsInf(n, 0) {
+		return 0, c.valueError(key, text, "a number")
+	}
+	return n, nil
+}
+
 // Bool returns true or false; def if the key has no value. Hadoop takes anything else for the default, in silence; we do not.
 func (c *Conf) Bool(key string, def bool) (bool, error) {
 	switch text := c.String(key); strings.ToLower(text) {

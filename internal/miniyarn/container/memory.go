@@ -101,9 +101,10 @@ func overLimit(l Launch, session int, ps []process, used, limit int64) *Stop {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Container [pid=%d,containerID=%s] is running %dB beyond the 'PHYSICAL' memory limit. Current usage: %s of %s physical memory used. Killing container.\n",
 		session, l.ID, used-limit, mib(used), mib(limit))
-	fmt.Fprintf(&b, "Dump of the process-tree for %s :\n\t|- PID PPID SESSID RSSMEM_USAGE FULL_CMD_LINE\n", l.ID)
+	fmt.Fprintf(&b, "Dump of the process-tree for %s :\n\t|- PID PPID PGRPID SESSID CMD_NAME USER_MODE_TIME(MILLIS) SYSTEM_TIME(MILLIS) "+
+		"VMEM_USAGE(BYTES) RSSMEM_USAGE(PAGES) FULL_CMD_LINE\n", l.ID)
 	for _, p := range ps {
-		fmt.Fprintf(&b, "\t|- %d %d %d %s %s\n", p.pid, p.parent, session, mib(p.rss), p.commandLine())
+		fmt.Fprintf(&b, "\t|- %d %d %d %d (%s) 0 0 %d %d %s\n", p.pid, p.parent, p.group, session, p.name, p.virtual, p.rss/int64(os.Getpagesize()), p.commandLine())
 	}
 	return &Stop{Status: yarn.ExitPMemExceeded, Diagnostics: b.String()}
 }
@@ -112,8 +113,10 @@ func mib(bytes int64) string { return fmt.Sprintf("%.1f MB", float64(bytes)/(1<<
 
 // process is what /proc says of one.
 type process struct {
-	pid, parent, session int
-	rss                  int64 // bytes
+	pid, parent, group, session int
+
+	name         string
+	virtual, rss int64 // bytes
 }
 
 // commandLine is the process's arguments, or nothing if it has ended.
@@ -171,15 +174,20 @@ func parseStat(pid int, b []byte) (process, bool) {
 		return process{}, false
 	}
 	f := strings.Fields(string(b[i+1:])) // from field 3, the state, on
-	const parent, session, rss = 4 - 3, 6 - 3, 24 - 3
+	const parent, group, session, virtual, rss = 4 - 3, 5 - 3, 6 - 3, 23 - 3, 24 - 3
 	if len(f) <= rss {
 		return process{}, false
 	}
-	p := process{pid: pid}
-	var err1, err2, err3 error
-	p.parent, err1 = strconv.Atoi(f[parent])
-	p.session, err2 = strconv.Atoi(f[session])
-	pages, err3 := strconv.ParseInt(f[rss], 10, 64)
-	p.rss = pages * int64(os.Getpagesize())
-	return p, err1 == nil && err2 == nil && err3 == nil
+	p := process{pid: pid, name: string(b[bytes.IndexByte(b, '(')+1 : i])}
+	for field, n := range map[int]*int{parent: &p.parent, group: &p.group, session: &p.session} {
+		var err error
+		if *n, err = strconv.Atoi(f[field]); err != nil {
+			return process{}, false
+		}
+	}
+	var err1, err2 error
+	p.virtual, err1 = strconv.ParseInt(f[virtual], 10, 64)
+	p.rss, err2 = strconv.ParseInt(f[rss], 10, 64)
+	p.rss *= int64(os.Getpagesize())
+	return p, err1 == nil && err2 == nil
 }
