@@ -51,7 +51,7 @@ func (j *jobFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&j.name, "name", "", "`NAME` of the job")
 	flags.StringVar(&j.queue, "queue", "", "`QUEUE` to submit to")
 	for _, r := range roleFlags {
-		if r.role == job.Chief || r.role == job.Evaluator {
+		if job.Alone(r.role) {
 			flags.Bool(r.instances, false, r.help)
 		} else {
 			flags.Int(r.instances, 0, r.help)

@@ -24,36 +24,24 @@ func mirrorOf(submitted, now job.Job, t job.Task) *control.Mirror {
 	if !now.Checkpoint.Local {
 		return nil
 	}
-	role, _ := now.Role(t.Role)
-	alone := now.Strategy == job.StrategyNone && role.Trains()
-	together := now.Strategy == job.StrategyMirrored && role.Trains()
+	alone := now.Strategy == job.StrategyNone && now.Trains(t.Role)
+	together := now.Strategy == job.StrategyMirrored && now.Trains(t.Role)
 	leads := t == now.Leader()
 	m := &control.Mirror{
 		URI:    launch.CheckpointURI(now.Checkpoint.Dir),
 		Fetch:  leads || alone || together || t.Role == job.Evaluator,
 		Upload: leads || alone,
-		Shared: together && trainers(now) > 1,
+		Shared: together && now.Trainers() > 1,
 		Follow: t.Role == job.Evaluator,
 	}
 	switch {
 	case !alone:
-	case trainers(submitted) == 1 && t.Index == 0:
+	case submitted.Trainers() == 1 && t.Index == 0:
 		m.Others = t.Role
 	default:
 		m.URI = fmt.Sprintf("%s/%s-%d", strings.TrimRight(m.URI, "/"), t.Role, t.Index)
 	}
 	return m
-}
-
-// trainers is how many tasks of a job train.
-func trainers(j job.Job) int {
-	n := 0
-	for _, r := range j.Roles {
-		if r.Trains() {
-			n += r.Instances
-		}
-	}
-	return n
 }
 
 // mirrored takes in what an agent says of its task's checkpoints.

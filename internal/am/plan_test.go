@@ -143,10 +143,9 @@ func (b *breaker) end(t job.Task, e control.Exited) {
 
 // shock ends the programs that cannot go on without a task's, some seconds after they lost it.
 func (b *breaker) shock(lost job.Task) {
-	service := func(t job.Task) bool { r, _ := b.job.Role(t.Role); return r.Service }
 	for _, t := range b.job.Tasks() {
 		along := b.job.Strategy == job.StrategyMirrored && t != lost ||
-			b.job.Strategy == job.StrategyParameterServer && service(lost) && t == b.job.Leader()
+			b.job.Strategy == job.StrategyParameterServer && b.job.Part(lost.Role) == job.PartServes && t == b.job.Leader()
 		if !along {
 			continue
 		}

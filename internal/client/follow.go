@@ -13,7 +13,6 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/client/exit"
-	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -79,7 +78,7 @@ func (f *follower) follow(ctx context.Context) (Outcome, error) {
 
 	answers, views := make(chan answer), make(chan status.View)
 	workers.Go(func() { f.poll(within, answers) })
-	tail := newTail(f.c, f.s.ID, f.s.key, leader(f.s.Job), f.ui.Log)
+	tail := newTail(f.c, f.s.ID, f.s.key, f.s.Job.Leader(), f.ui.Log)
 	workers.Go(func() { tail.run(within) })
 
 	for {
@@ -208,22 +207,6 @@ func (f *follower) show(v status.View) {
 		f.hurried = true
 		close(f.hurry)
 	}
-}
-
-// leader is the task whose output a follower shows: the chief, else the first worker, else the first task that trains.
-func leader(j job.Job) job.Task {
-	first := ""
-	for _, r := range j.Roles {
-		switch {
-		case r.Name == job.Chief:
-			return job.Task{Role: job.Chief}
-		case r.Name == job.Worker:
-			first = job.Worker
-		case first == "" && !r.Service:
-			first = r.Name
-		}
-	}
-	return job.Task{Role: first}
 }
 
 // outcome is how a job ended, by the document that its master left, else by what YARN says.

@@ -414,21 +414,6 @@ func TestLogOfAJobThatWasOverAtOnce(t *testing.T) {
 	})
 }
 
-func TestLeaderIsWhoseLogPeopleWant(t *testing.T) {
-	for _, c := range []struct {
-		roles string
-		want  string
-	}{{"worker chief ps", "chief/0"}, {"ps worker", "worker/0"}, {"ps trainer", "trainer/0"}} {
-		var j job.Job
-		for _, r := range strings.Fields(c.roles) {
-			j.Roles = append(j.Roles, job.Role{Name: r, Service: r == "ps"})
-		}
-		if got := leader(j).String(); got != c.want {
-			t.Errorf("of %s: %s, want %s", c.roles, got, c.want)
-		}
-	}
-}
-
 func TestKill(t *testing.T) {
 	for _, c := range []struct {
 		name    string

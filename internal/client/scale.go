@@ -118,8 +118,7 @@ func scaled(id yarn.ApplicationID, j job.Job, was int, wish control.ScaleWish) s
 		return fmt.Sprintf("%s has %d of %s already", id, was, wish.Role)
 	}
 	line := fmt.Sprintf("%s goes from %d to %d of %s", id, was, wish.Count, wish.Role)
-	role, _ := j.Role(wish.Role)
-	trains := role.Trains()
+	trains := j.Trains(wish.Role)
 	switch {
 	case trains && j.Strategy == job.StrategyMirrored && wish.Count > was:
 		return line + "; once the new ones are there all start again in place, from the newest checkpoint"

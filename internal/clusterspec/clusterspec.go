@@ -37,14 +37,14 @@ func Env(j job.Job, t job.Task) map[string]string {
 // Cluster is what the documents need to know of a job besides the spec.
 type Cluster struct {
 	Leader   job.Task
-	Services []string // roles that do not train: parameter servers
+	Services []string // roles that do not train, and are in the cluster: parameter servers and other services
 }
 
 // ClusterOf is a job's.
 func ClusterOf(j job.Job) Cluster {
 	c := Cluster{Leader: j.Leader()}
 	for _, r := range j.Roles {
-		if r.Service {
+		if p := j.Part(r.Name); p == job.PartServes || p == job.PartAids {
 			c.Services = append(c.Services, r.Name)
 		}
 	}

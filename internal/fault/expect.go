@@ -54,13 +54,11 @@ func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Tas
 
 // follows reports whether t's process starts anew because lost's was lost.
 func follows(j job.Job, t, lost job.Task) bool {
-	service := func(t job.Task) bool { r, _ := j.Role(t.Role); return r.Service }
-	trains := func(t job.Task) bool { r, _ := j.Role(t.Role); return r.Trains() }
 	switch j.Strategy {
 	case job.StrategyParameterServer:
-		return t == j.Leader() && service(lost)
+		return t == j.Leader() && j.Part(lost.Role) == job.PartServes
 	case job.StrategyMirrored:
-		return trains(t) && trains(lost)
+		return j.Trains(t.Role) && j.Trains(lost.Role)
 	}
 	return false
 }

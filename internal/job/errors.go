@@ -85,11 +85,11 @@ var synonyms = map[string]string{
 	"environment":    "env",
 	"checkpoint-dir": "checkpoint.dir", "max-failures": "recovery.user-failures", "grace": "stop.grace",
 	"node_label": "node-label", "user_failures": "user-failures",
-	"workers": "roles.worker", Worker: "roles.worker", Chief: "roles.chief", ParameterServer: "roles.ps", Evaluator: "roles.evaluator",
+	"workers": "roles.worker", Worker: "roles.worker", Chief: "roles.chief", Master: "roles.master", ParameterServer: "roles.ps", Evaluator: "roles.evaluator",
 }
 
 // roleKeys are keys that people look for at the top.
-var roleKeys = []string{"instances", "memory", "vcores", "gpus", "resources", "service"}
+var roleKeys = []string{"instances", "memory", "vcores", "gpus", "resources", "service", "wait"}
 
 // suggest finds the known key that an unknown one was probably meant to be; empty: none is near.
 func suggest(key string, known []string) string {

@@ -15,6 +15,7 @@ import (
 // Roles that TensorFlow knows by name. Any other name is as good; these have defaults of their own.
 const (
 	Chief           = "chief"     // one task; its exit decides, unless the job says otherwise
+	Master          = "master"    // TensorFlow 1's other word for the chief
 	Worker          = "worker"    //
 	ParameterServer = "ps"        // a service unless the job says otherwise
 	Evaluator       = "evaluator" // at most one task, never in the others' cluster
@@ -83,10 +84,9 @@ type Role struct {
 	Env       map[string]string // over the job's
 	Service   bool              // runs until it is stopped (a parameter server); its exit never makes the job succeed
 	NodeLabel string            // the job's, if the role does not mention one
+	// Wait is how long an evaluator may go on after the training has ended; 0: it is stopped at once, like a service.
+	Wait time.Duration
 }
-
-// Trains reports whether the role's tasks train: services serve, and an evaluator looks on.
-func (r Role) Trains() bool { return !r.Service && r.Name != Evaluator }
 
 // Checkpoint says where checkpoints live.
 type Checkpoint struct {
@@ -98,13 +98,13 @@ type Checkpoint struct {
 	Local bool
 }
 
-// Success says whose clean exit ends the job well.
+// Success says whose clean exit ends the job well: one of those below, or that of all tasks of a role, by its name.
 type Success string
 
-// The ways a job succeeds.
+// The ways a job succeeds that are no names of roles.
 const (
-	SuccessChief Success = "chief" // the chief's: the default where there is one
-	SuccessAll   Success = "all"   // that of every task that is no service
+	SuccessChief Success = "chief" // the chief's, by either of its names: the default where there is one
+	SuccessAll   Success = "all"   // that of every task that is no service, evaluators left out
 )
 
 // Strategy is how the program distributes its work; it decides who restarts when a task is lost.
@@ -176,31 +176,6 @@ func (j Job) Tasks() []Task {
 		}
 	}
 	return tasks
-}
-
-// Leader is the task that leads the others: chief/0, or where there is no chief what TensorFlow takes for one, worker/0, or
-// else the first task that trains. It coordinates, has TensorBoard, and is whose log `tfos run` follows.
-func (j Job) Leader() Task {
-	for _, name := range []string{Chief, Worker} {
-		if _, ok := j.Role(name); ok {
-			return Task{name, 0}
-		}
-	}
-	for _, r := range j.Roles {
-		if r.Trains() {
-			return Task{r.Name, 0}
-		}
-	}
-	return Task{j.Roles[0].Name, 0}
-}
-
-// Decides reports whether the job's success waits for the clean exit of this role's tasks.
-func (j Job) Decides(role string) bool {
-	if j.Success == SuccessChief {
-		return role == Chief
-	}
-	r, ok := j.Role(role)
-	return ok && !r.Service
 }
 
 // redacted stands for a value that is nobody's business.

@@ -98,6 +98,9 @@ func (r Role) tree(j Job) tree {
 	if r.Service != (r.Name == ParameterServer) {
 		t.plain("service", strconv.FormatBool(r.Service))
 	}
+	if r.Name == Evaluator && !r.Service && r.Wait != DefaultEvaluatorWait {
+		t.plain("wait", formatDuration(r.Wait))
+	}
 	if r.NodeLabel != j.NodeLabel {
 		t.text("node-label", r.NodeLabel)
 	}

@@ -13,15 +13,16 @@ import (
 
 // Defaults of what the job file leaves out.
 const (
-	DefaultQueue        = "default"
-	DefaultMemoryMiB    = 2048
-	DefaultVCores       = 1
-	DefaultUserFailures = 3
-	DefaultWindow       = time.Hour
-	DefaultGangTimeout  = 5 * time.Minute
-	DefaultGrace        = 10 * time.Second
-	DefaultMasterMiB    = 512
-	DefaultNoticeWait   = time.Minute
+	DefaultQueue         = "default"
+	DefaultMemoryMiB     = 2048
+	DefaultVCores        = 1
+	DefaultUserFailures  = 3
+	DefaultWindow        = time.Hour
+	DefaultGangTimeout   = 5 * time.Minute
+	DefaultGrace         = 10 * time.Second
+	DefaultMasterMiB     = 512
+	DefaultNoticeWait    = time.Minute
+	DefaultEvaluatorWait = 10 * time.Minute
 )
 
 // Bounds. A job beyond maxTasks would not fit a TF_CONFIG into an environment.
@@ -121,6 +122,13 @@ func (d *decoder) role(f field, j Job) Role {
 		Service:   f.key == ParameterServer,
 		NodeLabel: j.NodeLabel,
 	}
+	wait := setter(func(v *value, key string) {
+		d.fail(f.at, key, "only the role evaluator has it: how long it may go on after the training has ended")
+	})
+	if f.key == Evaluator {
+		r.Wait = DefaultEvaluatorWait
+		wait = d.duration(&r.Wait, 0)
+	}
 	if err := checkRoleName(f.key); err != nil {
 		d.fail(f.at, key, "%s", err)
 	}
@@ -136,8 +144,15 @@ func (d *decoder) role(f field, j Job) Role {
 		rule{"command", d.text(&r.Command, checkCommand)},
 		rule{"env", d.environment(&r.Env)},
 		rule{"service", d.bool(&r.Service)},
+		rule{"wait", wait},
 		rule{"node-label", d.text(&r.NodeLabel, checkLabel)},
 	)
+	if r.Service {
+		if v := f.value.field("wait"); v != nil && f.key == Evaluator {
+			d.fail(v.at, join(key, "wait"), "the evaluator is a service, which is stopped once the training has ended: leave one of the two out")
+		}
+		r.Wait = 0
+	}
 	return r
 }
 
@@ -163,16 +178,13 @@ func (d *decoder) whole(j *Job, root *value) {
 			d.fail(at("roles", r.Name), "roles."+r.Name, "its command and environment are %d bytes long together: Linux starts no program with so many (tfos allows %d): put them into a file, under files:", n, maxStrings)
 		}
 	}
-	total, training, ps, commandless := 0, 0, false, false
+	total, ps, commandless := 0, false, false
 	services := true
 	for _, r := range j.Roles {
 		total += r.Instances
 		services = services && r.Service
 		ps = ps || r.Name == ParameterServer
 		commandless = commandless || r.Command == ""
-		if r.Trains() {
-			training += r.Instances
-		}
 	}
 	if v := root.field("command"); commandless && (v == nil || v.kind == null) {
 		d.fail(at("command"), "command", "the job has no command: write command: python train.py, or give it after --")
@@ -184,27 +196,21 @@ func (d *decoder) whole(j *Job, root *value) {
 		d.fail(at("roles"), "roles", "the job has %d tasks: at most %d", total, maxTasks)
 	}
 	for _, r := range j.Roles {
-		if (r.Name == Chief || r.Name == Evaluator) && r.Instances > 1 {
+		if Alone(r.Name) && r.Instances > 1 {
 			d.fail(at("roles", r.Name, "instances"), join("roles."+r.Name, "instances"), "%d: TensorFlow knows one %s", r.Instances, r.Name)
 		}
 	}
 	if services {
 		d.fail(at("roles"), "roles", "every role is a service, so the job would never end: one role must not be")
 	}
-	switch chief, ok := j.Role(Chief); {
-	case j.Success == "" && ok && !chief.Service:
-		j.Success = SuccessChief
-	case j.Success == "":
-		j.Success = SuccessAll
-	case j.Success == SuccessChief && !ok:
-		d.fail(at("success"), "success", "waits for the chief, but there is no role chief: add one, or write success: all")
-	case j.Success == SuccessChief && chief.Service:
-		d.fail(at("success"), "success", "waits for the chief, but the role chief is a service, which never ends")
+	if chief, _ := j.ChiefRole(); chief.Name == Chief && slices.ContainsFunc(j.Roles, func(r Role) bool { return r.Name == Master }) {
+		d.fail(at("roles", Master), "roles."+Master, "is TensorFlow's other word for the chief, and there is a role chief: leave one of the two out")
 	}
+	d.success(j, at("success"))
 	switch {
 	case j.Strategy == StrategyAuto && ps:
 		j.Strategy = StrategyParameterServer
-	case j.Strategy == StrategyAuto && training > 1:
+	case j.Strategy == StrategyAuto && j.Trainers() > 1:
 		j.Strategy = StrategyMirrored
 	case j.Strategy == StrategyAuto:
 		j.Strategy = StrategyNone
@@ -227,6 +233,34 @@ func stringsOf(j Job, r Role) int {
 		n += len(name) + 1 + len(value) + each
 	}
 	return n
+}
+
+// success derives whose clean exit ends the job well, or checks what the file says of it.
+func (d *decoder) success(j *Job, at place) {
+	chief, has := j.ChiefRole()
+	names := []string{string(SuccessChief), string(SuccessAll)}
+	for _, r := range j.Roles {
+		names = append(names, r.Name)
+	}
+	role, known := j.Role(string(j.Success))
+	switch {
+	case j.Success == "" && has && !chief.Service:
+		j.Success = SuccessChief
+	case j.Success == "":
+		j.Success = SuccessAll
+	case j.Success == SuccessAll:
+	case j.Success == SuccessChief && !has:
+		d.fail(at, "success", "waits for the chief, but there is no role chief: add one, or write success: all")
+	case j.Success == SuccessChief && chief.Service:
+		d.fail(at, "success", "waits for the chief, but the role %s is a service, which never ends", chief.Name)
+	case j.Success == SuccessChief:
+	case !known && suggest(string(j.Success), names) != "":
+		d.fail(at, "success", "%q is no role of the job: did you mean %s?", j.Success, suggest(string(j.Success), names))
+	case !known:
+		d.fail(at, "success", "%q is no role of the job: want chief, all, or one of its roles", j.Success)
+	case role.Service:
+		d.fail(at, "success", "waits for the role %s, but that is a service, which never ends", role.Name)
+	}
 }
 
 // files adds a file for each item. Two of one name would be the same file in the container.
@@ -340,11 +374,10 @@ func checkRoleName(s string) error {
 }
 
 func parseSuccess(s string) (Success, error) {
-	switch v := Success(s); v {
-	case SuccessChief, SuccessAll:
-		return v, nil
+	if s == "" {
+		return "", errors.New("is empty: want chief, all, or the name of a role")
 	}
-	return "", fmt.Errorf("%q: want chief or all", s)
+	return Success(s), nil
 }
 
 func checkNoticeSignal(s string) error {

@@ -96,9 +96,11 @@ type state struct {
 	GangUntil  time.Time      `json:"gang_until,omitzero"`
 	AskAgain   time.Time      `json:"ask_again,omitzero"`
 	StopUntil  time.Time      `json:"stop_until,omitzero"`
-	Began      time.Time      `json:"began,omitzero"`
-	Ended      time.Time      `json:"ended,omitzero"`
-	Result     *Result        `json:"result,omitempty"` // decided; the job may still be winding down
+	// EvaluateUntil is until when evaluators may go on although the result is decided; zero: they may not.
+	EvaluateUntil time.Time `json:"evaluate_until,omitzero"`
+	Began         time.Time `json:"began,omitzero"`
+	Ended         time.Time `json:"ended,omitzero"`
+	Result        *Result   `json:"result,omitempty"` // decided; the job may still be winding down
 
 	Moved        job.Generation `json:"moved,omitempty"`         // the newest in which an address of the cluster changed
 	Blame        blame          `json:"blame,omitzero"`          // the newest failure that no other was the cause of
@@ -339,7 +341,7 @@ func (m *Machine) deadlines() []time.Time {
 	case idle, finished:
 		return nil
 	case stopping:
-		return []time.Time{m.s.StopUntil}
+		return []time.Time{m.s.StopUntil, m.s.EvaluateUntil}
 	}
 	if m.resuming() {
 		return []time.Time{m.s.Takeover.Until}
@@ -377,6 +379,9 @@ func (m *Machine) expire() {
 			m.askAgain()
 		}
 	case stopping:
+		if m.due(m.s.EvaluateUntil) {
+			m.stopEvaluators("had not ended when its time after the training was over (roles." + job.Evaluator + ".wait)")
+		}
 		if m.due(m.s.StopUntil) {
 			m.abandon()
 		}

@@ -30,6 +30,10 @@ type charge struct {
 // lose takes a loss in: it finds out whose fault it was, books it, and replaces what was lost or ends the job.
 func (m *Machine) lose(t *task, l loss) {
 	if m.s.Phase == stopping || t.Leaving {
+		if !m.s.EvaluateUntil.IsZero() && m.job.Part(t.Task.Role) == job.PartEvaluates && t.Outcome == open { // nobody told it to end
+			m.s.Result.Diagnostics = "the training has succeeded, but " + sentenceOfFailure(t.Task, l.what, l.stderr)
+			t.close(m.now, failed, l.cause)
+		}
 		t.close(m.now, stopped, CauseStopped)
 		m.leave(t, l)
 		return

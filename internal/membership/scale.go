@@ -56,9 +56,9 @@ func (m *Machine) CheckScale(role string, count int) error {
 		return usage("a role has at least 1 task, not %d; tfos kill ends a job", count)
 	case count > maxInstances:
 		return usage("a role has at most %d tasks, not %d", maxInstances, count)
-	case (role == job.Chief || role == job.Evaluator) && count > 1:
+	case job.Alone(role) && count > 1:
 		return usage("TensorFlow knows one %s only, not %d", role, count)
-	case r.Service && count != r.Instances && (m.job.Strategy == job.StrategyParameterServer || m.job.Strategy == job.StrategyV1):
+	case m.job.Part(role) == job.PartServes && count != r.Instances:
 		return usage("the model's variables are divided among the %d tasks of %s when the program builds it, and TensorFlow cannot divide them anew; "+
 			"resubmit with another number, and the program restores its checkpoint", r.Instances, role)
 	case m.s.Phase == stopping || m.s.Phase == finished:

@@ -5,17 +5,11 @@ import "tfos/internal/job"
 // What the strategies mean for recovery. The table in docs/job-file.md is this file for users; that TensorFlow behaves so was
 // found by trial.
 
-// trains reports whether a task takes part in the training itself: it is no service and no evaluator.
-func (m *Machine) trains(t job.Task) bool {
-	r, ok := m.job.Role(t.Role)
-	return ok && r.Trains()
-}
+// trains reports whether a task takes part in the training itself.
+func (m *Machine) trains(t job.Task) bool { return m.job.Trains(t.Role) }
 
 // serves reports whether a task is a parameter server, by whatever name.
-func (m *Machine) serves(t job.Task) bool {
-	r, ok := m.job.Role(t.Role)
-	return ok && r.Service
-}
+func (m *Machine) serves(t job.Task) bool { return m.job.Part(t.Role) == job.PartServes }
 
 // depends reports whether t's program cannot go on without peer's: it ends with an error when peer's process is lost, or waits
 // for it, and has no use for being started before peer can be.

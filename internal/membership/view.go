@@ -131,6 +131,9 @@ func (m *Machine) jobState() status.State {
 // situation is one sentence on what the job waits for, or how it ended.
 func (m *Machine) situation() string {
 	if m.s.Result != nil {
+		if waits := m.evaluating(); waits != "" {
+			return waits
+		}
 		return m.s.Result.Diagnostics
 	}
 	if m.resuming() {

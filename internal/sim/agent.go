@@ -141,7 +141,7 @@ func (a *agent) startProcess(order membership.StartProcess) {
 	switch {
 	case bad:
 		a.w.after(a.w.upTo(2*time.Minute), func() { a.exit(inc, a.badEnd()) })
-	case role.Service || a.task.Role == job.Evaluator && a.m.job.Success == job.SuccessChief:
+	case role.Service || a.task.Role == job.Evaluator && !a.m.job.Decides(a.task.Role) && a.w.chance(2):
 		// until it is stopped
 	default:
 		a.w.after(span, func() { a.exit(inc, membership.Exited{}) })
@@ -206,21 +206,16 @@ func (m *master) shock(t job.Task, inc job.Incarnation) {
 		doomed = m.w.clock.now
 		m.doomed[life{t, inc}] = doomed
 	}
-	role := func(t job.Task) (service, trains bool) {
-		r, _ := m.job.Role(t.Role)
-		return r.Service, r.Trains()
-	}
-	service, trains := role(t)
+	part := m.job.Part
 	for _, peer := range m.w.agents {
 		if peer.m != m || peer.task == t || !peer.running || peer.began.After(doomed) {
 			continue
 		}
-		_, along := role(peer.task)
 		switch {
 		case !slices.ContainsFunc(peer.knows.Members, func(m membership.Member) bool { return m.Task == t }):
 			continue
-		case m.job.Strategy == job.StrategyMirrored && trains && along:
-		case m.job.Strategy == job.StrategyParameterServer && service && peer.task == m.job.Leader():
+		case m.job.Strategy == job.StrategyMirrored && part(t.Role) == job.PartTrains && part(peer.task.Role) == job.PartTrains:
+		case m.job.Strategy == job.StrategyParameterServer && part(t.Role) == job.PartServes && peer.task == m.job.Leader():
 		default:
 			continue
 		}

@@ -526,7 +526,7 @@ func (a *auditor) gang(now time.Time) {
 		})
 	}
 	switch {
-	case n == 0 || !lacks || a.finished || now.Before(a.awaits):
+	case n == 0 || !lacks || a.finished || a.restoring.decided || now.Before(a.awaits): // once that is, an evaluator may have a while
 		a.incomplete = time.Time{}
 	case a.incomplete.IsZero():
 		a.incomplete = now
@@ -541,14 +541,13 @@ const gangPause = 2500 * time.Millisecond
 
 // essential reports whether the job stands still without a task.
 func (a *auditor) essential(t job.Task) bool {
-	r, _ := a.job.Role(t.Role)
 	switch a.job.Strategy {
 	case job.StrategyNone:
 		return false
 	case job.StrategyMirrored:
-		return r.Trains()
+		return a.job.Trains(t.Role)
 	}
-	return r.Service || t == a.job.Leader()
+	return a.job.Part(t.Role) == job.PartServes || t == a.job.Leader()
 }
 
 // pass lets time pass: what must not last is checked against it.
@@ -562,7 +561,7 @@ func (a *auditor) pass(now time.Time) {
 		a.incomplete = time.Time{}
 	}
 	for host, since := range a.excluded {
-		if now.Sub(since) > excludedFor+time.Minute && !a.finished { // the minute: a job that ends leaves it
+		if now.Sub(since) > excludedFor+tickLag && !a.finished && !a.restoring.decided {
 			a.violate("exclude", "%s is excluded since %s", host, since.Sub(epoch))
 			delete(a.excluded, host)
 		}

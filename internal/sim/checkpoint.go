@@ -82,8 +82,7 @@ const patience = 10 * time.Minute
 func (a *auditor) restores(t job.Task) bool {
 	switch a.job.Strategy {
 	case job.StrategyMirrored, job.StrategyNone:
-		r, _ := a.job.Role(t.Role)
-		return r.Trains()
+		return a.job.Trains(t.Role)
 	}
 	return t == a.job.Leader()
 }
