@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfos/internal/hadoop/uri"
+	"tfos/internal/unpack"
 	"tfos/internal/yarn"
 )
 
@@ -186,10 +187,10 @@ func (c *cache) bring(ctx context.Context, dir string, res yarn.LocalResource) (
 	}
 	to := filepath.Join(dir, path.Base(u.Path))
 	m := modesOf(res.Visibility)
-	if unpack := unpackerOf(u.Path); res.Archive && unpack != nil {
+	if unpack := unpack.Of(u.Path); res.Archive && unpack != nil {
 		return to, unpack(ctx, src.Body, to, m)
 	}
-	return to, copyFile(ctx, to, src.Body, m.file)
+	return to, unpack.File(ctx, to, src.Body, m.File)
 }
 
 func (c *cache) open(ctx context.Context, u uri.URI, res yarn.LocalResource) (Source, error) {
@@ -240,35 +241,9 @@ func checkPublic(name string) error {
 	}
 }
 
-// modes are what localized files and directories get, whatever they had.
-type modes struct{ file, dir fs.FileMode }
-
-func modesOf(v yarn.Visibility) modes {
+func modesOf(v yarn.Visibility) unpack.Modes {
 	if v == yarn.Public {
-		return modes{0o555, 0o755}
+		return unpack.Modes{File: 0o555, Dir: 0o755}
 	}
-	return modes{0o500, 0o700}
-}
-
-// copyFile makes a file that must not exist.
-func copyFile(ctx context.Context, name string, from io.Reader, mode fs.FileMode) error {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(f, contextReader{ctx, from})
-	return errors.Join(err, f.Chmod(mode), f.Close())
-}
-
-// contextReader ends a copy when its container is stopped.
-type contextReader struct {
-	ctx  context.Context
-	from io.Reader
-}
-
-func (r contextReader) Read(p []byte) (int, error) {
-	if r.ctx.Err() != nil {
-		return 0, r.ctx.Err()
-	}
-	return r.from.Read(p)
+	return unpack.Modes{File: 0o500, Dir: 0o700}
 }

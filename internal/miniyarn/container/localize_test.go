@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"tfos/internal/unpack"
 	"tfos/internal/yarn"
 )
 
@@ -116,8 +117,8 @@ var good = []entry{{name: "env/"}, {name: "env/bin/prog", content: "#!/bin/sh\ne
 func TestLocalization(t *testing.T) {
 	b := newBench(t, Options{})
 	script := local(t, "run.sh", []byte("#!/bin/sh\necho script"))
-	l := b.launch("for f in ./run.sh ./a/run.sh tar/env/bin/prog tgz/env/bin/link zip/env/bin/link; do \\$f; done >'<LOG_DIR>/out';" +
-		" stat -Lc '%a %Y' run.sh tar/env/bin/prog tar/env >'<LOG_DIR>/stat'; readlink tar/env/outside >>'<LOG_DIR>/out'; cat plain >>'<LOG_DIR>/out'")
+	l := b.launch("for f in ./run.sh ./a/run.sh tar/env/bin/prog tgz/env/bin/link zip/env/bin/prog; do \\$f; done >'<LOG_DIR>/out';" +
+		" stat -Lc '%a %Y' run.sh tar/env/bin/prog tar/env >'<LOG_DIR>/stat'; readlink tar/env/outside >>'<LOG_DIR>/out'; cat zip/env/bin/link >>'<LOG_DIR>/out'; cat plain >>'<LOG_DIR>/out'")
 	l.Context.Files = map[string]yarn.LocalResource{
 		"run.sh": script, "a/run.sh": script,
 		"tar":   archive(local(t, "e.tar", tarOf(t, good...))),
@@ -128,7 +129,7 @@ func TestLocalization(t *testing.T) {
 	if exit := b.run(l); exit.Status != 0 {
 		t.Fatalf("%+v", exit)
 	}
-	if got, want := b.log(l, "out"), "script\nscript\npacked\npacked\npacked\n/bin/sh\nnot unpacked"; got != want {
+	if got, want := b.log(l, "out"), "script\nscript\npacked\npacked\npacked\n/bin/sh\nprognot unpacked"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	lines := strings.Split(b.log(l, "stat"), "\n")
@@ -263,12 +264,12 @@ func FuzzUnpack(f *testing.F) {
 	f.Add("e.zip", zipOf(f, good...))
 	f.Add("e.zip", zipOf(f, entry{name: "a/../../x", content: "x"}))
 	f.Fuzz(func(t *testing.T, name string, b []byte) {
-		unpack := unpackerOf(name)
-		if unpack == nil {
+		into := unpack.Of(name)
+		if into == nil {
 			return
 		}
 		dir := t.TempDir()
-		err := unpack(t.Context(), bytes.NewReader(b), filepath.Join(dir, "to"), modesOf(yarn.Private))
+		err := into(t.Context(), bytes.NewReader(b), filepath.Join(dir, "to"), modesOf(yarn.Private))
 		left, readErr := os.ReadDir(dir)
 		if readErr != nil {
 			t.Fatal(readErr)

@@ -1,4 +1,7 @@
-package container
+// Package unpack unpacks archives as a NodeManager does (org.apache.hadoop.yarn.util.FSDownload), whatever locale it runs in.
+//
+// It writes below the directory that it is given, and nowhere else, whatever an archive holds.
+package unpack
 
 import (
 	"archive/tar"
@@ -16,12 +19,15 @@ import (
 	"time"
 )
 
-// unpacker unpacks an archive into a directory that it makes.
-type unpacker func(ctx context.Context, from io.Reader, to string, m modes) error
+// Modes are what unpacked files and directories get, whatever they had.
+type Modes struct{ File, Dir fs.FileMode }
 
-// unpackerOf chooses by the file's name, as FSDownload does. It is nil for a name that says no archive: such a file is
+// Func unpacks an archive into a directory that it makes.
+type Func func(ctx context.Context, from io.Reader, to string, m Modes) error
+
+// Of chooses by the file's name, as FSDownload does. It is nil for a name that says no archive: such a file is
 // copied as it is, even if it is asked for as an archive.
-func unpackerOf(name string) unpacker {
+func Of(name string) Func {
 	name = strings.ToLower(name)
 	switch {
 	case strings.HasSuffix(name, ".tar.gz"), strings.HasSuffix(name, ".tgz"):
@@ -38,12 +44,12 @@ func unpackerOf(name string) unpacker {
 // themselves may point anywhere, since environments are packed with links to the system's own programs.
 type tree struct {
 	root *os.Root
-	mode modes
+	mode Modes
 	dirs map[string]time.Time // modification times, set when all is there
 }
 
-func fill(to string, m modes, with func(*tree) error) error {
-	if err := os.Mkdir(to, m.dir); err != nil {
+func fill(to string, m Modes, with func(*tree) error) error {
+	if err := os.Mkdir(to, m.Dir); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(to)
@@ -72,7 +78,7 @@ func (t *tree) place(name string) (string, error) {
 	if clean == "." {
 		return clean, nil
 	}
-	if err := t.root.MkdirAll(path.Dir(clean), t.mode.dir); err != nil {
+	if err := t.root.MkdirAll(path.Dir(clean), t.mode.Dir); err != nil {
 		return "", err
 	}
 	info, err := t.root.Lstat(clean)
@@ -91,7 +97,7 @@ func (t *tree) addDir(name string, at time.Time) error {
 		return err
 	}
 	t.dirs[name] = at
-	return t.root.MkdirAll(name, t.mode.dir)
+	return t.root.MkdirAll(name, t.mode.Dir)
 }
 
 func (t *tree) addFile(name string, at time.Time, from io.Reader) error {
@@ -104,7 +110,7 @@ func (t *tree) addFile(name string, at time.Time, from io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(f, from)
-	if err := errors.Join(err, f.Chmod(t.mode.file), f.Close()); err != nil {
+	if err := errors.Join(err, f.Chmod(t.mode.File), f.Close()); err != nil {
 		return err
 	}
 	return t.root.Chtimes(name, at, at) // Python compares a module's time with the one in its .pyc
@@ -121,7 +127,7 @@ func (t *tree) addLink(name, target string, hard bool) error {
 	return t.root.Symlink(target, name)
 }
 
-func untarGzip(ctx context.Context, from io.Reader, to string, m modes) error {
+func untarGzip(ctx context.Context, from io.Reader, to string, m Modes) error {
 	z, err := gzip.NewReader(bufio.NewReaderSize(from, 1<<18))
 	if err != nil {
 		return err
@@ -129,7 +135,7 @@ func untarGzip(ctx context.Context, from io.Reader, to string, m modes) error {
 	return untar(ctx, z, to, m)
 }
 
-func untar(ctx context.Context, from io.Reader, to string, m modes) error {
+func untar(ctx context.Context, from io.Reader, to string, m Modes) error {
 	return fill(to, m, func(t *tree) error {
 		for r := tar.NewReader(contextReader{ctx, from}); ; {
 			h, err := r.Next()
@@ -155,10 +161,7 @@ func untar(ctx context.Context, from io.Reader, to string, m modes) error {
 	})
 }
 
-// maxLink bounds the target of a link in a zip file, which is stored as its content.
-const maxLink = 4096
-
-func unzip(ctx context.Context, from io.Reader, to string, m modes) error {
+func unzip(ctx context.Context, from io.Reader, to string, m Modes) error {
 	at, size, done, err := readerAt(ctx, from, to+".part")
 	if err != nil {
 		return err
@@ -178,6 +181,8 @@ func unzip(ctx context.Context, from io.Reader, to string, m modes) error {
 	})
 }
 
+// addZipped adds a member of a zip file. A link is a file that holds its target: the NodeManager reads zips as streams, in which nothing
+// tells links from files.
 func (t *tree) addZipped(ctx context.Context, f *zip.File) error {
 	if f.FileInfo().IsDir() {
 		return t.addDir(f.Name, f.Modified)
@@ -187,14 +192,7 @@ func (t *tree) addZipped(ctx context.Context, f *zip.File) error {
 		return err
 	}
 	defer body.Close()
-	if f.Mode()&fs.ModeSymlink != 0 {
-		target, err := io.ReadAll(io.LimitReader(body, maxLink))
-		if err != nil {
-			return err
-		}
-		return t.addLink(f.Name, string(target), false)
-	}
-	if !f.Mode().IsRegular() {
+	if !f.Mode().IsRegular() && f.Mode()&fs.ModeSymlink == 0 {
 		return nil
 	}
 	return t.addFile(f.Name, f.Modified, contextReader{ctx, body})
@@ -209,7 +207,7 @@ func readerAt(ctx context.Context, from io.Reader, spare string) (io.ReaderAt, i
 		}
 		return f, info.Size(), func() {}, nil
 	}
-	if err := copyFile(ctx, spare, from, 0o600); err != nil {
+	if err := File(ctx, spare, from, 0o600); err != nil {
 		return nil, 0, nil, err
 	}
 	f, err := os.Open(spare)
@@ -223,4 +221,27 @@ func readerAt(ctx context.Context, from io.Reader, spare string) (io.ReaderAt, i
 		return nil, 0, nil, err
 	}
 	return f, info.Size(), remove, nil
+}
+
+// File makes a file that must not exist.
+func File(ctx context.Context, name string, from io.Reader, mode fs.FileMode) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, contextReader{ctx, from})
+	return errors.Join(err, f.Chmod(mode), f.Close())
+}
+
+// contextReader ends a copy when its container is stopped.
+type contextReader struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (r contextReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, r.ctx.Err()
+	}
+	return r.from.Read(p)
 }
