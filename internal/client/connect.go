@@ -14,6 +14,7 @@ import (
 	"tfos/internal/client/exit"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/conf"
+	"tfos/internal/hadoop/principal"
 	"tfos/internal/hadoop/tfile"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/yarn/yarnrpc"
@@ -72,6 +73,9 @@ func Connect(ctx context.Context, o ConnectOptions) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	if name, err = shortName(name, c); err != nil {
+		return nil, err
+	}
 	if strings.EqualFold(c.String("hadoop.security.authentication"), "kerberos") {
 		return nil, exit.Errorf(exit.Refused, "the cluster wants Kerberos (hadoop.security.authentication in %s), which this tfos does not speak yet", c.Source("hadoop.security.authentication")).
 			Try("use a cluster with simple authentication")
@@ -123,6 +127,16 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 
 // renewer is who may renew the tokens of a job: the ResourceManager.
 func renewer(c *conf.Conf) string { return cmp.Or(c.String("yarn.resourcemanager.principal"), "yarn") }
+
+// shortName is what a cluster calls a user: the owner of files, whose home is /user/NAME.
+func shortName(name string, c *conf.Conf) (string, error) {
+	mit := strings.EqualFold(c.String("hadoop.security.auth_to_local.mechanism"), "mit")
+	short, err := principal.Short(name, c.String("hadoop.security.auth_to_local"), mit)
+	if err != nil {
+		return "", exit.Errorf(exit.Usage, "%w", err).Try("set HADOOP_USER_NAME to the name that the cluster knows you by")
+	}
+	return short, nil
+}
 
 // userName is whom a cluster without Kerberos takes us for.
 func userName(getenv func(string) string) (string, error) {

@@ -24,6 +24,9 @@ func Files(dir string, getenv func(string) string, log *zap.Logger) (*dfs.Resolv
 		if c, err = loadConf(dirs, getenv, name); err != nil {
 			return nil, err
 		}
+		if name, err = shortName(name, c); err != nil {
+			return nil, err
+		}
 	case !errors.Is(err, conf.ErrNoDirectory):
 		return nil, confError(err)
 	}

@@ -344,3 +344,36 @@ func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
 		t.Errorf("left %q, %v", left, err)
 	}
 }
+
+// TestConnectAsAUserWithARealm: the cluster knows jane@EXAMPLE.COM as jane, whose home that is.
+func TestConnectAsAUserWithARealm(t *testing.T) {
+	dir := t.TempDir()
+	for name, site := range map[string]string{
+		"core-site.xml": "<configuration><property><name>fs.defaultFS</name><value>hdfs://nn:8020</value></property></configuration>",
+		"yarn-site.xml": "<configuration><property><name>yarn.resourcemanager.hostname</name><value>rm</value></property></configuration>",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(site), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, want := range map[string]string{"jane@EXAMPLE.COM": "jane", "jane/gw@EXAMPLE.COM": "jane", `CORP\jane`: `CORP\jane`, "jane@b@c": ""} {
+		c, err := Connect(t.Context(), ConnectOptions{Conf: []string{dir}, Log: zap.NewNop(), Getenv: func(key string) string {
+			return map[string]string{"HADOOP_USER_NAME": name}[key]
+		}})
+		if want == "" {
+			if exit.Of(err) != exit.Usage {
+				t.Errorf("%s: %v, want wrong usage", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.User != want || c.Home != "/user/"+want {
+			t.Errorf("%s is %s with home %s", name, c.User, c.Home)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
