@@ -1,6 +1,9 @@
 package conf
 
 import (
+	"encoding/binary"
+	"unicode/utf16"
+
 	"errors"
 	"fmt"
 	"io/fs"
@@ -177,6 +180,7 @@ func TestBrokenFiles(t *testing.T) {
 		{"no name", "<configuration><property><value>1</value></property></configuration>", "x.xml:1: <property> without a name"},
 		{"include of nothing", "<configuration>\n<include href=\"y.xml\"/></configuration>", `x.xml:2: include "y.xml": there is no such file`},
 		{"encoding", `<?xml version="1.0" encoding="EBCDIC"?><configuration/>`, "want UTF-8"},
+		{"not what it says", `<?xml version="1.0" encoding="UTF-16"?><configuration/>`, "x.xml:1: "},
 		{"entity", "<configuration><property><name>a</name><value>&x;</value></property></configuration>", "x.xml:1: XML: "},
 	} {
 		err := fresh().AddResource("x.xml", []byte(c.file), nil)
@@ -184,10 +188,57 @@ func TestBrokenFiles(t *testing.T) {
 			t.Errorf("%s: error %v, want %q", c.name, err, c.want)
 		}
 	}
-	latin1 := "<?xml version=\"1.0\" encoding=\"ISO-8859-1\"?><configuration><property><name>a</name><value>\xe4</value></property></configuration>"
-	c := fresh()
-	if err := c.AddResource("x.xml", []byte(latin1), nil); err != nil || c.String("a") != "ä" {
-		t.Errorf("Latin-1: %q, %v", c.String("a"), err)
+	for name, c := range map[string]struct{ doctype, value string }{
+		"an entity of another file": {`<!ENTITY x SYSTEM "file:///etc/passwd">`, "&x;"},
+		"an entity with an element": {`<!ENTITY x "<a/>">`, "&x;"},
+		"entities in a circle":      {`<!ENTITY x "&y;"> <!ENTITY y "&x;">`, "&x;"},
+		"a laughing entity":         {`<!ENTITY a "` + strings.Repeat("ha", 999) + `"> <!ENTITY b "` + strings.Repeat("&a;", 999) + `"> <!ENTITY x "` + strings.Repeat("&b;", 999) + `">`, "&x;"},
+	} {
+		file := "<!DOCTYPE configuration [\n" + c.doctype + "]>\n<configuration><property><name>a</name><value>" + c.value + "</value></property></configuration>"
+		err := fresh().AddResource("x.xml", []byte(file), nil)
+		if err == nil || !strings.Contains(err.Error(), "x.xml:3: ") || !strings.Contains(err.Error(), "write its value in its place") {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
+// TestEncodings reads what Hadoop's own client reads.
+func TestEncodings(t *testing.T) {
+	const body = "<configuration>\n<property><name>a</name><value>ä&nn;</value></property></configuration>"
+	doctype := "<!DOCTYPE configuration [ <!-- <!ENTITY nn 'no'> --> <!ENTITY h \"nn&#45;1\">\n<!ENTITY nn 'hdfs://&h;:8020?a&amp;b'> <!ENTITY nn 'second'> <!ENTITY % p 'x'> ]>\n"
+	text := func(declaration string) string { return declaration + doctype + body }
+	wide := func(s string, order binary.AppendByteOrder) string {
+		var b []byte
+		for _, u := range utf16.Encode([]rune(s)) {
+			b = order.AppendUint16(b, u)
+		}
+		return string(b)
+	}
+	latin1 := func(s string) string { return strings.ReplaceAll(s, "ä", "\xe4") }
+	for name, file := range map[string]string{
+		"UTF-8":               text(`<?xml version="1.0" encoding="utf-8" standalone="no"?>`),
+		"UTF-8 with a mark":   "\xef\xbb\xbf" + text(`<?xml version="1.0"?>`),
+		"UTF8":                text(`<?xml version="1.0" encoding="UTF8"?>`),
+		"XML 1.1":             text(`<?xml version="1.1" encoding='UTF-8'?>`),
+		"XML 1.1, no more":    text(`<?xml version='1.1'?>`),
+		"no declaration":      text(""),
+		"UTF-16 with a mark":  wide("\ufeff"+text(`<?xml version="1.0" encoding="UTF-16"?>`), binary.LittleEndian),
+		"UTF-16 of the other": wide("\ufeff"+text(`<?xml version="1.0" encoding="UTF-16"?>`), binary.BigEndian),
+		"UTF-16BE":            wide(text(`<?xml version="1.0" encoding="UTF-16BE"?>`), binary.BigEndian),
+		"UTF-16LE":            wide(text(`<?xml version="1.0"?>`), binary.LittleEndian),
+		"ISO-8859-1":          latin1(text(`<?xml version="1.0" encoding="ISO-8859-1"?>`)),
+		"latin1":              latin1(text(`<?xml version="1.0" encoding="latin1"?>`)),
+		"ISO-8859-15":         latin1(text(`<?xml version="1.0" encoding="iso-8859-15"?>`)),
+		"windows-1252":        latin1(text(`<?xml version="1.0" encoding="windows-1252"?>`)),
+		"GBK":                 strings.ReplaceAll(text(`<?xml version="1.0" encoding="GBK"?>`), "ä", "&#xe4;"),
+		"US-ASCII":            strings.ReplaceAll(text(`<?xml version="1.0" encoding="US-ASCII"?>`), "ä", "&#228;"),
+	} {
+		c := fresh()
+		if err := c.AddResource("x.xml", []byte(file), nil); err != nil || c.String("a") != "ähdfs://nn-1:8020?a&b" {
+			t.Errorf("%s: %q, %v", name, c.String("a"), err)
+		} else if got := c.Source("a"); got != "x.xml:4" {
+			t.Errorf("%s: it is from %s, want line 4", name, got)
+		}
 	}
 }
 

@@ -52,10 +52,13 @@ func (p *parser) file(name string, data []byte) error {
 	if p.depth++; p.depth > maxIncludes {
 		return fmt.Errorf("%s: includes nest deeper than %d: does a file include itself?", name, maxIncludes)
 	}
+	text, err := toUTF8(data)
+	if err != nil {
+		return fmt.Errorf("%s:1: %w", name, err)
+	}
 	outer := *p
-	p.name, p.dec = name, xml.NewDecoder(bytes.NewReader(data))
-	p.dec.CharsetReader = latin1Reader
-	err := p.document()
+	p.name, p.dec = name, xml.NewDecoder(bytes.NewReader(text))
+	err = p.document()
 	p.name, p.dec, p.depth = outer.name, outer.dec, outer.depth-1
 	return err
 }
@@ -68,6 +71,9 @@ func (p *parser) document() error {
 			return p.errorf("no <configuration>")
 		case err != nil:
 			return p.syntax(err)
+		}
+		if doctype, ok := tok.(xml.Directive); ok {
+			p.dec.Entity = entities(string(doctype))
 		}
 		if start, ok := tok.(xml.StartElement); ok {
 			if start.Name.Local != "configuration" {
@@ -222,26 +228,13 @@ func (p *parser) skip() error {
 // syntax says where the XML is broken, without the decoder's own way of saying it.
 func (p *parser) syntax(err error) error {
 	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
+		if strings.HasPrefix(syntax.Msg, "invalid character entity") {
+			return p.errorf("XML: %s: it is not defined in this file, or stands for something else than text: write its value in its place", syntax.Msg)
+		}
 		return p.errorf("XML: %s", syntax.Msg)
 	}
 	if err == io.EOF {
 		return p.errorf("XML: the file ends too soon")
 	}
 	return p.errorf("%w", err)
-}
-
-// latin1Reader reads the encodings that old editors leave behind; encoding/xml knows UTF-8 alone.
-func latin1Reader(charset string, in io.Reader) (io.Reader, error) {
-	switch strings.ToLower(charset) {
-	case "us-ascii", "ascii":
-		return in, nil
-	case "iso-8859-1", "latin1":
-		data, err := io.ReadAll(in)
-		runes := make([]rune, len(data))
-		for i, b := range data {
-			runes[i] = rune(b)
-		}
-		return strings.NewReader(string(runes)), err
-	}
-	return nil, fmt.Errorf("encoding %q: want UTF-8", charset)
 }
