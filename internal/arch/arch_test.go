@@ -27,14 +27,14 @@ var layers = []struct {
 }{
 	{"pure", []string{
 		"internal/lease",
-		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
+		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/principal", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
 		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "python",
 	}},
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen",
 	}},
-	{"services", []string{"internal/supervise", "internal/endpoint", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
+	{"services", []string{"internal/unpack", "internal/supervise", "internal/endpoint", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }
@@ -56,6 +56,12 @@ var exempt = map[string]map[string]string{
 
 // seeded are the parts of math/rand/v2 whose numbers depend on their seed alone.
 var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "PCG", "Source"}
+
+// witnesses are libraries that only tests may link, with the reason.
+var witnesses = map[string]string{
+	"github.com/colinmarc/hdfs/": "it is the second opinion on package dfs: what it reads and writes must be other code than ours",
+	"github.com/jcmturner/":      "it comes with colinmarc/hdfs, and no product speaks Kerberos yet",
+}
 
 // forbiddenNames say nothing of what a package is for.
 var forbiddenNames = []string{"util", "utils", "common", "helpers", "helper", "types", "misc", "base", "lib"}
@@ -164,6 +170,21 @@ func TestGeneratedTypesEndAtTheWire(t *testing.T) {
 				if !slices.ContainsFunc(users, func(u string) bool { return within(p.path(), u) }) && !within(p.path(), "tools") {
 					t.Errorf("%s imports %s: only %v may", p.path(), imp, users)
 				}
+			}
+		}
+	}
+}
+
+// TestProductsLinkNoWitness: whoever checks a product is no part of it.
+func TestProductsLinkNoWitness(t *testing.T) {
+	out, err := exec.Command("go", "list", "-deps", module+"cmd/...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, linked := range strings.Fields(string(out)) {
+		for prefix, why := range witnesses {
+			if strings.HasPrefix(linked, prefix) {
+				t.Errorf("a command links %s: %s", linked, why)
 			}
 		}
 	}
