@@ -156,6 +156,10 @@ func (a *Agent) Run(ctx context.Context) error {
 		f := &masterFile{known: a.o.MasterAddress, uri: masterURI(a.o.Staging), storage: a.storage, log: a.log}
 		master = f.find
 	}
+	if a.o.Over != nil {
+		o := &orphan{find: master, over: a.o.Over, log: a.log}
+		master = o.master
+	}
 	a.link, err = control.NewLink(control.LinkOptions{
 		Identity: a.o.Identity,
 		Hello:    hello,

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -401,6 +402,44 @@ func TestTheProgramRunsOnWithoutAMaster(t *testing.T) {
 		w.net.Cut("am")
 		if err := <-w.ended; !errors.Is(err, control.ErrNoMaster) {
 			t.Errorf("run: %v", err)
+		}
+		w.expect("in the end", "stop 100 30s", "left silent")
+	})
+}
+
+// An agent whose master is gone, and whose application is over, ends: somebody else has its job by now, and its GPU.
+func TestAnOrphanEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		w := newWorld(t, func(o *agent.Options) {
+			o.Over = func(context.Context) (string, error) {
+				switch asked.Add(1) {
+				case 1:
+					return "", errors.New("the ResourceManager does not answer")
+				case 2:
+					return "", nil
+				}
+				return "it is FAILED", nil
+			}
+		})
+		w.master().Start(start(1))
+		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
+		time.Sleep(time.Hour)
+		w.net.Cut("am")
+		time.Sleep(20 * time.Second)
+		w.net.Heal("am")
+		time.Sleep(time.Minute)
+		w.expect("after a short cut", "left silent", "joined inc=1 running=1")
+		if n := asked.Load(); n != 0 {
+			t.Errorf("%d questions while there was a master", n)
+		}
+		w.net.Cut("am")
+		lost := time.Now()
+		if err := <-w.ended; !errors.Is(err, control.ErrOver) || !strings.Contains(err.Error(), "it is FAILED") {
+			t.Errorf("run: %v", err)
+		}
+		if took := time.Since(lost); took > 4*time.Minute {
+			t.Errorf("it ended after %s", took)
 		}
 		w.expect("in the end", "stop 100 30s", "left silent")
 	})

@@ -74,6 +74,9 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		return Options{}, fmt.Errorf("%s: %w", launch.EnvStaging, err)
 	}
 	logDir, _, _ := strings.Cut(logs, ",")
+	files := storage.Options{
+		Conf: filepath.Join(dir, launch.TaskConf), Tokens: credentials.Tokens(), User: getenv(envUser), Getenv: getenv,
+	}
 	return Options{
 		Identity:      id,
 		Incarnation:   job.Incarnation(first),
@@ -85,9 +88,8 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		Staging:       staging,
 		Endpoints:     job.Endpoints(endpoints),
 		Roles:         strings.Split(roles, ","),
-		Storage: storage.Options{
-			Conf: filepath.Join(dir, launch.TaskConf), Tokens: credentials.Tokens(), User: getenv(envUser), Getenv: getenv,
-		},
+		Storage:       files,
+		Over:          askYARN(id.Subject().Container.Attempt.Application, files),
 	}, nil
 }
 

@@ -20,12 +20,15 @@ import (
 // ErrNoMaster says that an agent has been without a master for longer than it waits for one.
 var ErrNoMaster = errors.New("no master")
 
+// ErrOver says that the application is over: there will be no master.
+var ErrOver = errors.New("the application is over")
+
 // LinkOptions are what a Link needs. Zero durations mean the defaults.
 type LinkOptions struct {
 	Identity Identity // of PartyAgent
 	Hello    Hello    // what the first session opens with
 	Handler  AgentHandler
-	// Master tells where the current master listens. It is asked before each attempt.
+	// Master tells where the current master listens. It is asked before each attempt. ErrOver ends the Link.
 	Master   func(ctx context.Context) (string, error)
 	Dialer   Dialer // nil: TCP
 	Logger   *zap.Logger
@@ -121,8 +124,8 @@ func (l *Link) Joined() bool {
 }
 
 // Run keeps the link up until ctx ends (then it is ctx's error, and what was reported before is with the master if that
-// answers within a second), the master refuses the agent (ErrRefused), or there has
-// been no master for longer than Patience (ErrNoMaster).
+// answers within a second), the master refuses the agent (ErrRefused), Master says that there will be none (ErrOver), or there has
+// been none for longer than Patience (ErrNoMaster).
 func (l *Link) Run(ctx context.Context) error {
 	log := l.o.Logger
 	last, pause := time.Now(), firstPause // last: when there was a master
@@ -134,6 +137,10 @@ func (l *Link) Run(ctx context.Context) error {
 		}
 		if errors.Is(err, ErrRefused) {
 			return fmt.Errorf("join the job: %w", err)
+		}
+		if errors.Is(err, ErrOver) {
+			log.Error("there will be no master", zap.Error(err))
+			return err
 		}
 		if welcomed {
 			last, pause, failed = time.Now(), firstPause, 0

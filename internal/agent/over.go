@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"tfos/internal/agent/storage"
+	"tfos/internal/control"
+	"tfos/internal/hadoop/conf"
+	"tfos/internal/yarn"
+	"tfos/internal/yarn/yarnrpc"
+)
+
+const (
+	// orphanAfter is how long there is no master before the ResourceManager is asked whether the application still is.
+	orphanAfter = 30 * time.Second
+	// askAgain is the time between two questions.
+	askAgain = 30 * time.Second
+	// askWait bounds one: the master is not looked for meanwhile.
+	askWait = 3 * time.Second
+	// sessionAtLeast is more than the time between two attempts to reach a master: who did not look for so long had one.
+	sessionAtLeast = 90 * time.Second
+)
+
+// orphan finds masters as find does, and ends the search for them once the application is over. YARN does not end its containers on nodes
+// whose NodeManager was away then: the program of an orphan would go on, on a GPU that YARN takes for free, and write its checkpoints
+// beside those of the job that was submitted again. One goroutine uses it.
+type orphan struct {
+	find func(ctx context.Context) (string, error)
+	// over says why the application is over; empty: it is not.
+	over func(ctx context.Context) (string, error)
+	log  *zap.Logger
+
+	since, last, asked time.Time // there is no master since; it was looked for last; over was asked last
+}
+
+func (o *orphan) master(ctx context.Context) (string, error) {
+	now := time.Now()
+	if now.Sub(o.last) > sessionAtLeast {
+		o.since = now
+	}
+	o.last = now
+	if now.Sub(o.since) >= orphanAfter && now.Sub(o.asked) >= askAgain {
+		o.asked = now
+		asking, done := context.WithTimeout(ctx, askWait)
+		why, err := o.over(asking)
+		done()
+		if err != nil {
+			o.log.Debug("it is not known whether the application still is", zap.Error(err))
+		}
+		if err == nil && why != "" {
+			return "", fmt.Errorf("%w: %s", control.ErrOver, why)
+		}
+	}
+	return o.find(ctx)
+}
+
+// askYARN asks the ResourceManager of a Hadoop configuration. Where that wants to see a token the answer is an error: agents have none.
+func askYARN(app yarn.ApplicationID, s storage.Options) func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		b, err := os.ReadFile(s.Conf)
+		if err != nil {
+			return "", err
+		}
+		c := conf.New(conf.Environment{Env: func(name string) (string, bool) { v := s.Getenv(name); return v, v != "" }})
+		if err := c.AddResource(s.Conf, b, nil); err != nil {
+			return "", err
+		}
+		options, err := yarnrpc.ClientOptions(c)
+		if err != nil {
+			return "", err
+		}
+		options.User = s.User
+		rm := yarnrpc.NewClient(options, nil)
+		defer rm.Close()
+		r, err := rm.Report(ctx, app)
+		if err != nil || !r.State.Terminal() {
+			return "", err
+		}
+		return fmt.Sprintf("the ResourceManager says that %s is %s", app, r.State), nil
+	}
+}
