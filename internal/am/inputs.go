@@ -14,9 +14,9 @@ func (m *Master) newInput() *input.Input {
 		Files:   input.Globs{Resolver: m.o.Files},
 		Store:   input.Beside{Resolver: m.o.Files, Dir: m.o.Job.Checkpoint.Dir},
 		Journal: &input.Journal{FS: m.o.FS, Dir: m.o.Manifest.Staging, Attempt: m.o.Container.Attempt.Attempt},
-		Changed: func(v []lease.View) bool {
+		Changed: func(v []lease.View, problem string) bool {
 			select {
-			case m.mail <- shared{v}:
+			case m.mail <- shared{v, problem}:
 				return true
 			default:
 				return false
@@ -26,8 +26,11 @@ func (m *Master) newInput() *input.Input {
 	})
 }
 
-// shared is a word of the input's owner: how far it is.
-type shared struct{ views []lease.View }
+// shared is a word of the input's owner: how far it is, and what is in its way.
+type shared struct {
+	views   []lease.View
+	problem string
+}
 
 // inputs is what the owner knows of the job's input: how far it is, and where the processes live that read it, so that those
 // that are lost lose what they hold. It is part of the owner.
@@ -35,7 +38,7 @@ type inputs struct {
 	lose  func(job.Task, job.Incarnation)
 	lives map[job.Task]life
 	tasks map[yarn.ContainerID]job.Task // whose container it is, or was
-	views []lease.View
+	shared
 }
 
 // life is where a task lives, and its newest incarnation.

@@ -49,6 +49,7 @@ type journal struct {
 	writing  int64  // the turn that the write under way has; 0: none is
 	safe     int64  // the newest turn that the journal has
 	failures int    // writes that failed in a row
+	problem  string // why the first of them did; empty: none
 	waiting  []held // oldest first
 }
 
@@ -161,14 +162,17 @@ func (j *journal) write(attempt int32, now time.Time, m *membership.Machine) err
 // wrote books the end of a write.
 func (j *journal) wrote(err error, log *zap.Logger) {
 	if err != nil {
-		if j.failures++; j.failures == 1 || j.failures%60 == 0 {
+		if j.failures++; j.failures == 1 {
+			j.problem = fmt.Sprintf("the master's journal cannot be written: if the master dies, tasks may start anew: %v", err)
+		}
+		if j.failures == 1 || j.failures%60 == 0 {
 			log.Warn("journal not written: if this master dies, tasks may start anew", zap.Error(err), zap.Int("in_a_row", j.failures))
 		}
 	} else {
 		if j.failures > 0 {
 			log.Info("journal written again", zap.Int("failed", j.failures))
 		}
-		j.failures, j.safe = 0, j.writing
+		j.failures, j.problem, j.safe = 0, "", j.writing
 	}
 	j.writing = 0
 }

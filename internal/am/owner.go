@@ -45,6 +45,7 @@ type owner struct {
 	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
 	beating  bool                                    // a heartbeat is under way
 	failures int                                     // heartbeats that failed in a row
+	silence  string                                  // why, once they are more than a few; empty: they are not
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
 	inputs   inputs // of the job, and who may read them
@@ -117,7 +118,9 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			if ctx.Err() != nil { // it failed for that, and what waits for it is not to be done
 				return membership.Result{}, ctx.Err()
 			}
+			before := o.journal.problem
 			o.journal.wrote(err, o.log)
+			o.dirty = o.dirty || o.journal.problem != before
 		case <-beat.C:
 			o.beating = true
 			o.heart.next <- o.ledger.Next(float32(o.fraction(o.machine.View().Tasks)))
@@ -169,7 +172,7 @@ func (o *owner) receive(msg any) error {
 			o.dirty = true
 		}
 	case shared:
-		o.inputs.views, o.dirty = msg.views, true
+		o.inputs.shared, o.dirty = msg, true
 	case scaleWish:
 		o.scale(msg)
 	case connected:
@@ -246,13 +249,16 @@ func (o *owner) answered(b beat) error {
 	case errors.Is(b.err, yarn.ErrUnauthorized):
 		return b.err // without the ResourceManager there is nothing that this attempt can do
 	default:
-		o.failures++
+		if o.failures++; o.failures == silentBeats {
+			o.silence, o.dirty = fmt.Sprintf("the ResourceManager does not answer the master: no container can be had: %v", b.err), true
+		}
 		if o.failures == 1 || o.failures%60 == 0 {
 			o.log.Warn("heartbeat failed", zap.Error(b.err), zap.Int("in_a_row", o.failures))
 		}
 		return nil
 	}
 	if o.failures > 0 {
+		o.silence, o.dirty = "", o.dirty || o.silence != ""
 		o.log.Info("heartbeats go on", zap.Int("failed", o.failures))
 		o.failures = 0
 	}

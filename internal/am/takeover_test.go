@@ -371,3 +371,52 @@ func FuzzParseJournal(f *testing.F) {
 		}
 	})
 }
+
+// TestWhatIsInTheWayIsShown: a journal that cannot be written, and a ResourceManager that does not answer, end no job, and are told
+// for as long as they last.
+func TestWhatIsInTheWayIsShown(t *testing.T) {
+	for name, lasts := range map[string]time.Duration{"to the end": time.Hour, "for a while": 15 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0), "worker/1#1": after(35*time.Second, 1)}.programs())
+				from := time.Now().Add(30 * time.Second)
+				w.fs = brokenFS{FS: w.fs, from: from, until: from.Add(lasts)}
+				silent := func(n int) func() {
+					return func() {
+						w.mu.Lock()
+						defer w.mu.Unlock()
+						w.silent = n
+					}
+				}
+				w.after(30*time.Second, silent(1<<20))
+				w.after(30*time.Second+lasts, silent(0))
+				v := w.succeeded(t, digits)
+				all := strings.Join(v.Problems, "\n")
+				if lasts < time.Minute {
+					if all != "" {
+						t.Errorf("it is over, and told: %s", all)
+					}
+					return
+				}
+				for _, want := range []string{"the master's journal cannot be written: if the master dies, tasks may start anew: ", "safe mode", "the ResourceManager does not answer the master", "connection reset"} {
+					if !strings.Contains(all, want) {
+						t.Errorf("no %q in %q", want, all)
+					}
+				}
+			})
+		})
+	}
+}
+
+// brokenFS cannot write the journal for a while.
+type brokenFS struct {
+	dfs.FS
+	from, until time.Time
+}
+
+func (f brokenFS) Create(ctx context.Context, name string, o dfs.CreateOptions) (dfs.Writer, error) {
+	if now := time.Now(); strings.Contains(name, "journal") && !now.Before(f.from) && now.Before(f.until) {
+		return nil, errors.New("safe mode")
+	}
+	return f.FS.Create(ctx, name, o)
+}

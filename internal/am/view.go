@@ -18,6 +18,11 @@ func (o *owner) view() status.View {
 	v.User = o.m.o.Manifest.User
 	v.Progress = o.fraction(v.Tasks)
 	v.Inputs = o.inputs.view()
+	for _, p := range []string{o.silence, o.journal.problem, o.inputs.problem} {
+		if p != "" {
+			v.Problems = append(v.Problems, p)
+		}
+	}
 	if r := o.m.o.Manifest.Resume; r != nil {
 		v.ResumedFrom = r.From
 	}

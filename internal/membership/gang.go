@@ -102,7 +102,7 @@ func (m *Machine) giveUpGang() {
 			}
 			t.New = false
 			if t.Run != resting {
-				*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: waiting, Cause: t.Cause, history: t.history}
+				*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: waiting, Cause: t.Cause, Why: t.Why, history: t.history}
 			}
 		}
 	}

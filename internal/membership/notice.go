@@ -374,12 +374,12 @@ func (m *Machine) depart(t *task) {
 func (m *Machine) moveTo(t *task, s spare, why Cause) {
 	if t.held() {
 		m.do(Release{t.Container})
-		m.note(t, why, true)
+		m.note(t, why, "", true)
 		m.shake(t)
 	}
 	role, waited := t.Task.Role, t.Run == waiting
 	next := task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: joined, Container: s.Container, Node: s.Node,
-		Agent: s.Agent, Address: s.Address, Witness: s.Witness, Until: s.Until, Cause: t.Cause, history: t.history}
+		Agent: s.Agent, Address: s.Address, Witness: s.Witness, Until: s.Until, Cause: t.Cause, Why: t.Why, history: t.history}
 	if s.Address == "" {
 		next.Run = launched
 	}

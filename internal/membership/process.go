@@ -32,7 +32,7 @@ func (m *Machine) proceed() {
 			if t.Resized {
 				cause = CauseScaled
 			}
-			m.note(t, cause, false)
+			m.note(t, cause, "", false)
 			t.Lost = m.now  // for those that depend on it
 			t.Incarnation++ // the agent stops the one before first
 		default:
@@ -55,7 +55,7 @@ func (m *Machine) start(t *task) {
 	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
 	t.Resized = false
 	t.Rest = time.Time{}
-	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause = 0, time.Time{}, time.Time{}, nil, CauseNone
+	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause, t.Why = 0, time.Time{}, time.Time{}, nil, CauseNone, ""
 	m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
 }
 

@@ -20,6 +20,22 @@ type loss struct {
 	excused   bool     // it was to be: nobody is charged
 }
 
+// maxWhy bounds how much of a loss is remembered for people, in bytes.
+const maxWhy = 400
+
+// why is what people are told beside the cause: what happened, and the program's last line. An aftershock has its own reason
+// elsewhere.
+func (l loss) why() string {
+	if l.cause == CauseAftershock {
+		return ""
+	}
+	what := l.what
+	if lines := lastLines(l.stderr); len(lines) > 0 {
+		what += ": " + lines[len(lines)-1]
+	}
+	return cut(what, maxWhy)
+}
+
 // charge is a failure of the program that counts against its budget.
 type charge struct {
 	At   time.Time `json:"at"`
@@ -48,14 +64,15 @@ func (m *Machine) lose(t *task, l loss) {
 	}
 	m.interrupt(t)
 	if verdict := m.book(t, l); verdict != nil {
+		t.Why = l.why()
 		t.close(m.now, failed, l.cause)
 		m.leave(t, l)
 		m.end(*verdict)
 		return
 	}
-	t.Cause, t.Ended = l.cause, m.now
+	t.Cause, t.Why, t.Ended = l.cause, l.why(), m.now
 	m.doubt(t)
-	m.note(t, l.cause, l.container)
+	m.note(t, l.cause, l.why(), l.container)
 	if (l.cause != CauseAftershock || t.Met) && !t.New { // who met one of the past may have trained since
 		m.shake(t)
 	}
@@ -181,7 +198,7 @@ func (m *Machine) reopen(t *task) {
 	if t.held() {
 		m.do(Release{t.Container})
 	}
-	m.note(t, CauseAftershock, true)
+	m.note(t, CauseAftershock, "", true)
 	m.doubt(t)
 	m.vacate(t, time.Time{})
 }
@@ -191,7 +208,7 @@ func (m *Machine) vacate(t *task, rest time.Time) {
 	if t.Unsure { // its agent may have started more than the journal knows
 		t.Incarnation += incarnationLeap
 	}
-	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, history: t.history}
+	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, Why: t.Why, history: t.history}
 	if m.rested(t) {
 		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
 	}
@@ -245,6 +262,7 @@ func (m *Machine) rest(t *task, c Cause) time.Time {
 type restart struct {
 	Task         job.Task      `json:"task"`
 	Cause        Cause         `json:"cause"`
+	Why          string        `json:"why,omitempty"`
 	At           time.Time     `json:"at"`
 	Took         time.Duration `json:"took"` // ns; until the new process was there
 	Done         bool          `json:"done"`
@@ -258,8 +276,8 @@ type restart struct {
 // maxRestarts bounds how many restarts are remembered: the newest.
 const maxRestarts = 200
 
-func (m *Machine) note(t *task, c Cause, container bool) {
-	m.s.Restarts = append(m.s.Restarts, restart{Task: t.Task, Cause: c, At: m.now, NewContainer: container, Step: m.s.Progress.known()})
+func (m *Machine) note(t *task, c Cause, why string, container bool) {
+	m.s.Restarts = append(m.s.Restarts, restart{Task: t.Task, Cause: c, Why: why, At: m.now, NewContainer: container, Step: m.s.Progress.known()})
 	m.s.Restarts = m.s.Restarts[max(0, len(m.s.Restarts)-maxRestarts):]
 }
 

@@ -23,6 +23,7 @@ type task struct {
 	ExitCode    *int             `json:"exit_code,omitempty"`
 	Outcome     outcome          `json:"outcome,omitempty"`
 	Cause       Cause            `json:"cause,omitempty"`
+	Why         string           `json:"why,omitempty"` // Cause, in words for people
 	// Until is when its agent is given up: it must have registered by then, or be back. Zero: it is there, or not awaited.
 	Until time.Time `json:"until,omitzero"`
 	// Rest is until when it pauses after a loss, before it asks for a container or starts a process. Zero: it does not.
@@ -91,6 +92,9 @@ func (t *task) away() bool { return !t.held() }
 func (t *task) close(now time.Time, o outcome, c Cause) {
 	if t.Outcome == open {
 		t.Outcome, t.Cause, t.Ended = o, c, now
+		if o != failed {
+			t.Why = ""
+		}
 	}
 }
 

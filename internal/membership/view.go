@@ -30,7 +30,7 @@ func (m *Machine) View() status.View {
 		v.Tasks = append(v.Tasks, m.s.Tasks[i].view())
 	}
 	for _, r := range m.s.Restarts {
-		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer,
+		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), Why: r.Why, At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer,
 			Step: r.Step, ResumedStep: r.restored(), LostSteps: r.lost()})
 	}
 	return v
@@ -77,7 +77,7 @@ func (m *Machine) follow(lost job.Task) []string {
 func (t *task) view() status.Task {
 	v := status.Task{
 		Role: t.Task.Role, Index: t.Task.Index, Incarnation: t.Incarnation, State: t.state(),
-		PID: t.PID, Address: t.Address, Agent: t.Agent, Started: optional(t.Started), Finished: optional(t.Ended), Cause: string(t.Cause),
+		PID: t.PID, Address: t.Address, Agent: t.Agent, Started: optional(t.Started), Finished: optional(t.Ended), Cause: string(t.Cause), Why: t.Why,
 	}
 	if !t.Container.IsZero() {
 		v.Container, v.Node = t.Container.String(), t.Node.Host
@@ -184,7 +184,11 @@ func (m *Machine) recovering() string {
 	for i := range m.s.Tasks {
 		t := &m.s.Tasks[i]
 		why := ""
-		if t.Cause != CauseNone && t.Cause != CauseAftershock {
+		switch {
+		case t.Cause == CauseNone || t.Cause == CauseAftershock:
+		case t.Why != "":
+			why = fmt.Sprintf(" (%s: %s)", t.Cause, t.Why)
+		default:
 			why = " (" + string(t.Cause) + ")"
 		}
 		switch {

@@ -47,6 +47,7 @@ type View struct {
 	Takeovers   []time.Time    `json:"master_restarts"` // when a later attempt of the application master took over
 	Checkpoints []Checkpoint   `json:"checkpoints"`
 	Inputs      []Input        `json:"inputs"`
+	Problems    []string       `json:"problems"` // what is in the job's way now, and did not end it: a sentence each
 }
 
 // MarshalJSON writes lists that are empty as such, never as null: a script iterates over them before the job has a master, too.
@@ -59,6 +60,7 @@ func (v View) MarshalJSON() ([]byte, error) {
 	empty(&d.Takeovers)
 	empty(&d.Checkpoints)
 	empty(&d.Inputs)
+	empty(&d.Problems)
 	empty(&d.Recovery.Losses)
 	return json.Marshal(d)
 }
@@ -109,6 +111,7 @@ type Task struct {
 	Finished    *time.Time      `json:"finished"`
 	ExitCode    *int            `json:"exit_code"`
 	Cause       string          `json:"cause"`
+	Why         string          `json:"why"` // the cause in words: what happened, and the program's last line; empty: there is no more to say
 	// Endpoints is how its program reaches the others: redirect, forward or direct; empty: not known yet.
 	Endpoints       string `json:"endpoints"`
 	EndpointsReason string `json:"endpoints_reason"` // why not as the job wants; empty: it is
@@ -149,6 +152,7 @@ type Peer struct {
 type Restart struct {
 	Task         string    `json:"task"`
 	Cause        string    `json:"cause"`
+	Why          string    `json:"why"` // the cause in words; empty: there is no more to say
 	At           time.Time `json:"at"`
 	Step         int64     `json:"step"`         // that the job was at; 0: not known
 	ResumedStep  *int64    `json:"resumed_step"` // that it went on from, 0 from the beginning; null: it went on where it was, or that is not known

@@ -43,6 +43,7 @@ const document = `{
       "finished": null,
       "exit_code": null,
       "cause": "",
+      "why": "",
       "endpoints": "forward",
       "endpoints_reason": "no library",
       "peers": [
@@ -89,6 +90,7 @@ const document = `{
     {
       "task": "worker/1",
       "cause": "preempted",
+      "why": "",
       "at": "2026-03-01T12:00:00Z",
       "step": 15,
       "resumed_step": 12,
@@ -122,7 +124,8 @@ const document = `{
       "total": 40,
       "leased": 4
     }
-  ]
+  ],
+  "problems": []
 }`
 
 func TestKeysOfTheDocument(t *testing.T) {

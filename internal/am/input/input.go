@@ -25,9 +25,9 @@ type Options struct {
 	Store Store
 	// Journal keeps the state for the next attempt of the master; nil: nothing does.
 	Journal *Journal
-	// Changed is told of a new state, a few times a second at most. The slice is not changed afterwards. It must not wait, and
+	// Changed is told of a new state, and of what keeps programs from their input, a few times a second at most. The slice is not changed afterwards. It must not wait, and
 	// is false if it could not take it now: then it is told again. (Who takes it may wait for Lose at this moment.)
-	Changed func([]lease.View) bool
+	Changed func(views []lease.View, problem string) bool
 	Log     *zap.Logger
 }
 
@@ -188,7 +188,7 @@ func (i *Input) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-due:
-			fresh = !i.o.Changed(o.machine.View())
+			fresh = !i.o.Changed(o.machine.View(), o.keeping.problem)
 			tell.Reset(changed)
 		case m := <-i.mail:
 			fresh = o.receive(m) || fresh
@@ -202,8 +202,9 @@ func (i *Input) Run(ctx context.Context) {
 func (o *owner) receive(m any) bool {
 	switch m := m.(type) {
 	case wrote:
+		before := o.keeping.problem
 		o.wrote(m.err)
-		return false
+		return o.keeping.problem != before
 	case gaveUp:
 		gone := func(c chan lease.Answer) bool { return c == m.answer }
 		o.waiting = slices.DeleteFunc(o.waiting, func(c call) bool { return gone(c.answer) })

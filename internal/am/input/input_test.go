@@ -109,9 +109,14 @@ func (s *slow) set(err error) {
 
 func start(t *testing.T, m memory, staging dfs.FS, attempt int32) (*Input, func()) {
 	t.Helper()
+	return startTold(t, m, staging, attempt, func([]lease.View, string) bool { return true })
+}
+
+func startTold(t *testing.T, m memory, staging dfs.FS, attempt int32, changed func([]lease.View, string) bool) (*Input, func()) {
+	t.Helper()
 	i := New(Options{
 		Files: Globs{m}, Store: Beside{m, "hdfs:///ckpt"}, Journal: &Journal{staging, "/job", attempt},
-		Changed: func([]lease.View) bool { return true }, Log: zaptest.NewLogger(t),
+		Changed: changed, Log: zaptest.NewLogger(t),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
 	if err := i.Recall(ctx); err != nil {
@@ -248,16 +253,30 @@ func TestNothingIsAnsweredThatTheJournalDoesNotHave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, "/d/a", "/job/x")
 		staging := &slow{FS: m.FS}
-		i, stop := start(t, m, staging, 1)
+		told := make(chan string, 1000)
+		i, stop := startTold(t, m, staging, 1, func(_ []lease.View, problem string) bool { told <- problem; return true })
 		defer stop()
 		a := worker(t, i, 0, 1)
 		staging.set(errors.New("safe mode"))
 		if got := a.call(lease.Next{Dataset: files}); got.State != lease.Waiting {
 			t.Errorf("answered %+v without a journal", got)
 		}
+		newest := func() (problem string) {
+			time.Sleep(time.Minute) // of the bubble
+			for len(told) > 0 {
+				problem = <-told
+			}
+			return problem
+		}
+		if got := newest(); !strings.Contains(got, "programs wait for their input: ") || !strings.Contains(got, "safe mode") {
+			t.Errorf("told %q", got)
+		}
 		staging.set(nil)
 		if got := a.again(lease.Next{Dataset: files}); got.State != lease.Granted {
 			t.Errorf("answered %+v", got)
+		}
+		if got := newest(); got != "" {
+			t.Errorf("told %q when it is over", got)
 		}
 	})
 }

@@ -155,6 +155,7 @@ type keeping struct {
 	writing  int64   // the turn that the write under way has; 0: none is
 	safe     int64   // the newest turn that the journal has
 	failures int     // writes that failed in a row
+	problem  string  // why the first of them did; empty: none
 	owed     []debt  // the oldest first
 }
 
@@ -210,13 +211,16 @@ func (o *owner) keep(ctx context.Context) {
 func (o *owner) wrote(err error) {
 	k := &o.keeping
 	if err != nil {
-		if k.failures++; k.failures == 1 || k.failures%60 == 0 {
+		if k.failures++; k.failures == 1 {
+			k.problem = fmt.Sprintf("how far the input is cannot be written down, so programs wait for their input: %v", err)
+		}
+		if k.failures == 1 || k.failures%60 == 0 {
 			o.o.Log.Warn("state of the input not written down: programs wait for their input", zap.Error(err), zap.Int("in_a_row", k.failures))
 		}
 		k.writing = 0
 		return
 	}
-	k.failures, k.safe, k.writing = 0, k.writing, 0
+	k.failures, k.problem, k.safe, k.writing = 0, "", k.writing, 0
 	for len(k.owed) > 0 && k.owed[0].turn <= k.safe {
 		k.owed[0].to <- k.owed[0].answer
 		k.owed = k.owed[1:]

@@ -48,7 +48,7 @@ func (m model) empty() bool { return m.view.ID == "" && m.total == 0 }
 // notable is what of a change should stay to be read when the drawing is gone: what went wrong.
 func notable(was, is status.View) []string {
 	return slices.DeleteFunc(Lines(was, is), func(line string) bool {
-		return !strings.Contains(line, " failed: ") && !strings.Contains(line, " restarted after ") && !strings.Contains(line, " lost at step ")
+		return !strings.HasPrefix(line, problem) && !strings.Contains(line, " failed: ") && !strings.Contains(line, " restarted after ") && !strings.Contains(line, " lost at step ")
 	})
 }
 

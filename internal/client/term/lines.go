@@ -6,6 +6,7 @@ package term
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,11 +28,24 @@ func Lines(prev, next status.View) []string {
 	if next.Generation > prev.Generation {
 		lines = append(lines, fmt.Sprintf("cluster_spec %d published: %s", next.Generation, roles(next)))
 	}
+	for _, p := range next.Problems {
+		if !slices.Contains(prev.Problems, p) {
+			lines = append(lines, problem+p)
+		}
+	}
+	for _, p := range prev.Problems {
+		if !slices.Contains(next.Problems, p) {
+			lines = append(lines, "over: "+p)
+		}
+	}
 	for _, at := range next.Takeovers[min(len(prev.Takeovers), len(next.Takeovers)):] {
 		lines = append(lines, fmt.Sprintf("the application master restarted at %s (attempt %d)", at.Local().Format(time.TimeOnly), next.Attempt))
 	}
 	return append(lines, restartLines(prev.Restarts, next.Restarts)...)
 }
+
+// problem begins a line that tells what is in the job's way.
+const problem = "problem: "
 
 // restartLines says what became of restarts: that a task is back, and what its loss cost once that is known.
 func restartLines(prev, next []status.Restart) []string {
@@ -54,15 +68,19 @@ func restartLines(prev, next []status.Restart) []string {
 
 // restartLine is a restart in a sentence; empty: the task is not back.
 func restartLine(r status.Restart) string {
+	why := r.Cause
+	if r.Why != "" {
+		why += ": " + r.Why
+	}
 	switch {
 	case r.Seconds == 0:
 		return ""
 	case r.ResumedStep == nil:
-		return fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, r.Cause)
+		return fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, why)
 	case *r.ResumedStep == 0:
-		return fmt.Sprintf("%s lost at step %d (%s); started over; %d steps, %.1f s", r.Task, r.Step, r.Cause, r.LostSteps, r.Seconds)
+		return fmt.Sprintf("%s lost at step %d (%s); started over; %d steps, %.1f s", r.Task, r.Step, why, r.LostSteps, r.Seconds)
 	}
-	return fmt.Sprintf("%s lost at step %d (%s); resumed from %d; %d steps, %.1f s", r.Task, r.Step, r.Cause, *r.ResumedStep, r.LostSteps, r.Seconds)
+	return fmt.Sprintf("%s lost at step %d (%s); resumed from %d; %d steps, %.1f s", r.Task, r.Step, why, *r.ResumedStep, r.LostSteps, r.Seconds)
 }
 
 func name(t status.Task) string { return fmt.Sprintf("%s/%d", t.Role, t.Index) }
@@ -89,6 +107,9 @@ func taskLine(was, is status.Task) string {
 		return name(is) + " stopped"
 	}
 	if was.State != "" && was.State != is.State {
+		if is.Why != "" {
+			again += fmt.Sprintf(" (%s: %s)", is.Cause, is.Why)
+		}
 		return fmt.Sprintf("%s waits for a container%s", name(is), again)
 	}
 	return "" // every task of a new job is pending

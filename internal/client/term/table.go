@@ -37,6 +37,9 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	for i, text := range recovery(v.Recovery) {
 		line([]string{"recovery", ""}[min(i, 1)], text)
 	}
+	for _, p := range v.Problems {
+		line("problem", Cell(p))
+	}
 	if v.Diagnostics != "" {
 		line("said", strings.ReplaceAll(strings.TrimSpace(v.Diagnostics), "\n", "\n\t"))
 	}
@@ -140,6 +143,9 @@ func tasks(w io.Writer, v status.View) {
 			step = fmt.Sprint(t.Step)
 		}
 		why, _, _ := strings.Cut(t.Cause, "\n")
+		if t.Why != "" {
+			why += ": " + t.Why
+		}
 		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\n", name(t), t.State, t.Incarnation, Cell(t.Node), t.Container, step, Cell(why))
 	}
 }

@@ -31,6 +31,8 @@ func TestLines(t *testing.T) {
 	both := failed
 	both.Cause = "program"
 	from := int64(1200)
+	unlaunched := task("worker", 0, status.Pending)
+	unlaunched.Cause, unlaunched.Why = "launch", "no disk on nm1"
 	oom := task("worker", 0, status.Failed)
 	oom.Cause = "out of memory"
 	for _, c := range []struct {
@@ -49,6 +51,11 @@ func TestLines(t *testing.T) {
 		{"cause", aView(task("worker", 0, status.Running)), aView(oom), "worker/0 failed: out of memory"},
 		{"spec", aView(), status.View{Generation: 2, Tasks: []status.Task{task("chief", 0, ""), task("worker", 0, ""), task("worker", 1, "")}}, "cluster_spec 2 published: 1 chief, 2 worker"},
 		{"restart", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 4.25}}}, "ps/0 restarted after 4.2 s: node lost"},
+		{"restart, and why", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "launch", Why: "no disk on nm1", Seconds: 4.25}}}, "ps/0 restarted after 4.2 s: launch: no disk on nm1"},
+		{"a container that could not be started", aView(task("worker", 0, status.Starting)), aView(unlaunched), "worker/0 waits for a container (launch: no disk on nm1)"},
+		{"in the way", aView(), status.View{Problems: []string{"no journal"}}, "problem: no journal"},
+		{"still in the way", status.View{Problems: []string{"no journal"}}, status.View{Problems: []string{"no journal"}}, ""},
+		{"out of the way", status.View{Problems: []string{"no journal"}}, aView(), "over: no journal"},
 		{"lost", aView(), status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost"}}}, ""},
 		{"what it cost", status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Seconds: 31}}},
 			status.View{Restarts: []status.Restart{{Task: "ps/0", Cause: "node lost", Step: 1240, ResumedStep: &from, LostSteps: 40, Seconds: 31}}},
@@ -161,7 +168,8 @@ func TestTable(t *testing.T) {
 	zero := 0
 	v := aView(task("chief", 0, status.Succeeded), task("worker", 0, status.Failed))
 	v.Tasks[0].Step, v.Tasks[0].Steps = 5, 10
-	v.Tasks[1].Cause = "out of memory\nand more"
+	v.Tasks[1].Cause, v.Tasks[1].Why = "out of memory", "used 2 GiB"
+	v.Problems = []string{"no journal"}
 	v.ExitCode, v.Queue, v.User, v.Diagnostics = &zero, "ml", "ann", "all is well"
 	end := noon.Add(90 * time.Second)
 	v.Finished = &end
@@ -173,7 +181,7 @@ func TestTable(t *testing.T) {
 	if err := Table(&b, v, noon); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"state", "exit code 0", "1:30", "said", "all is well", "chief/0", "5/10", "out of memory\n", "ps/0 restarted after 4.0 s: node lost",
+	for _, want := range []string{"state", "exit code 0", "1:30", "said", "all is well", "chief/0", "5/10", "out of memory: used 2 GiB\n", "problem", "no journal\n", "ps/0 restarted after 4.0 s: node lost",
 		"strategy parameter-server, endpoints direct; 1 of 3 failures of the program within 1h0m0s",
 		"a lost ps starts again, and with it chief/0\n", "a lost chief or worker starts again alone\n", "another container has all others start again\n",
 		"copied ckpt-5, 2.0 KiB in 0.5 s", "no NameNode answers"} {
