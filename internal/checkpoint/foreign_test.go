@@ -101,12 +101,18 @@ func TestWhatCannotBeJudged(t *testing.T) {
 		return b
 	}
 	program := golden(t, "saved-model")
+	v2 := golden(t, "v2")
+	const shard = "ckpt-4.data-00000-of-00001"
+	longer := v2.with(shard, append(bytes.Clone(v2[shard]), 0))
+	damaged := v2.with(shard, append([]byte{v2[shard][0] ^ 1}, append(bytes.Clone(v2[shard][1:]), 0)...))
 	cut := program.with("1/saved_model.pb", nil).with("1/saved_model.cpb", []byte("in parts"))
 	for _, c := range []struct {
 		name string
 		d    directory
 		want string // how the verdict begins
 	}{
+		{"ckpt-4", longer, "cannot be judged: " + shard + " has 3070 bytes, should have 3069"},
+		{"ckpt-4", damaged, "tensor "},
 		{"a.h5", directory{"a.h5": others("user-block.h5")}, "whole"},
 		{"a.h5", directory{"a.h5": others("links.h5")}, "whole"},
 		{"a.h5", directory{"a.h5": others("latest.h5")}, "cannot be judged: a.h5: its superblock is of version 3"},
