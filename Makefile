@@ -45,7 +45,7 @@ nightly: test matrix versions simulate resumes checkpoints ## make test, every f
 
 .PHONY: matrix
 matrix: need-cc need-ip build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
-	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 2h -tags e2e,matrix -p 1 -v -run '^TestMatrix|^TestClusterThatAlwaysFails' ./test/e2e/...
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 5h -tags e2e,matrix -p 1 -v -run '^TestMatrix|^TestClusterThatAlwaysFails' ./test/e2e/...
 
 MINUTES ?= 15
 SEED ?= 0

@@ -279,94 +279,14 @@ func (s *soak) judgePauses() {
 	}
 	longest := time.Duration(0)
 	for _, part := range parts {
-		for _, p := range pauses(part.Turns) {
-			longest = max(longest, p.idle)
-			if p.idle > soakIdle && p.progress {
-				s.t.Errorf("%s was lost at %v and held back for %v, though the job got on", p.task, p.from, p.idle)
+		for _, p := range fault.Pauses(part.Turns) {
+			longest = max(longest, p.Idle)
+			if p.Idle > soakIdle && p.Progress {
+				s.t.Errorf("%s was lost at %v and held back for %v, though the job got on", p.Task, p.From, p.Idle)
 			}
 		}
 	}
 	s.t.Logf("the master held a task back for %v at most", longest)
-}
-
-// pause is how a task waited for its next process.
-type pause struct {
-	task     job.Task
-	from     time.Time
-	idle     time.Duration // in which no container, agent, checkpoint or process on its way out was waited for
-	progress bool          // the job had got on since the loss before this one
-}
-
-// pauses are those in an event log.
-func pauses(turns []membership.Turn) []pause {
-	var out []pause
-	var last time.Time
-	lost, current := make(map[job.Task]*pause), make(map[job.Task]job.Incarnation)
-	absent, stopping := make(map[job.Task]bool), make(map[job.Task]bool)
-	looking, takeover, progress := 0, false, true
-	loses := func(t job.Task, at time.Time) {
-		if lost[t] == nil {
-			lost[t] = &pause{task: t, from: at, progress: progress}
-			progress = false
-		}
-	}
-	for _, turn := range turns {
-		if !takeover && looking == 0 && len(absent)+len(stopping) == 0 {
-			for _, p := range lost {
-				p.idle += turn.Time.Sub(last)
-			}
-		}
-		last = turn.Time
-		switch e := turn.Event.(type) {
-		case membership.Resumed:
-			takeover = true
-			for _, p := range lost {
-				p.idle = 0 // what the attempt before knew ended with it
-			}
-		case membership.Joined:
-			delete(absent, e.Task)
-		case membership.Left:
-			if delete(stopping, e.Task); e.Incarnation == current[e.Task] {
-				absent[e.Task] = true
-				loses(e.Task, turn.Time)
-			}
-		case membership.Exited:
-			if delete(stopping, e.Task); e.Incarnation == current[e.Task] {
-				loses(e.Task, turn.Time)
-			}
-		case membership.Inspected:
-			if e.Number == looking {
-				looking = 0
-			}
-		case membership.Progressed, membership.CheckpointSeen:
-			progress = true
-		}
-		for _, a := range turn.Actions {
-			switch a := a.(type) {
-			case membership.TakenOver:
-				takeover = false
-			case membership.Launch:
-				current[a.Task] = a.Incarnation
-				if !a.Spare {
-					absent[a.Task] = true
-					loses(a.Task, turn.Time)
-				}
-			case membership.StopProcess:
-				stopping[a.Task] = true
-			case membership.Inspect:
-				looking = a.Number
-			case membership.StartProcess:
-				current[a.Task] = a.Incarnation
-				if p := lost[a.Task]; p != nil {
-					out = append(out, *p)
-					delete(lost, a.Task)
-				}
-			case membership.Finish:
-				return out
-			}
-		}
-	}
-	return out
 }
 
 // story is the faults that came, and what the job told of them.
