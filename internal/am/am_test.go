@@ -58,6 +58,17 @@ func TestJobSucceedsByItsChief(t *testing.T) {
 	})
 }
 
+// TestProgramsGetTheValuesOfTheirVariables, though the machine, whose logs are read by many, does not keep them.
+func TestProgramsGetTheValuesOfTheirVariables(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		w.succeeded(t, "command: x\nenv: {TOKEN: one}\nroles: {chief: {env: {KEY: two}}}\n")
+		if env := w.starts[job.Task{Role: "chief"}].Env; env["TOKEN"] != "one" || env["KEY"] != "two" {
+			t.Errorf("environment %v", env)
+		}
+	})
+}
+
 func TestFailureNamesTheTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		worker := func(task job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
+	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -102,9 +104,19 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 	}, nil
 }
 
+// job is the job as it was submitted, with the values of its variables, which the machine does not keep, and of the size that it has by now.
+func (o *owner) job() job.Job {
+	j := o.m.o.Job
+	j.Roles = slices.Clone(j.Roles)
+	for i, r := range o.machine.Job().Roles { // the same roles
+		j.Roles[i].Instances = r.Instances
+	}
+	return j
+}
+
 // start is the order to start a task's process with the published cluster_spec, of which its agent makes the documents.
 func (o *owner) start(a membership.StartProcess) control.Start {
-	j := o.machine.Job() // of the size that it has by now
+	j := o.job()
 	role := j.Roles[o.roles[a.Task.Role]]
 	env := clusterspec.Env(j, a.Task)
 	maps.Copy(env, resumeEnv(o.resume()))

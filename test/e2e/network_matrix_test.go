@@ -73,3 +73,14 @@ func TestMatrixOfAGatewayApart(t *testing.T) {
 		tfos(t, c.env, args...).want(t, 4).says(t, "does not answer within 5s", "a firewall may be between")
 	}
 }
+
+// TestMatrixOfAGatewayWithoutDataNodes: nothing is submitted, and the message names the DataNode.
+func TestMatrixOfAGatewayWithoutDataNodes(t *testing.T) {
+	c := network(t)
+	c.cut(t, "gateway", "nm1", "nm2", "nm3", "nm4", "dn5")
+	r := tfos(t, c.env, "run", jobFile(t, "name: stuck\ncommand: 'true'\nroles: {worker: {memory: 256MiB}}\n")).want(t, 4)
+	r.says(t, "no DataNode takes a block", "dial tcp 198.18.")
+	if applicationRE.MatchString(r.stdout + r.stderr) {
+		t.Errorf("it was submitted: %s", r.stderr)
+	}
+}

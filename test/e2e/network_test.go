@@ -3,9 +3,6 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 )
@@ -51,20 +48,5 @@ func TestCarriersBetweenHosts(t *testing.T) {
 		{"direct", "v1", "worker-agent"},
 	} {
 		t.Run(row.carrier, func(t *testing.T) { c.survivesBy(t, row.plan, row.strategy, row.carrier) })
-	}
-}
-
-// TestGatewayThatReachesNoDataNode: nothing is submitted, and the message names the DataNode.
-func TestGatewayThatReachesNoDataNode(t *testing.T) {
-	c := network(t)
-	c.cut(t, "gateway", "nm1", "nm2", "nm3", "nm4", "dn5")
-	program := filepath.Join(t.TempDir(), "program.sh")
-	if err := os.WriteFile(program, fmt.Appendf(nil, "# %s\n", t.TempDir()), 0o644); err != nil { // no cache has it
-		t.Fatal(err)
-	}
-	r := tfos(t, c.env, "run", jobFile(t, "name: stuck\ncommand: sh program.sh\nfiles: ["+program+"]\nroles: {worker: {memory: 256MiB}}\n")).want(t, 4)
-	r.says(t, "no DataNode takes a block", "dial tcp 198.18.", "program.sh")
-	if applicationRE.MatchString(r.stdout + r.stderr) {
-		t.Errorf("it was submitted: %s", r.stderr)
 	}
 }
