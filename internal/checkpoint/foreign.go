@@ -70,7 +70,7 @@ func foreignBundle(c Checkpoint, open Opener) (bool, error) {
 	return false, unlessDoubt(err)
 }
 
-// foreignTable looks at what is taken for a table because of the .meta file beside it.
+// foreignTable looks at what is taken for a table because of the .meta file beside it, which a Saver fills with a graph.
 func foreignTable(c Checkpoint, open Opener) (bool, error) {
 	i := slices.IndexFunc(c.Files, func(f File) bool { return !strings.HasSuffix(f.Name, ".meta") })
 	if c.Expected || i < 0 {
@@ -81,8 +81,18 @@ func foreignTable(c Checkpoint, open Opener) (bool, error) {
 		return false, err
 	}
 	defer in.Close()
-	is, err := sstable.Is(in, in.Size())
-	return !is, err
+	if is, err := sstable.Is(in, in.Size()); is || err != nil {
+		return false, err
+	}
+	i = slices.IndexFunc(c.Files, func(f File) bool { return f.Name == c.Name+".meta" })
+	if i < 0 {
+		return true, nil
+	}
+	err = checkMessage(open, c.Files[i], graphField)
+	if errors.As(err, new(*Problem)) {
+		return true, nil
+	}
+	return false, err
 }
 
 // foreignFile looks at the beginning of a single file: head is how its format begins, if that is not as HDF5 does. What is empty or begins

@@ -52,6 +52,7 @@ func TestForeign(t *testing.T) {
 		{"one that TensorFlow is writing", directory{"a.data-00000-of-00001.tempstate12": other}, []string{"a"}, nil},
 		{"an index of nobody's beside a shard", directory{"a.index": other, "a.data-00000-of-00001": other}, []string{"a"}, nil},
 		{"a table of somebody's with a .meta", directory{"corpus": other, "corpus.meta": other}, nil, []string{"corpus", "corpus.meta"}},
+		{"a damaged table with a graph", directory{"m": other, "m.meta": golden(t, "legacy")["model.ckpt-30.meta"]}, []string{"m"}, nil},
 		{"text", directory{"notes.h5": other, "notes.keras": other}, nil, []string{"notes.h5", "notes.keras"}},
 		{"the same by Keras' own name", directory{"notes.weights.h5": other}, []string{"notes.weights.h5"}, nil},
 		{"HDF5 by Keras' other name", directory{"a.keras": h5}, []string{"a.keras"}, nil},
