@@ -13,6 +13,7 @@ import (
 
 	"tfos/internal/agent/step"
 	"tfos/internal/job"
+	"tfos/internal/listen"
 )
 
 // api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, GET /v1/cluster what the
@@ -46,7 +47,7 @@ type description struct {
 // serve answers until close.
 func (a *api) serve(agent *Agent) {
 	a.server.Handler = handler(agent)
-	if err := a.server.Serve(a.listener); !errors.Is(err, http.ErrServerClosed) {
+	if err := a.server.Serve(listen.Patient(a.listener, agent.log)); !errors.Is(err, http.ErrServerClosed) {
 		agent.log.Error("the program's socket is not served", zap.Error(err))
 	}
 }

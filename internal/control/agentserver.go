@@ -43,7 +43,7 @@ func NewAgentServer(listener net.Listener, id Identity, logs LogSource, logger *
 	if err != nil {
 		return nil, fmt.Errorf("serve as agent: %w", err)
 	}
-	s := &AgentServer{listener: listener, server: newServer(tls)}
+	s := &AgentServer{listener: bounded(listener, logger), server: newServer(tls, logger)}
 	controlpb.RegisterAgentServer(s.server, agentService{logs: logs, logger: logger})
 	return s, nil
 }

@@ -62,7 +62,8 @@ func NewMaster(o MasterOptions) (*Master, error) {
 	orDefault(&o.Heartbeat, time.Second)
 	orDefault(&o.Silence, 5*time.Second)
 	orDefault(&o.ViewInterval, 250*time.Millisecond)
-	m := &Master{o: o, server: newServer(tls), views: newViews(), done: make(chan struct{}), sessions: make(map[yarn.ContainerID]*Session)}
+	o.Listener = bounded(o.Listener, o.Logger)
+	m := &Master{o: o, server: newServer(tls, o.Logger), views: newViews(), done: make(chan struct{}), sessions: make(map[yarn.ContainerID]*Session)}
 	controlpb.RegisterMasterServer(m.server, masterService{m: m})
 	return m, nil
 }

@@ -54,6 +54,34 @@ func (w *world) serveLogs(source control.LogSource) string {
 	return l.Addr().String()
 }
 
+// faulty is a source of logs that panics.
+type faulty struct{ logSource }
+
+func (f *faulty) Logs(ctx context.Context, r control.LogsRequest, send func(control.LogChunk) error) error {
+	if r.Stream == control.Stderr {
+		panic("a fault of ours")
+	}
+	return f.logSource.Logs(ctx, r, send)
+}
+
+// TestAPanicCostsOneCall: not the agent.
+func TestAPanicCostsOneCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c, err := control.DialAgent(w.serveLogs(new(faulty)), w.issue(control.Subject{Party: control.PartyClient}), w.net.Host("laptop").Dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if err := c.Logs(t.Context(), control.LogsRequest{Stream: control.Stderr}, nil); err == nil || !strings.Contains(err.Error(), "a fault of ours") {
+			t.Errorf("a call that panics: %v", err)
+		}
+		if err := c.Logs(t.Context(), control.LogsRequest{Stream: control.Stdout}, func(control.LogChunk) error { return nil }); err != nil {
+			t.Errorf("the next call: %v", err)
+		}
+	})
+}
+
 func TestLogs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -144,11 +172,11 @@ func TestAStrangerGetsNothing(t *testing.T) {
 		},
 		"of another job, as client": func(w *world) credentials.TransportCredentials {
 			id := issue(w.t, other, control.Subject{Party: control.PartyClient})
-			return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{raw(w.t, id)}})
+			return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{raw(w.t, id)}})
 		},
 		"of another job, as agent": func(w *world) credentials.TransportCredentials {
 			id := issue(w.t, other, agentSubject(0))
-			return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{raw(w.t, id)}})
+			return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{raw(w.t, id)}})
 		},
 		"who speaks TLS 1.2": func(w *world) credentials.TransportCredentials {
 			id := w.issue(control.Subject{Party: control.PartyClient})
@@ -156,7 +184,7 @@ func TestAStrangerGetsNothing(t *testing.T) {
 		},
 		"who is the master itself": func(w *world) credentials.TransportCredentials { // serves, never calls
 			id := w.issue(control.Subject{Party: control.PartyMaster})
-			return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{raw(w.t, id)}})
+			return credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{raw(w.t, id)}})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -189,7 +217,7 @@ func TestEachPartyKeepsToItsCalls(t *testing.T) {
 				t.Errorf("%s: %v", call, err)
 			}
 		}
-		agent := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{raw(t, w.issue(agentSubject(0)))}})
+		agent := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{raw(t, w.issue(agentSubject(0)))}})
 		m := controlpb.NewMasterClient(w.dialRaw(w.where(), agent))
 		_, err := m.Stop(ctx, &controlpb.StopRequest{})
 		refused("Stop by an agent", err)
@@ -204,7 +232,7 @@ func TestEachPartyKeepsToItsCalls(t *testing.T) {
 		}
 		refused("Logs by an agent", err)
 
-		client := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, Certificates: []tls.Certificate{raw(t, w.issue(control.Subject{Party: control.PartyClient}))}})
+		client := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{raw(t, w.issue(control.Subject{Party: control.PartyClient}))}})
 		session, err := controlpb.NewMasterClient(w.dialRaw(w.where(), client)).Session(ctx)
 		if err == nil {
 			_, err = session.Recv()
@@ -321,4 +349,98 @@ func TestListenKeepsLoopbackToItself(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestStrangersWhoSayNothing: half-open connections are few, whoever makes them, and end. Nobody of the job waits for it.
+func TestStrangersWhoSayNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		logs := w.serveLogs(new(logSource))
+		client := raw(t, w.issue(control.Subject{Party: control.PartyClient}))
+		for _, address := range []string{w.where(), logs} {
+			evil := &crowd{t: t, address: address, dial: w.net.Host("evil").Dial}
+			for range 500 {
+				evil.connect(nil)
+			}
+			synctest.Wait()
+			if open := evil.open(); open == 0 || open > 64 {
+				t.Errorf("%s: %d of 500 connections from one address are open, want 64 at most", address, open)
+			}
+			// Those who have a certificate of the job are bounded as long as they say nothing behind it.
+			insider := &crowd{t: t, address: address, dial: w.net.Host("insider").Dial}
+			for range 100 {
+				insider.connect(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{client}})
+			}
+			synctest.Wait()
+			if open := insider.open(); open == 0 || open > 64 {
+				t.Errorf("%s: %d of 100 connections of an insider are open, want 64 at most", address, open)
+			}
+			c, err := control.DialAgent(logs, w.issue(control.Subject{Party: control.PartyClient}), w.net.Host("laptop").Dial)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
+			if err := c.Logs(t.Context(), control.LogsRequest{Stream: control.Stdout}, func(control.LogChunk) error { return nil }); err != nil {
+				t.Error(err)
+			}
+			a := w.join(0)
+			synctest.Wait()
+			w.expect("the strangers are there", "joined worker/0 inc=1 running=0 exited=- generation=0")
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("who is of the job waited for %v", took)
+			}
+			a.end()
+			c.Close()
+			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			if e, i := evil.open(), insider.open(); e+i > 0 {
+				t.Errorf("%s: %d and %d connections are still open", address, e, i)
+			}
+			w.heard()
+		}
+	})
+}
+
+// crowd are connections that say nothing.
+type crowd struct {
+	t       *testing.T
+	address string
+	dial    control.Dialer
+	conns   []net.Conn
+}
+
+func (c *crowd) connect(config *tls.Config) {
+	conn, err := c.dial(c.t.Context(), c.address)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if config != nil {
+		secure := tls.Client(conn, config)
+		if secure.Handshake() != nil {
+			return // turned away
+		}
+		conn = secure
+	}
+	c.t.Cleanup(func() { conn.Close() })
+	c.conns = append(c.conns, conn)
+}
+
+// open counts those that the other side has not closed.
+func (c *crowd) open() int {
+	n := 0
+	for _, conn := range c.conns {
+		conn.SetReadDeadline(time.Now().Add(time.Millisecond))
+		var timeout net.Error
+		for {
+			_, err := conn.Read(make([]byte, 100)) // the server's side of HTTP/2 may have spoken
+			if err == nil {
+				continue
+			}
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				n++
+			}
+			break
+		}
+	}
+	return n
 }

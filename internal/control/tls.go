@@ -34,7 +34,7 @@ func (i Identity) serverTLS() (credentials.TransportCredentials, error) {
 		return nil, err
 	}
 	c.ClientAuth, c.ClientCAs = tls.RequireAndVerifyClientCert, pool
-	return credentials.NewTLS(c), nil
+	return admitting{credentials.NewTLS(c)}, nil
 }
 
 // clientTLS talks to a server of the given party of the same job, and to no other.

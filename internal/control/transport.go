@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -43,16 +44,32 @@ const (
 	connectWait = 10 * time.Second // for one attempt to connect, handshakes included
 )
 
-func newServer(tls credentials.TransportCredentials) *grpc.Server {
+func newServer(tls credentials.TransportCredentials, logger *zap.Logger) *grpc.Server {
 	return grpc.NewServer(
 		grpc.Creds(tls),
 		grpc.ReadBufferSize(bufferBytes),
 		grpc.WriteBufferSize(bufferBytes),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
+		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
+			defer survive(logger, &err)
+			return next(ctx, req)
+		}),
+		grpc.StreamInterceptor(func(server any, stream grpc.ServerStream, _ *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+			defer survive(logger, &err)
+			return next(server, stream)
+		}),
 		grpc.ConnectionTimeout(connectWait),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: pingEvery / 2, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: pingTimeout}),
 	)
+}
+
+// survive makes a panic the error of the one call that it is in: it must not end everything else that the process does.
+func survive(logger *zap.Logger, err *error) {
+	if p := recover(); p != nil {
+		logger.Error("a call panicked", zap.Any("panic", p), zap.Stack("stack"))
+		*err = status.Error(codes.Internal, fmt.Sprint("panic: ", p))
+	}
 }
 
 // Listen opens a port for the other processes of a job: on all addresses, or on host alone where that is a loopback address, by

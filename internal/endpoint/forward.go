@@ -14,17 +14,12 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/job"
+	"tfos/internal/listen"
 )
 
 // dialWait bounds how long a connection may wait for its target to answer. One that is held for longer does more harm than one
 // that is refused: TensorFlow's coordinator stands still meanwhile.
 const dialWait = 3 * time.Second
-
-// How long to wait after the system would not accept a connection, for want of descriptors most likely.
-const (
-	acceptPause    = 5 * time.Millisecond
-	acceptPauseMax = time.Second
-)
 
 // loopback is where ports are that only this node needs.
 const loopback = "127.0.0.1"
@@ -35,11 +30,12 @@ type forward struct {
 	host   string
 	proof  func(job.Task) Proof
 	logger *zap.Logger
+	links  *crowd
 	ports  []*forwarded // by slot; nil: the task itself
 }
 
 func newForward(o Options) *forward {
-	return &forward{self: o.Self, host: cmp.Or(o.Host, loopback), proof: o.Proof, logger: o.Logger}
+	return &forward{self: o.Self, host: cmp.Or(o.Host, loopback), proof: o.Proof, logger: o.Logger, links: newCrowd(listen.Descriptors()/4, o.Logger)}
 }
 
 func (f *forward) add(t job.Task) (int, string, error) {
@@ -55,7 +51,7 @@ func (f *forward) add(t job.Task) (int, string, error) {
 	if err != nil {
 		return 0, "", fmt.Errorf("forward to %s: %w", t, err)
 	}
-	p := &forwarded{listener: l.(*net.TCPListener), proof: f.proof(t), logger: f.logger.With(zap.Stringer("task", t)), open: make(map[*link]struct{}), end: make(chan struct{})}
+	p := &forwarded{listener: l.(*net.TCPListener), proof: f.proof(t), links: f.links, logger: f.logger.With(zap.Stringer("task", t)), open: make(map[*link]struct{}), end: make(chan struct{})}
 	p.change, p.changed = context.WithCancel(context.Background())
 	p.running.Go(p.accept)
 	f.ports = append(f.ports, p)
@@ -96,6 +92,7 @@ type forwarded struct {
 	listener *net.TCPListener
 	proof    Proof // that a target must give; zero: none
 	logger   *zap.Logger
+	links    *crowd
 	running  sync.WaitGroup // everything that was started
 	end      chan struct{}  // closed by close
 
@@ -114,26 +111,20 @@ type link struct{ near, far *net.TCPConn }
 
 // accept serves the port until it is closed.
 func (p *forwarded) accept() {
-	pause := acceptPause
 	for {
-		c, err := p.listener.AcceptTCP()
-		switch {
-		case err == nil:
-			pause = acceptPause
-			p.running.Go(func() { p.serve(c) })
-		case errors.Is(err, net.ErrClosed):
+		c, err := listen.Accept(p.listener.AcceptTCP, p.end, p.logger)
+		if err != nil {
 			return
-		default:
-			if pause == acceptPause {
-				p.logger.Warn("a connection to a peer could not be accepted", zap.Error(err))
-			}
-			select {
-			case <-time.After(pause):
-			case <-p.end:
-				return
-			}
-			pause = min(2*pause, acceptPauseMax)
 		}
+		if !p.links.enter(c) {
+			p.refused.Add(1)
+			reset(c)
+			continue
+		}
+		p.running.Go(func() {
+			defer p.links.leave(c)
+			p.serve(c)
+		})
 	}
 }
 

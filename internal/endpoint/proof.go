@@ -8,11 +8,13 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"tfos/internal/job"
+	"tfos/internal/listen"
 )
 
 // Proof is what an agent says to whoever asks whether it still holds its task's port. It tells agents of one job apart from each other
@@ -60,36 +62,31 @@ type Witness struct {
 	listener net.Listener
 	proof    Proof
 	logger   *zap.Logger
+	end      chan struct{} // closed by Close
+	close    sync.Once
 }
 
 // NewWitness makes one that answers where the listener is, at the host of the port that is held. It owns the listener. Run serves.
-func NewWitness(l net.Listener, p Proof, logger *zap.Logger) *Witness { return &Witness{l, p, logger} }
+func NewWitness(l net.Listener, p Proof, logger *zap.Logger) *Witness {
+	return &Witness{listener: l, proof: p, logger: logger, end: make(chan struct{})}
+}
 
 // Run answers until Close.
 func (w *Witness) Run() {
-	pause := acceptPause
 	for {
-		c, err := w.listener.Accept()
-		switch {
-		case err == nil:
-			pause = acceptPause
-			_ = c.SetWriteDeadline(time.Now().Add(proofWait)) // it never waits: there is room
-			_, _ = c.Write(w.proof[:])                        // who does not get it asks again
-			_ = c.Close()
-		case errors.Is(err, net.ErrClosed):
+		c, err := listen.Accept(w.listener.Accept, w.end, w.logger)
+		if err != nil {
 			return
-		default:
-			if pause == acceptPause {
-				w.logger.Warn("a peer that asks whether the task is here could not be answered", zap.Error(err))
-			}
-			time.Sleep(pause)
-			pause = min(2*pause, acceptPauseMax)
 		}
+		_ = c.SetWriteDeadline(time.Now().Add(proofWait)) // it never waits: there is room
+		_, _ = c.Write(w.proof[:])                        // who does not get it asks again
+		_ = c.Close()
 	}
 }
 
 // Close ends Run, which may say its proof once more before it returns.
 func (w *Witness) Close() error {
+	w.close.Do(func() { close(w.end) })
 	if err := w.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("stop proving who listens: %w", err)
 	}

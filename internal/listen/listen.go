@@ -84,6 +84,17 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
+// Patient is a listener that goes on when the system cannot give it a connection, and bounds nothing.
+func Patient(l net.Listener, logger *zap.Logger) net.Listener { return patient{l, logger} }
+
+type patient struct {
+	net.Listener
+	logger *zap.Logger
+}
+
+// Accept implements net.Listener. Close ends it within pauseMax.
+func (p patient) Accept() (net.Conn, error) { return Accept(p.Listener.Accept, nil, p.logger) }
+
 // Accept waits for a connection by a listener's function. It goes on when the system cannot give one, until done is closed.
 func Accept[C any](accept func() (C, error), done <-chan struct{}, logger *zap.Logger) (C, error) {
 	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
@@ -242,6 +253,14 @@ func (c *Conn) Admit() bool {
 func (c *Conn) Close() error {
 	c.Admit()
 	return c.Conn.Close()
+}
+
+// CloseWrite says that nothing more will be sent, where the connection can.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 // expire ends a connection that is still unfinished.

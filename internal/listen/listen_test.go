@@ -103,6 +103,13 @@ func TestAcceptSurvivesTheSystem(t *testing.T) {
 		if _, err := l.Accept(); !errors.Is(err, syscall.EBADF) {
 			t.Errorf("of a broken listener: %v", err)
 		}
+		s.answers <- answer{err: syscall.ENOBUFS}
+		s.comes("a:2")
+		if c, err := Patient(s, l.o.Logger).Accept(); err != nil {
+			t.Error(err)
+		} else {
+			c.Close()
+		}
 		s.answers <- answer{err: syscall.EMFILE}
 		time.AfterFunc(time.Millisecond, func() { l.Close() })
 		if _, err := l.Accept(); err == nil {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"strings"
+	"unicode/utf8"
 
 	"tfos/internal/dfs"
 )
@@ -124,7 +125,7 @@ func matchOne(pattern, name string) (int, bool) {
 	if pattern == "" {
 		return 0, false
 	}
-	c := []rune(name[:runeLength(name)])[0]
+	c, _ := firstRune(name)
 	switch pattern[0] {
 	case '?':
 		return 1, true
@@ -144,28 +145,42 @@ func matchOne(pattern, name string) (int, bool) {
 
 // matchSet matches a bracket expression at the start of pattern. One that is not closed is none.
 func matchSet(pattern string, c rune) (width int, ok, closed bool) {
-	set := []rune(pattern)
-	i := 1
-	negated := i < len(set) && (set[i] == '!' || set[i] == '^')
-	if negated {
-		i++
+	at := 1
+	more := func() bool { return at < len(pattern) }
+	next := func() rune {
+		r, n := firstRune(pattern[at:])
+		at += n
+		return r
 	}
-	for first := true; i < len(set) && (first || set[i] != ']'); first = false {
-		if set[i] == '\\' && i+1 < len(set) {
-			i++
+	negated := more() && (pattern[at] == '!' || pattern[at] == '^')
+	if negated {
+		at++
+	}
+	for first := true; more() && (first || pattern[at] != ']'); first = false {
+		if pattern[at] == '\\' && at+1 < len(pattern) {
+			at++
 		}
-		low, high := set[i], set[i]
-		if i+2 < len(set) && set[i+1] == '-' && set[i+2] != ']' {
-			high = set[i+2]
-			i += 2
+		low := next()
+		high := low
+		if at+1 < len(pattern) && pattern[at] == '-' && pattern[at+1] != ']' {
+			at++
+			high = next()
 		}
 		if low <= c && c <= high {
 			ok = true
 		}
-		i++
 	}
-	if i >= len(set) {
+	if !more() {
 		return 0, false, false
 	}
-	return len(string(set[:i+1])), ok != negated, true
+	return at + 1, ok != negated, true
+}
+
+// firstRune is the first character and its length in bytes. A byte that begins none is one itself, which no text has.
+func firstRune(s string) (rune, int) {
+	r, n := utf8.DecodeRuneInString(s)
+	if r == utf8.RuneError && n == 1 {
+		r = utf8.MaxRune + rune(s[0])
+	}
+	return r, n
 }

@@ -13,6 +13,7 @@ func TestMatches(t *testing.T) {
 		{"[abc]", "b", true}, {"[abc]", "d", false}, {"[!abc]", "d", true}, {"[^abc]", "b", false}, {"[a-c]x", "bx", true}, {"[a-]", "-", true},
 		{"[]a]", "]", true}, {"[!]a]", "]", false}, {"[a", "[a", true}, {"[a", "a", false}, {"[\\]]", "]", true}, {"[ä-ö]", "ä", true},
 		{"\\*", "*", true}, {"\\*", "a", false}, {"a\\", "a\\", true}, {"**", "ab", true}, {"", "", true}, {"", "a", false},
+		{"[a\xff]", "a", true}, {"[a\xff]", "\xff", true}, {"[a\xff]", "\xfe", false}, {"[a\xff]b", "ab", true}, {"[a\xff", "a", false}, {"[a-\\]", "b", false}, {"\xff", "\xff", true},
 		{"a*a*a*a*a*a*a*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", false},
 	} {
 		if got := matches(c.pattern, c.name); got != c.want {

@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/dfs"
+	"tfos/internal/listen"
 )
 
 // Files finds filesystems. storage.Storage is one.
@@ -27,6 +28,8 @@ type Options struct {
 	Dir      string // where files on their way are kept, without names; empty: the system's directory for temporary files
 	// Memory bounds the contents that are read ahead, in bytes; 0: 32 MiB.
 	Memory int
+	// Connections bounds how many there may be; 0: a quarter of what this process may have open, for each may read a block besides.
+	Connections int
 	// Silence is how long a DataNode may say nothing before a program that reads from it for itself comes back; twice as long, where a part of what
 	// the program waited for came first. 0: 10 s.
 	Silence time.Duration
@@ -48,6 +51,7 @@ type Server struct {
 	handles uint64               // the last that was given out
 	swept   map[string]time.Time // by directory, as programs write it
 	closed  bool
+	full    bool // there are as many connections as may be
 }
 
 // New makes a Server. Run serves.
@@ -56,6 +60,7 @@ func New(o Options) *Server {
 		o.Logger = zap.NewNop()
 	}
 	o.Memory, o.Silence = cmp.Or(o.Memory, 32<<20), cmp.Or(o.Silence, 10*time.Second)
+	o.Connections = cmp.Or(o.Connections, listen.Descriptors()/4)
 	s := &Server{o: o, log: o.Logger, chunks: newPool(o.Memory / chunkSize), conns: map[net.Conn]bool{}, opened: map[uint64]*openFile{}, swept: map[string]time.Time{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -64,7 +69,7 @@ func New(o Options) *Server {
 // Run accepts connections until Close, and then waits for what they are at.
 func (s *Server) Run() error {
 	for {
-		conn, err := s.o.Listener.Accept()
+		conn, err := listen.Accept(s.o.Listener.Accept, s.ctx.Done(), s.log)
 		if err != nil {
 			s.busy.Wait()
 			if s.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
@@ -79,27 +84,44 @@ func (s *Server) Run() error {
 		go func() {
 			defer s.busy.Done()
 			defer s.dismiss(conn)
+			defer s.survive()
 			newSession(s, conn).serve()
 		}()
 	}
 }
 
+// survive ends one session for a panic, and not the agent.
+func (s *Server) survive() {
+	if p := recover(); p != nil {
+		s.log.Error("a program's connection to its files ended by a panic", zap.Any("panic", p), zap.Stack("stack"))
+	}
+}
+
+// admit takes a connection in. What a program opens leaves descriptors for everything else that the agent does.
 func (s *Server) admit(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
 		return false
 	}
+	if len(s.conns) >= s.o.Connections {
+		if !s.full {
+			s.full = true
+			s.log.Warn("a program has too many connections to its files: more are refused", zap.Int("connections", len(s.conns)))
+		}
+		return false
+	}
+	s.full = false
 	s.busy.Add(1)
 	s.conns[conn] = true
 	return true
 }
 
 func (s *Server) dismiss(conn net.Conn) {
-	conn.Close()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	delete(s.conns, conn)
+	s.mu.Unlock()
+	conn.Close() // last: who sees the end may connect again
 }
 
 // Close ends Run, every connection, and what is being written: its writers have died. It may be called more than once.

@@ -9,12 +9,14 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net"
+	"os"
 	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/zap/zaptest"
@@ -62,6 +64,62 @@ func newWorld(t *testing.T, f dfs.FS, memory int) *world {
 }
 
 func inMemory(t *testing.T) dfs.FS { return dfs.NewMemory(dfs.MemoryOptions{User: "ann"}) }
+
+// flaky fails to accept for want of descriptors, as often as it says, before each connection.
+type flaky struct {
+	net.Listener
+	left int
+}
+
+func (f *flaky) Accept() (net.Conn, error) {
+	if f.left > 0 {
+		f.left--
+		return nil, &net.OpError{Op: "accept", Net: "unix", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+	}
+	return f.Listener.Accept()
+}
+
+// broken panics for one path.
+type broken struct{ Files }
+
+func (b broken) Use(ctx context.Context, uri string) (dfs.FS, string, func(), error) {
+	if strings.Contains(uri, "broken") {
+		panic("a fault of ours")
+	}
+	return b.Files.Use(ctx, uri)
+}
+
+// TestServesOnAfterFaults: a node without descriptors, a panic, and a program with too many connections cost those alone whom they meet.
+func TestServesOnAfterFaults(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, fs: inMemory(t), addr: l.Addr().String()}
+	put(t, w.fs, "/a", []byte("a"))
+	w.s = New(Options{Files: broken{oneFS{w.fs}}, Listener: &flaky{l, 3}, Logger: zaptest.NewLogger(t), Connections: 2})
+	ran := make(chan error, 1)
+	go func() { ran <- w.s.Run() }()
+	first := w.dial()
+	first.must(first.names(opStat, "memory://x/a"))
+
+	hit := w.dial()
+	hit.send(opStat, appendString(nil, "memory://x/broken"))
+	if n, err := hit.conn.Read(make([]byte, 1)); err == nil {
+		t.Errorf("a session that panicked answers %d bytes", n)
+	}
+	second := w.dial()
+	second.must(second.names(opStat, "memory://x/a"))
+	third := w.dial()
+	if _, err := third.conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("a third connection: %v", err)
+	}
+	first.must(first.names(opStat, "memory://x/a"))
+	w.s.Close()
+	if err := <-ran; err != nil {
+		t.Error(err)
+	}
+}
 
 // client is a program's connection.
 type client struct {

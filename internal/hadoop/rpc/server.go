@@ -14,6 +14,7 @@ import (
 
 	"tfos/internal/hadoop/sasl"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/listen"
 )
 
 // A SecretManager finds the password of a token's identifier, and whom the token speaks for. An error refuses the client: a
@@ -48,6 +49,7 @@ type ServerOptions struct {
 type Server struct {
 	o         ServerOptions
 	log       *zap.Logger
+	listener  *listen.Listener
 	protocols map[string]registration // not changed after Serve
 
 	mu      sync.Mutex
@@ -77,7 +79,8 @@ func NewServer(o ServerOptions) *Server {
 	if o.Log == nil {
 		o.Log = zap.NewNop()
 	}
-	return &Server{o: o, log: o.Log, protocols: map[string]registration{}, stopped: make(chan struct{})}
+	l := listen.New(o.Listener, listen.Options{Timeout: setupTimeout, Logger: o.Log})
+	return &Server{o: o, log: o.Log, listener: l, protocols: map[string]registration{}, stopped: make(chan struct{})}
 }
 
 // Register adds a protocol by its Java name. It must not be called after Serve.
@@ -86,7 +89,7 @@ func (s *Server) Register(protocol string, version uint64, h Handler) {
 }
 
 // Addr is where the server listens.
-func (s *Server) Addr() net.Addr { return s.o.Listener.Addr() }
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Serve accepts clients until the context ends or Close is called, which is no error. When it returns the connections are
 // closed and the handlers have ended; handlers that do not, within ten seconds, are an error.
@@ -113,12 +116,12 @@ func (s *Server) Serve(ctx context.Context) error {
 	defer close(s.stopped)
 
 	var conns sync.WaitGroup
-	stop := context.AfterFunc(ctx, func() { _ = s.o.Listener.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = s.listener.Close() })
 	err = s.accept(ctx, qops, &conns)
 	stopping := ctx.Err() != nil
 	cancel()
 	if stop() {
-		_ = s.o.Listener.Close()
+		_ = s.listener.Close()
 	}
 	if stopping {
 		err = nil
@@ -128,22 +131,13 @@ func (s *Server) Serve(ctx context.Context) error {
 
 // accept starts a goroutine for each connection.
 func (s *Server) accept(ctx context.Context, qops []sasl.QOP, conns *sync.WaitGroup) error {
-	pause := 10 * time.Millisecond
 	for {
-		conn, err := s.o.Listener.Accept()
-		var temporary net.Error
+		conn, err := s.listener.Accept()
 		switch {
 		case err == nil:
-			pause = 10 * time.Millisecond
 			conns.Go(func() { s.serve(ctx, conn, qops) })
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &temporary) && !errors.Is(err, net.ErrClosed) && pause < time.Minute:
-			s.log.Warn("cannot accept connections for now", zap.Error(err), zap.Duration("pause", pause)) // no file descriptors left, say
-			if !sleep(ctx, pause) {
-				return nil
-			}
-			pause *= 2
 		default:
 			return fmt.Errorf("accept: %w", err)
 		}
@@ -171,7 +165,7 @@ func (s *Server) Close() error {
 	cancel := s.cancel
 	s.mu.Unlock()
 	if cancel == nil {
-		return s.o.Listener.Close()
+		return s.listener.Close()
 	}
 	cancel()
 	<-s.stopped

@@ -16,6 +16,7 @@ import (
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/sasl"
 	"tfos/internal/hadoop/wire"
+	"tfos/internal/listen"
 )
 
 // serverConn is one client's connection, from its first byte on.
@@ -41,6 +42,9 @@ func (s *Server) serve(ctx context.Context, conn net.Conn, qops []sasl.QOP) {
 		err = c.conn.SetDeadline(time.Time{})
 	}
 	if err == nil {
+		if stranger, ok := conn.(*listen.Conn); ok {
+			stranger.Admit()
+		}
 		err = c.calls(ctx)
 	}
 	if err != nil && err != io.EOF && ctx.Err() == nil {
@@ -170,11 +174,20 @@ func (c *serverConn) calls(ctx context.Context) error {
 		}
 		handlers.Go(func() {
 			defer func() { <-slots }()
+			defer c.survive()
 			if err := c.answer(ctx, header, body); err != nil && ctx.Err() == nil {
 				c.log.Info("answer was not sent", zap.Stringer("remote", c.caller.Remote), zap.Error(err))
 				_ = c.conn.Close() // a response cut short leaves no way on
 			}
 		})
+	}
+}
+
+// survive ends one connection for a panic, and not the server.
+func (c *serverConn) survive() {
+	if p := recover(); p != nil {
+		c.log.Error("a call panicked", zap.Stringer("remote", c.caller.Remote), zap.Any("panic", p), zap.Stack("stack"))
+		_ = c.conn.Close()
 	}
 }
 
