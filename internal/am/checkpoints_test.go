@@ -133,13 +133,13 @@ func TestGuessedStepsEndNothing(t *testing.T) {
 			p[fmt.Sprintf("chief/0#%d", inc+1)] = func(task job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
 				time.Sleep(time.Minute)
 				w.tells(task, control.Progress{Incarnation: inc, Step: 3, Steps: 3}) // "Step 3/3: train"
-				return control.Exited{Incarnation: inc, Code: 7}
+				return control.Exited{Incarnation: inc, Code: 7, Stderr: []string{"ValueError: bad shard"}}
 			}
 		}
 		p["chief/0#5"] = after(time.Minute, 0)
 		v := w.succeeded(t, saving+"recovery: {user-failures: 10}\n")
-		if len(v.Restarts) != 4 || v.Restarts[3].Step != 3 {
-			t.Errorf("want four restarts at what looks like step 3: %+v", v.Restarts)
+		if len(v.Restarts) != 4 || v.Restarts[3].Step != 3 || v.Restarts[3].Why != "exit code 7: ValueError: bad shard" {
+			t.Errorf("want four restarts at what looks like step 3, and why: %+v", v.Restarts)
 		}
 	})
 }

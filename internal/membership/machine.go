@@ -104,7 +104,7 @@ type state struct {
 
 	Moved        job.Generation `json:"moved,omitempty"`         // the newest in which an address of the cluster changed
 	Blame        blame          `json:"blame,omitzero"`          // the newest failure that no other was the cause of
-	Charges      []charge       `json:"charges,omitempty"`       // failures of the program within the window, oldest first
+	Charges      []failure      `json:"charges,omitempty"`       // failures of the program within the window, oldest first
 	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
 	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host

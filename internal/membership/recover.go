@@ -36,11 +36,11 @@ func (l loss) why() string {
 	return cut(what, maxWhy)
 }
 
-// charge is a failure of the program that counts against its budget.
-type charge struct {
+// failure is one that people may be told of again when the job has ended.
+type failure struct {
 	At   time.Time `json:"at"`
 	Task job.Task  `json:"task"`
-	What string    `json:"what"`
+	Why  string    `json:"why"`
 }
 
 // lose takes a loss in: it finds out whose fault it was, books it, and replaces what was lost or ends the job.
@@ -135,45 +135,60 @@ func (m *Machine) book(t *task, l loss) *Result {
 		return nil
 	}
 	m.s.Blame = blame{m.now, sentenceOfFailure(t.Task, l.what, l.stderr)}
+	is := failure{m.now, t.Task, l.why()}
+	ends := func(code int, what string, first failure) *Result {
+		return &Result{code, sentenceOfFailure(t.Task, what, l.stderr) + is.after(first)}
+	}
+	budget := m.job.Recovery
+	m.s.Charges = slices.DeleteFunc(m.s.Charges, func(c failure) bool { return m.now.Sub(c.At) >= budget.Window })
+	first := is
+	if !l.cause.Infrastructure() {
+		m.s.Charges = append(m.s.Charges, is)
+		first = m.s.Charges[0]
+	}
 	switch {
 	case l.hopeless:
-		return &Result{l.cause.exitCode(), m.s.Blame.Text}
+		return ends(l.cause.exitCode(), l.what, first)
 	case l.cause.Infrastructure():
 		m.blame(t, l.cause)
-		if t.Strikes++; t.Strikes >= m.opts.MaxStrikes {
+		if t.Strikes++; t.Strikes == 1 {
+			t.Struck = is
+		}
+		if t.Strikes >= m.opts.MaxStrikes {
 			what := l.what
 			if t.Strikes > 1 {
 				what = fmt.Sprintf("%s. The cluster failed it %d times in a row, and the job gives up", strings.TrimRight(what, "."), t.Strikes)
 			}
-			return &Result{job.ExitInfrastructure, sentenceOfFailure(t.Task, what, l.stderr)}
+			return ends(job.ExitInfrastructure, what, t.Struck)
 		}
 	default:
 		t.Crashes++
 		if m.stall(t) {
-			return &Result{job.ExitFailed, sentenceOfFailure(t.Task, m.stuck(l.what), l.stderr)}
+			return ends(job.ExitFailed, m.stuck(l.what), first)
 		}
-		budget := m.job.Recovery
-		m.s.Charges = slices.DeleteFunc(m.s.Charges, func(c charge) bool { return m.now.Sub(c.At) >= budget.Window })
-		m.s.Charges = append(m.s.Charges, charge{m.now, t.Task, l.what})
 		if n := len(m.s.Charges); n > budget.UserFailures {
-			return &Result{job.ExitFailed, sentenceOfFailure(t.Task, m.spent(l.what), l.stderr)}
+			return ends(job.ExitFailed, m.spent(l.what), first)
 		}
 	}
 	return nil
 }
 
-// spent says of the last failure that the budget is spent, and what the first one was.
+// spent says of the last failure that the budget is spent.
 func (m *Machine) spent(what string) string {
 	n, budget := len(m.s.Charges), m.job.Recovery
 	if budget.UserFailures == 0 {
 		return what
 	}
-	first := m.s.Charges[0]
-	s := fmt.Sprintf("%s. It was failure %d of the program within %s, and %d are forgiven (recovery.user-failures)", what, n, budget.Window, budget.UserFailures)
-	if last := m.s.Charges[n-1]; first.Task != last.Task || first.What != last.What {
-		s += fmt.Sprintf("; the first was at %s: %s, %s", first.At.Format(time.TimeOnly+" MST"), first.Task, first.What)
+	return fmt.Sprintf("%s. It was failure %d of the program within %s, and %d are forgiven (recovery.user-failures)", what, n, budget.Window, budget.UserFailures)
+}
+
+// after says what failed first, if that was something else: a rerun often ends by what the run before it left, and tells nothing of what
+// is wrong.
+func (f failure) after(first failure) string {
+	if f.Why == first.Why {
+		return ""
 	}
-	return s
+	return fmt.Sprintf("\nThe first failure was that of %s at %s: %s", first.Task, first.At.Format(time.TimeOnly+" MST"), first.Why)
 }
 
 // shake notes a loss for those that depend on the task.

@@ -52,6 +52,7 @@ type history struct {
 	New     bool      `json:"new,omitempty"`     // not yet taken into the cluster of a job that grows
 	Leaving bool      `json:"leaving,omitempty"` // the job has shrunk
 	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
+	Struck  failure   `json:"struck,omitzero"`   // the first of them
 	// Doubt is since when the checkpoints that its program would restore are to be looked at; zero: they need not.
 	Doubt time.Time `json:"doubt,omitzero"`
 }

@@ -54,7 +54,7 @@ func TestBrokenCheckpointIsSetAside(t *testing.T) {
 	if r.Task != "worker/0" || r.ResumedStep == nil || *r.ResumedStep != int64(broken-100) || r.LostSteps != r.Step-*r.ResumedStep || r.LostSteps < 100 {
 		t.Errorf("the restart is %+v", r)
 	}
-	if text := tfos(t, c.env, "status", id).want(t, 0).stdout; !strings.Contains(text, fmt.Sprintf("lost at step %d (program); resumed from %d; %d steps", r.Step, broken-100, r.LostSteps)) {
+	if text := tfos(t, c.env, "status", id).want(t, 0).stdout; !strings.Contains(text, fmt.Sprintf("lost at step %d (program: %s); resumed from %d; %d steps", r.Step, r.Why, broken-100, r.LostSteps)) {
 		t.Errorf("tfos status:\n%s", text)
 	}
 	out := tfos(t, c.env, "logs", id, "worker/0").want(t, 0).stdout

@@ -41,7 +41,21 @@ func Lines(prev, next status.View) []string {
 	for _, at := range next.Takeovers[min(len(prev.Takeovers), len(next.Takeovers)):] {
 		lines = append(lines, fmt.Sprintf("the application master restarted at %s (attempt %d)", at.Local().Format(time.TimeOnly), next.Attempt))
 	}
-	return append(lines, restartLines(prev.Restarts, next.Restarts)...)
+	lines = append(lines, restartLines(prev.Restarts, next.Restarts)...)
+	if next.Diagnostics != prev.Diagnostics && next.Diagnostics != "" && quiet(next) {
+		lines = append(lines, next.Diagnostics)
+	}
+	return lines
+}
+
+// quiet reports whether no line about a task tells what the job waits for, or that all is well but for something.
+func quiet(v status.View) bool {
+	if v.State == status.Succeeded {
+		return true
+	}
+	return v.State == status.Running && !slices.ContainsFunc(v.Tasks, func(t status.Task) bool {
+		return t.State == status.Pending || t.State == status.Starting || t.State == status.Failed
+	})
 }
 
 // problem begins a line that tells what is in the job's way.
@@ -68,19 +82,23 @@ func restartLines(prev, next []status.Restart) []string {
 
 // restartLine is a restart in a sentence; empty: the task is not back.
 func restartLine(r status.Restart) string {
-	why := r.Cause
-	if r.Why != "" {
-		why += ": " + r.Why
-	}
 	switch {
 	case r.Seconds == 0:
 		return ""
 	case r.ResumedStep == nil:
-		return fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, why)
+		return fmt.Sprintf("%s restarted after %.1f s: %s", r.Task, r.Seconds, why(r))
 	case *r.ResumedStep == 0:
-		return fmt.Sprintf("%s lost at step %d (%s); started over; %d steps, %.1f s", r.Task, r.Step, why, r.LostSteps, r.Seconds)
+		return fmt.Sprintf("%s lost at step %d (%s); started over; %d steps, %.1f s", r.Task, r.Step, why(r), r.LostSteps, r.Seconds)
 	}
-	return fmt.Sprintf("%s lost at step %d (%s); resumed from %d; %d steps, %.1f s", r.Task, r.Step, why, *r.ResumedStep, r.LostSteps, r.Seconds)
+	return fmt.Sprintf("%s lost at step %d (%s); resumed from %d; %d steps, %.1f s", r.Task, r.Step, why(r), *r.ResumedStep, r.LostSteps, r.Seconds)
+}
+
+// why is the cause of a restart, and what happened: "program: exit code 1: ValueError: bad shard".
+func why(r status.Restart) string {
+	if r.Why == "" {
+		return r.Cause
+	}
+	return r.Cause + ": " + r.Why
 }
 
 func name(t status.Task) string { return fmt.Sprintf("%s/%d", t.Role, t.Index) }

@@ -50,7 +50,7 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	for _, r := range v.Restarts {
 		line := Cell(restartLine(r))
 		if line == "" {
-			line = Cell(fmt.Sprintf("%s lost: %s; it is not back", r.Task, r.Cause))
+			line = Cell(fmt.Sprintf("%s lost: %s; it is not back", r.Task, why(r)))
 		}
 		fmt.Fprintf(t, "\n%s\t%s", r.At.Local().Format(time.TimeOnly), line)
 	}
