@@ -136,7 +136,8 @@ func (w *world) Applications(_ context.Context, q yarn.ApplicationsQuery) ([]yar
 	defer w.lock()()
 	var rs []yarn.Report
 	for _, r := range w.apps {
-		if slices.Contains(q.Types, r.Type) && (len(q.Users) == 0 || slices.Contains(q.Users, r.User)) {
+		if slices.Contains(q.Types, r.Type) && (len(q.Users) == 0 || slices.Contains(q.Users, r.User)) &&
+			(len(q.Tags) == 0 || slices.ContainsFunc(q.Tags, func(tag string) bool { return slices.Contains(r.Tags, tag) })) {
 			rs = append(rs, r)
 		}
 	}

@@ -164,6 +164,50 @@ func TestResumeFromWhatCannotBeJudged(t *testing.T) {
 	}
 }
 
+// TestJobBesideAnother: who submits a job is told which others have its directory of checkpoints, by whatever name, and have not ended.
+func TestJobBesideAnother(t *testing.T) {
+	w := newWorld(t)
+	for i, c := range []struct {
+		dir  string
+		tags []string
+		want bool
+	}{
+		{"hdfs:///models/a", nil, false}, // the first
+		{"hdfs:///models/a", nil, true},
+		{"hdfs://nn:8020/models/a", nil, false}, // to this world it is another; a real one resolves it
+		{"hdfs:///models/b", nil, false},
+		{"/models/a", nil, false},                                              // on each node's disk
+		{"hdfs:///models/a", strings.Split("a b c d e f g h i j", " "), false}, // YARN takes no more tags
+	} {
+		j := aJob()
+		j.Checkpoint.Dir, j.Tags = c.dir, c.tags
+		var s shown
+		if _, err := w.cluster().Submit(t.Context(), prepare(t, j), s.ui()); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(s.err.String(), "has the same checkpoint.dir, "+c.dir); got != c.want {
+			t.Errorf("%d: %s: said %v, want %v:\n%s", i, c.dir, got, c.want, &s.err)
+		}
+		sent := w.sent[len(w.sent)-1]
+		r := w.apps[anID]
+		r.Tags = sent.Tags
+		other := yarn.ApplicationID{ClusterTimestamp: anID.ClusterTimestamp, Sequence: int32(100 + i)}
+		r.ID = other
+		w.apps[other] = r
+		delete(w.apps, anID)
+	}
+	for id, r := range w.apps {
+		r.State = yarn.StateFinished
+		w.apps[id] = r
+	}
+	j := aJob()
+	j.Checkpoint.Dir = "hdfs:///models/a"
+	var s shown
+	if _, err := w.cluster().Submit(t.Context(), prepare(t, j), s.ui()); err != nil || strings.Contains(s.err.String(), "the same checkpoint.dir") {
+		t.Errorf("after all have ended: %v\n%s", err, &s.err)
+	}
+}
+
 // TestResumeFinishesACopy: the agent of a job with local checkpoints was killed between two renames, when it had copied a checkpoint over the
 // one of that name. It is finished and resumed from, not taken for a broken one.
 func TestResumeFinishesACopy(t *testing.T) {

@@ -116,6 +116,8 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	if err := c.check(ctx, p.Job, app.Max); err != nil {
 		return nil, err
 	}
+	tag := c.directoryTag(ctx, p.Job)
+	c.beside(ctx, p.Job, tag, ui)
 	if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.TaskConf, Content: c.Conf}); err != nil {
 		return nil, err
 	}
@@ -138,6 +140,9 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 		return nil, err
 	}
 	s.key = key
+	if tag != "" {
+		submission.Tags = append(slices.Clone(submission.Tags), tag)
+	}
 	var sweep sync.WaitGroup
 	defer sweep.Wait()
 	sweep.Go(func() { c.sweepJobs(ctx, began) })

@@ -25,13 +25,15 @@ const (
 	DefaultEvaluatorWait = 10 * time.Minute
 )
 
+// MaxTags is how many tags YARN takes.
+const MaxTags = 10
+
 // Bounds. A job beyond maxTasks would not fit a TF_CONFIG into an environment.
 const (
 	maxTasks    = 5000
 	maxVCores   = 1 << 16
 	maxNameLen  = 200
 	maxRoleLen  = 40
-	maxTags     = 10
 	maxTagLen   = 100
 	maxPriority = math.MaxInt32
 )
@@ -288,8 +290,8 @@ func (d *decoder) files(dst *[]File, dir string) func(string, place, string) {
 func (d *decoder) tag(dst *[]string) func(string, place, string) {
 	return func(text string, at place, key string) {
 		switch {
-		case len(*dst) == maxTags:
-			d.fail(at, key, "%q is one too many: YARN takes %d", text, maxTags)
+		case len(*dst) == MaxTags:
+			d.fail(at, key, "%q is one too many: YARN takes %d", text, MaxTags)
 		case text == "" || len(text) > maxTagLen || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == ',' }):
 			d.fail(at, key, "%q: want up to %d plain ASCII characters without a comma", text, maxTagLen)
 		default:
