@@ -282,7 +282,8 @@ func (b *breaker) processes(called string) []int {
 	for _, line := range leftovers(b.t, b.id) {
 		text, rest, _ := strings.Cut(line, ": ")
 		pid, err := strconv.Atoi(text)
-		if err == nil && strings.HasPrefix(rest, "./"+called+" ") {
+		program, _, _ := strings.Cut(rest, " ") // ./tfos-am, ./.tfos/tfos-agent
+		if err == nil && filepath.Base(program) == called {
 			pids = append(pids, pid)
 		}
 	}
