@@ -57,7 +57,7 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if o.Logger, err = agent.NewLogger(o.LogDir, os.Getenv(launch.EnvLogLevel)); err != nil {
+	if o.Logger, o.AgentLog, err = agent.NewLogger(o.LogDir, os.Getenv(launch.EnvLogLevel)); err != nil {
 		return err
 	}
 	a, err := agent.New(o)

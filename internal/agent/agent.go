@@ -73,7 +73,7 @@ func New(o Options) (*Agent, error) {
 		ended:     make(chan struct{}),
 		stop:      make(chan struct{}),
 	}
-	a.logs = newLogs(o.LogDir)
+	a.logs = newLogs(o.LogDir, o.Logs, o.AgentLog)
 	o.Storage.Logger = a.log.Named("storage")
 	a.storage = storage.New(o.Storage)
 	return a, nil
@@ -214,6 +214,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	files.Close()
 	serving.Wait()
 	o.releasePorts()
+	if err := a.logs.close(); err != nil {
+		a.log.Warn("logs not closed", zap.Error(err))
+	}
 	if err := a.storage.Close(); err != nil {
 		a.log.Warn("filesystems not closed", zap.Error(err))
 	}

@@ -290,7 +290,7 @@ func TestATaskLives(t *testing.T) {
 				t.Errorf("environment lacks %s: %q", want, spec.Env)
 			}
 		}
-		if spec.Dir != w.dir || spec.Stdout != filepath.Join(w.dir, "stdout") || spec.Stderr != filepath.Join(w.dir, "stderr") {
+		if spec.Dir != w.dir || spec.Stdout == nil || spec.Stderr == nil {
 			t.Errorf("spec: %+v", spec)
 		}
 		w.runner.newest().end(supervise.Exit{Code: 3})
@@ -481,14 +481,17 @@ func TestPrintedStepsAreReportedOnceASecond(t *testing.T) {
 		out := filepath.Join(w.dir, "stdout")
 		write(t, out, "step 99/100\n") // of an earlier program
 		w.master().Start(start(1))
-		synctest.Wait()
+		stdout := w.runner.spec().Stdout
 		for i := range 10 {
-			write(t, out, fmt.Sprintf("step %d/100\n", i+1))
+			fmt.Fprintf(stdout, "step %d/100\n", i+1)
 		}
 		time.Sleep(1500 * time.Millisecond)
-		write(t, out, "step 11/1") // not a whole line yet
+		if err := os.Truncate(out, 0); err != nil { // as a program does whose log grows too large for its author
+			t.Fatal(err)
+		}
+		fmt.Fprint(stdout, "step 11/1") // not a whole line yet
 		time.Sleep(5 * time.Second)
-		write(t, out, "00\n")
+		fmt.Fprintln(stdout, "00")
 		w.runner.newest().end(supervise.Exit{})
 		w.expect("in all", "run train1", "joined inc=1", "started inc=1 pid=100", "progress inc=1 10/100 counted=10", "progress inc=1 11/100 counted=11", "exited inc=1 code=0 ")
 		w.end()

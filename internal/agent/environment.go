@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"tfos/internal/agent/logfile"
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/token"
@@ -77,12 +78,17 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 	files := storage.Options{
 		Conf: filepath.Join(dir, launch.TaskConf), Tokens: credentials.Tokens(), User: getenv(envUser), Getenv: getenv,
 	}
+	limits, err := logLimits(getenv(launch.EnvLogs))
+	if err != nil {
+		return Options{}, err
+	}
 	return Options{
 		Identity:      id,
 		Incarnation:   job.Incarnation(first),
 		Host:          host,
 		Dir:           dir,
 		LogDir:        logDir,
+		Logs:          limits,
 		Env:           os.Environ(),
 		MasterAddress: master,
 		Staging:       staging,
@@ -91,6 +97,17 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		Storage:       files,
 		Over:          askYARN(id.Subject().Container.Attempt.Application, files),
 	}, nil
+}
+
+// logLimits reads launch.EnvLogs.
+func logLimits(text string) (l logfile.Limits, err error) {
+	if text == "" {
+		return l, nil
+	}
+	if _, err = fmt.Sscanf(text, launch.LogsFormat, &l.Size, &l.Keep); err != nil {
+		err = fmt.Errorf("%s=%s: %w", launch.EnvLogs, text, err)
+	}
+	return l, err
 }
 
 // readCredentials reads a credentials file at once: the program may remove it.
@@ -116,19 +133,16 @@ func identity(c *token.Credentials) (control.Identity, error) {
 }
 
 // NewLogger writes to agent.log in a log directory, one line an entry. An empty level is info.
-func NewLogger(dir, level string) (*zap.Logger, error) {
+func NewLogger(dir, level string) (*zap.Logger, *logfile.File, error) {
 	l := zapcore.InfoLevel
 	if level != "" {
 		var err error
 		if l, err = zapcore.ParseLevel(level); err != nil {
-			return nil, fmt.Errorf("%s: %w", launch.EnvLogLevel, err)
+			return nil, nil, fmt.Errorf("%s: %w", launch.EnvLogLevel, err)
 		}
 	}
-	f, err := os.OpenFile(logFile(dir, control.AgentLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
-	if err != nil {
-		return nil, fmt.Errorf("open the agent's log: %w", err)
-	}
+	f := logfile.New(logFile(dir, control.AgentLog), agentLogLimits)
 	c := zap.NewProductionEncoderConfig()
 	c.EncodeTime = zapcore.ISO8601TimeEncoder
-	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(c), f, l)), nil
+	return zap.New(zapcore.NewCore(zapcore.NewConsoleEncoder(c), zapcore.AddSync(f), l)), f, nil
 }

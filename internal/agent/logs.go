@@ -6,55 +6,73 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"tfos/internal/agent/logfile"
 	"tfos/internal/control"
 )
 
 const (
 	chunkBytes = 32 << 10
-	// followEvery is how often a follower's file is looked at. The program writes to the file itself, so that no process of
-	// ours stands between it and its disk.
+	// followEvery is how often a follower's log is looked at. A program may write into its files itself.
 	followEvery = 100 * time.Millisecond
 )
 
-// logs serves the files in the container's log directory.
+// agentLogLimits bound the agent's own log, which grows with what goes wrong.
+var agentLogLimits = logfile.Limits{Size: 64 << 20, Keep: 2}
+
+// logs are the logs of a container: its agent's, and those of its task. It serves them.
 type logs struct {
-	dir  string
-	over chan struct{} // closed when nothing more is written
-	once sync.Once
+	files map[string]*logfile.File // by stream
+	over  chan struct{}            // closed when nothing more is written
+	once  sync.Once
 }
 
-func newLogs(dir string) *logs { return &logs{dir: dir, over: make(chan struct{})} }
+// newLogs makes those of a task in a directory, beside the agent's own; nil: that is in the directory too.
+func newLogs(dir string, limits logfile.Limits, own *logfile.File) *logs {
+	if own == nil {
+		own = logfile.New(logFile(dir, control.AgentLog), agentLogLimits)
+	}
+	return &logs{over: make(chan struct{}), files: map[string]*logfile.File{
+		control.Stdout: logfile.New(logFile(dir, control.Stdout), limits), control.Stderr: logfile.New(logFile(dir, control.Stderr), limits), control.AgentLog: own,
+	}}
+}
 
 // end tells followers that what is there is all.
 func (l *logs) end() { l.once.Do(func() { close(l.over) }) }
+
+// close closes the files. Whoever writes or reads after it opens them again.
+func (l *logs) close() error {
+	var errs []error
+	for _, f := range l.files {
+		errs = append(errs, f.Close())
+	}
+	return errors.Join(errs...)
+}
 
 func logFile(dir, stream string) string { return filepath.Join(dir, stream) }
 
 // Logs implements control.LogSource.
 func (l *logs) Logs(ctx context.Context, r control.LogsRequest, send func(control.LogChunk) error) error {
-	switch r.Stream {
-	case control.Stdout, control.Stderr, control.AgentLog:
-	default:
+	f := l.files[r.Stream]
+	if f == nil {
 		return fmt.Errorf("%w: %q", control.ErrNoLog, r.Stream)
 	}
-	f, over, err := l.open(ctx, r)
-	if f == nil {
-		return err
-	}
-	defer f.Close()
-	offset, err := startOf(f, r.Offset)
-	if err != nil {
-		return err
+	at := r.Offset
+	if at < 0 {
+		end, err := f.End()
+		if err != nil {
+			return err
+		}
+		at = max(end+at, 0)
 	}
 	look := time.NewTicker(followEvery)
 	defer look.Stop()
-	for {
-		if offset, err = sendFrom(f, offset, send); err != nil || over || !r.Follow {
+	for over := false; ; {
+		var err error
+		if at, err = sendFrom(f, at, send); err != nil || over || !r.Follow {
 			return err
 		}
 		select {
@@ -67,53 +85,20 @@ func (l *logs) Logs(ctx context.Context, r control.LogsRequest, send func(contro
 	}
 }
 
-// open opens the file, waiting for it if it is to be followed. It reports whether the log is over; a nil file is an empty log.
-func (l *logs) open(ctx context.Context, r control.LogsRequest) (f *os.File, over bool, err error) {
-	look := time.NewTicker(followEvery)
-	defer look.Stop()
-	for {
-		f, err := os.Open(logFile(l.dir, r.Stream))
-		if err == nil || !errors.Is(err, fs.ErrNotExist) {
-			return f, over, err
-		}
-		if over || !r.Follow {
-			return nil, true, nil
-		}
-		select {
-		case <-ctx.Done():
-			return nil, false, ctx.Err()
-		case <-l.over:
-			over = true
-		case <-look.C:
-		}
-	}
-}
-
-// startOf makes an offset from the end one from the beginning.
-func startOf(f *os.File, offset int64) (int64, error) {
-	if offset >= 0 {
-		return offset, nil
-	}
-	end, err := f.Seek(0, io.SeekEnd)
-	return max(end+offset, 0), err
-}
-
-// sendFrom sends what is there from offset on, and returns where it ended.
-func sendFrom(f *os.File, offset int64, send func(control.LogChunk) error) (int64, error) {
+// sendFrom sends what is there from a position on, and returns where it ended. A log that is not there yet is an empty one.
+func sendFrom(f *logfile.File, at int64, send func(control.LogChunk) error) (int64, error) {
 	for {
 		b := make([]byte, chunkBytes) // a new one each time: who sends may keep it
-		n, err := f.ReadAt(b, offset)
-		if n > 0 {
-			if err := send(control.LogChunk{Data: b[:n], Offset: offset}); err != nil {
-				return offset, err
-			}
-			offset += int64(n)
+		n, next, offset, err := f.Read(b, at)
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, fs.ErrNotExist):
+			return next, nil
+		case err != nil:
+			return next, err
 		}
-		if err == io.EOF {
-			return offset, nil
+		if err := send(control.LogChunk{Data: b[:n], Offset: next - int64(n), File: offset}); err != nil {
+			return at, err
 		}
-		if err != nil {
-			return offset, err
-		}
+		at = next
 	}
 }

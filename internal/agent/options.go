@@ -8,6 +8,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/agent/logfile"
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
@@ -23,6 +24,8 @@ type Options struct {
 	Host        string           // name by which others reach this node
 	Dir         string           // the container's directory, where the program runs
 	LogDir      string           // where stdout, stderr and agent.log are
+	Logs        logfile.Limits   // of stdout, and of stderr
+	AgentLog    *logfile.File    // the agent's own log, if its Logger writes there
 	Env         []string         // what the program gets besides the master's
 	Runner      Runner           // runs the program; nil: a process
 	Endpoints   job.Endpoints    // how the job's tasks reach each other; empty: direct

@@ -174,9 +174,9 @@ func (o *owner) run(c control.Start) {
 			return
 		}
 	}
-	stdout, stderr := logFile(o.a.o.LogDir, control.Stdout), logFile(o.a.o.LogDir, control.Stderr)
-	t := newTap(stdout, stderr) // from where they end now
-	p, err := o.a.o.Runner.Start(supervise.Spec{Command: c.Command, Dir: o.a.o.Dir, Env: o.env(c), Stdout: stdout, Stderr: stderr})
+	t := new(tap)
+	p, err := o.a.o.Runner.Start(supervise.Spec{Command: c.Command, Dir: o.a.o.Dir, Env: o.env(c),
+		Stdout: t.listen(o.a.logs.files[control.Stdout]), Stderr: t.listen(o.a.logs.files[control.Stderr])})
 	if err != nil {
 		fail(err)
 		return

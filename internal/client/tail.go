@@ -69,7 +69,8 @@ func (t *tail) finish(ctx context.Context, v status.View) {
 type stream struct {
 	container string
 	name      string
-	offset    int64 // of the next byte
+	offset    int64 // of the next byte, for the agent
+	file      int64 // the same in the file that is kept
 	whole     bool  // everything was copied
 	lines     term.LineBuffer
 }
@@ -175,7 +176,7 @@ func (t *tail) copyOnce(ctx context.Context, s *stream, address string) error {
 	}
 	defer a.Close()
 	return a.Logs(ctx, control.LogsRequest{Stream: s.name, Offset: s.offset, Follow: true}, func(c control.LogChunk) error {
-		s.offset = c.Offset + int64(len(c.Data))
+		s.offset, s.file = c.Offset+int64(len(c.Data)), c.File
 		s.lines.Add(c.Data)
 		return nil
 	})
@@ -207,8 +208,8 @@ func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) {
 	ctx, cancel := context.WithTimeout(ctx, logPatience)
 	defer cancel()
 	for {
-		err := t.c.Logs.Read(ctx, f, s.offset, func(data []byte) error {
-			s.offset += int64(len(data))
+		err := t.c.Logs.Read(ctx, f, s.file, func(data []byte) error {
+			s.file += int64(len(data))
 			s.lines.Add(data)
 			return nil
 		})

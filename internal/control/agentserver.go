@@ -83,7 +83,7 @@ func (a agentService) Logs(r *controlpb.LogsRequest, stream grpc.ServerStreaming
 	}
 	request := LogsRequest{Stream: r.GetStream(), Offset: r.GetOffset(), Follow: r.GetFollow()}
 	err := a.logs.Logs(stream.Context(), request, func(c LogChunk) error {
-		return stream.Send(&controlpb.LogChunk{Data: c.Data, Offset: c.Offset})
+		return stream.Send(&controlpb.LogChunk{Data: c.Data, Offset: c.Offset, File: c.File})
 	})
 	if errors.Is(err, ErrNoLog) {
 		return status.Error(codes.NotFound, strconv.Quote(request.Stream))

@@ -96,7 +96,7 @@ func (c *AgentClient) Logs(ctx context.Context, r LogsRequest, chunk func(LogChu
 		if err != nil {
 			return fmt.Errorf("read %s: %w", r.Stream, foreign(err))
 		}
-		if err := chunk(LogChunk{Data: p.GetData(), Offset: p.GetOffset()}); err != nil {
+		if err := chunk(LogChunk{Data: p.GetData(), Offset: p.GetOffset(), File: p.GetFile()}); err != nil {
 			return err
 		}
 	}

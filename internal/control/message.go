@@ -205,7 +205,7 @@ type AgentHandler interface {
 // LogsRequest selects a part of a task's output.
 type LogsRequest struct {
 	Stream string // Stdout, Stderr or AgentLog
-	Offset int64  // bytes; negative: that many from the end
+	Offset int64  // a chunk's end, or 0; negative: that many bytes from the end
 	Follow bool   // go on until the agent ends
 }
 
@@ -219,5 +219,6 @@ const (
 // LogChunk is bytes of a log and where they stand in it.
 type LogChunk struct {
 	Data   []byte
-	Offset int64
+	Offset int64 // how many bytes of the log came before, ever
+	File   int64 // where in the file Data ends: something may have been left out before
 }

@@ -23,6 +23,7 @@ func anyJob(t *rapid.T) Job {
 		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window")},
 		Gang:        Gang{durations(time.Second).Draw(t, "timeout")},
 		Stop:        Stop{durations(0).Draw(t, "grace")},
+		Logs:        Logs{rapid.Int64Range(1, 1<<20).Draw(t, "log limit"), rapid.IntRange(1, MaxLogKeep).Draw(t, "log keep")},
 		Notice:      Notice{rapid.SampledFrom([]string{NoSignal, "SIGUSR1"}).Draw(t, "signal"), durations(0).Draw(t, "wait")},
 		TensorBoard: rapid.Bool().Draw(t, "tensorboard"),
 		Priority:    rapid.Int32Range(0, 9).Draw(t, "priority"),

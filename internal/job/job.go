@@ -40,6 +40,7 @@ type Job struct {
 	Recovery    Recovery
 	Gang        Gang
 	Stop        Stop
+	Logs        Logs
 	Notice      Notice
 	TensorBoard bool
 	Priority    int32
@@ -147,6 +148,15 @@ type Gang struct {
 type Stop struct {
 	Grace time.Duration
 }
+
+// Logs bounds what a task prints on its node's disk.
+type Logs struct {
+	LimitMiB int64 // of stdout, and of stderr, of each container
+	Keep     int   // parts of the newest output that stay when the limit is reached, of Keep+2 in all
+}
+
+// MaxLogKeep bounds Logs.Keep: each part is to be of some size.
+const MaxLogKeep = 20
 
 // Notice says what a program is told, and has time for, when YARN is about to take its container or its node away.
 type Notice struct {

@@ -49,6 +49,12 @@ func Marshal(j Job) []byte {
 	var stop tree
 	stop.plain("grace", formatDuration(j.Stop.Grace))
 	doc.child("stop", stop)
+	if j.Logs != (Logs{}) {
+		var logs tree
+		logs.plain("limit", formatMiB(j.Logs.LimitMiB))
+		logs.plain("keep", strconv.Itoa(j.Logs.Keep))
+		doc.child("logs", logs)
+	}
 	var notice tree
 	notice.text("signal", j.Notice.Signal)
 	notice.plain("wait", formatDuration(j.Notice.Wait))

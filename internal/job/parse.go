@@ -20,6 +20,8 @@ const (
 	DefaultWindow        = time.Hour
 	DefaultGangTimeout   = 5 * time.Minute
 	DefaultGrace         = 10 * time.Second
+	DefaultLogMiB        = 1 << 10
+	DefaultLogKeep       = 2
 	DefaultMasterMiB     = 512
 	DefaultNoticeWait    = time.Minute
 	DefaultEvaluatorWait = 10 * time.Minute
@@ -66,6 +68,7 @@ func (d *decoder) job(root *value, file string) Job {
 		Recovery:  Recovery{UserFailures: DefaultUserFailures, Window: DefaultWindow},
 		Gang:      Gang{Timeout: DefaultGangTimeout},
 		Stop:      Stop{Grace: DefaultGrace},
+		Logs:      Logs{LimitMiB: DefaultLogMiB, Keep: DefaultLogKeep},
 		Notice:    Notice{Signal: NoSignal, Wait: DefaultNoticeWait},
 		Master:    Resources{MemoryMiB: DefaultMasterMiB, VCores: 1},
 	}
@@ -92,6 +95,9 @@ func (d *decoder) job(root *value, file string) Job {
 			rule{"window", d.duration(&j.Recovery.Window, time.Second)})},
 		rule{"gang", d.section(rule{"timeout", d.duration(&j.Gang.Timeout, time.Second)})},
 		rule{"stop", d.section(rule{"grace", d.duration(&j.Stop.Grace, 0)})},
+		rule{"logs", d.section(
+			rule{"limit", d.memory(&j.Logs.LimitMiB)},
+			rule{"keep", number(d, &j.Logs.Keep, 1, MaxLogKeep)})},
 		rule{"notice", d.section(
 			rule{"signal", d.text(&j.Notice.Signal, checkNoticeSignal)},
 			rule{"wait", d.duration(&j.Notice.Wait, 0)})},

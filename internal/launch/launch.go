@@ -27,6 +27,9 @@ const (
 // AgentBinary is the agent's file beside MasterBinary on the client's disk.
 const AgentBinary = "tfos-agent"
 
+// LogsFormat is of EnvLogs: bytes, and how many parts of the newest output are kept.
+const LogsFormat = "%d/%d"
+
 // TaskDir is the directory, in that of a task's container, of everything that is ours there. A program that empties its working
 // directory (rm -rf ./*) leaves it alone. The rest of the container's directory is the job's own.
 const TaskDir = ".tfos"
@@ -69,6 +72,7 @@ const (
 	EnvIncarnation = "TFOS_INCARNATION" // agents: the task's first in this container
 	EnvEndpoints   = "TFOS_CARRIER"     // agents: how tasks reach each other, the job's "endpoints"
 	EnvRoles       = "TFOS_ROLES"       // agents: the job's roles in the order of its file, divided by commas
+	EnvLogs        = "TFOS_LOGS"        // agents: the limits of a task's logs, as in LogsFormat
 	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory, by EscapeEnv
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
 	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away

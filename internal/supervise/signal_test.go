@@ -2,7 +2,6 @@ package supervise
 
 import (
 	"os"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -12,20 +11,19 @@ import (
 // TestSignalReachesWhoExpectsIt: the shell that waits for the program has no handler, and must not die of it.
 func TestSignalReachesWhoExpectsIt(t *testing.T) {
 	dir := t.TempDir()
-	log := func(name string) string { return filepath.Join(dir, name) }
+	out := Recent{size: 1 << 10}
 	p, err := Start(Spec{
 		Command: `bash -c 'trap "echo told; exit 0" USR1; echo ready; while :; do sleep 0.01; done'; echo "then $?"`,
-		Dir:     dir, Env: os.Environ(), Stdout: log("out"), Stderr: log("err"),
+		Dir:     dir, Env: os.Environ(), Stdout: &out,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	all := ""
 	read := func() string {
-		b, err := os.ReadFile(log("out"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
+		b, _ := out.Take()
+		all += string(b)
+		return all
 	}
 	for deadline := time.Now().Add(time.Minute); !strings.Contains(read(), "ready"); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {

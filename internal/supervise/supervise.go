@@ -8,6 +8,7 @@ package supervise
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -29,14 +30,17 @@ const shellName = "tfos"
 // startWait bounds how long a guard may take to start the program: both are on a local disk, though perhaps a busy one.
 const startWait = time.Minute
 
+// outputWait bounds how long the end of a program's output is waited for: a process that cannot be ended may hold it open.
+const outputWait = 2 * time.Second
+
 // Spec is what to run.
 type Spec struct {
 	Command string   // a shell command line
 	Dir     string   // where; empty: here
 	Env     []string // all of it, as os.Environ has it
-	Stdout  string   // file that its output is appended to
-	Stderr  string
-	Adopt   bool // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
+	// Stdout and Stderr take what it prints, all of it before its end is told. Each is written by one goroutine; nil: nobody wants it.
+	Stdout, Stderr io.Writer
+	Adopt          bool // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
 }
 
 // Exit is how a program ended.
@@ -59,10 +63,9 @@ type Process struct {
 	done    chan struct{} // closed when exit is set
 	exit    Exit          // immutable once done is closed
 
-	adopt       bool
-	stderr      string
-	stderrStart int64 // where in the file its output begins
-	oomKills    int64 // of the cgroup, before
+	adopt    bool
+	stderr   *Recent // what it wrote last
+	oomKills int64   // of the cgroup, before
 
 	mu      sync.Mutex
 	stopped bool        // guarded by mu: Stop was called
@@ -73,20 +76,6 @@ type Process struct {
 // Start runs a program and returns once it runs. A command that the shell does not find is an Exit with a Reason, not an error.
 func Start(s Spec) (*Process, error) {
 	fail := func(err error) (*Process, error) { return nil, fmt.Errorf("start the program: %w", err) }
-	stdout, err := openLog(s.Stdout)
-	if err != nil {
-		return fail(err)
-	}
-	defer stdout.Close()
-	stderr, err := openLog(s.Stderr)
-	if err != nil {
-		return fail(err)
-	}
-	defer stderr.Close()
-	begin, err := stderr.Seek(0, 2)
-	if err != nil {
-		return fail(err)
-	}
 	if s.Adopt {
 		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 			return fail(os.NewSyscallError("prctl", err))
@@ -98,17 +87,22 @@ func Start(s Spec) (*Process, error) {
 	}
 	defer theirs.Close()
 
-	p := &Process{control: ours, done: make(chan struct{}), adopt: s.Adopt, stderr: s.Stderr, stderrStart: begin, oomKills: oomKills()}
+	p := &Process{control: ours, done: make(chan struct{}), adopt: s.Adopt, stderr: NewRecent(tailBytes), oomKills: oomKills()}
+	var stderr io.Writer = p.stderr
+	if s.Stderr != nil {
+		stderr = io.MultiWriter(p.stderr, s.Stderr)
+	}
 	if err := guard.Exec(s.Dir, func(path string) error {
 		p.cmd = &exec.Cmd{
 			Path:        path,
 			Args:        []string{"tfos-guard", shell, "-c", s.Command, shellName},
 			Dir:         s.Dir,
 			Env:         append([]string{}, s.Env...), // not nil, which would mean ours
-			Stdout:      stdout,
+			Stdout:      s.Stdout,
 			Stderr:      stderr,
 			ExtraFiles:  []*os.File{theirs}, // guard.ControlFD
 			SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+			WaitDelay:   outputWait,
 		}
 		return p.cmd.Start()
 	}); err != nil {
@@ -171,7 +165,7 @@ func (p *Process) wait(events *bufio.Reader) {
 	stopped := p.stopped
 	p.mu.Unlock()
 
-	x := Exit{Code: e.Code, Stopped: stopped, Left: e.Left, Lost: lost, Stderr: lastLines(p.stderr, p.stderrStart)}
+	x := Exit{Code: e.Code, Stopped: stopped, Left: e.Left, Lost: lost, Stderr: lastLines(p.stderr)}
 	if e.Signal != 0 {
 		x.Code, x.Signal = 128+e.Signal, unix.SignalName(syscall.Signal(e.Signal))
 	} else {
@@ -219,10 +213,6 @@ func (p *Process) sendKill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.control.Write([]byte{guard.Kill})
-}
-
-func openLog(name string) (*os.File, error) {
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
 }
 
 // socketPair makes our end, which Go's poller watches, and the guard's. Neither leaks into other programs.

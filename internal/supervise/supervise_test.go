@@ -2,6 +2,7 @@ package supervise_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -33,7 +34,7 @@ func TestMain(m *testing.M) {
 func agent(dir, how string) int {
 	p, err := supervise.Start(supervise.Spec{
 		Command: "source ./program", Dir: dir, Env: os.Environ(), Adopt: how == "adopt",
-		Stdout: filepath.Join(dir, "stdout"), Stderr: filepath.Join(dir, "stderr"),
+		Stdout: logTo(filepath.Join(dir, "stdout")), Stderr: logTo(filepath.Join(dir, "stderr")),
 	})
 	if err != nil {
 		fmt.Println(err)
@@ -42,6 +43,20 @@ func agent(dir, how string) int {
 	x := p.Exit()
 	fmt.Println(x.Code, x.Left, x.Lost)
 	return 0
+}
+
+// logTo appends to a file.
+func logTo(name string) io.Writer { return appender(name) }
+
+type appender string
+
+func (a appender) Write(b []byte) (int, error) {
+	f, err := os.OpenFile(string(a), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return 0, err
+	}
+	n, err := f.Write(b)
+	return n, errors.Join(err, f.Close())
 }
 
 // patience bounds every wait of these tests. It passes only when something is broken.
@@ -112,8 +127,8 @@ func start(t *testing.T, dir, command string) *supervise.Process {
 		Command: command,
 		Dir:     dir,
 		Env:     append(os.Environ(), "LIFE="+filepath.Join(dir, "life")),
-		Stdout:  filepath.Join(dir, "stdout"),
-		Stderr:  filepath.Join(dir, "stderr"),
+		Stdout:  logTo(filepath.Join(dir, "stdout")),
+		Stderr:  logTo(filepath.Join(dir, "stderr")),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -145,7 +160,7 @@ func TestExit(t *testing.T) {
 		{"not found", "trian.py --epochs 3", supervise.Exit{Code: 127, Reason: "command not found: trian.py", Stderr: []string{"tfos: line 1: trian.py: command not found"}}},
 		{"no such path", "./trian.py", supervise.Exit{Code: 127, Reason: "command not found: ./trian.py", Stderr: []string{"tfos: line 1: ./trian.py: No such file or directory"}}},
 		{"exec of what is not there", "exec trian.py", supervise.Exit{Code: 127, Reason: "command not found: trian.py", Stderr: []string{"tfos: line 1: exec: trian.py: not found"}}},
-		{"not executable", "./stdout", supervise.Exit{Code: 126, Reason: "cannot run ./stdout: permission denied", Stderr: []string{"tfos: line 1: ./stdout: Permission denied"}}},
+		{"not executable", ": >notes; ./notes", supervise.Exit{Code: 126, Reason: "cannot run ./notes: permission denied", Stderr: []string{"tfos: line 1: ./notes: Permission denied"}}},
 		{"the program's own 127", "echo hm >&2; exit 127", supervise.Exit{Code: 127, Stderr: []string{"hm"}}},
 		{"syntax", "if", supervise.Exit{Code: 2, Stderr: []string{"tfos: -c: line 2: syntax error: unexpected end of file from `if' command on line 1"}}},
 	} {
@@ -163,11 +178,9 @@ func TestExit(t *testing.T) {
 
 func TestStartErrors(t *testing.T) {
 	dir := t.TempDir()
-	out := filepath.Join(dir, "out")
 	for _, s := range []supervise.Spec{
-		{Command: "true", Dir: filepath.Join(dir, "missing"), Stdout: out, Stderr: out},
-		{Command: "true", Stdout: filepath.Join(dir, "missing", "out"), Stderr: out},
-		{Command: strings.Repeat("x", 1<<20), Stdout: out, Stderr: out}, // longer than the kernel takes
+		{Command: "true", Dir: filepath.Join(dir, "missing")},
+		{Command: strings.Repeat("x", 1<<20)}, // longer than the kernel takes
 	} {
 		if _, err := supervise.Start(s); err == nil {
 			t.Errorf("start %+v: no error", s)
@@ -196,7 +209,7 @@ func TestTheProgramSeesItsEnvironmentAndNoMore(t *testing.T) {
 	t.Setenv("OURS", "x")
 	out := filepath.Join(dir, "out")
 	p, err := supervise.Start(supervise.Spec{
-		Command: `exec /usr/bin/env; true`, Env: []string{"GIVEN=1 $HOME \"`"}, Dir: dir, Stdout: out, Stderr: filepath.Join(dir, "err"),
+		Command: `exec /usr/bin/env; true`, Env: []string{"GIVEN=1 $HOME \"`"}, Dir: dir, Stdout: logTo(out), Stderr: logTo(filepath.Join(dir, "err")),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -427,7 +440,7 @@ func BenchmarkRestart(b *testing.B) {
 	dir := b.TempDir()
 	out := filepath.Join(dir, "out")
 	for b.Loop() {
-		p, err := supervise.Start(supervise.Spec{Command: "true", Dir: dir, Stdout: out, Stderr: out})
+		p, err := supervise.Start(supervise.Spec{Command: "true", Dir: dir, Stdout: logTo(out), Stderr: logTo(out)})
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -1,10 +1,6 @@
 package supervise
 
-import (
-	"io"
-	"os"
-	"strings"
-)
+import "strings"
 
 // How much of a program's stderr tells why it ended: enough for a Python traceback's end, little enough for a screen.
 const (
@@ -13,24 +9,10 @@ const (
 	tailBytes     = 64 << 10
 )
 
-// lastLines reads the last lines of a file from start on. What cannot be read is not there.
-func lastLines(name string, start int64) []string {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil
-	}
-	defer f.Close()
-	end, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return nil
-	}
-	from := max(start, end-tailBytes)
-	b := make([]byte, max(end-from, 0))
-	n, err := f.ReadAt(b, from)
-	if err != nil && err != io.EOF {
-		return nil
-	}
-	return splitTail(string(b[:n]), from > start)
+// lastLines are the last lines of what a program wrote.
+func lastLines(r *Recent) []string {
+	b, cut := r.Take()
+	return splitTail(string(b), cut)
 }
 
 // splitTail gives the last lines of text that say something, without terminal rewrites: of a progress bar that returned to the

@@ -2065,7 +2065,8 @@ func (x *LogsRequest) GetFollow() bool {
 type LogChunk struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
+	Offset        int64                  `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"` // how many bytes of the log came before, ever
+	File          int64                  `protobuf:"varint,3,opt,name=file,proto3" json:"file,omitempty"`     // where in the file data ends: something may have been left out
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2110,6 +2111,13 @@ func (x *LogChunk) GetData() []byte {
 func (x *LogChunk) GetOffset() int64 {
 	if x != nil {
 		return x.Offset
+	}
+	return 0
+}
+
+func (x *LogChunk) GetFile() int64 {
+	if x != nil {
+		return x.File
 	}
 	return 0
 }
@@ -2919,10 +2927,11 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\vLogsRequest\x12\x16\n" +
 	"\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\"6\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\"J\n" +
 	"\bLogChunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
-	"\x06offset\x18\x02 \x01(\x03R\x06offset\"\xb4\x02\n" +
+	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x12\n" +
+	"\x04file\x18\x03 \x01(\x03R\x04file\"\xb4\x02\n" +
 	"\fLeaseRequest\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12\x16\n" +
