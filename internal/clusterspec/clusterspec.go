@@ -38,11 +38,14 @@ func Env(j job.Job, t job.Task) map[string]string {
 type Cluster struct {
 	Leader   job.Task
 	Services []string // roles that do not train, and are in the cluster: parameter servers and other services
+	Watched  bool     // an evaluator is shown the cluster, beside its own place
 }
 
 // ClusterOf is a job's.
 func ClusterOf(j job.Job) Cluster {
-	c := Cluster{Leader: j.Leader()}
+	// An Estimator's evaluator wants to know the training cluster, though it never connects to it. A mirrored strategy in an evaluator
+	// would take that cluster for its own, and wait for it.
+	c := Cluster{Leader: j.Leader(), Watched: j.Strategy == job.StrategyParameterServer || j.Strategy == job.StrategyV1}
 	for _, r := range j.Roles {
 		if p := j.Part(r.Name); p == job.PartServes || p == job.PartAids {
 			c.Services = append(c.Services, r.Name)
@@ -56,16 +59,16 @@ func ClusterOf(j job.Job) Cluster {
 // and the like) the user's are to win.
 func (c Cluster) Documents(spec membership.Spec, t job.Task) map[string]string {
 	docs := c.conventions(spec, t)
-	docs["TF_CONFIG"] = TFConfig(spec, t)
+	docs["TF_CONFIG"] = c.TFConfig(spec, t)
 	docs["TFOS_GENERATION"] = strconv.Itoa(int(spec.Generation))
 	return docs
 }
 
 // TFConfig is TF_CONFIG: {"cluster":{"ps":["a:1"],"worker":["b:1","c:1"]},"task":{"index":0,"type":"worker"}}, keys sorted.
 //
-// An evaluator is in nobody's cluster: the others would wait for it, and it for them. Its own TF_CONFIG has a cluster of
-// itself alone.
-func TFConfig(spec membership.Spec, t job.Task) string {
+// An evaluator is in nobody's cluster: the others would wait for it. Its own TF_CONFIG has a cluster of itself, and of the others
+// as well if they are watched.
+func (c Cluster) TFConfig(spec membership.Spec, t job.Task) string {
 	type task struct {
 		Type  string `json:"type"`
 		Index int    `json:"index"`
@@ -73,7 +76,16 @@ func TFConfig(spec membership.Spec, t job.Task) string {
 	return text(struct {
 		Cluster map[string][]string `json:"cluster"`
 		Task    task                `json:"task"`
-	}{cluster(spec, t.Role == job.Evaluator), task{t.Role, t.Index}})
+	}{c.seen(spec, t), task{t.Role, t.Index}})
+}
+
+// seen is the cluster in a task's TF_CONFIG.
+func (c Cluster) seen(spec membership.Spec, t job.Task) map[string][]string {
+	seen := cluster(spec, t.Role == job.Evaluator)
+	if c.Watched && t.Role == job.Evaluator {
+		maps.Copy(seen, cluster(spec, false))
+	}
+	return seen
 }
 
 // cluster lists the addresses of each role by index: the evaluator's alone, or all others'.

@@ -54,9 +54,9 @@ func TestTFConfigIsTheSameEveryTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	first := TFConfig(specOf(j), job.Task{Role: "worker", Index: 3})
+	first := ClusterOf(j).TFConfig(specOf(j), job.Task{Role: "worker", Index: 3})
 	for range 50 {
-		if again := TFConfig(specOf(j), job.Task{Role: "worker", Index: 3}); again != first {
+		if again := ClusterOf(j).TFConfig(specOf(j), job.Task{Role: "worker", Index: 3}); again != first {
 			t.Fatalf("not the same:\n%s\n%s", first, again)
 		}
 	}

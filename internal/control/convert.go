@@ -192,7 +192,7 @@ func startToPB(s Start) *controlpb.Start {
 		Tensorboard: s.TensorBoard,
 	}
 	if s.Cluster.Leader != (job.Task{}) {
-		p.Cluster = &controlpb.Cluster{Leader: s.Cluster.Leader.String(), Services: s.Cluster.Services}
+		p.Cluster = &controlpb.Cluster{Leader: s.Cluster.Leader.String(), Services: s.Cluster.Services, Watched: s.Cluster.Watched}
 	}
 	if m := s.Mirror; m != nil {
 		p.Mirror = &controlpb.Mirror{Uri: m.URI, Fetch: m.Fetch, Upload: m.Upload, Shared: m.Shared, Follow: m.Follow, Others: m.Others}
@@ -217,7 +217,7 @@ func startFromPB(p *controlpb.Start) (Start, error) {
 		if err != nil {
 			return Start{}, fmt.Errorf("start: the leader: %w", err)
 		}
-		s.Cluster = clusterspec.Cluster{Leader: leader, Services: c.GetServices()}
+		s.Cluster = clusterspec.Cluster{Leader: leader, Services: c.GetServices(), Watched: c.GetWatched()}
 	}
 	return s, nil
 }

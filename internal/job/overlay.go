@@ -78,6 +78,30 @@ func (s Setting) path() []string {
 	return parts
 }
 
+// makes reports whether a setting says how many tasks of a role there are to be, which makes the role.
+func (o Overlay) makes(role string) bool {
+	return slices.ContainsFunc(o, func(s Setting) bool { return s.Key == "roles."+role+".instances" })
+}
+
+// has reports whether the job file has a role.
+func has(root *value, role string) bool {
+	roles := root.field("roles")
+	return roles != nil && indexField(roles.fields, role) >= 0
+}
+
+// makingFlag is the flag that makes a role.
+func makingFlag(role string) string {
+	switch role {
+	case Worker:
+		return "--workers NUMBER"
+	case ParameterServer:
+		return "--ps NUMBER"
+	case Chief, Evaluator:
+		return "--" + role
+	}
+	return "-D roles." + role + ".instances=1"
+}
+
 // lay puts the settings over a job file's tree.
 func (o Overlay) lay(root *value) (errs Errors) {
 	for _, s := range o {
@@ -85,6 +109,10 @@ func (o Overlay) lay(root *value) (errs Errors) {
 		path := s.path()
 		if slices.Contains(path, "") {
 			errs = append(errs, &Error{Flag: s.Flag, Key: s.Key, Problem: fmt.Sprintf("%q is not a key of the job file", s.Key)})
+			continue
+		}
+		if role := path[min(1, len(path)-1)]; path[0] == "roles" && len(path) > 2 && !o.makes(role) && !has(root, role) {
+			errs = append(errs, &Error{Flag: s.Flag, Key: s.Key, Problem: fmt.Sprintf("the job has no role %s, and this alone makes none: give %s as well", role, makingFlag(role))})
 			continue
 		}
 		v := root

@@ -1462,6 +1462,7 @@ type Cluster struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Leader        string                 `protobuf:"bytes,1,opt,name=leader,proto3" json:"leader,omitempty"`     // role/index
 	Services      []string               `protobuf:"bytes,2,rep,name=services,proto3" json:"services,omitempty"` // roles that do not train
+	Watched       bool                   `protobuf:"varint,3,opt,name=watched,proto3" json:"watched,omitempty"`  // an evaluator is shown the cluster
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1508,6 +1509,13 @@ func (x *Cluster) GetServices() []string {
 		return x.Services
 	}
 	return nil
+}
+
+func (x *Cluster) GetWatched() bool {
+	if x != nil {
+		return x.Watched
+	}
+	return false
 }
 
 type Stop struct {
@@ -2894,10 +2902,11 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06upload\x18\x03 \x01(\bR\x06upload\x12\x16\n" +
 	"\x06shared\x18\x04 \x01(\bR\x06shared\x12\x16\n" +
 	"\x06follow\x18\x05 \x01(\bR\x06follow\x12\x16\n" +
-	"\x06others\x18\x06 \x01(\tR\x06others\"=\n" +
+	"\x06others\x18\x06 \x01(\tR\x06others\"W\n" +
 	"\aCluster\x12\x16\n" +
 	"\x06leader\x18\x01 \x01(\tR\x06leader\x12\x1a\n" +
-	"\bservices\x18\x02 \x03(\tR\bservices\"C\n" +
+	"\bservices\x18\x02 \x03(\tR\bservices\x12\x18\n" +
+	"\awatched\x18\x03 \x01(\bR\awatched\"C\n" +
 	"\x04Stop\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x19\n" +
 	"\bgrace_ms\x18\x02 \x01(\x03R\agraceMs\";\n" +
