@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"strings"
 
 	"go.uber.org/zap"
@@ -45,6 +46,9 @@ func (c *Cluster) beside(ctx context.Context, j job.Job, tag string, ui UI) {
 		return
 	}
 	for _, r := range found {
+		if _, err := c.FS.Stat(ctx, path.Join(c.jobDir(r.ID), launch.ResultFile)); err == nil {
+			continue // its master is about to end
+		}
 		if !r.State.Terminal() {
 			ui.Note(fmt.Sprintf("%s (%s) of %s has not ended, and has the same checkpoint.dir, %s: if both train, they overwrite each other's checkpoints",
 				r.ID, r.Name, r.User, j.Checkpoint.Dir))
