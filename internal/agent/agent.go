@@ -100,6 +100,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := os.MkdirAll(a.ours(), 0o700); err != nil {
 		return err
 	}
+	if err := arrange(ctx, a.o.Dir); err != nil {
+		return err
+	}
 	held, err := port.Hold(port.ReusePort)
 	if err != nil {
 		return err

@@ -86,7 +86,7 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 	files := make(map[string]yarn.LocalResource, len(m.o.Manifest.Files)+1)
 	files[launch.TaskAgent] = m.o.Manifest.Agent.Local()
 	for _, f := range m.o.Manifest.Files {
-		files[f.Name] = f.Local()
+		files[f.Link()] = f.Local()
 	}
 	return yarn.LaunchContext{
 		Files: files,

@@ -5,6 +5,7 @@
 package launch
 
 import (
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -130,7 +131,73 @@ type Resource struct {
 
 // Local is the resource as YARN wants it, shared by the applications of one user.
 func (r Resource) Local() yarn.LocalResource {
-	return yarn.LocalResource{URI: r.URI, Size: r.Size, ModTime: time.UnixMilli(r.ModTime), Archive: r.Archive, Visibility: yarn.Private}
+	return yarn.LocalResource{
+		URI: r.URI, Size: r.Size, ModTime: time.UnixMilli(r.ModTime), Archive: r.Archive && !r.byAgent(), Visibility: yarn.Private,
+	}
+}
+
+// Files that a NodeManager cannot be given as they are lie in the container under a link of another name, until their agent gives them
+// their own: a NodeManager in the C locale unpacks no archive with names beyond ASCII, and puts the name of a link into a shell script.
+const (
+	// AgentArchive is in the names, in the cache, of archives that the agent unpacks.
+	AgentArchive = ".by-agent"
+
+	agentFile   = ".tfos-file-" // and the name, by base64
+	agentUnpack = ".tfos-unpack-"
+)
+
+// byAgent reports whether the agent unpacks the resource.
+func (r Resource) byAgent() bool {
+	return r.Archive && strings.Contains(path.Base(r.URI), AgentArchive+".")
+}
+
+// Link is what the NodeManager calls the resource in the container.
+func (r Resource) Link() string {
+	switch encoded := base64.RawURLEncoding.EncodeToString([]byte(r.Name)); {
+	case r.byAgent():
+		_, suffix, _ := strings.Cut(path.Base(r.URI), AgentArchive)
+		return agentUnpack + encoded + suffix
+	case !plainName(r.Name):
+		return agentFile + encoded
+	}
+	return r.Name
+}
+
+// ParseLink reads a name that Link made for the agent: what the file is to be called, and whether the agent unpacks it; ok is false for
+// any other name.
+func ParseLink(link string) (name string, unpack, ok bool) {
+	encoded, ok := strings.CutPrefix(link, agentFile)
+	if !ok {
+		if encoded, ok = strings.CutPrefix(link, agentUnpack); !ok {
+			return "", false, false
+		}
+		encoded, _, _ = strings.Cut(encoded, ".")
+		unpack = true
+	}
+	b, err := base64.RawURLEncoding.DecodeString(encoded)
+	return string(b), unpack, err == nil
+}
+
+// maxLink bounds a file's name on Linux.
+const maxLink = 255
+
+// CheckLink refuses a name that is too long for a link.
+func (r Resource) CheckLink() error {
+	if n := len(r.Link()); n > maxLink {
+		return fmt.Errorf("the name %q in the container is too long by %d bytes", r.Name, (n-maxLink)*3/4+1)
+	}
+	return nil
+}
+
+// plainName reports whether a NodeManager can make a link of this name: in ASCII, without what a shell looks for between double quotes,
+// and without the colon that makes a scheme of what is before it (org.apache.hadoop.fs.Path).
+func plainName(name string) bool {
+	return Plain(name) && !strings.ContainsAny(name, "$`\"\\:")
+}
+
+// Plain reports whether a name is printable ASCII, which means the same in every locale.
+func Plain(name string) bool {
+	return !strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r > '~' })
 }
 
 // Encode is the manifest's file content.

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"os/exec"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -28,5 +29,39 @@ func TestCheckpointURI(t *testing.T) {
 		if got := CheckpointURI(dir); got != want {
 			t.Errorf("%s is %s, want %s", dir, got, want)
 		}
+	}
+}
+
+// TestLinks: what a NodeManager may stumble over comes under another name, and the agent finds its own in that.
+func TestLinks(t *testing.T) {
+	for _, c := range []struct {
+		r       Resource
+		same    bool // the NodeManager gives it its name
+		unpack  bool
+		archive bool // for the NodeManager
+	}{
+		{Resource{Name: "train.py", URI: "hdfs://nn/c/1"}, true, false, false},
+		{Resource{Name: "a b'%#*.txt", URI: "hdfs://nn/c/1"}, true, false, false},
+		{Resource{Name: "env", URI: "hdfs://nn/c/1.zip", Archive: true}, true, false, true},
+		{Resource{Name: "Grüße.py", URI: "hdfs://nn/c/1"}, false, false, false},
+		{Resource{Name: "a$HOME.txt", URI: "hdfs://nn/c/1"}, false, false, false},
+		{Resource{Name: "hour=00:00", URI: "hdfs://nn/c/1"}, false, false, false},
+		{Resource{Name: `a"b`, URI: "hdfs://nn/c/1"}, false, false, false},
+		{Resource{Name: "dätä", URI: "hdfs://nn/c/1.zip", Archive: true}, false, false, true},
+		{Resource{Name: "daten", URI: "hdfs://nn/c/1.by-agent.tar.gz", Archive: true}, false, true, false},
+	} {
+		name, unpack, ok := ParseLink(c.r.Link())
+		if !ok {
+			name = c.r.Link()
+		}
+		if ok == c.same || name != c.r.Name || unpack != c.unpack || c.r.Local().Archive != c.archive || !plainName(c.r.Link()) {
+			t.Errorf("%+v is linked as %s, which is %s, unpacked %v, archive %v", c.r, c.r.Link(), name, unpack, c.r.Local().Archive)
+		}
+		if c.unpack && !strings.HasSuffix(c.r.Link(), ".tar.gz") {
+			t.Errorf("%s does not say what it is", c.r.Link())
+		}
+	}
+	if long := (Resource{Name: strings.Repeat("ü", 100)}); long.CheckLink() == nil {
+		t.Errorf("a link of %d bytes is let pass", len(long.Link()))
 	}
 }

@@ -37,8 +37,11 @@ func (c Cause) Infrastructure() bool {
 	return c != CauseProgram && c != CauseOutOfMemory && c != CauseVirtual
 }
 
-// exitCode is what the job ends with if this ended it.
-func (c Cause) exitCode() int {
+// exitCode is what the job ends with if this ended it. One that cannot be localized the cluster can never run.
+func (c Cause) exitCode(hopeless bool) int {
+	if c == CauseLocalization && hopeless {
+		return job.ExitRefused
+	}
 	if c.Infrastructure() {
 		return job.ExitInfrastructure
 	}

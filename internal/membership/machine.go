@@ -116,6 +116,8 @@ type state struct {
 	RenewLeader  bool           `json:"renew_leader,omitempty"`  // is to start again once all new tasks are there
 	ClusterNodes int            `json:"cluster_nodes,omitempty"` // how many the cluster has; 0: not known
 
+	Unfit []unfit `json:"unfit,omitempty"` // localizations that no further try mends, since the last that was good
+
 	Progress    progress    `json:"progress,omitzero"`
 	Checkpoints checkpoints `json:"checkpoints,omitzero"`
 	Takeover    takeover    `json:"takeover,omitzero"`

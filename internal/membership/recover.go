@@ -148,7 +148,7 @@ func (m *Machine) book(t *task, l loss) *Result {
 	}
 	switch {
 	case l.hopeless:
-		return ends(l.cause.exitCode(), l.what, first)
+		return ends(l.cause.exitCode(l.hopeless), l.what, first)
 	case l.cause.Infrastructure():
 		m.blame(t, l.cause)
 		if t.Strikes++; t.Strikes == 1 {

@@ -128,6 +128,7 @@ func (m *Machine) joined(t *task, ev Joined) {
 	}
 	switch t.Run {
 	case launched, joined:
+		m.s.Unfit = nil // its files came into its container
 		t.Run, t.Agent, t.Address, t.Witness = joined, ev.Agent, ev.Address, ev.Witness
 		m.publishWhole()
 	case starting:
@@ -213,7 +214,11 @@ func (m *Machine) completed(t *task, ev Completed) {
 	default:
 		cause, what := causeOfCompletion(ev, t, before)
 		// Without its program it was too small for the agent already.
-		m.lose(t, loss{cause: cause, what: what, container: true, hopeless: cause == CauseVirtual && before == launched})
+		hopeless := cause == CauseVirtual && before == launched
+		if cause == CauseLocalization {
+			what, hopeless = m.unfitted(t.Node.Host, ev.Diagnostics, what)
+		}
+		m.lose(t, loss{cause: cause, what: what, container: true, hopeless: hopeless})
 	}
 }
 

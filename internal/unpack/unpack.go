@@ -245,3 +245,41 @@ func (r contextReader) Read(p []byte) (int, error) {
 	}
 	return r.from.Read(p)
 }
+
+// Names tells the name of each member of an archive, which is of the kind that as says.
+func Names(ctx context.Context, from *os.File, as string, each func(name string)) error {
+	as = strings.ToLower(as)
+	if strings.HasSuffix(as, ".zip") || strings.HasSuffix(as, ".jar") {
+		info, err := from.Stat()
+		if err != nil {
+			return err
+		}
+		z, err := zip.NewReader(from, info.Size())
+		if err != nil && !errors.Is(err, zip.ErrInsecurePath) {
+			return err
+		}
+		for _, f := range z.File {
+			each(f.Name)
+		}
+		return nil
+	}
+	plain := io.Reader(contextReader{ctx, from})
+	if !strings.HasSuffix(as, ".tar") {
+		z, err := gzip.NewReader(bufio.NewReaderSize(plain, 1<<18))
+		if err != nil {
+			return err
+		}
+		plain = z
+	}
+	for r := tar.NewReader(plain); ; {
+		h, err := r.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil && !errors.Is(err, tar.ErrInsecurePath) {
+			return err
+		}
+		each(h.Name)
+		each(h.Linkname)
+	}
+}

@@ -71,6 +71,12 @@ func (c *cache) ours(info dfs.Info) bool { return info.Owner == c.owner && info.
 func (c *cache) put(ctx context.Context, f file, progress func(int64)) (info dfs.Info, sent int64, err error) {
 	entry := path.Join(c.dir, f.sum+f.suffix)
 	info, ok, err := c.find(ctx, entry, f)
+	if !ok && err == nil && f.Archive && f.Content == nil && !f.listed {
+		if err = f.list(ctx); err == nil && f.suffix != archiveSuffix(f.Source) {
+			entry = path.Join(c.dir, f.sum+f.suffix)
+			info, ok, err = c.find(ctx, entry, f)
+		}
+	}
 	if ok || err != nil {
 		return info, 0, err
 	}

@@ -11,14 +11,19 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"tfos/internal/launch"
 )
 
 // pack writes the directory dir to w as a .tar.gz. The same content gives the same bytes, whoever owns it and whenever it
 // was written: the archive's hash is its name in the cache.
-func pack(dir string, w io.Writer) error {
+//
+// plain says that all names in it mean the same in every locale.
+func pack(dir string, w io.Writer) (plain bool, _ error) {
+	plain = true
 	gz, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {
-		return err
+		return false, err
 	}
 	tw := tar.NewWriter(gz)
 	// WalkDir goes in lexical order.
@@ -30,12 +35,13 @@ func pack(dir string, w io.Writer) error {
 		if err != nil || rel == "." {
 			return err
 		}
+		plain = plain && launch.Plain(rel)
 		return packEntry(tw, dir, name, filepath.ToSlash(rel), e)
 	})
 	if err != nil {
-		return fmt.Errorf("pack %s: %w", dir, err)
+		return false, fmt.Errorf("pack %s: %w", dir, err)
 	}
-	return errors.Join(tw.Close(), gz.Close())
+	return plain, errors.Join(tw.Close(), gz.Close())
 }
 
 // epoch is every entry's modification time. Zero would be left out by tar and filled in with the present by some readers.

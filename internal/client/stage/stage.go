@@ -7,6 +7,7 @@ package stage
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -20,6 +21,8 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/hadoop/uri"
+	"tfos/internal/launch"
+	"tfos/internal/unpack"
 )
 
 // Item is a file that the containers are to have.
@@ -44,6 +47,7 @@ type file struct {
 	suffix string // of the entry in the cache: archives keep theirs, for NodeManagers unpack by it
 	size   int64
 	sum    string // SHA-256, hexadecimal
+	listed bool   // of an archive: suffix says who unpacks it
 }
 
 // Total is the size of all local files, in bytes.
@@ -81,11 +85,45 @@ func (s *Set) Add(it Item) error {
 			Try("give one of them another name: PATH#NAME")
 	}
 	f, err := s.collect(it)
+	if err == nil {
+		err = f.checkName()
+	}
 	if err != nil {
 		return err
 	}
 	s.taken[it.Name] = it.Source
 	s.files = append(s.files, f)
+	return nil
+}
+
+// checkName wants a name that some link can carry.
+func (f file) checkName() error {
+	r := launch.Resource{Name: f.Name, URI: f.suffix, Archive: f.Archive}
+	if err := r.CheckLink(); err != nil {
+		return exit.Errorf(exit.Usage, "%s: %w", f.Source, err).Try("give it a shorter one: PATH#NAME")
+	}
+	return nil
+}
+
+// list finds out who unpacks an archive: the agent, if a NodeManager might not be able to.
+func (f *file) list(ctx context.Context) error {
+	in, err := os.Open(f.path)
+	if err != nil {
+		return localError(f.Item, err)
+	}
+	defer in.Close()
+	plain := true
+	err = unpack.Names(ctx, in, f.suffix, func(name string) { plain = plain && launch.Plain(name) })
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	if err != nil {
+		return exit.Errorf(exit.Usage, "archive %s cannot be unpacked: %w", f.Source, err).Try("is it whole, and of the kind that its name says? YARN would try on every node")
+	}
+	if !plain {
+		f.suffix = launch.AgentArchive + f.suffix
+	}
+	f.listed = true
 	return nil
 }
 
@@ -150,10 +188,14 @@ func (s *Set) packDir(f *file) (err error) {
 	defer out.Close()
 	h := sha256.New()
 	n := &counter{}
-	if err := pack(f.path, io.MultiWriter(tempWriter{out}, h, n)); err != nil {
+	plain, err := pack(f.path, io.MultiWriter(tempWriter{out}, h, n))
+	if err != nil {
 		return err
 	}
-	f.path, f.suffix, f.Archive = out.Name(), ".tar.gz", true
+	f.path, f.suffix, f.Archive, f.listed = out.Name(), ".tar.gz", true, true
+	if !plain {
+		f.suffix = launch.AgentArchive + f.suffix
+	}
 	f.size, f.sum = n.n, hex.EncodeToString(h.Sum(nil))
 	if err := out.Close(); err != nil {
 		return TempError(err)

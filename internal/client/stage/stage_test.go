@@ -19,6 +19,7 @@ import (
 	"tfos/internal/client/exit"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/uri"
+	"tfos/internal/launch"
 )
 
 // write makes files below a new directory; names that end in "/" are directories.
@@ -43,6 +44,18 @@ func write(t *testing.T, files map[string]string) string {
 	return dir
 }
 
+// tarGz is an archive that holds an empty file of this name.
+func tarGz(t *testing.T, name string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	if err := errors.Join(w.WriteHeader(&tar.Header{Name: name, Mode: 0o755}), w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
 func collect(t *testing.T, items ...Item) *Set {
 	t.Helper()
 	s, err := Collect(items)
@@ -64,7 +77,7 @@ func at(d dfs.FS, cache string) Place {
 }
 
 func TestASecondUploadSendsNothing(t *testing.T) {
-	dir := write(t, map[string]string{"train.py": "print(1)", "env.tar.gz": "not looked into", "src/a.py": "a", "src/b/c.py": "c"})
+	dir := write(t, map[string]string{"train.py": "print(1)", "env.tar.gz": tarGz(t, "bin/python"), "src/a.py": "a", "src/b/c.py": "c"})
 	items := []Item{
 		{Source: filepath.Join(dir, "train.py"), Name: "train.py"},
 		{Source: filepath.Join(dir, "env.tar.gz"), Name: "env", Archive: true},
@@ -238,6 +251,41 @@ func TestAUserWhomTheFilesystemKnowsByAnotherName(t *testing.T) {
 	}
 }
 
+// TestNamesThatANodeManagerCannotMake: what has such names the agent unpacks, and a broken archive is refused before it is sent.
+func TestNamesThatANodeManagerCannotMake(t *testing.T) {
+	dir := write(t, map[string]string{
+		"Grüße.py": "x", "daten/Übung.txt": "x", "data/x.txt": "x", "plain.tar.gz": tarGz(t, "bin/python"), "env.tgz": tarGz(t, "a b/Grüße.txt"),
+		"broken.zip": "no zip", "cut.tar.gz": tarGz(t, "x")[:30],
+	})
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	mkHome(t, d)
+	for range 2 { // the second one finds what is in the cache
+		st, err := collect(t,
+			Item{Source: filepath.Join(dir, "Grüße.py"), Name: "Grüße.py"}, Item{Source: filepath.Join(dir, "daten"), Name: "daten"},
+			Item{Source: filepath.Join(dir, "data"), Name: "data"}, Item{Source: filepath.Join(dir, "plain.tar.gz"), Name: "plain", Archive: true},
+			Item{Source: filepath.Join(dir, "env.tgz"), Name: "env", Archive: true}).Upload(t.Context(), at(d, "/user/ann/cache"), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []struct {
+			name       string
+			own        bool // the NodeManager gives it its name
+			nodeUnpack bool
+		}{{"Grüße.py", false, false}, {"daten", false, false}, {"data", true, true}, {"plain", true, true}, {"env", false, false}} {
+			r := st.Resources[i]
+			if r.Name != want.name || (r.Link() == r.Name) != want.own || r.Local().Archive != want.nodeUnpack || !launch.Plain(r.Link()+r.URI) {
+				t.Errorf("%s is %+v, linked as %s", want.name, r, r.Link())
+			}
+		}
+	}
+	for name, says := range map[string]string{"broken.zip": "cannot be unpacked", "cut.tar.gz": "cannot be unpacked"} {
+		_, err := collect(t, Item{Source: filepath.Join(dir, name), Name: "x", Archive: true}).Upload(t.Context(), at(d, "/user/ann/cache"), nil)
+		if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: code %d, %v", name, exit.Of(err), err)
+		}
+	}
+}
+
 // TestFailedUploadLeavesNoEntry fails each operation on the filesystem in turn: whatever fails, an entry is whole or absent.
 func TestFailedUploadLeavesNoEntry(t *testing.T) {
 	dir := write(t, map[string]string{"a": "content"})
@@ -357,8 +405,10 @@ func TestPackIsReproducible(t *testing.T) {
 		t.Fatal(err)
 	}
 	var pa, pb bytes.Buffer
-	if err := errors.Join(pack(a, &pa), pack(b, &pb)); err != nil {
-		t.Fatal(err)
+	plainA, errA := pack(a, &pa)
+	plainB, errB := pack(b, &pb)
+	if err := errors.Join(errA, errB); err != nil || !plainA || !plainB {
+		t.Fatal(plainA, plainB, err)
 	}
 	if !bytes.Equal(pa.Bytes(), pb.Bytes()) {
 		t.Error("the same content was packed to different bytes")
@@ -405,7 +455,7 @@ func TestNoRoomForTemporaryFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer full.Close()
-	if err := pack(source, tempWriter{full}); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "temporary files in") {
+	if _, err := pack(source, tempWriter{full}); exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), "temporary files in") {
 		t.Errorf("no room left: %v", err)
 	}
 }
