@@ -320,28 +320,43 @@ const askWait = 10 * time.Second
 // directory finds the directory that a person names. A relative name is one here, or else one in the home directory of the default
 // filesystem; where it is both, nobody knows which is meant.
 func (c *command) directory(ctx context.Context, files resolver, name string) (dfs.FS, string, error) {
-	f, dir, err := files.Resolve(ctx, "/")
-	local := err == nil && strings.HasPrefix(f.URI("/"), "file:")
-	if strings.Contains(name, "://") || path.IsAbs(name) {
-		if f, dir, err = files.Resolve(ctx, name); err != nil {
-			return nil, "", exit.Errorf(exit.Usage, "%w", err).Try("give DIR as hdfs://NAMENODE/path, or as a path that begins with / or ./")
-		}
-		err = isDirectory(ctx, f, dir)
-		if e := new(exit.Error); errors.As(err, &e) && e.Advice == "" && !strings.Contains(name, "://") && !local && isDirectory(ctx, dfs.NewLocal("/"), name) == nil {
-			e.Try("there is one on this machine: %s", dfs.NewLocal("/").URI(name))
-		}
-		return f, dir, err
+	def, _, err := files.Resolve(ctx, "/")
+	if err != nil || strings.HasPrefix(def.URI("/"), "file:") {
+		def = nil // there is this machine's filesystem only
 	}
-	absolute, absErr := filepath.Abs(name)
-	if absErr != nil {
-		return nil, "", exit.Errorf(exit.Usage, "%s: %w", name, absErr)
+	if strings.Contains(name, "://") || path.IsAbs(name) {
+		return absoluteDirectory(ctx, files, def != nil, name)
+	}
+	return c.relativeDirectory(ctx, def, name)
+}
+
+// absoluteDirectory finds a URI, or an absolute path, which is one in the default filesystem. Where that is a remote one, a person
+// may have meant this machine.
+func absoluteDirectory(ctx context.Context, files resolver, remote bool, name string) (dfs.FS, string, error) {
+	f, dir, err := files.Resolve(ctx, name)
+	if err != nil {
+		return nil, "", exit.Errorf(exit.Usage, "%w", err).Try("give DIR as hdfs://NAMENODE/path, or as a path that begins with / or ./")
+	}
+	err = isDirectory(ctx, f, dir)
+	var e *exit.Error
+	if remote && path.IsAbs(name) && errors.As(err, &e) && e.Advice == "" && isDirectory(ctx, dfs.NewLocal("/"), name) == nil {
+		e.Try("there is one on this machine: %s", dfs.NewLocal("/").URI(name))
+	}
+	return f, dir, err
+}
+
+// relativeDirectory finds a relative path, here or in the home directory of a remote default filesystem; nil: there is none.
+func (c *command) relativeDirectory(ctx context.Context, f dfs.FS, name string) (dfs.FS, string, error) {
+	absolute, err := filepath.Abs(name)
+	if err != nil {
+		return nil, "", exit.Errorf(exit.Usage, "%s: %w", name, err)
 	}
 	here := dfs.NewLocal("/")
 	hereErr := isDirectory(ctx, here, absolute)
-	if first, _, _ := strings.Cut(name, "/"); local || err != nil || first == "." || first == ".." {
+	if first, _, _ := strings.Cut(name, "/"); f == nil || first == "." || first == ".." {
 		return here, absolute, hereErr
 	}
-	dir = path.Join(f.Home(), name)
+	dir := path.Join(f.Home(), name)
 	asked, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	if hereErr != nil {

@@ -344,7 +344,7 @@ const (
 // checkString looks at the length of a command, or of NAME=value.
 func checkString(n int) error {
 	if n > maxString {
-		return fmt.Errorf("is %d bytes long: Linux starts no program with more than %d in one piece: put it into a file, under files:", n, maxString)
+		return fmt.Errorf("is %d bytes long: Linux starts no program with more than %d in one piece; put it into a file, and name that under files", n, maxString)
 	}
 	return nil
 }
