@@ -20,10 +20,14 @@ import (
 
 // Options are the bounds of a Listener. Zero values are the defaults.
 type Options struct {
-	Unfinished int           // connections not admitted yet, all together; 256
+	// Unfinished bounds the connections that are not admitted yet, all together; 1024, or a quarter of what this process may have open.
+	// Each costs a server of gRPC 20 KiB.
+	Unfinished int
 	PerAddress int           // of them from one address; 64
 	Timeout    time.Duration // until one has to be admitted; 10 s
-	// Grace is how long each may take in any case: when there are too many, those that have had it make room, oldest first; 1 s.
+	// Grace is how long each may take in any case: when there are too many, those that have had it make room, the oldest first; 1.5 s.
+	// Where thousands of agents connect at once, each takes that long. In a flood from many addresses, who connects waits for those
+	// before it in the system's queue: 4096 take 6 s.
 	Grace  time.Duration
 	Logger *zap.Logger
 }
@@ -52,8 +56,8 @@ type Listener struct {
 
 // New makes a Listener of l, which it owns.
 func New(l net.Listener, o Options) *Listener {
-	o.Unfinished, o.PerAddress = cmp.Or(o.Unfinished, 256), cmp.Or(o.PerAddress, 64)
-	o.Timeout, o.Grace = cmp.Or(o.Timeout, 10*time.Second), cmp.Or(o.Grace, time.Second)
+	o.Unfinished, o.PerAddress = cmp.Or(o.Unfinished, min(1024, Descriptors()/4)), cmp.Or(o.PerAddress, 64)
+	o.Timeout, o.Grace = cmp.Or(o.Timeout, 10*time.Second), cmp.Or(o.Grace, 1500*time.Millisecond)
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
