@@ -146,7 +146,8 @@ func (f *follower) watch(ctx context.Context, r yarn.Report, views chan<- status
 			return context.Cause(ctx)
 		}
 	}, func(err error) {
-		f.ui.Note(fmt.Sprintf("the job's master cannot be reached from here; the job goes on, and its end will be seen: %v", err))
+		f.ui.Note(fmt.Sprintf("the job's master cannot be reached from here: %v", err))
+		f.ui.Note("the job goes on, and its end will be seen; then this shows its output: " + f.c.command("logs "+f.s.ID.String()))
 	})
 	if err != nil && ctx.Err() == nil {
 		f.c.Log.Debug("watch ended", zap.Error(err))
