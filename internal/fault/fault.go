@@ -38,7 +38,7 @@ const (
 	CutNode            Kind = "cut node"             // nothing passes between the node that a task is on and all others for a while
 	KillMaster         Kind = "kill master"          // the application master's process
 	StopMaster         Kind = "stop master"          // SIGSTOP of the application master's process for a while
-	KillMasterNode     Kind = "kill master node"     // the node of the application master: the NodeManager and all containers
+	KillMasterNode     Kind = "kill master node"     // the node of the application master, for a while: the NodeManager and all containers
 	HoldManager        Kind = "hold manager"         // the ResourceManager answers nothing for a while
 	RestartManager     Kind = "restart manager"      // the ResourceManager
 	KillManager        Kind = "kill manager"         // the ResourceManager is gone for a while
@@ -65,7 +65,7 @@ var kinds = map[Kind]needs{
 	CutNode:            {task: true, span: true},
 	KillMaster:         {},
 	StopMaster:         {span: true},
-	KillMasterNode:     {},
+	KillMasterNode:     {span: true},
 	HoldManager:        {span: true},
 	KillManager:        {span: true},
 	RestartManager:     {},

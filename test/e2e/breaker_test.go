@@ -148,7 +148,8 @@ func (b *breaker) do(f fault.Fault, v status.View) {
 	case fault.KillMasterNode:
 		node := b.masterNode()
 		b.script("kill", "--host", node)
-		b.undo = append(b.undo, func() { b.script("start", node); b.script("wait") })
+		b.later(f.For, func() { b.script("start", node) }) // it may be the only one with room for a master
+		b.undo = append(b.undo, func() { b.script("wait") })
 	case fault.HoldManager:
 		b.script("pause", "rm1")
 		b.deaf = true

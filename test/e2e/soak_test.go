@@ -196,7 +196,7 @@ func (s *soak) strike(f fault.Fault) {
 	s.t.Logf("%s  %s", time.Now().Format("15:04:05.000"), f)
 	s.struck = append(s.struck, struck{time.Now(), f})
 	s.do(f, s.last)
-	if f.Kind == fault.KillNode || f.Kind == fault.KillMasterNode { // or soon there would be none left
+	if f.Kind == fault.KillNode { // or soon there would be none left
 		s.restoreNodes()
 	}
 }
