@@ -57,6 +57,7 @@ type Options struct {
 	Authority *control.Authority
 	Tokens    TokenFile
 	Submitted time.Time
+	Masters   int              // that the cluster grants within launch.MasterWindow; 0: not known
 	Seed      uint64           // of the machine's random pauses
 	Wall      func() time.Time // the node's clock; nil: time.Now
 	// PreemptionPatience is how long after its notice YARN takes a container; 0: Hadoop's default.

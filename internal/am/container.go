@@ -57,10 +57,14 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return err
 	}
+	masters, err := launch.Granted(c.conf.Int)
+	if err != nil {
+		return err
+	}
 	m := New(Options{
 		Container: c.id, Job: c.job, Manifest: c.manifest, Host: c.host, Listener: listener,
 		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Tokens: c.taskCredentials,
-		Submitted: c.submitted, Seed: seedOf(c.id), PreemptionPatience: patience, Log: log,
+		Submitted: c.submitted, Masters: masters, Seed: seedOf(c.id), PreemptionPatience: patience, Log: log,
 	})
 	err = m.Run(ctx)
 	return errors.Join(err, rm.Close(), nodes.Close(), files.Close())

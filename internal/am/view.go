@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/job"
+	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -18,6 +19,7 @@ func (o *owner) view() status.View {
 	v.User = o.m.o.Manifest.User
 	v.Progress = o.fraction(v.Tasks)
 	v.Inputs = o.inputs.view()
+	v.Recovery.Masters, v.Recovery.MasterWindow, v.Recovery.Resubmit = o.m.o.Masters, launch.MasterWindow.Seconds(), o.m.o.Job.Recovery.Resubmit
 	for _, p := range []string{o.silence, o.journal.problem, o.inputs.problem} {
 		if p != "" {
 			v.Problems = append(v.Problems, p)

@@ -112,6 +112,8 @@ type Cluster struct {
 	// that only NodeManagers before Hadoop 3.2 check it.
 	VirtualRatio float64
 	OldVirtual   bool
+	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not known.
+	Masters int
 	// Local says that the cluster lives in a process of this machine.
 	Local bool
 

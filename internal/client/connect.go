@@ -17,6 +17,7 @@ import (
 	"tfos/internal/hadoop/principal"
 	"tfos/internal/hadoop/tfile"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/launch"
 	"tfos/internal/yarn/yarnrpc"
 )
 
@@ -94,6 +95,10 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 	if err != nil {
 		return nil, confError(err)
 	}
+	masters, err := launch.Granted(c.Int)
+	if err != nil {
+		return nil, confError(err)
+	}
 	preserves, err := c.Bool("yarn.resourcemanager.work-preserving-recovery.enabled", true)
 	if err != nil {
 		return nil, confError(err)
@@ -116,6 +121,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		Resolve:      places.Resolve,
 		Collects:     collects,
 		Forgets:      !preserves,
+		Masters:      masters,
 		VirtualRatio: ratio, OldVirtual: old,
 		close: []func() error{rm.Close, places.Close},
 	}

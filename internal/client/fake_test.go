@@ -38,6 +38,8 @@ type world struct {
 	down     error // every call to the ResourceManager fails with it
 	apps     map[yarn.ApplicationID]yarn.Report
 	sent     []yarn.Submission
+	busy     error              // no application id is given
+	fresh    bool               // each submission has an id of its own
 	verdict  func(*yarn.Report) // on a submission
 	killed   []string
 	stopped  []string
@@ -94,7 +96,22 @@ func (w *world) lock() func() { w.mu.Lock(); return w.mu.Unlock }
 
 func (w *world) NewApplication(context.Context) (yarn.NewApplication, error) {
 	defer w.lock()()
-	return yarn.NewApplication{ID: anID, Max: w.max}, w.down
+	if w.busy != nil {
+		return yarn.NewApplication{}, w.busy
+	}
+	id := anID
+	if w.fresh {
+		id.Sequence += int32(len(w.sent))
+	}
+	return yarn.NewApplication{ID: id, Max: w.max}, w.down
+}
+
+// id is the newest application. The caller holds mu.
+func (w *world) id() yarn.ApplicationID {
+	if w.fresh && len(w.sent) > 0 {
+		return w.sent[len(w.sent)-1].ID
+	}
+	return anID
 }
 
 func (w *world) Submit(_ context.Context, s yarn.Submission) error {
@@ -106,6 +123,9 @@ func (w *world) Submit(_ context.Context, s yarn.Submission) error {
 		return err
 	}
 	w.sent = append(w.sent, s)
+	if w.fresh {
+		w.views, w.over = nil, false
+	}
 	r := yarn.Report{ID: s.ID, Name: s.Name, User: "ann", Queue: s.Queue, Type: s.Type, State: yarn.StateAccepted, Started: time.Now()}
 	r.Attempt = yarn.AttemptID{Application: s.ID, Attempt: 1}
 	if w.verdict != nil {
@@ -192,9 +212,9 @@ func (w *world) wake() {
 // running has the master up.
 func (w *world) running() {
 	defer w.lock()()
-	r := w.apps[anID]
+	r := w.apps[w.id()]
 	r.State, r.Host, r.Port = yarn.StateRunning, "nm1", 4711
-	w.apps[anID] = r
+	w.apps[w.id()] = r
 	w.write(launch.MasterFile, launch.Master{Address: "nm1:4711", Attempt: 1})
 }
 
@@ -210,13 +230,13 @@ func (w *world) finish(v status.View, s yarn.ApplicationState, f yarn.FinalStatu
 	defer w.lock()()
 	w.write(launch.ResultFile, v)
 	w.views = append(w.views, v)
-	w.end(anID, s, f, v.Diagnostics)
+	w.end(w.id(), s, f, v.Diagnostics)
 }
 
 func (w *world) write(name string, v any) {
 	b, err := json.Marshal(v)
 	if err == nil {
-		err = dfs.WriteFile(context.Background(), w.fs, path.Join(launch.JobDir("/user/ann", anID), name), b, 0o600)
+		err = dfs.WriteFile(context.Background(), w.fs, path.Join(launch.JobDir("/user/ann", w.id()), name), b, 0o600)
 	}
 	if err != nil {
 		w.t.Error(err)
@@ -267,7 +287,7 @@ func (m fakeMaster) Stop(_ context.Context, reason string) error {
 	}
 	m.w.stopped = append(m.w.stopped, reason)
 	if !m.w.stubborn {
-		m.w.end(anID, yarn.StateFinished, yarn.FinalKilled, reason)
+		m.w.end(m.w.id(), yarn.StateFinished, yarn.FinalKilled, reason)
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/status"
+	"tfos/internal/yarn"
 )
 
 // RunOptions says what becomes of a job whose follower leaves.
@@ -18,14 +19,39 @@ type RunOptions struct {
 	LogsAt     string // where its logs lie once it is over; empty: tfos logs shows them
 }
 
-// Run submits a job, follows it, and returns how it ended: nil when it succeeded, else an error with the job's exit code.
-// Cancelling ctx with ErrInterrupted leaves the job to itself, or stops it first.
+// Run submits a job, follows it, and returns how it ended: nil when it succeeded, else an error with the job's exit code. One that
+// the cluster ended is submitted again, as often as the job wants. Cancelling ctx with ErrInterrupted leaves the job to itself,
+// or stops it first.
 func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) error {
-	began := time.Now()
 	s, err := c.Submit(ctx, p, ui)
 	if err != nil {
 		return beforeSubmit(ctx, err)
 	}
+	c.warn(p, ui)
+	var before []yarn.ApplicationID // of this job, which the cluster ended
+	for {
+		began := time.Now()
+		outcome, err := c.runOne(ctx, s, ui, o)
+		if err != nil {
+			return err
+		}
+		if !again(s, outcome, before) {
+			took := duration(outcome.View, time.Since(began))
+			if outcome.Code == exit.OK {
+				ui.Note(fmt.Sprintf("%s succeeded in %s", full(s, before), took))
+				return nil
+			}
+			return c.failure(s, before, outcome, took, o)
+		}
+		before = append(before, s.ID)
+		if s, err = c.resubmit(ctx, p, before, outcome.View.Diagnostics, ui); err != nil {
+			return err
+		}
+	}
+}
+
+// runOne follows one application of a job to its end.
+func (c *Cluster) runOne(ctx context.Context, s *Submitted, ui UI, o RunOptions) (Outcome, error) {
 	ui.Note(fmt.Sprintf("%s submitted: %s", s.ID, s.Job.Name))
 	if c.Forgets {
 		ui.Note("this cluster ends all containers when its ResourceManager restarts (yarn.resourcemanager.work-preserving-recovery.enabled is false): " +
@@ -35,16 +61,7 @@ func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) err
 	if o.KillOnExit {
 		follow = c.followOrStop
 	}
-	outcome, err := follow(ctx, s, ui)
-	if err != nil {
-		return err
-	}
-	took := duration(outcome.View, time.Since(began))
-	if outcome.Code == exit.OK {
-		ui.Note(fmt.Sprintf("%s (%s) succeeded in %s", s.Job.Name, s.ID, took))
-		return nil
-	}
-	return c.failure(s, outcome, took, o)
+	return follow(ctx, s, ui)
 }
 
 // beforeSubmit tells an interruption from what it made fail.
@@ -60,6 +77,10 @@ func (c *Cluster) SubmitOnly(ctx context.Context, p *Prepared, ui UI) (*Submitte
 	s, err := c.Submit(ctx, p, ui)
 	if err != nil {
 		return nil, beforeSubmit(ctx, err)
+	}
+	c.warn(p, ui)
+	if p.Job.Recovery.Resubmit > 0 {
+		ui.Note("nobody follows it: recovery.resubmit is for tfos run")
 	}
 	return s, nil
 }
@@ -95,7 +116,7 @@ func (c *Cluster) followOrStop(ctx context.Context, s *Submitted, ui UI) (Outcom
 	return outcome, exit.Errorf(exit.Interrupted, "%w: %s was stopped", ErrInterrupted, s.ID)
 }
 
-func (c *Cluster) failure(s *Submitted, o Outcome, took string, opts RunOptions) error {
+func (c *Cluster) failure(s *Submitted, before []yarn.ApplicationID, o Outcome, took string, opts RunOptions) error {
 	verb := "failed"
 	switch o.Code {
 	case exit.Killed:
@@ -103,7 +124,7 @@ func (c *Cluster) failure(s *Submitted, o Outcome, took string, opts RunOptions)
 	case exit.Refused:
 		verb = "was refused"
 	}
-	e := exit.Errorf(o.Code, "%s (%s) %s after %s: %s", s.Job.Name, s.ID, verb, took, cmp.Or(o.View.Diagnostics, "no reason is known"))
+	e := exit.Errorf(o.Code, "%s %s after %s: %s", full(s, before), verb, took, cmp.Or(o.View.Diagnostics, "no reason is known"))
 	if opts.LogsAt != "" {
 		return e.Try("its logs are in %s", filepath.Join(opts.LogsAt, s.ID.String()))
 	}

@@ -165,7 +165,7 @@ func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 	if got := strings.Join(sub.Launch.Command, " "); got != "./tfos-am 1><LOG_DIR>/stdout 2><LOG_DIR>/stderr" {
 		t.Errorf("command %q", got)
 	}
-	if sub.Type != "TFOS" || !sub.KeepContainers || sub.MaxAttempts != masterAttempts || sub.AttemptWindow != attemptWindow || sub.Queue != "ml" || sub.Resource.MemoryMiB != 512 {
+	if sub.Type != "TFOS" || !sub.KeepContainers || sub.MaxAttempts != launch.MasterAttempts || sub.AttemptWindow != launch.MasterWindow || sub.Queue != "ml" || sub.Resource.MemoryMiB != 512 {
 		t.Errorf("submission %+v", sub)
 	}
 	staging := launch.JobDir("/user/ann", anID)

@@ -27,14 +27,6 @@ import (
 	"tfos/python"
 )
 
-// masterAttempts is how many deaths of a job's master within attemptWindow YARN answers with another one, the last excepted. The
-// cluster's own limit (yarn.resourcemanager.am.max-attempts, 2 by default) is mostly lower; the window makes that one enough:
-// a master that cannot run dies twice in minutes, one that is unlucky lives longer.
-const (
-	masterAttempts = 10
-	attemptWindow  = 10 * time.Minute
-)
-
 // acceptTimeout is how long the ResourceManager may take to accept a submission or refuse it.
 const acceptTimeout = time.Minute
 
@@ -65,6 +57,8 @@ type Prepared struct {
 	Level   string         // of the master's and the agents' log
 	Resume  *launch.Resume // nil: the job starts from nothing
 	set     *stage.Set
+
+	configured bool // the cluster's configuration is among the files
 }
 
 // Prepare looks at everything that can be wrong with a job on this machine. Close the result.
@@ -118,8 +112,11 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	}
 	tag := c.directoryTag(ctx, p.Job)
 	c.beside(ctx, p.Job, tag, ui)
-	if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.TaskConf, Content: c.Conf}); err != nil {
-		return nil, err
+	if !p.configured { // a job that is submitted again has it
+		if err := p.set.Add(stage.Item{Source: "the Hadoop configuration", Name: launch.TaskConf, Content: c.Conf}); err != nil {
+			return nil, err
+		}
+		p.configured = true
 	}
 	began := time.Now()
 	staged, err := p.set.Upload(ctx, stage.Place{FS: c.FS, Cache: launch.CacheDir(c.Home), User: c.User, Resolve: c.Resolve}, ui.Staging)
@@ -317,8 +314,8 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 		Type:           launch.ApplicationType,
 		Priority:       j.Priority,
 		Tags:           slices.Clone(j.Tags),
-		MaxAttempts:    masterAttempts,
-		AttemptWindow:  attemptWindow,
+		MaxAttempts:    launch.MasterAttempts,
+		AttemptWindow:  launch.MasterWindow,
 		KeepContainers: !c.Forgets,
 		Resource:       j.Master.YARN(),
 		NodeLabel:      j.NodeLabel,

@@ -20,7 +20,7 @@ func anyJob(t *rapid.T) Job {
 		Strategy:    rapid.SampledFrom([]Strategy{StrategyMirrored, StrategyV1, StrategyNone}).Draw(t, "strategy"),
 		Endpoints:   rapid.SampledFrom([]Endpoints{EndpointsRedirect, EndpointsForward, EndpointsDirect}).Draw(t, "endpoints"),
 		Success:     SuccessAll,
-		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window")},
+		Recovery:    Recovery{rapid.IntRange(0, 9).Draw(t, "failures"), durations(time.Second).Draw(t, "window"), rapid.IntRange(0, 3).Draw(t, "resubmit")},
 		Gang:        Gang{durations(time.Second).Draw(t, "timeout")},
 		Stop:        Stop{durations(0).Draw(t, "grace")},
 		Logs:        Logs{rapid.Int64Range(1, 1<<20).Draw(t, "log limit"), rapid.IntRange(1, MaxLogKeep).Draw(t, "log keep")},

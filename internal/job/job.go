@@ -137,6 +137,7 @@ func (e Endpoints) Stable() bool { return e != EndpointsDirect }
 type Recovery struct {
 	UserFailures int // failures that are forgiven; 0: the first ends the job
 	Window       time.Duration
+	Resubmit     int // how often tfos run submits the job again when the cluster ended it
 }
 
 // Gang says how long an incomplete set of containers is held.

@@ -42,6 +42,7 @@ func Marshal(j Job) []byte {
 	var recovery tree
 	recovery.plain("user-failures", strconv.Itoa(j.Recovery.UserFailures))
 	recovery.plain("window", formatDuration(j.Recovery.Window))
+	recovery.count("resubmit", int64(j.Recovery.Resubmit))
 	doc.child("recovery", recovery)
 	var gang tree
 	gang.plain("timeout", formatDuration(j.Gang.Timeout))

@@ -92,7 +92,8 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"endpoints", scalarOf(d, &j.Endpoints, parseEndpoints)},
 		rule{"recovery", d.section(
 			rule{"user-failures", number(d, &j.Recovery.UserFailures, 0, math.MaxInt32)},
-			rule{"window", d.duration(&j.Recovery.Window, time.Second)})},
+			rule{"window", d.duration(&j.Recovery.Window, time.Second)},
+			rule{"resubmit", number(d, &j.Recovery.Resubmit, 0, maxResubmit)})},
 		rule{"gang", d.section(rule{"timeout", d.duration(&j.Gang.Timeout, time.Second)})},
 		rule{"stop", d.section(rule{"grace", d.duration(&j.Stop.Grace, 0)})},
 		rule{"logs", d.section(
@@ -333,6 +334,9 @@ func checkCommand(s string) error {
 	}
 	return checkString(len(s))
 }
+
+// maxResubmit bounds how often a job is submitted again: a cluster that ends it more often has to be looked at.
+const maxResubmit = 1000
 
 // What Linux lets a program be started with, in bytes: one string, and all of them together where the stack may have 8 MiB, of
 // which a quarter is for them. tfos and the node have variables of their own, TF_CONFIG with all addresses among them.

@@ -56,6 +56,23 @@ const (
 // it starts, whatever the program uses: see docs/decisions/0010-virtual-memory.md. The rest is two arenas of heap.
 const AddressSpaceMiB = 1408
 
+// MasterAttempts is how many masters a job may have whose deaths lie within MasterWindow: the last one's ends the job. A cluster may
+// grant fewer: see Granted.
+const (
+	MasterAttempts = 10
+	MasterWindow   = 10 * time.Minute
+)
+
+// Granted is how many masters YARN grants a job within MasterWindow, by the value of a configuration's key (RMAppImpl): the global
+// limit, or where there is none that of an application, which is 2 by default and so makes no more.
+func Granted(limit func(key string, otherwise int64) (int64, error)) (int, error) {
+	n, err := limit("yarn.resourcemanager.am.max-attempts", 2)
+	if err == nil {
+		n, err = limit("yarn.resourcemanager.am.global.max-attempts", n)
+	}
+	return int(min(max(n, 1), MasterAttempts)), err
+}
+
 // JournalFile is the name of the journal that an attempt of the master keeps there for the next one.
 func JournalFile(attempt int32) string { return fmt.Sprintf("journal.%d.json", attempt) }
 

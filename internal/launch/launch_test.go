@@ -65,3 +65,26 @@ func TestLinks(t *testing.T) {
 		t.Errorf("a link of %d bytes is let pass", len(long.Link()))
 	}
 }
+
+func TestGranted(t *testing.T) {
+	for _, c := range []struct {
+		set  map[string]int64
+		want int
+	}{
+		{nil, 2},
+		{map[string]int64{"yarn.resourcemanager.am.max-attempts": 5}, 5},
+		{map[string]int64{"yarn.resourcemanager.am.max-attempts": 100}, MasterAttempts},
+		{map[string]int64{"yarn.resourcemanager.am.max-attempts": 2, "yarn.resourcemanager.am.global.max-attempts": 4}, 4},
+		{map[string]int64{"yarn.resourcemanager.am.max-attempts": 0}, 1},
+	} {
+		got, err := Granted(func(key string, otherwise int64) (int64, error) {
+			if n, ok := c.set[key]; ok {
+				return n, nil
+			}
+			return otherwise, nil
+		})
+		if got != c.want || err != nil {
+			t.Errorf("%v: %d, %v; want %d", c.set, got, err, c.want)
+		}
+	}
+}

@@ -85,6 +85,9 @@ type Recovery struct {
 	Failures     int     `json:"failures"`      // of the program within the window
 	UserFailures int     `json:"user_failures"` // how many are forgiven
 	Window       float64 `json:"window_seconds"`
+	Masters      int     `json:"masters"`               // how many the cluster grants whose deaths lie within the window: the last one's ends the job; 0: not known
+	MasterWindow float64 `json:"master_window_seconds"` // then older deaths of masters are forgotten
+	Resubmit     int     `json:"resubmit"`              // how often tfos run submits the job again when the cluster ended it
 }
 
 // Loss is what it means that a task of a role is lost.

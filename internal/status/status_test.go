@@ -84,7 +84,10 @@ const document = `{
     ],
     "failures": 1,
     "user_failures": 3,
-    "window_seconds": 3600
+    "window_seconds": 3600,
+    "masters": 0,
+    "master_window_seconds": 0,
+    "resubmit": 0
   },
   "restarts": [
     {

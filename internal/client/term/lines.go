@@ -15,6 +15,9 @@ import (
 
 // Lines says in words what changed from one view to the next; the first view is compared with an empty one.
 func Lines(prev, next status.View) []string {
+	if prev.ID != "" && next.ID != prev.ID { // the job was submitted again
+		prev = status.View{}
+	}
 	var lines []string
 	before := map[string]status.Task{}
 	for _, t := range prev.Tasks {

@@ -104,10 +104,22 @@ func recovery(r status.Recovery) []string {
 	if len(alone) > 0 {
 		lines = append(lines, fmt.Sprintf("a lost %s starts again alone", strings.Join(alone, " or ")))
 	}
+	if r.Masters > 0 {
+		lines = append(lines, Masters(r.Masters, time.Duration(r.MasterWindow*float64(time.Second)), r.Resubmit))
+	}
 	if r.Endpoints == string(job.EndpointsDirect) {
 		lines = append(lines, "one that moves to another container has all others start again")
 	}
 	return lines
+}
+
+// Masters says what deaths of the application master come to: the cluster grants so many of them within the window.
+func Masters(granted int, window time.Duration, resubmit int) string {
+	s := fmt.Sprintf("the cluster ends the job with death %d of its master within %s (yarn.resourcemanager.am.max-attempts); lost nodes and preemption do not count", granted, window)
+	if resubmit > 0 {
+		s += fmt.Sprintf("; tfos run then submits it again, up to %d times (recovery.resubmit)", resubmit)
+	}
+	return s
 }
 
 // mirrorLines say what became of a task's local checkpoints.
