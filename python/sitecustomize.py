@@ -1,4 +1,5 @@
-"""Python imports this when it starts: it makes `import tensorflow` bring the filesystems of the task along.
+"""Python imports this when it starts: it makes `import tensorflow` bring the filesystems of the task along, and has SIGQUIT print where
+the program is, as a JVM does: the agent hands it on when somebody asks YARN for a thread dump.
 
 Nothing happens outside of a task, or in a program without TensorFlow. The sitecustomize that the environment has itself, and that
 this one hides, is run as ever.
@@ -64,6 +65,18 @@ def _run_hidden():
     spec.loader.exec_module(module)
 
 
+def _print_stacks_on_quit():
+    try:
+        import faulthandler
+        import signal
+
+        if signal.getsignal(signal.SIGQUIT) == signal.SIG_DFL:
+            faulthandler.register(signal.SIGQUIT, all_threads=True)
+    except (ImportError, OSError, RuntimeError, ValueError):
+        pass  # no standard error, or a Python without signals: then nothing is printed
+
+
 if os.environ.get("TFOS_FILES"):
+    _print_stacks_on_quit()
     sys.meta_path.insert(0, _TensorFlowFinder())
 _run_hidden()

@@ -64,5 +64,13 @@ func serve(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// What YARN sends for a thread dump; a process of Go would end by it.
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, syscall.SIGQUIT)
+	go func() {
+		for range quit {
+			a.Dump()
+		}
+	}()
 	return a.Run(ctx)
 }

@@ -387,6 +387,32 @@ func TestAKilledGuardIsNotTheProgramsFault(t *testing.T) {
 	}
 }
 
+// TestQuitIsAThreadDump: of the agent and of the program, and both go on.
+func TestQuitIsAThreadDump(t *testing.T) {
+	w := newWorld(t)
+	s := next(t, w.sessions, "session")
+	s.Start(control.Start{Incarnation: 1, Grace: time.Minute, Command: `trap 'echo step 2/3' QUIT; echo step 1/3; mkfifo f; while :; do read -r _ <>f; done`})
+	next(t, w.started, "start")
+	for next(t, w.progress, "step").Step != 1 {
+	}
+	if err := syscall.Kill(-w.cmd.Process.Pid, syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	for next(t, w.progress, "the program's answer").Step != 2 {
+	}
+	b, err := os.ReadFile(filepath.Join(w.logs, control.AgentLog))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Contains(b, []byte("thread dump of the agent:")) || !bytes.Contains(b, []byte("(*owner).loop(")) {
+		t.Errorf("agent.log: %s", b)
+	}
+	s.Retire(control.Retire{Reason: "done"})
+	if code := w.code(); code != 0 {
+		t.Errorf("agent's exit code: %d, want 0; stderr: %s", code, &w.stderr)
+	}
+}
+
 // TestTermEndsTheProgram: what a NodeManager does first when it ends a container.
 func TestTermEndsTheProgram(t *testing.T) {
 	w := newWorld(t)

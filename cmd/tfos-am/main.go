@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"syscall"
 
 	"go.uber.org/zap"
@@ -32,6 +33,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "tfos-am:", err)
 		os.Exit(1)
 	}
+	// What YARN sends for a thread dump; a process of Go would end by it.
+	quit := make(chan os.Signal, 1)
+	signal.Notify(quit, syscall.SIGQUIT)
+	go func() {
+		for range quit {
+			fmt.Fprintln(os.Stderr, "thread dump of the master:")
+			pprof.Lookup("goroutine").WriteTo(os.Stderr, 2)
+		}
+	}()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	if err := am.RunInContainer(ctx, os.Getenv, log); err != nil {

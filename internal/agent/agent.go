@@ -6,11 +6,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/pprof"
 	"strconv"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"tfos/internal/agent/fileserver"
 	"tfos/internal/agent/port"
@@ -226,6 +228,23 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.log.Info("agent ended", zap.NamedError("cause", err))
 	a.log.Sync()
 	return err
+}
+
+// Dump writes the stacks of the agent's goroutines to its log, and has the program's processes that can do so write theirs.
+func (a *Agent) Dump() {
+	if a.o.AgentLog != nil {
+		fmt.Fprintln(a.o.AgentLog, "thread dump of the agent:")
+		if err := pprof.Lookup("goroutine").WriteTo(a.o.AgentLog, 2); err != nil {
+			a.log.Error("stacks not written", zap.Error(err))
+		}
+	}
+	a.post(func(o *owner) {
+		if o.program == nil {
+			return
+		}
+		told, err := o.program.Signal(unix.SIGQUIT)
+		a.log.Info("the program's processes that expect SIGQUIT were sent it", zap.Int("processes", told), zap.Error(err))
+	})
 }
 
 // proof is what the agent of a task of this job says to prove who it is.

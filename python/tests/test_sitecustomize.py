@@ -1,4 +1,5 @@
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,18 @@ class SiteCustomizeTest(unittest.TestCase):
         self.assertEqual(lines[0], "tensorflow imported")
         self.assertRegex(lines[1], r"^registered .*/native/files_\w+\.so$")
         self.assertEqual(lines[2:], ["tensorflow"])
+
+    def test_quit_prints_stacks(self):
+        program = "import os, signal\ndef where(): os.kill(os.getpid(), signal.SIGQUIT)\nwhere(); print('goes on')"
+        env = dict(os.environ, PYTHONPATH=HERE + os.pathsep + self.dir, PYTHONDONTWRITEBYTECODE="1", TFOS_FILES="/socket")
+        r = subprocess.run([sys.executable, "-c", program], env=env, cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((r.returncode, r.stdout), (0, "goes on\n"))
+        self.assertIn("in where", r.stderr)
+
+    def test_quit_outside_of_a_task_ends_as_ever(self):
+        env = dict(os.environ, PYTHONPATH=HERE + os.pathsep + self.dir, PYTHONDONTWRITEBYTECODE="1", TFOS_FILES="")
+        r = subprocess.run([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGQUIT)"], env=env, cwd=self.dir)
+        self.assertEqual(r.returncode, -signal.SIGQUIT)
 
     def test_children_have_it_too(self):
         program = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'import tensorflow'])"
