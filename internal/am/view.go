@@ -2,6 +2,7 @@ package am
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"go.uber.org/zap"
@@ -133,6 +134,9 @@ func (o *owner) fits(r yarn.Registered) error {
 				return fmt.Errorf("%s: %w", role.Name, err)
 			}
 		}
+	}
+	if r.CountsVCores && o.m.o.Manifest.VCores != "" {
+		return errors.New(o.m.o.Manifest.VCores)
 	}
 	return nil
 }

@@ -94,7 +94,8 @@ func (c *Cluster) fitsAt(ctx context.Context, j job.Job, now status.View, wish c
 	if err != nil {
 		return err
 	}
-	return c.check(ctx, j, app.Max)
+	_, err = c.check(ctx, j, app.Max)
+	return err
 }
 
 func (c *Cluster) askToScale(ctx context.Context, r yarn.Report, wish control.ScaleWish) (control.ScaleAnswer, error) {

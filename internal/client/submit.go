@@ -56,6 +56,7 @@ type Prepared struct {
 	Version string         // of tfos
 	Level   string         // of the master's and the agents' log
 	Resume  *launch.Resume // nil: the job starts from nothing
+	vcores  string         // for the manifest
 	set     *stage.Set
 
 	configured bool // the cluster's configuration is among the files
@@ -107,7 +108,7 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	if p.Job, err = c.enlarge(ctx, p.Job, app.Max, ui); err != nil {
 		return nil, err
 	}
-	if err := c.check(ctx, p.Job, app.Max); err != nil {
+	if p.vcores, err = c.check(ctx, p.Job, app.Max); err != nil {
 		return nil, err
 	}
 	tag := c.directoryTag(ctx, p.Job)
@@ -180,21 +181,29 @@ func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui
 	return j, nil
 }
 
-// check asks the cluster everything that speaks against the job.
-func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (err error) {
+// check asks the cluster everything that speaks against the job. What speaks against it if the scheduler counts vcores, which its master
+// will learn, is vcores.
+func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vcores string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	facts := preflight.Facts{Max: most}
 	if facts.Queue, err = c.RM.Queue(ctx, j.Queue); err != nil {
-		return c.queueError(ctx, j.Queue, err)
+		return "", c.queueError(ctx, j.Queue, err)
 	}
 	if facts.Nodes, err = c.RM.Nodes(ctx); err != nil {
-		return c.unreachable("ask the ResourceManager for its nodes", err)
+		return "", c.unreachable("ask the ResourceManager for its nodes", err)
 	}
 	if facts.Types, err = c.RM.ResourceTypes(ctx); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
-		return c.unreachable("ask the ResourceManager what it counts", err)
+		return "", c.unreachable("ask the ResourceManager what it counts", err)
 	}
-	return preflight.Check(&j, facts)
+	if err := preflight.Check(&j, facts); err != nil {
+		return "", err
+	}
+	facts.VCores = true
+	if e, ok := errors.AsType[*exit.Error](preflight.Check(&j, facts)); ok {
+		vcores = e.What + ", and its scheduler counts vcores. " + e.Advice
+	}
+	return vcores, nil
 }
 
 func (c *Cluster) queueError(ctx context.Context, queue string, err error) error {
@@ -245,7 +254,7 @@ func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepar
 		return fail(err)
 	}
 	dir := c.jobDir(id)
-	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], Resume: p.Resume}.Encode()
+	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], VCores: p.vcores, Resume: p.Resume}.Encode()
 	if err != nil {
 		return fail(err)
 	}

@@ -127,6 +127,7 @@ type Manifest struct {
 	Staging string     `json:"staging"` // the job's directory, a name in the default filesystem
 	Agent   Resource   `json:"agent"`
 	Files   []Resource `json:"files"`            // for every task's container
+	VCores  string     `json:"vcores,omitempty"` // why the cluster can never hold the job if its scheduler counts vcores
 	Resume  *Resume    `json:"resume,omitempty"` // nil: the job starts from nothing
 }
 

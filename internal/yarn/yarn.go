@@ -273,6 +273,7 @@ type Registered struct {
 	Max           Resource
 	Queue         string
 	ResourceTypes []ResourceType
+	CountsVCores  bool        // the scheduler grants no more vcores than nodes have; else it counts memory alone
 	Kept          []Container // alive from the attempt before
 	NMTokens      []NMToken   // for their nodes
 }

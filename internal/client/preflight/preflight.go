@@ -21,6 +21,14 @@ type Facts struct {
 	Types []yarn.ResourceType // what it counts
 	Queue yarn.Queue
 	Nodes []yarn.NodeReport // all of them, whatever their state
+	// VCores says that the scheduler counts vcores. Schedulers that count memory alone, which is the default, grant more of them than
+	// a node has. The ResourceManager does not tell a client which it is, only a master that registers.
+	VCores bool
+}
+
+// counted names what r holds any of, and the scheduler counts.
+func (f Facts) counted(r yarn.Resource) []string {
+	return slices.DeleteFunc(amounts(r), func(name string) bool { return name == yarn.VCoresName && !f.VCores })
 }
 
 // Check refuses a job that the cluster can never run, with the numbers.
@@ -39,7 +47,7 @@ func Check(j *job.Job, f Facts) error {
 			return err
 		}
 	}
-	return checkTotal(shapes, f.Queue, nodes)
+	return checkTotal(shapes, f, nodes)
 }
 
 func checkQueue(q yarn.Queue) error {
@@ -92,7 +100,7 @@ func (s shape) check(f Facts, nodes []yarn.NodeReport) error {
 				Try("lower %s, or have the cluster's largest allocation raised (yarn.scheduler.maximum-allocation-…)", s.flags)
 		}
 	}
-	return s.checkNodes(nodes)
+	return s.checkNodes(f, nodes)
 }
 
 // knownMax reports whether the largest container says anything of a resource: old ResourceManagers leave custom ones out.
@@ -126,14 +134,10 @@ func (s shape) checkLabel(f Facts, nodes []yarn.NodeReport) error {
 	return nil
 }
 
-// checkNodes wants one node that could hold one such container if it were empty. Vcores are not looked at: schedulers that
-// count memory alone, which is the default, grant more of them than a node has.
-func (s shape) checkNodes(nodes []yarn.NodeReport) error {
+// checkNodes wants one node that could hold one such container if it were empty, and room for all of them.
+func (s shape) checkNodes(f Facts, nodes []yarn.NodeReport) error {
 	nodes = s.eligible(nodes)
-	for _, name := range amounts(s.res) {
-		if name == yarn.VCoresName {
-			continue
-		}
+	for _, name := range f.counted(s.res) {
 		var most int64
 		for _, n := range nodes {
 			most = max(most, n.Capability.Amount(name))
@@ -143,10 +147,10 @@ func (s shape) checkNodes(nodes []yarn.NodeReport) error {
 				s.what, amount(name, want), count(len(nodes), "running node"), amount(name, most)).Try("lower %s", s.flags)
 		}
 	}
-	if fits(s.res, nodes) == 0 {
+	if f.fits(s.res, nodes) == 0 {
 		return exit.Errorf(exit.Refused, "%s asks for %s, which no single node has together", s.what, s.res).Try("lower %s", s.flags)
 	}
-	if n := fits(s.res, nodes); n < s.count {
+	if n := f.fits(s.res, nodes); n < s.count {
 		return exit.Errorf(exit.Refused, "%s asks for %d containers of %s; even an empty cluster of %s holds only %d",
 			s.what, s.count, s.res, count(len(nodes), "running node"), n).Try("lower %s, or the number of instances", s.flags)
 	}
@@ -161,14 +165,11 @@ func (s shape) eligible(nodes []yarn.NodeReport) []yarn.NodeReport {
 }
 
 // fits counts the containers of one shape that empty nodes would hold.
-func fits(r yarn.Resource, nodes []yarn.NodeReport) int {
+func (f Facts) fits(r yarn.Resource, nodes []yarn.NodeReport) int {
 	total := int64(0)
 	for _, n := range nodes {
 		here := int64(-1)
-		for _, name := range amounts(r) {
-			if name == yarn.VCoresName {
-				continue
-			}
+		for _, name := range f.counted(r) {
 			if k := n.Capability.Amount(name) / r.Amount(name); here < 0 || k < here {
 				here = k
 			}
@@ -179,7 +180,7 @@ func fits(r yarn.Resource, nodes []yarn.NodeReport) int {
 }
 
 // checkTotal compares everything together with everything there is, and with the most that the queue may ever have of it.
-func checkTotal(shapes []shape, q yarn.Queue, nodes []yarn.NodeReport) error {
+func checkTotal(shapes []shape, f Facts, nodes []yarn.NodeReport) error {
 	var want, have yarn.Resource
 	labelled := false
 	for _, s := range shapes {
@@ -191,21 +192,23 @@ func checkTotal(shapes []shape, q yarn.Queue, nodes []yarn.NodeReport) error {
 	for _, n := range nodes {
 		have = have.Add(n.Capability)
 	}
-	for _, name := range amounts(want) {
-		if name == yarn.VCoresName {
-			continue
-		}
+	for _, name := range f.counted(want) {
 		if w, h := want.Amount(name), have.Amount(name); w > h {
 			return exit.Errorf(exit.Refused, "the job needs %s all together, and %s have %s", amount(name, w), count(len(nodes), "running node"), amount(name, h)).
 				Try("ask for fewer instances, or less for each")
 		}
 	}
 	// A queue's limit is a part of its parent's. Only below the root do we know what that is, and only without labels.
-	if limit := float64(q.MaxCapacity); limit > 0 && limit < 1 && strings.Count(q.Path, ".") == 1 && !labelled {
-		if most := int64(limit * float64(have.MemoryMiB)); want.MemoryMiB > most {
-			return exit.Errorf(exit.Refused, "the job needs %s all together, and queue %q may never have more than %.0f %% of the cluster, %s",
-				amount(yarn.MemoryName, want.MemoryMiB), q.Name, limit*100, amount(yarn.MemoryName, most)).
-				Try("use another queue, ask for fewer instances, or less for each")
+	if limit := float64(f.Queue.MaxCapacity); limit > 0 && limit < 1 && strings.Count(f.Queue.Path, ".") == 1 && !labelled {
+		for _, name := range f.counted(want) {
+			if name != yarn.MemoryName && name != yarn.VCoresName {
+				continue
+			}
+			if most := int64(limit * float64(have.Amount(name))); want.Amount(name) > most {
+				return exit.Errorf(exit.Refused, "the job needs %s all together, and queue %q may never have more than %.0f %% of the cluster, %s",
+					amount(name, want.Amount(name)), f.Queue.Name, limit*100, amount(name, most)).
+					Try("use another queue, ask for fewer instances, or less for each")
+			}
 		}
 	}
 	return nil

@@ -23,6 +23,62 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+type SchedulerResourceTypes int32
+
+const (
+	SchedulerResourceTypes_MEMORY SchedulerResourceTypes = 0
+	SchedulerResourceTypes_CPU    SchedulerResourceTypes = 1
+)
+
+// Enum value maps for SchedulerResourceTypes.
+var (
+	SchedulerResourceTypes_name = map[int32]string{
+		0: "MEMORY",
+		1: "CPU",
+	}
+	SchedulerResourceTypes_value = map[string]int32{
+		"MEMORY": 0,
+		"CPU":    1,
+	}
+)
+
+func (x SchedulerResourceTypes) Enum() *SchedulerResourceTypes {
+	p := new(SchedulerResourceTypes)
+	*p = x
+	return p
+}
+
+func (x SchedulerResourceTypes) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (SchedulerResourceTypes) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_hadoop_pb_yarn_master_proto_enumTypes[0].Descriptor()
+}
+
+func (SchedulerResourceTypes) Type() protoreflect.EnumType {
+	return &file_internal_hadoop_pb_yarn_master_proto_enumTypes[0]
+}
+
+func (x SchedulerResourceTypes) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Do not use.
+func (x *SchedulerResourceTypes) UnmarshalJSON(b []byte) error {
+	num, err := protoimpl.X.UnmarshalJSONEnum(x.Descriptor(), b)
+	if err != nil {
+		return err
+	}
+	*x = SchedulerResourceTypes(num)
+	return nil
+}
+
+// Deprecated: Use SchedulerResourceTypes.Descriptor instead.
+func (SchedulerResourceTypes) EnumDescriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_yarn_master_proto_rawDescGZIP(), []int{0}
+}
+
 type ContainerUpdateTypeProto int32
 
 const (
@@ -59,11 +115,11 @@ func (x ContainerUpdateTypeProto) String() string {
 }
 
 func (ContainerUpdateTypeProto) Descriptor() protoreflect.EnumDescriptor {
-	return file_internal_hadoop_pb_yarn_master_proto_enumTypes[0].Descriptor()
+	return file_internal_hadoop_pb_yarn_master_proto_enumTypes[1].Descriptor()
 }
 
 func (ContainerUpdateTypeProto) Type() protoreflect.EnumType {
-	return &file_internal_hadoop_pb_yarn_master_proto_enumTypes[0]
+	return &file_internal_hadoop_pb_yarn_master_proto_enumTypes[1]
 }
 
 func (x ContainerUpdateTypeProto) Number() protoreflect.EnumNumber {
@@ -82,7 +138,7 @@ func (x *ContainerUpdateTypeProto) UnmarshalJSON(b []byte) error {
 
 // Deprecated: Use ContainerUpdateTypeProto.Descriptor instead.
 func (ContainerUpdateTypeProto) EnumDescriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_master_proto_rawDescGZIP(), []int{0}
+	return file_internal_hadoop_pb_yarn_master_proto_rawDescGZIP(), []int{1}
 }
 
 type RegisterApplicationMasterRequestProto struct {
@@ -205,6 +261,7 @@ type RegisterApplicationMasterResponseProto struct {
 	ContainersFromPreviousAttempts []*ContainerProto         `protobuf:"bytes,4,rep,name=containers_from_previous_attempts,json=containersFromPreviousAttempts" json:"containers_from_previous_attempts,omitempty"`
 	Queue                          *string                   `protobuf:"bytes,5,opt,name=queue" json:"queue,omitempty"`
 	NmTokensFromPreviousAttempts   []*NMTokenProto           `protobuf:"bytes,6,rep,name=nm_tokens_from_previous_attempts,json=nmTokensFromPreviousAttempts" json:"nm_tokens_from_previous_attempts,omitempty"`
+	SchedulerResourceTypes         []SchedulerResourceTypes  `protobuf:"varint,7,rep,name=scheduler_resource_types,json=schedulerResourceTypes,enum=tfos.hadoop.yarn.SchedulerResourceTypes" json:"scheduler_resource_types,omitempty"`
 	ResourceTypes                  []*ResourceTypeInfoProto  `protobuf:"bytes,9,rep,name=resource_types,json=resourceTypes" json:"resource_types,omitempty"`
 	unknownFields                  protoimpl.UnknownFields
 	sizeCache                      protoimpl.SizeCache
@@ -278,6 +335,13 @@ func (x *RegisterApplicationMasterResponseProto) GetQueue() string {
 func (x *RegisterApplicationMasterResponseProto) GetNmTokensFromPreviousAttempts() []*NMTokenProto {
 	if x != nil {
 		return x.NmTokensFromPreviousAttempts
+	}
+	return nil
+}
+
+func (x *RegisterApplicationMasterResponseProto) GetSchedulerResourceTypes() []SchedulerResourceTypes {
+	if x != nil {
+		return x.SchedulerResourceTypes
 	}
 	return nil
 }
@@ -838,14 +902,15 @@ const file_internal_hadoop_pb_yarn_master_proto_rawDesc = "" +
 	"\ftracking_url\x18\x03 \x01(\tR\vtrackingUrl\"{\n" +
 	"\fNMTokenProto\x125\n" +
 	"\x06nodeId\x18\x01 \x01(\v2\x1d.tfos.hadoop.yarn.NodeIdProtoR\x06nodeId\x124\n" +
-	"\x05token\x18\x02 \x01(\v2\x1e.tfos.hadoop.common.TokenProtoR\x05token\"\xc8\x04\n" +
+	"\x05token\x18\x02 \x01(\v2\x1e.tfos.hadoop.common.TokenProtoR\x05token\"\xac\x05\n" +
 	"&RegisterApplicationMasterResponseProto\x12M\n" +
 	"\x11maximumCapability\x18\x01 \x01(\v2\x1f.tfos.hadoop.yarn.ResourceProtoR\x11maximumCapability\x12?\n" +
 	"\x1dclient_to_am_token_master_key\x18\x02 \x01(\fR\x18clientToAmTokenMasterKey\x12S\n" +
 	"\x10application_ACLs\x18\x03 \x03(\v2(.tfos.hadoop.yarn.ApplicationACLMapProtoR\x0fapplicationACLs\x12k\n" +
 	"!containers_from_previous_attempts\x18\x04 \x03(\v2 .tfos.hadoop.yarn.ContainerProtoR\x1econtainersFromPreviousAttempts\x12\x14\n" +
 	"\x05queue\x18\x05 \x01(\tR\x05queue\x12f\n" +
-	" nm_tokens_from_previous_attempts\x18\x06 \x03(\v2\x1e.tfos.hadoop.yarn.NMTokenProtoR\x1cnmTokensFromPreviousAttempts\x12N\n" +
+	" nm_tokens_from_previous_attempts\x18\x06 \x03(\v2\x1e.tfos.hadoop.yarn.NMTokenProtoR\x1cnmTokensFromPreviousAttempts\x12b\n" +
+	"\x18scheduler_resource_types\x18\a \x03(\x0e2(.tfos.hadoop.yarn.SchedulerResourceTypesR\x16schedulerResourceTypes\x12N\n" +
 	"\x0eresource_types\x18\t \x03(\v2'.tfos.hadoop.yarn.ResourceTypeInfoProtoR\rresourceTypes\"\xec\x02\n" +
 	"\x1bUpdateContainerRequestProto\x12+\n" +
 	"\x11container_version\x18\x01 \x02(\x05R\x10containerVersion\x12E\n" +
@@ -894,7 +959,11 @@ const file_internal_hadoop_pb_yarn_master_proto_rawDesc = "" +
 	"\ftracking_url\x18\x02 \x01(\tR\vtrackingUrl\x12g\n" +
 	"\x18final_application_status\x18\x03 \x01(\x0e2-.tfos.hadoop.yarn.FinalApplicationStatusProtoR\x16finalApplicationStatus\"U\n" +
 	"$FinishApplicationMasterResponseProto\x12-\n" +
-	"\x0eisUnregistered\x18\x01 \x01(\b:\x05falseR\x0eisUnregistered*\x7f\n" +
+	"\x0eisUnregistered\x18\x01 \x01(\b:\x05falseR\x0eisUnregistered*-\n" +
+	"\x16SchedulerResourceTypes\x12\n" +
+	"\n" +
+	"\x06MEMORY\x10\x00\x12\a\n" +
+	"\x03CPU\x10\x01*\x7f\n" +
 	"\x18ContainerUpdateTypeProto\x12\x15\n" +
 	"\x11INCREASE_RESOURCE\x10\x00\x12\x15\n" +
 	"\x11DECREASE_RESOURCE\x10\x01\x12\x1a\n" +
@@ -913,74 +982,76 @@ func file_internal_hadoop_pb_yarn_master_proto_rawDescGZIP() []byte {
 	return file_internal_hadoop_pb_yarn_master_proto_rawDescData
 }
 
-var file_internal_hadoop_pb_yarn_master_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_internal_hadoop_pb_yarn_master_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
 var file_internal_hadoop_pb_yarn_master_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_internal_hadoop_pb_yarn_master_proto_goTypes = []any{
-	(ContainerUpdateTypeProto)(0),                  // 0: tfos.hadoop.yarn.ContainerUpdateTypeProto
-	(*RegisterApplicationMasterRequestProto)(nil),  // 1: tfos.hadoop.yarn.RegisterApplicationMasterRequestProto
-	(*NMTokenProto)(nil),                           // 2: tfos.hadoop.yarn.NMTokenProto
-	(*RegisterApplicationMasterResponseProto)(nil), // 3: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto
-	(*UpdateContainerRequestProto)(nil),            // 4: tfos.hadoop.yarn.UpdateContainerRequestProto
-	(*AllocateRequestProto)(nil),                   // 5: tfos.hadoop.yarn.AllocateRequestProto
-	(*UpdateContainerErrorProto)(nil),              // 6: tfos.hadoop.yarn.UpdateContainerErrorProto
-	(*UpdatedContainerProto)(nil),                  // 7: tfos.hadoop.yarn.UpdatedContainerProto
-	(*AllocateResponseProto)(nil),                  // 8: tfos.hadoop.yarn.AllocateResponseProto
-	(*FinishApplicationMasterRequestProto)(nil),    // 9: tfos.hadoop.yarn.FinishApplicationMasterRequestProto
-	(*FinishApplicationMasterResponseProto)(nil),   // 10: tfos.hadoop.yarn.FinishApplicationMasterResponseProto
-	(*NodeIdProto)(nil),                            // 11: tfos.hadoop.yarn.NodeIdProto
-	(*TokenProto)(nil),                             // 12: tfos.hadoop.common.TokenProto
-	(*ResourceProto)(nil),                          // 13: tfos.hadoop.yarn.ResourceProto
-	(*ApplicationACLMapProto)(nil),                 // 14: tfos.hadoop.yarn.ApplicationACLMapProto
-	(*ContainerProto)(nil),                         // 15: tfos.hadoop.yarn.ContainerProto
-	(*ResourceTypeInfoProto)(nil),                  // 16: tfos.hadoop.yarn.ResourceTypeInfoProto
-	(*ContainerIdProto)(nil),                       // 17: tfos.hadoop.yarn.ContainerIdProto
-	(ExecutionTypeProto)(0),                        // 18: tfos.hadoop.yarn.ExecutionTypeProto
-	(*ResourceRequestProto)(nil),                   // 19: tfos.hadoop.yarn.ResourceRequestProto
-	(*ResourceBlacklistRequestProto)(nil),          // 20: tfos.hadoop.yarn.ResourceBlacklistRequestProto
-	(AMCommandProto)(0),                            // 21: tfos.hadoop.yarn.AMCommandProto
-	(*ContainerStatusProto)(nil),                   // 22: tfos.hadoop.yarn.ContainerStatusProto
-	(*NodeReportProto)(nil),                        // 23: tfos.hadoop.yarn.NodeReportProto
-	(*PreemptionMessageProto)(nil),                 // 24: tfos.hadoop.yarn.PreemptionMessageProto
-	(*PriorityProto)(nil),                          // 25: tfos.hadoop.yarn.PriorityProto
-	(FinalApplicationStatusProto)(0),               // 26: tfos.hadoop.yarn.FinalApplicationStatusProto
+	(SchedulerResourceTypes)(0),                    // 0: tfos.hadoop.yarn.SchedulerResourceTypes
+	(ContainerUpdateTypeProto)(0),                  // 1: tfos.hadoop.yarn.ContainerUpdateTypeProto
+	(*RegisterApplicationMasterRequestProto)(nil),  // 2: tfos.hadoop.yarn.RegisterApplicationMasterRequestProto
+	(*NMTokenProto)(nil),                           // 3: tfos.hadoop.yarn.NMTokenProto
+	(*RegisterApplicationMasterResponseProto)(nil), // 4: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto
+	(*UpdateContainerRequestProto)(nil),            // 5: tfos.hadoop.yarn.UpdateContainerRequestProto
+	(*AllocateRequestProto)(nil),                   // 6: tfos.hadoop.yarn.AllocateRequestProto
+	(*UpdateContainerErrorProto)(nil),              // 7: tfos.hadoop.yarn.UpdateContainerErrorProto
+	(*UpdatedContainerProto)(nil),                  // 8: tfos.hadoop.yarn.UpdatedContainerProto
+	(*AllocateResponseProto)(nil),                  // 9: tfos.hadoop.yarn.AllocateResponseProto
+	(*FinishApplicationMasterRequestProto)(nil),    // 10: tfos.hadoop.yarn.FinishApplicationMasterRequestProto
+	(*FinishApplicationMasterResponseProto)(nil),   // 11: tfos.hadoop.yarn.FinishApplicationMasterResponseProto
+	(*NodeIdProto)(nil),                            // 12: tfos.hadoop.yarn.NodeIdProto
+	(*TokenProto)(nil),                             // 13: tfos.hadoop.common.TokenProto
+	(*ResourceProto)(nil),                          // 14: tfos.hadoop.yarn.ResourceProto
+	(*ApplicationACLMapProto)(nil),                 // 15: tfos.hadoop.yarn.ApplicationACLMapProto
+	(*ContainerProto)(nil),                         // 16: tfos.hadoop.yarn.ContainerProto
+	(*ResourceTypeInfoProto)(nil),                  // 17: tfos.hadoop.yarn.ResourceTypeInfoProto
+	(*ContainerIdProto)(nil),                       // 18: tfos.hadoop.yarn.ContainerIdProto
+	(ExecutionTypeProto)(0),                        // 19: tfos.hadoop.yarn.ExecutionTypeProto
+	(*ResourceRequestProto)(nil),                   // 20: tfos.hadoop.yarn.ResourceRequestProto
+	(*ResourceBlacklistRequestProto)(nil),          // 21: tfos.hadoop.yarn.ResourceBlacklistRequestProto
+	(AMCommandProto)(0),                            // 22: tfos.hadoop.yarn.AMCommandProto
+	(*ContainerStatusProto)(nil),                   // 23: tfos.hadoop.yarn.ContainerStatusProto
+	(*NodeReportProto)(nil),                        // 24: tfos.hadoop.yarn.NodeReportProto
+	(*PreemptionMessageProto)(nil),                 // 25: tfos.hadoop.yarn.PreemptionMessageProto
+	(*PriorityProto)(nil),                          // 26: tfos.hadoop.yarn.PriorityProto
+	(FinalApplicationStatusProto)(0),               // 27: tfos.hadoop.yarn.FinalApplicationStatusProto
 }
 var file_internal_hadoop_pb_yarn_master_proto_depIdxs = []int32{
-	11, // 0: tfos.hadoop.yarn.NMTokenProto.nodeId:type_name -> tfos.hadoop.yarn.NodeIdProto
-	12, // 1: tfos.hadoop.yarn.NMTokenProto.token:type_name -> tfos.hadoop.common.TokenProto
-	13, // 2: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.maximumCapability:type_name -> tfos.hadoop.yarn.ResourceProto
-	14, // 3: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.application_ACLs:type_name -> tfos.hadoop.yarn.ApplicationACLMapProto
-	15, // 4: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.containers_from_previous_attempts:type_name -> tfos.hadoop.yarn.ContainerProto
-	2,  // 5: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.nm_tokens_from_previous_attempts:type_name -> tfos.hadoop.yarn.NMTokenProto
-	16, // 6: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.resource_types:type_name -> tfos.hadoop.yarn.ResourceTypeInfoProto
-	17, // 7: tfos.hadoop.yarn.UpdateContainerRequestProto.container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	0,  // 8: tfos.hadoop.yarn.UpdateContainerRequestProto.update_type:type_name -> tfos.hadoop.yarn.ContainerUpdateTypeProto
-	13, // 9: tfos.hadoop.yarn.UpdateContainerRequestProto.capability:type_name -> tfos.hadoop.yarn.ResourceProto
-	18, // 10: tfos.hadoop.yarn.UpdateContainerRequestProto.execution_type:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
-	19, // 11: tfos.hadoop.yarn.AllocateRequestProto.ask:type_name -> tfos.hadoop.yarn.ResourceRequestProto
-	17, // 12: tfos.hadoop.yarn.AllocateRequestProto.release:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	20, // 13: tfos.hadoop.yarn.AllocateRequestProto.blacklist_request:type_name -> tfos.hadoop.yarn.ResourceBlacklistRequestProto
-	4,  // 14: tfos.hadoop.yarn.AllocateRequestProto.update_requests:type_name -> tfos.hadoop.yarn.UpdateContainerRequestProto
-	4,  // 15: tfos.hadoop.yarn.UpdateContainerErrorProto.update_request:type_name -> tfos.hadoop.yarn.UpdateContainerRequestProto
-	0,  // 16: tfos.hadoop.yarn.UpdatedContainerProto.update_type:type_name -> tfos.hadoop.yarn.ContainerUpdateTypeProto
-	15, // 17: tfos.hadoop.yarn.UpdatedContainerProto.container:type_name -> tfos.hadoop.yarn.ContainerProto
-	21, // 18: tfos.hadoop.yarn.AllocateResponseProto.a_m_command:type_name -> tfos.hadoop.yarn.AMCommandProto
-	15, // 19: tfos.hadoop.yarn.AllocateResponseProto.allocated_containers:type_name -> tfos.hadoop.yarn.ContainerProto
-	22, // 20: tfos.hadoop.yarn.AllocateResponseProto.completed_container_statuses:type_name -> tfos.hadoop.yarn.ContainerStatusProto
-	13, // 21: tfos.hadoop.yarn.AllocateResponseProto.limit:type_name -> tfos.hadoop.yarn.ResourceProto
-	23, // 22: tfos.hadoop.yarn.AllocateResponseProto.updated_nodes:type_name -> tfos.hadoop.yarn.NodeReportProto
-	24, // 23: tfos.hadoop.yarn.AllocateResponseProto.preempt:type_name -> tfos.hadoop.yarn.PreemptionMessageProto
-	2,  // 24: tfos.hadoop.yarn.AllocateResponseProto.nm_tokens:type_name -> tfos.hadoop.yarn.NMTokenProto
-	12, // 25: tfos.hadoop.yarn.AllocateResponseProto.am_rm_token:type_name -> tfos.hadoop.common.TokenProto
-	25, // 26: tfos.hadoop.yarn.AllocateResponseProto.application_priority:type_name -> tfos.hadoop.yarn.PriorityProto
-	6,  // 27: tfos.hadoop.yarn.AllocateResponseProto.update_errors:type_name -> tfos.hadoop.yarn.UpdateContainerErrorProto
-	7,  // 28: tfos.hadoop.yarn.AllocateResponseProto.updated_containers:type_name -> tfos.hadoop.yarn.UpdatedContainerProto
-	15, // 29: tfos.hadoop.yarn.AllocateResponseProto.containers_from_previous_attempts:type_name -> tfos.hadoop.yarn.ContainerProto
-	26, // 30: tfos.hadoop.yarn.FinishApplicationMasterRequestProto.final_application_status:type_name -> tfos.hadoop.yarn.FinalApplicationStatusProto
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	12, // 0: tfos.hadoop.yarn.NMTokenProto.nodeId:type_name -> tfos.hadoop.yarn.NodeIdProto
+	13, // 1: tfos.hadoop.yarn.NMTokenProto.token:type_name -> tfos.hadoop.common.TokenProto
+	14, // 2: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.maximumCapability:type_name -> tfos.hadoop.yarn.ResourceProto
+	15, // 3: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.application_ACLs:type_name -> tfos.hadoop.yarn.ApplicationACLMapProto
+	16, // 4: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.containers_from_previous_attempts:type_name -> tfos.hadoop.yarn.ContainerProto
+	3,  // 5: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.nm_tokens_from_previous_attempts:type_name -> tfos.hadoop.yarn.NMTokenProto
+	0,  // 6: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.scheduler_resource_types:type_name -> tfos.hadoop.yarn.SchedulerResourceTypes
+	17, // 7: tfos.hadoop.yarn.RegisterApplicationMasterResponseProto.resource_types:type_name -> tfos.hadoop.yarn.ResourceTypeInfoProto
+	18, // 8: tfos.hadoop.yarn.UpdateContainerRequestProto.container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	1,  // 9: tfos.hadoop.yarn.UpdateContainerRequestProto.update_type:type_name -> tfos.hadoop.yarn.ContainerUpdateTypeProto
+	14, // 10: tfos.hadoop.yarn.UpdateContainerRequestProto.capability:type_name -> tfos.hadoop.yarn.ResourceProto
+	19, // 11: tfos.hadoop.yarn.UpdateContainerRequestProto.execution_type:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
+	20, // 12: tfos.hadoop.yarn.AllocateRequestProto.ask:type_name -> tfos.hadoop.yarn.ResourceRequestProto
+	18, // 13: tfos.hadoop.yarn.AllocateRequestProto.release:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	21, // 14: tfos.hadoop.yarn.AllocateRequestProto.blacklist_request:type_name -> tfos.hadoop.yarn.ResourceBlacklistRequestProto
+	5,  // 15: tfos.hadoop.yarn.AllocateRequestProto.update_requests:type_name -> tfos.hadoop.yarn.UpdateContainerRequestProto
+	5,  // 16: tfos.hadoop.yarn.UpdateContainerErrorProto.update_request:type_name -> tfos.hadoop.yarn.UpdateContainerRequestProto
+	1,  // 17: tfos.hadoop.yarn.UpdatedContainerProto.update_type:type_name -> tfos.hadoop.yarn.ContainerUpdateTypeProto
+	16, // 18: tfos.hadoop.yarn.UpdatedContainerProto.container:type_name -> tfos.hadoop.yarn.ContainerProto
+	22, // 19: tfos.hadoop.yarn.AllocateResponseProto.a_m_command:type_name -> tfos.hadoop.yarn.AMCommandProto
+	16, // 20: tfos.hadoop.yarn.AllocateResponseProto.allocated_containers:type_name -> tfos.hadoop.yarn.ContainerProto
+	23, // 21: tfos.hadoop.yarn.AllocateResponseProto.completed_container_statuses:type_name -> tfos.hadoop.yarn.ContainerStatusProto
+	14, // 22: tfos.hadoop.yarn.AllocateResponseProto.limit:type_name -> tfos.hadoop.yarn.ResourceProto
+	24, // 23: tfos.hadoop.yarn.AllocateResponseProto.updated_nodes:type_name -> tfos.hadoop.yarn.NodeReportProto
+	25, // 24: tfos.hadoop.yarn.AllocateResponseProto.preempt:type_name -> tfos.hadoop.yarn.PreemptionMessageProto
+	3,  // 25: tfos.hadoop.yarn.AllocateResponseProto.nm_tokens:type_name -> tfos.hadoop.yarn.NMTokenProto
+	13, // 26: tfos.hadoop.yarn.AllocateResponseProto.am_rm_token:type_name -> tfos.hadoop.common.TokenProto
+	26, // 27: tfos.hadoop.yarn.AllocateResponseProto.application_priority:type_name -> tfos.hadoop.yarn.PriorityProto
+	7,  // 28: tfos.hadoop.yarn.AllocateResponseProto.update_errors:type_name -> tfos.hadoop.yarn.UpdateContainerErrorProto
+	8,  // 29: tfos.hadoop.yarn.AllocateResponseProto.updated_containers:type_name -> tfos.hadoop.yarn.UpdatedContainerProto
+	16, // 30: tfos.hadoop.yarn.AllocateResponseProto.containers_from_previous_attempts:type_name -> tfos.hadoop.yarn.ContainerProto
+	27, // 31: tfos.hadoop.yarn.FinishApplicationMasterRequestProto.final_application_status:type_name -> tfos.hadoop.yarn.FinalApplicationStatusProto
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_internal_hadoop_pb_yarn_master_proto_init() }
@@ -995,7 +1066,7 @@ func file_internal_hadoop_pb_yarn_master_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_hadoop_pb_yarn_master_proto_rawDesc), len(file_internal_hadoop_pb_yarn_master_proto_rawDesc)),
-			NumEnums:      1,
+			NumEnums:      2,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,

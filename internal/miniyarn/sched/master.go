@@ -48,7 +48,7 @@ func (s *Scheduler) Register(now time.Time, id yarn.AttemptID, r yarn.Registrati
 	t.host, t.port, t.trackingURL = r.Host, r.Port, r.TrackingURL
 	t.last = yarn.AllocateResponse{}
 	a.state = yarn.StateRunning
-	reg := yarn.Registered{Max: s.Max(), Queue: a.sub.Queue, ResourceTypes: s.ResourceTypes()}
+	reg := yarn.Registered{Max: s.Max(), Queue: a.sub.Queue, ResourceTypes: s.ResourceTypes(), CountsVCores: true}
 	for _, c := range a.containers {
 		if !c.master {
 			reg.Kept = append(reg.Kept, c.grant)

@@ -2,6 +2,7 @@ package yarnrpc
 
 import (
 	"google.golang.org/protobuf/proto"
+	"slices"
 
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/yarn"
@@ -121,10 +122,15 @@ func registrationFromPB(p *pb.RegisterApplicationMasterRequestProto) yarn.Regist
 }
 
 func registeredToPB(r yarn.Registered) *pb.RegisterApplicationMasterResponseProto {
+	counts := []pb.SchedulerResourceTypes{pb.SchedulerResourceTypes_MEMORY}
+	if r.CountsVCores {
+		counts = append(counts, pb.SchedulerResourceTypes_CPU)
+	}
 	return &pb.RegisterApplicationMasterResponseProto{
 		MaximumCapability:              resourceToPB(r.Max),
 		Queue:                          &r.Queue,
 		ResourceTypes:                  each(r.ResourceTypes, resourceTypeToPB),
+		SchedulerResourceTypes:         counts,
 		ContainersFromPreviousAttempts: each(r.Kept, containerToPB),
 		NmTokensFromPreviousAttempts:   each(r.NMTokens, nmTokenToPB),
 	}
@@ -135,6 +141,7 @@ func registeredFromPB(p *pb.RegisterApplicationMasterResponseProto) yarn.Registe
 		Max:           resourceFromPB(p.GetMaximumCapability()),
 		Queue:         p.GetQueue(),
 		ResourceTypes: each(p.GetResourceTypes(), resourceTypeFromPB),
+		CountsVCores:  slices.Contains(p.GetSchedulerResourceTypes(), pb.SchedulerResourceTypes_CPU),
 		Kept:          each(p.GetContainersFromPreviousAttempts(), containerFromPB),
 		NMTokens:      each(p.GetNmTokensFromPreviousAttempts(), nmTokenFromPB),
 	}

@@ -39,7 +39,7 @@ func testLife(t *testing.T, s *suite) {
 	}
 	a.ledger.Resync()
 	a.register()
-	if !small.Fits(a.registered.Max) || !s.isQueue(a.registered.Queue) || len(a.registered.Kept) != 0 {
+	if !small.Fits(a.registered.Max) || !s.isQueue(a.registered.Queue) || !a.registered.CountsVCores || len(a.registered.Kept) != 0 {
 		t.Errorf("registered: %+v", a.registered)
 	}
 	if _, err := a.master.Register(ctx, yarn.Registration{Host: "again"}); !errors.Is(err, yarn.ErrOutOfStep) {

@@ -1,0 +1,29 @@
+package am
+
+import (
+	"strings"
+	"testing"
+
+	"tfos/internal/job"
+	"tfos/internal/launch"
+	"tfos/internal/yarn"
+)
+
+// TestMoreVCoresThanThereAre: only a master that registers is told whether the scheduler counts vcores, and then the client's figures count.
+func TestMoreVCoresThanThereAre(t *testing.T) {
+	const says = "role worker asks for 40 containers of 128 MiB, 1 vcore; the cluster holds only 16"
+	o := &owner{m: &Master{o: Options{Job: job.Job{Roles: []job.Role{{Name: "worker", Instances: 40, Resources: job.Resources{MemoryMiB: 128, VCores: 1}}}},
+		Manifest: launch.Manifest{VCores: says}}}}
+	r := yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}}
+	if err := o.fits(r); err != nil {
+		t.Errorf("a scheduler that counts memory alone: %v", err)
+	}
+	r.CountsVCores = true
+	if err := o.fits(r); err == nil || !strings.Contains(err.Error(), says) {
+		t.Errorf("a scheduler that counts vcores: %v", err)
+	}
+	o.m.o.Manifest.VCores = ""
+	if err := o.fits(r); err != nil {
+		t.Errorf("enough vcores: %v", err)
+	}
+}
