@@ -38,6 +38,7 @@ type world struct {
 	down     error // every call to the ResourceManager fails with it
 	apps     map[yarn.ApplicationID]yarn.Report
 	sent     []yarn.Submission
+	gone     string             // address of an agent that cannot be reached
 	busy     error              // no application id is given
 	fresh    bool               // each submission has an id of its own
 	verdict  func(*yarn.Report) // on a submission
@@ -348,6 +349,9 @@ func (w *world) leave(address string) {
 }
 
 func (a fakeAgent) Logs(ctx context.Context, r control.LogsRequest, chunk func(control.LogChunk) error) error {
+	if a.address == a.w.gone {
+		return control.ErrUnreachable
+	}
 	for at := r.Offset; ; {
 		a.w.mu.Lock()
 		g := a.w.log(a.address, r.Stream)

@@ -120,7 +120,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 
 // eachLog calls read for each selected log, under a heading if there are several.
 func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func(t status.Task, stream string, write func([]byte) error) error) error {
-	found, empty := 0, 0
+	found, empty, later := 0, 0, 0
 	var errs []error
 	single := o.Task != (job.Task{}) && len(o.Streams) == 1
 	for _, t := range v.Tasks {
@@ -148,6 +148,9 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
 			case errors.Is(err, fs.ErrNotExist):
 				empty++
+				if errors.Is(err, errLater) {
+					later++
+				}
 			case err != nil:
 				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
 			}
@@ -161,6 +164,13 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 			Try("%s shows its master's log, if the cluster keeps logs", c.command("logs "+v.ID+" "+masterName))
 	case len(errs) > 0:
 		return exit.Errorf(exit.Infrastructure, "read logs of %s: %w", v.ID, errors.Join(errs...))
+	case empty == found*len(o.Streams) && later > 0:
+		which := "all tasks"
+		if o.Task != (job.Task{}) {
+			which = o.Task.String()
+		}
+		return exit.Errorf(exit.Refused, "%s: the container of %s has ended, and the cluster collects its log when the whole job has ended", v.ID, which).
+			Try("try again then; tfos logs -f shows a task's output while it is written")
 	case empty == found*len(o.Streams):
 		return exit.Errorf(exit.Refused, "there is no log of %s to be had (any more)", v.ID).
 			Try("has it started? does the cluster keep logs (yarn.log-aggregation-enable), and for how long?")
@@ -189,11 +199,25 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, str
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !collecting {
 			return err
 		}
+		if !r.State.Terminal() && time.Since(began) >= endingPatience {
+			return errLater
+		}
 		if err := wait(ctx, lastPoll); err != nil {
 			return err
 		}
+		if !r.State.Terminal() { // its end may be what ended the container
+			if r, err = c.report(ctx, r.ID); err != nil {
+				return err
+			}
+		}
 	}
 }
+
+// endingPatience is how long a job whose task has ended may take to end as well, and the cluster to collect its log then.
+const endingPatience = 2 * time.Second
+
+// errLater says that a container has ended whose log the cluster collects when the whole job has ended. Until then it lies on its node.
+var errLater = fmt.Errorf("its container has ended, and the cluster collects its log when the whole job has: %w", fs.ErrNotExist)
 
 // copyMaster copies the application master's logs of every attempt.
 func (c *Cluster) copyMaster(ctx context.Context, r yarn.Report, o LogsOptions, out io.Writer) error {

@@ -647,3 +647,37 @@ func TestARestartedResourceManagerIsNoNews(t *testing.T) {
 		}
 	})
 }
+
+// TestLogOfATaskThatEndedBeforeTheOthers: the cluster collects it when the job ends. Nobody waits for that without a word.
+func TestLogOfATaskThatEndedBeforeTheOthers(t *testing.T) {
+	for name, ends := range map[string]bool{"the job goes on": false, "the job ends as well": true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			c := w.cluster()
+			var s shown
+			if _, err := c.Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
+				t.Fatal(err)
+			}
+			w.running()
+			v := view(status.Running)
+			v.Tasks[1].State, v.Tasks[1].Agent = status.Succeeded, "gone:1"
+			w.publish(v)
+			w.gone = "gone:1"
+			if ends {
+				w.script(func() {
+					w.kept[v.Tasks[1].Container+"/stdout"] = "two\n"
+					w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
+				})
+			}
+			began := time.Now()
+			var out bytes.Buffer
+			err := c.CopyLogs(t.Context(), anID, LogsOptions{Task: job.Task{Role: "worker"}, Streams: []string{control.Stdout}}, &out)
+			switch {
+			case ends && (err != nil || out.String() != "two\n"):
+				t.Errorf("%s: %q, %v", name, out.String(), err)
+			case !ends && (exit.Of(err) != exit.Refused || !strings.Contains(err.Error(), "the container of worker/0 has ended") || time.Since(began) > 5*time.Second):
+				t.Errorf("%s: after %v: %v", name, time.Since(began), err)
+			}
+		})
+	}
+}
