@@ -434,7 +434,7 @@ func TestRedirectGivesTheTaskItsPort(t *testing.T) {
 	defer held.Close()
 	r, p := redirected(t, held.Number)
 	r.move(t, "")
-	for _, addr := range []string{"0.0.0.0:4", "127.100.0.0:4", "[::]:4", "[::ffff:0.0.0.0]:4"} {
+	for _, addr := range []string{"0.0.0.0:4", "127.100.0.0:4", "[::]:4", "[::ffff:0.0.0.0]:4", "127.0.0.1:4", "[::ffff:127.0.0.1]:4"} {
 		l := p.do("listen", args{"addr": addr})
 		if l.Error != "" || l.Line != "4" || l.Count != 4 {
 			t.Errorf("bind %s: %+v, want to be told of port 4", addr, l)
@@ -456,8 +456,78 @@ func TestRedirectGivesTheTaskItsPort(t *testing.T) {
 	if got := p.do("listen", args{"addr": "0.0.0.0:0"}); got.Error != "" || got.Line == "4" {
 		t.Errorf("another port: %+v", got)
 	}
-	if got := p.do("listen", args{"addr": "127.0.0.1:4"}).Line; got == strconv.Itoa(held.Number) {
-		t.Error("another address was moved")
+	if got := p.do("listen", args{"addr": "127.101.0.0:4"}); got.Error == "" && got.Line != "4" {
+		t.Errorf("a peer's address was moved: %+v", got)
+	}
+}
+
+// TestTheTasksOwnPortByOtherNames: a program finds its own server at each address of its node, as health checks and the dispatcher of
+// tf.data's service do it.
+func TestTheTasksOwnPortByOtherNames(t *testing.T) {
+	held, err := port.Hold(port.ReusePort)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer held.Close()
+	r, p := redirected(t, held.Number)
+	if err := r.endpoints.Update(t.Context(), spec(1, 1, "")); err != nil {
+		t.Fatal(err)
+	}
+	_, elsewhere := redirected(t, 0) // of a task that holds no port
+	l := p.do("listen", args{"addr": "[::]:4"})
+	names := []string{"127.0.0.1:4", "[::1]:4", "[::ffff:127.0.0.1]:4", "127.9.9.9:4", "0.0.0.0:4"}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range all {
+		if ip, ok := a.(*net.IPNet); ok && !ip.IP.IsLinkLocalUnicast() {
+			names = append(names, net.JoinHostPort(ip.IP.String(), "4"))
+		}
+	}
+	for _, name := range names {
+		c := p.do("connect", args{"addr": name})
+		if c.Error != "" {
+			t.Errorf("%s: %s", name, c.Error)
+			continue
+		}
+		p.do("accept", args{"id": l.ID})
+		if got := p.do("line", args{"id": c.ID}); got.Line != "task" {
+			t.Errorf("%s leads to %+v", name, got)
+		}
+		if got := elsewhere.do("connect", args{"addr": name}); got.Error != "ECONNREFUSED" {
+			t.Errorf("%s, for a task that has no port: %+v", name, got)
+		}
+	}
+	if got := p.do("connect", args{"addr": "127.0.0.1:9"}); got.Error != "ECONNREFUSED" {
+		t.Errorf("another port: %+v", got)
+	}
+}
+
+// TestAnotherPortOfAPeer is on the peer's node: a profiler, or metrics. A peer that is nowhere has none.
+func TestAnotherPortOfAPeer(t *testing.T) {
+	r, p := redirected(t, 0)
+	s, other := serve(t, "a"), serve(t, "metrics")
+	r.move(t, s.addr())
+	host, _, err := net.SplitHostPort(r.ps(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, number, err := net.SplitHostPort(other.addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := net.JoinHostPort(host, number)
+	c := p.do("connect", args{"addr": at})
+	if got := p.do("line", args{"id": c.ID}); got.Line != "metrics" {
+		t.Errorf("%s: %+v, %+v", at, c, got)
+	}
+	if got := p.do("peer", args{"id": c.ID}).Line; got != other.addr() {
+		t.Errorf("%s leads to %s", at, got)
+	}
+	r.move(t, "")
+	if got := p.do("connect", args{"addr": at}); got.Error != "ECONNREFUSED" {
+		t.Errorf("when the peer is nowhere: %+v", got)
 	}
 }
 

@@ -38,3 +38,15 @@ func TestAProgramThatEmptiesItsDirectory(t *testing.T) {
 		t.Errorf("it printed:\n%s", r.stdout)
 	}
 }
+
+// TestATaskFindsItselfByOtherNames as the dispatcher of tf.data's service, and health checks, have it.
+func TestATaskFindsItselfByOtherNames(t *testing.T) {
+	for _, endpoints := range []string{"redirect", "forward"} {
+		file := jobFile(t, fmt.Sprintf("name: service\ncommand: %s data_service.py\nfiles: [%s]\nendpoints: %s\nrecovery: {user-failures: 0}\n"+
+			"roles:\n  worker: {memory: 1GiB}\n", python(t), program("data_service.py"), endpoints))
+		r := tfos(t, nil, "run", "--master", "local", file).want(t, 0)
+		if !strings.Contains(r.stdout, "the sum is 4950") || strings.Count(r.stdout, "answers") != 3 {
+			t.Errorf("%s: it printed:\n%s", endpoints, r.stdout)
+		}
+	}
+}

@@ -9,8 +9,10 @@
  *   resets the connections, established or under way, whose entry has another target now.
  * getsockopt: SO_ERROR, by which a program asks how a connect got on. Before it is told that one is through, by this or by connect itself,
  *   the target's agent must have proven since that it holds the port; otherwise somebody else may have taken it.
- * bind: to the task's own virtual address, or to its port on all addresses, binds the real port instead, which the agent holds with
- *   a socket that has SO_REUSEPORT.
+ *   The task's virtual port at any address of its node is its real port there; another port of a peer's virtual address is that of
+ *   the peer's node. Such connections are led, and then left alone: nobody proves anything, and no re-target resets them.
+ * bind: to the task's virtual port binds the real port instead, which the agent holds with a socket that has SO_REUSEPORT. The task's
+ *   own virtual address stands for all addresses of the node, whatever the port.
  * getsockname: such a socket goes on saying the virtual port. TensorFlow hands out what it reads there.
  *
  * Sockets are known by SO_COOKIE, so that close need not be interposed: a stale record does no harm. The state is in a
@@ -201,6 +203,14 @@ static int ipv4(const struct sockaddr *a, socklen_t n, uint8_t ip[4], uint16_t *
 	return 0;
 }
 
+/* port_of is the place of an internet address's port, the same for both families; NULL: it is of another kind. */
+static uint16_t *port_of(const struct sockaddr *a, socklen_t n)
+{
+	if (!a || n < sizeof(sa_family_t)) return NULL;
+	if (a->sa_family == AF_INET ? n < sizeof(struct sockaddr_in) : a->sa_family != AF_INET6 || n < sizeof(struct sockaddr_in6)) return NULL;
+	return &((struct sockaddr_in *)a)->sin_port;
+}
+
 /* address writes ip and port in the caller's family. It returns the size; 0: an IPv6 address has no form for an IPv4 socket. */
 static socklen_t address(struct sockaddr_storage *o, int family, const uint8_t ip[16], uint16_t port)
 {
@@ -389,19 +399,64 @@ static int confirm(int fd, uint64_t c)
 	return err;
 }
 
+/* here reports whether an address is this machine's. */
+static int here(const struct sockaddr *a, socklen_t n)
+{
+	struct sockaddr_storage any;
+	int fd = socket(a->sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0) return 0;
+	memset(&any, 0, sizeof any);
+	memcpy(&any, a, n < sizeof any ? n : sizeof any);
+	*port_of((struct sockaddr *)&any, n) = 0;
+	int ok = next_bind(fd, (struct sockaddr *)&any, n) == 0;
+	close(fd);
+	return ok;
+}
+
+/* beside finds where a TCP connection goes whose destination is nobody's virtual address and port, and yet one that we made up: the task's own
+ * virtual port at an address of this machine is the real one there, another port of a peer's virtual address is that of the
+ * peer's node. It returns the size of what it wrote to o; 0: the destination is what it says; -1: the peer is nowhere. */
+static int beside(const struct sockaddr *a, socklen_t n, struct sockaddr_storage *o)
+{
+	uint8_t ip[4];
+	uint16_t *port = port_of(a, n), unused;
+	if (!port) return 0;
+	if (table->self_port && *port == table->self_vport && here(a, n)) {
+		memset(o, 0, sizeof *o);
+		memcpy(o, a, n < sizeof *o ? n : sizeof *o);
+		*port_of((struct sockaddr *)o, n) = table->self_port;
+		return (int)n;
+	}
+	if (!ipv4(a, n, ip, &unused) || ip[0] != 127 || memcmp(ip, table->self_vaddr, 4) == 0) return 0;
+	uint32_t count = LOAD(table->count);
+	for (uint32_t i = 0; i < count && i < table->capacity; i++) {
+		struct ep_entry e;
+		if (memcmp(entries[i].vaddr, ip, 4) != 0) continue;
+		snapshot((int)i, &e);
+		int size = e.flags & EP_LIVE ? (int)address(o, a->sa_family, e.taddr, *port) : 0;
+		return size ? size : -1;
+	}
+	return 0;
+}
+
 EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n)
 {
 	uint8_t ip[4];
 	uint16_t port;
 	int i = -1, saved = errno;
-	if (table && ipv4(a, n, ip, &port)) i = lookup(ip, port);
-	if (i < 0 || !is_tcp(fd)) {
+	struct sockaddr_storage to;
+	if (!table || !is_tcp(fd)) {
 		errno = saved;
 		return next_connect(fd, a, n);
 	}
+	if (ipv4(a, n, ip, &port)) i = lookup(ip, port);
+	if (i < 0) {
+		int other = beside(a, n, &to);
+		errno = other < 0 ? ECONNREFUSED : saved;
+		return other < 0 ? -1 : other ? next_connect(fd, (struct sockaddr *)&to, (socklen_t)other) : next_connect(fd, a, n);
+	}
 
 	struct ep_entry e;
-	struct sockaddr_storage to;
 	socklen_t size = 0;
 	snapshot(i, &e);
 	if (e.flags & EP_LIVE) size = address(&to, a->sa_family, e.taddr, e.tport);
@@ -445,39 +500,37 @@ EXPORT int getsockopt(int fd, int level, int name, void *value, socklen_t *n)
 	return rc;
 }
 
-/* own reports whether a is the task's virtual port, on its virtual address or on all. */
-static int own(const struct sockaddr *a, socklen_t n)
-{
-	uint8_t ip[4];
-	uint16_t port;
-	if (!table || !table->self_port || !a || n < sizeof(sa_family_t)) return 0;
-	if (ipv4(a, n, ip, &port)) {
-		static const uint8_t any[4];
-		return port == table->self_vport && (memcmp(ip, any, 4) == 0 || memcmp(ip, table->self_vaddr, 4) == 0);
-	}
-	if (a->sa_family != AF_INET6 || n < sizeof(struct sockaddr_in6)) return 0;
-	const struct sockaddr_in6 *s = (const void *)a;
-	return s->sin6_port == table->self_vport && IN6_IS_ADDR_UNSPECIFIED(&s->sin6_addr);
-}
-
 EXPORT int bind(int fd, const struct sockaddr *a, socklen_t n)
 {
-	static const uint8_t any6[16], any4[16] = {[10] = 0xff, [11] = 0xff};
-	int saved = errno, on = 1;
-	if (!own(a, n) || !is_tcp(fd)) {
-		errno = saved;
-		return next_bind(fd, a, n);
-	}
-	struct sockaddr_storage to;
+	int saved = errno, on = 1, mine = 0;
+	uint16_t *port = port_of(a, n), vport;
 	uint8_t ip[4];
-	uint16_t port;
-	/* A v4-mapped address keeps an IPv6 socket to IPv4, as the caller meant it. */
-	socklen_t size = address(&to, a->sa_family, ipv4(a, n, ip, &port) ? any4 : any6, table->self_port);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); /* what the agent's socket lets in; bind fails without */
+	struct sockaddr_storage to;
+	if (!table || !table->self_port || !port || !is_tcp(fd)) goto as_it_says;
+	if (ipv4(a, n, ip, &vport)) {
+		mine = memcmp(ip, table->self_vaddr, 4) == 0;
+		if (!mine && lookup(ip, vport) >= 0) goto as_it_says; /* a peer's */
+	}
+	if (!mine && *port != table->self_vport) goto as_it_says;
+
+	memset(&to, 0, sizeof to);
+	memcpy(&to, a, n < sizeof to ? n : sizeof to);
+	if (mine) { /* stands for every address of the node. A v4-mapped one keeps an IPv6 socket to IPv4, as the caller meant it. */
+		static const uint8_t any4[16] = {[10] = 0xff, [11] = 0xff};
+		n = address(&to, a->sa_family, any4, *port);
+	}
+	if (*port == table->self_vport) {
+		*port_of((struct sockaddr *)&to, n) = table->self_port;
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on); /* what the agent's socket lets in; bind fails without */
+	}
 	errno = saved;
-	int rc = next_bind(fd, (struct sockaddr *)&to, size);
-	if (rc == 0) COUNT(counts->binds);
+	int rc = next_bind(fd, (struct sockaddr *)&to, n);
+	if (rc == 0 && *port == table->self_vport) COUNT(counts->binds);
 	return rc;
+
+as_it_says:
+	errno = saved;
+	return next_bind(fd, a, n);
 }
 
 EXPORT int getsockname(int fd, struct sockaddr *a, socklen_t *n)
