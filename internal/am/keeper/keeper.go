@@ -49,6 +49,7 @@ type Keeper struct {
 	files    dfs.FS           // that it is in
 	name     string           // its name there
 	began    time.Time
+	before   map[string]state   // of the checkpoints that were there when it began; nil: not known yet
 	told     map[string]verdict // by name: what was told last
 	restored string             // the name that the last Inspect was answered with: a program may be reading it
 	// stumped holds what could not be read, and is not tried again before it changes.
@@ -79,7 +80,7 @@ const (
 	// workers is how many pieces are read at once: a master has one core and shares its node.
 	workers   = 2
 	pieceSize = 8 << 20 // bytes
-	// skew is how much older a checkpoint may be than this keeper and yet be taken for one of this job's.
+	// skew is how much older a checkpoint that was there before may be than this keeper, and yet be taken for one of this job's.
 	skew = 5 * time.Minute
 )
 
@@ -162,6 +163,9 @@ func (k *Keeper) open(ctx context.Context) error {
 func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
+	if list, err := k.list(ctx); err == nil {
+		k.arrived(list)
+	}
 	answer := membership.Inspected{Number: i.Number, Step: checkpoint.Unknown}
 	found, err := k.newest(ctx, i.Busy)
 	for away := err; k.bars(err) == membership.BarAway && wait(ctx, awayRest); { // it may come back
@@ -253,6 +257,7 @@ func (k *Keeper) scan(ctx context.Context) (found bool, ask *membership.Inspect)
 		k.o.Log.Debug("checkpoints cannot be listed", zap.String("dir", k.o.Dir), zap.Error(err))
 		return false, nil
 	}
+	k.arrived(list)
 	there := make(map[string]bool, len(list))
 	for _, c := range list {
 		there[c.Name] = true
@@ -267,7 +272,7 @@ func (k *Keeper) scan(ctx context.Context) (found bool, ask *membership.Inspect)
 		if c.Unfinished != "" || k.told[c.Name].state == stateOf(c) || k.stumped[c.Name] == stateOf(c) {
 			continue
 		}
-		if k.began.Sub(c.Time) > skew {
+		if k.wasThere(c) && k.began.Sub(c.Time) > skew {
 			k.say(c, notVerified)
 			continue
 		}
@@ -365,6 +370,36 @@ func (k *Keeper) verify(ctx context.Context, c checkpoint.Checkpoint) *membershi
 	return ask
 }
 
+// arrived keeps what was there first.
+func (k *Keeper) arrived(list []checkpoint.Checkpoint) {
+	if k.before != nil {
+		return
+	}
+	k.before = make(map[string]state, len(list))
+	for _, c := range list {
+		k.before[c.Name] = stateOf(c)
+	}
+}
+
+// wasThere reports whether a checkpoint is as it was when this keeper began.
+func (k *Keeper) wasThere(c checkpoint.Checkpoint) bool {
+	was, known := k.before[c.Name]
+	return known && was == stateOf(c)
+}
+
+// time is when a checkpoint was completed, by a clock that agrees with the master's on what was before the job. The filesystem has another,
+// which may be hours away from it, or be set.
+func (k *Keeper) time(c checkpoint.Checkpoint) time.Time {
+	switch {
+	case k.before == nil:
+	case k.wasThere(c) && !c.Time.Before(k.began):
+		return k.began.Add(-time.Millisecond)
+	case !k.wasThere(c) && c.Time.Before(k.began):
+		return k.began.Add(time.Second) // no program completes one sooner
+	}
+	return c.Time
+}
+
 func stateOf(c checkpoint.Checkpoint) state { return state{c.Size, c.Time.UnixMilli()} }
 
 // seen tells of a checkpoint, unless that was told.
@@ -378,7 +413,7 @@ func (k *Keeper) say(c checkpoint.Checkpoint, text string) {
 		return
 	}
 	k.told[c.Name] = now
-	k.o.Tell(membership.CheckpointSeen{Path: k.path(c.Name), Step: c.Step, Bytes: c.Size, Time: c.Time, Verdict: text, Format: string(c.Format), Exported: c.Exported()})
+	k.o.Tell(membership.CheckpointSeen{Path: k.path(c.Name), Step: c.Step, Bytes: c.Size, Time: k.time(c), Verdict: text, Format: string(c.Format), Exported: c.Exported()})
 }
 
 func (k *Keeper) gone(name, why string) {

@@ -31,8 +31,10 @@ type house struct {
 	k  *Keeper
 
 	mu    sync.Mutex
-	says  []string // guarded by mu
-	fails error    // guarded by mu; of every operation
+	says  []string      // guarded by mu
+	times []time.Time   // guarded by mu: of the checkpoints that were seen
+	off   time.Duration // of the filesystem's clock
+	fails error         // guarded by mu; of every operation
 }
 
 func (h *house) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
@@ -54,7 +56,16 @@ func keepSome(t *testing.T, policy checkpoint.Policy, known ...status.Checkpoint
 func keepAs(t *testing.T, o Options, known ...status.Checkpoint) *house {
 	t.Helper()
 	h := &house{t: t}
-	h.fs = dfs.NewMemory(dfs.MemoryOptions{Refuse: func(string, string) error {
+	h.open()
+	h.begin(o, known...)
+	return h
+}
+
+// open makes the directory.
+func (h *house) open() {
+	t := h.t
+	t.Helper()
+	h.fs = dfs.NewMemory(dfs.MemoryOptions{Now: func() time.Time { return time.Now().Add(h.off) }, Refuse: func(string, string) error {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		return h.fails
@@ -62,6 +73,11 @@ func keepAs(t *testing.T, o Options, known ...status.Checkpoint) *house {
 	if err := h.fs.Mkdir(t.Context(), dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// begin runs the keeper.
+func (h *house) begin(o Options, known ...status.Checkpoint) {
+	t := h.t
 	o.Dir, o.Resolver, o.Tell, o.Log = "hdfs://"+dir, h, h.hear, zap.NewNop()
 	h.k = New(o)
 	ctx, cancel := context.WithCancel(context.Background())
@@ -71,7 +87,6 @@ func keepAs(t *testing.T, o Options, known ...status.Checkpoint) *house {
 		h.k.Run(ctx, known)
 	}()
 	t.Cleanup(func() { cancel(); <-ended })
-	return h
 }
 
 func (h *house) hear(ev membership.Event) {
@@ -80,6 +95,7 @@ func (h *house) hear(ev membership.Event) {
 	switch ev := ev.(type) {
 	case membership.CheckpointSeen:
 		verdict, _, _ := strings.Cut(ev.Verdict, " in ")
+		h.times = append(h.times, ev.Time)
 		h.says = append(h.says, fmt.Sprintf("seen %s step=%d bytes=%d: %s", ev.Path, ev.Step, ev.Bytes, verdict))
 	case membership.CheckpointGone:
 		why, _, _ := strings.Cut(ev.Why, ":")
@@ -398,4 +414,29 @@ func TestMovedDirectory(t *testing.T) {
 			t.Errorf("the state file says %s, %v", b, err)
 		}
 	})
+}
+
+// TestTheFilesystemHasAnotherClock: what was there before the job and what is new since is told by what was there, and not by a clock that
+// is an hour away from the master's.
+func TestTheFilesystemHasAnotherClock(t *testing.T) {
+	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := &house{t: t, off: off}
+				h.open()
+				h.save(100, 0)
+				time.Sleep(time.Minute)
+				began := time.Now()
+				h.begin(Options{})
+				h.k.Inspect(membership.Inspect{Number: 1})
+				time.Sleep(10 * time.Second)
+				h.save(200, 0)
+				time.Sleep(10 * time.Minute)
+				h.want("seen hdfs:///m/ckpt-100 step=100 bytes=580: whole", `look 1: newest "hdfs:///m/ckpt-100" step=100`, "seen hdfs:///m/ckpt-200 step=200 bytes=580: whole")
+				if len(h.times) != 2 || !h.times[0].Before(began) || !h.times[1].After(began) {
+					t.Errorf("the job began at %s, its checkpoints are of %s", began, h.times)
+				}
+			})
+		})
+	}
 }
