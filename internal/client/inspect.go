@@ -43,6 +43,7 @@ func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.Vie
 	}
 	v, silent := c.look(ctx, r)
 	if silent == nil {
+		v.Queue = cmp.Or(r.Queue, v.Queue) // where YARN put it, or moved it
 		return v, nil
 	}
 	if ctx.Err() == nil {
@@ -108,7 +109,10 @@ func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(st
 		if c.hasMaster(ctx, r) {
 			if key, err := c.key(ctx, id); err == nil {
 				if err := c.watchUntilEnd(ctx, r, func(end context.Context) error {
-					return c.watch(end, r, key, show, func(error) {})
+					return c.watch(end, r, key, func(v status.View) error {
+						v.Queue = cmp.Or(r.Queue, v.Queue)
+						return show(v)
+					}, func(error) {})
 				}); err != nil {
 					return err
 				}

@@ -214,6 +214,28 @@ func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 	}
 }
 
+// TestAQueueThatIsNotListed: placement rules put a job where its user's queue is, or make one. The ResourceManager decides, and where it put
+// the job, or an administrator moved it, is the job's queue.
+func TestAQueueThatIsNotListed(t *testing.T) {
+	w := newWorld(t)
+	w.verdict = func(r *yarn.Report) { r.Queue = "root.users.ann" }
+	j := aJob()
+	j.Queue = "nobody's"
+	var seen shown
+	s, err := w.cluster().Submit(t.Context(), prepare(t, j), seen.ui())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.running()
+	told := view(status.Running)
+	told.Queue = "nobody's" // as the job file has it
+	w.publish(told)
+	v, err := w.cluster().Status(t.Context(), s.ID)
+	if err != nil || v.Queue != "root.users.ann" {
+		t.Errorf("status says queue %q, %v", v.Queue, err)
+	}
+}
+
 // TestRefusals are jobs that end before they begin: the code, the words, and nothing left.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
@@ -224,7 +246,11 @@ func TestRefusals(t *testing.T) {
 		code   exit.Code
 		says   string
 	}{
-		{name: "unknown queue", job: func(j *job.Job) { j.Queue = "nope" }, code: exit.Refused, says: "the cluster has no queue \"nope\": queue \"nope\": no such queue\n  the cluster has default, ml;"},
+		{name: "unknown queue, and no rule that places it", job: func(j *job.Job) { j.Queue = "nope" }, world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "submitted by user ann to unknown queue: nope"
+			}
+		}, code: exit.Refused, says: "the cluster refused digits in queue \"nope\": submitted by user ann to unknown queue: nope\n  the cluster has default, ml; choose with --queue"},
 		{name: "more memory than any node has", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 },
 			world: func(w *world) { w.max.MemoryMiB = 1 << 20 }, code: exit.Refused, says: "role worker asks for 9 GiB of memory, more than any node has: the largest of 2 running nodes has 8 GiB"},
 		{name: "more memory than is granted", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 }, code: exit.Refused, says: "more than any container may have here: 8 GiB"},
@@ -273,7 +299,7 @@ func TestRefusals(t *testing.T) {
 			if left := w.leftOfJob(); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
-			if c.refuse == nil && c.name != "rejected after all" && len(w.left("/user/ann")) > 0 {
+			if c.refuse == nil && w.verdict == nil && len(w.left("/user/ann")) > 0 {
 				t.Errorf("uploaded before the cluster was asked: %q", w.left("/user/ann"))
 			}
 			if strings.Contains(s.out.String(), "application_") {

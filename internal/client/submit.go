@@ -187,8 +187,11 @@ func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vco
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	facts := preflight.Facts{Max: most}
-	if facts.Queue, err = c.RM.Queue(ctx, j.Queue); err != nil {
-		return "", c.queueError(ctx, j.Queue, err)
+	switch facts.Queue, err = c.RM.Queue(ctx, j.Queue); {
+	case errors.Is(err, yarn.ErrUnknownQueue): // placement rules may know better, or make it
+		facts.Queue = yarn.Queue{Name: j.Queue, Running: true}
+	case err != nil:
+		return "", c.unreachable(fmt.Sprintf("ask for queue %q", j.Queue), err)
 	}
 	if facts.Nodes, err = c.RM.Nodes(ctx); err != nil {
 		return "", c.unreachable("ask the ResourceManager for its nodes", err)
@@ -204,18 +207,6 @@ func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vco
 		vcores = e.What + ", and its scheduler counts vcores. " + e.Advice
 	}
 	return vcores, nil
-}
-
-func (c *Cluster) queueError(ctx context.Context, queue string, err error) error {
-	if !errors.Is(err, yarn.ErrUnknownQueue) {
-		return c.unreachable(fmt.Sprintf("ask for queue %q", queue), err)
-	}
-	have := "yarn queue -list all shows the queues"
-	if root, err := c.RM.Queues(ctx); err == nil {
-		have = "the cluster has " + strings.Join(leaves(root), ", ")
-	}
-	return exit.Errorf(exit.Refused, "the cluster has no queue %q: %w", queue, err).
-		Try("%s; choose with --queue, or queue: in the job file", have)
 }
 
 // leaves names the queues that take applications.
@@ -348,7 +339,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 	defer cancel()
 	if err := c.RM.Submit(ctx, s); err != nil {
 		if errors.Is(err, yarn.ErrRefused) || errors.Is(err, yarn.ErrInvalidResource) {
-			return refused(s, err)
+			return c.refused(ctx, s, err)
 		}
 		return c.unreachable("submit "+s.ID.String(), err)
 	}
@@ -356,7 +347,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 		r, err := c.RM.Report(ctx, s.ID)
 		switch {
 		case err == nil && rejected(r):
-			return refused(s, errors.New(firstLine(r.Diagnostics)))
+			return c.refused(ctx, s, errors.New(firstLine(r.Diagnostics)))
 		case err == nil && r.State >= yarn.StateAccepted:
 			return nil
 		case err != nil && ctx.Err() == nil && !errors.Is(err, yarn.ErrUnknownApplication):
@@ -383,9 +374,17 @@ func rejected(r yarn.Report) bool {
 	return r.State == yarn.StateFailed && r.Attempt.Attempt <= 0
 }
 
-func refused(s yarn.Submission, err error) error {
-	return exit.Errorf(exit.Refused, "the cluster refused %s in queue %q: %w", s.Name, s.Queue, err).
-		Try("another queue, or less for the master, may do; the message above is the ResourceManager's")
+// refused says what the ResourceManager said, and which queues there are if it does not list the job's.
+func (c *Cluster) refused(ctx context.Context, s yarn.Submission, err error) error {
+	e := exit.Errorf(exit.Refused, "the cluster refused %s in queue %q: %w", s.Name, s.Queue, err)
+	if _, err := c.RM.Queue(ctx, s.Queue); !errors.Is(err, yarn.ErrUnknownQueue) {
+		return e.Try("another queue, or less for the master, may do; the message above is the ResourceManager's")
+	}
+	have := "yarn queue -list all shows the queues"
+	if root, err := c.RM.Queues(ctx); err == nil {
+		have = "the cluster has " + strings.Join(leaves(root), ", ")
+	}
+	return e.Try("%s; choose with --queue, or queue: in the job file", have)
 }
 
 // removeJobDir is best effort: the error that led here is the one to tell.

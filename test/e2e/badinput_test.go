@@ -44,7 +44,6 @@ func TestBadInputIsRefusedBeforeAnything(t *testing.T) {
 		{name: "no configuration directory", env: []string{"HADOOP_CONF_DIR=", "YARN_CONF_DIR="}, code: 2, says: []string{"HADOOP_CONF_DIR", "--conf"}},
 		{name: "configuration directory that does not exist", args: []string{"--conf", "/no/such/dir"}, code: 2, says: []string{"/no/such/dir"}},
 		{name: "more memory than any node has", args: []string{"--worker-memory", "900GiB"}, code: 3, says: []string{"worker", "900"}},
-		{name: "unknown queue", args: []string{"--queue", "nowhere"}, code: 3, says: []string{"nowhere", "default"}},
 		{name: "unknown GPU resource", args: []string{"--worker-gpus", "1"}, code: 3, says: []string{"yarn.io/gpu"}},
 		{name: "no permission on the staging directory", env: []string{"HADOOP_USER_NAME=stranger"}, code: 3, says: []string{"/user/stranger", "stranger"}},
 	} {
@@ -190,4 +189,10 @@ func TestMoreVCoresThanThereAre(t *testing.T) {
 	c := hadoop(t)
 	r := tfos(t, c.env, "run", jobFile(t, "name: vcores\ncommand: \"true\"\nroles: {worker: {instances: 40, memory: 128MiB, vcores: 1}}\n")).want(t, 3)
 	r.says(t, "role worker asks for 40 containers of 128 MiB, 1 vcore; even an empty cluster of 4 running nodes holds only 32", "its scheduler counts vcores")
+}
+
+// TestUnknownQueue: a queue that the cluster does not list may be made for the job, so the ResourceManager decides, and its words are shown.
+func TestUnknownQueue(t *testing.T) {
+	c := hadoop(t)
+	tfos(t, c.env, "run", "--queue", "nowhere", jobFile(t, hello)).want(t, 3).says(t, "unknown queue: nowhere", "the cluster has ", "default")
 }
