@@ -111,7 +111,9 @@ type Cluster struct {
 	// VirtualRatio is how many times its memory a container may map of address space; 0: that is not checked. OldVirtual says
 	// that only NodeManagers before Hadoop 3.2 check it.
 	VirtualRatio float64
-	OldVirtual   bool
+	// MinMiB is the smallest container, where the configuration says so; 0: it does not.
+	MinMiB     int64
+	OldVirtual bool
 	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not known.
 	Masters int
 	// Local says that the cluster lives in a process of this machine.

@@ -103,6 +103,12 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 	if err != nil {
 		return nil, confError(err)
 	}
+	smallest := int64(0)
+	if key := "yarn.scheduler.minimum-allocation-mb"; !c.IsDefault(key) { // else the ResourceManager may have another
+		if smallest, err = c.Int(key, 0); err != nil {
+			return nil, confError(err)
+		}
+	}
 	ratio, old, err := c.VirtualRatio()
 	if err != nil {
 		return nil, confError(err)
@@ -122,7 +128,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		Collects:     collects,
 		Forgets:      !preserves,
 		Masters:      masters,
-		VirtualRatio: ratio, OldVirtual: old,
+		VirtualRatio: ratio, OldVirtual: old, MinMiB: smallest,
 		close: []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -62,6 +63,8 @@ type follower struct {
 	watching  bool
 	hurried   bool
 	lostSince time.Time // when the ResourceManager stopped answering; zero: it answers
+	waits     time.Time // since when a master's container is waited for; zero: it is not
+	reason    string    // for that, as it was told last, without its numbers
 }
 
 // answer is what the ResourceManager said, or that it did not.
@@ -179,7 +182,37 @@ func (f *follower) heard(a answer) error {
 	if a.report.State != f.state {
 		f.note(a.report)
 	}
+	f.wait(a.report)
 	return nil
+}
+
+// patientFor is how long a master's container is waited for without a word of the reason: most come at once.
+const patientFor = 5 * time.Second
+
+// wait tells what a master's container waits for. The numbers in a reason change all the time on a busy cluster, and are no news.
+func (f *follower) wait(r yarn.Report) {
+	if r.State != yarn.StateAccepted {
+		f.waits, f.reason = time.Time{}, ""
+		return
+	}
+	now := time.Now()
+	if f.waits.IsZero() {
+		f.waits = now
+	}
+	said := waiting(r)
+	reason, _, _ := strings.Cut(said, "Details :")
+	if reason != f.reason && now.Sub(f.waits) >= patientFor {
+		f.reason = reason
+		f.ui.Note("YARN says: " + said)
+	}
+}
+
+// waiting is what YARN says of a job whose master has no container yet.
+func waiting(r yarn.Report) string {
+	if r.State >= yarn.StateRunning {
+		return ""
+	}
+	return strings.Join(strings.Fields(yarn.Brief(r.Diagnostics)), " ")
 }
 
 // note tells that YARN sees the job elsewhere now.
@@ -249,6 +282,7 @@ func merge(v status.View, r yarn.Report) status.View {
 	}
 	v.State = stateOf(r)
 	if !r.State.Terminal() {
+		v.Diagnostics = cmp.Or(waiting(r), v.Diagnostics)
 		return v
 	}
 	finished, code := r.Finished, int(codeOf(r))

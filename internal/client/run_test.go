@@ -214,6 +214,48 @@ func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 	}
 }
 
+// TestWhyTheMasterWaits: YARN knows the reason, and people see it, with its numbers, when it is there and when it is another one.
+func TestWhyTheMasterWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		says := func(text string) {
+			defer w.lock()()
+			for id, r := range w.apps {
+				r.Diagnostics = text
+				w.apps[id] = r
+			}
+		}
+		const full = "[Mon Nov 30 01:20:00 +0000 2026] Application is added to the scheduler and is not yet activated. Queue's AM resource limit exceeded.  Details : AM Resource Request = <memory:2048, vCores:1>; Queue AM Resource Usage = "
+		nothing := func() {}
+		c := w.cluster()
+		w.script(
+			func() { says(full + "<memory:0, vCores:0>; \n") }, nothing, nothing, nothing, nothing, nothing, nothing,
+			func() { says(full + "<memory:512, vCores:1>; \n") }, nothing, nothing,
+			func() {
+				v, err := c.Status(t.Context(), anID)
+				if want := "Queue's AM resource limit exceeded. Details : AM Resource Request = <memory:2048, vCores:1>; Queue AM Resource Usage = <memory:512, vCores:1>;"; err != nil || !strings.Contains(v.Diagnostics, want) {
+					t.Errorf("status says %q, %v", v.Diagnostics, err)
+				}
+			},
+			func() { says("[x] AM container is launched, waiting for AM container to Register with RM") }, nothing, nothing, nothing,
+			w.running,
+			func() { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) })
+		var s shown
+		if err := c.Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		var said []string
+		for line := range strings.Lines(s.err.String()) {
+			if _, what, ok := strings.Cut(line, "YARN says: "); ok {
+				said = append(said, strings.TrimSpace(what))
+			}
+		}
+		if len(said) != 2 || !strings.Contains(said[0], "limit exceeded. Details : AM Resource Request = <memory:2048, vCores:1>") || !strings.HasPrefix(said[1], "AM container is launched") {
+			t.Errorf("it was told %q", said)
+		}
+	})
+}
+
 // TestAQueueThatIsNotListed: placement rules put a job where its user's queue is, or make one. The ResourceManager decides, and where it put
 // the job, or an administrator moved it, is the job's queue.
 func TestAQueueThatIsNotListed(t *testing.T) {

@@ -186,7 +186,7 @@ func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui
 func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vcores string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	facts := preflight.Facts{Max: most}
+	facts := preflight.Facts{Max: most, MinMiB: c.MinMiB}
 	switch facts.Queue, err = c.RM.Queue(ctx, j.Queue); {
 	case errors.Is(err, yarn.ErrUnknownQueue): // placement rules may know better, or make it
 		facts.Queue = yarn.Queue{Name: j.Queue, Running: true}
@@ -204,7 +204,7 @@ func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vco
 	}
 	facts.VCores = true
 	if e, ok := errors.AsType[*exit.Error](preflight.Check(&j, facts)); ok {
-		vcores = e.What + ", and its scheduler counts vcores. " + e.Advice
+		vcores = e.What + ", and its scheduler counts vcores: " + e.Advice
 	}
 	return vcores, nil
 }

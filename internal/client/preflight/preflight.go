@@ -24,6 +24,7 @@ type Facts struct {
 	// VCores says that the scheduler counts vcores. Schedulers that count memory alone, which is the default, grant more of them than
 	// a node has. The ResourceManager does not tell a client which it is, only a master that registers.
 	VCores bool
+	MinMiB int64 // the smallest container, to which a smaller one is rounded up; 0: not known
 }
 
 // counted names what r holds any of, and the scheduler counts.
@@ -42,6 +43,9 @@ func Check(j *job.Job, f Facts) error {
 			Try("yarn node -list -all shows their states")
 	}
 	shapes := shapesOf(j)
+	for i := range shapes {
+		shapes[i].res.MemoryMiB = max(shapes[i].res.MemoryMiB, f.MinMiB)
+	}
 	for _, s := range shapes {
 		if err := s.check(f, nodes); err != nil {
 			return err

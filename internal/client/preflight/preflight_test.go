@@ -59,6 +59,8 @@ func TestCheck(t *testing.T) {
 			want: "role worker asks for 14 GiB of memory, more than any node has: the largest of 3 running nodes has 12 GiB of memory"},
 		{name: "not that many times", job: worker(4, job.Resources{MemoryMiB: 6144, VCores: 1}), mod: func(f *Facts) { f.Nodes = f.Nodes[:2] },
 			want: "asks for 4 containers of 6 GiB, 1 vcore; even an empty cluster of 2 running nodes holds only 2"},
+		{name: "over the queue's limit by what containers are rounded up to", job: worker(11, job.Resources{MemoryMiB: 256, VCores: 1}), mod: func(f *Facts) { f.MinMiB = 2048 },
+			want: "needs 24 GiB of memory all together, and queue \"ml\" may never have more than 75 % of the cluster, 21 GiB of memory"},
 		{name: "over the queue's limit", job: worker(11, small),
 			want: "needs 23040 MiB of memory all together, and queue \"ml\" may never have more than 75 % of the cluster, 21 GiB of memory"},
 		{name: "unknown resource", job: worker(1, job.Resources{MemoryMiB: 1024, VCores: 1, GPUs: 1}), mod: func(f *Facts) { f.Types = f.Types[:2] },
