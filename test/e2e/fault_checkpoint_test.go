@@ -26,6 +26,9 @@ var brokenCheckpoints = []struct {
 	{"bit-in-index", edit("ckpt-300.index", func(b []byte) []byte { b[20] ^= 4; return b }), "ckpt-200"},
 	{"index-missing", remove("ckpt-300.index"), "ckpt-200"},
 	{"state-of-a-missing-one", edit("checkpoint", func(b []byte) []byte { return []byte(strings.ReplaceAll(string(b), "ckpt-300", "ckpt-400")) }), "ckpt-300"},
+	{"state-of-another-place", edit("checkpoint", func(b []byte) []byte {
+		return []byte(strings.ReplaceAll(string(b), `"ckpt-`, `"/home/someone/run/ckpt-`))
+	}), "ckpt-300"},
 	{"state-not-written", edit("checkpoint", func([]byte) []byte {
 		return []byte("model_checkpoint_path: \"ckpt-200\"\nall_model_checkpoint_paths: \"ckpt-100\"\nall_model_checkpoint_paths: \"ckpt-200\"\n")
 	}), "ckpt-300"},
