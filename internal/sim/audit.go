@@ -561,7 +561,7 @@ func (a *auditor) pass(now time.Time) {
 		a.incomplete = time.Time{}
 	}
 	for host, since := range a.excluded {
-		if now.Sub(since) > excludedFor+tickLag && !a.finished && !a.restoring.decided {
+		if now.Sub(since) > excludedFor+time.Minute && !a.finished && !a.restoring.decided { // the minute: a job that ends leaves it
 			a.violate("exclude", "%s is excluded since %s", host, since.Sub(epoch))
 			delete(a.excluded, host)
 		}
