@@ -26,6 +26,8 @@ func parseMiB(s string) (int64, error) {
 		return 0, bad
 	}
 	switch unit {
+	case "k", "kb", "ki", "kib":
+		n /= 1 << 10
 	case "m", "mb", "mi", "mib":
 	case "g", "gb", "gi", "gib":
 		n *= 1 << 10
