@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -116,10 +117,29 @@ const (
 	maxDiagnostic = 1000
 )
 
+// quoted is the line above what a NodeManager quotes of a file (ContainerLaunch.handleContainerExitWithFailure).
+var quoted = regexp.MustCompile(`(?m)^Last \d+ bytes of \S+ :[ \t]*\n`)
+
+// lastWords are what the newest file that a NodeManager quotes says, if one says anything: the rest tells no more than the exit code.
+func lastWords(diagnostics string) string {
+	at := quoted.FindAllStringIndex(diagnostics, -1)
+	for i := len(at) - 1; i >= 0; i-- {
+		text := diagnostics[at[i][1]:]
+		if i+1 < len(at) {
+			text = diagnostics[at[i][1]:at[i+1][0]]
+		}
+		text, _, _ = strings.Cut(text, "\n[") // the next of its own sentences, with their times
+		if text = strings.TrimSpace(text); text != "" && text[0] != '[' {
+			return text
+		}
+	}
+	return diagnostics
+}
+
 // explain adds what YARN said, in one line: without the frames of Java's stacks, and what they say once more.
 func explain(what, diagnostics string) string {
 	var said string
-	for line := range strings.Lines(diagnostics) {
+	for line := range strings.Lines(lastWords(diagnostics)) {
 		line = strings.Join(strings.Fields(line), " ")
 		if _, message, ok := strings.Cut(line, "Exception: "); strings.HasPrefix(line, "at ") || line == "" || ok && strings.Contains(said, message) {
 			continue
