@@ -111,9 +111,11 @@ type Cluster struct {
 	// VirtualRatio is how many times its memory a container may map of address space; 0: that is not checked. OldVirtual says
 	// that only NodeManagers before Hadoop 3.2 check it.
 	VirtualRatio float64
+	OldVirtual   bool
 	// MinMiB is the smallest container, where the configuration says so; 0: it does not.
-	MinMiB     int64
-	OldVirtual bool
+	MinMiB int64
+	// Proxy is the SOCKS proxy that Hadoop\'s own clients would go through; empty: there is none.
+	Proxy string
 	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not known.
 	Masters int
 	// Local says that the cluster lives in a process of this machine.
@@ -171,8 +173,11 @@ func (c *Cluster) unreachable(doing string, err error) error {
 	if errors.Is(err, yarn.ErrUnauthorized) {
 		return exit.Errorf(exit.Refused, "%s: the ResourceManager at %s does not let %s: %w", doing, c.Where, c.User, err)
 	}
-	return exit.Errorf(exit.Infrastructure, "%s: no answer from the ResourceManager at %s: %w", doing, c.Where, err).
-		Try("is it running, and is yarn.resourcemanager.address in yarn-site.xml right?")
+	e := exit.Errorf(exit.Infrastructure, "%s: no answer from the ResourceManager at %s: %w", doing, c.Where, err)
+	if c.Proxy != "" {
+		return e.Try("Hadoop's own clients go through the SOCKS proxy %s here (hadoop.rpc.socket.factory.class.default), tfos does not: run it where the cluster can be reached directly", c.Proxy)
+	}
+	return e.Try("is it running, and is yarn.resourcemanager.address in yarn-site.xml right?")
 }
 
 // readFile reads a small file of FS whole.

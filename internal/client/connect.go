@@ -109,6 +109,10 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 			return nil, confError(err)
 		}
 	}
+	proxy := ""
+	if strings.HasSuffix(c.String("hadoop.rpc.socket.factory.class.default"), ".SocksSocketFactory") {
+		proxy = cmp.Or(c.String("hadoop.socks.server"), "that the JVM names")
+	}
 	ratio, old, err := c.VirtualRatio()
 	if err != nil {
 		return nil, confError(err)
@@ -128,7 +132,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		Collects:     collects,
 		Forgets:      !preserves,
 		Masters:      masters,
-		VirtualRatio: ratio, OldVirtual: old, MinMiB: smallest,
+		VirtualRatio: ratio, OldVirtual: old, MinMiB: smallest, Proxy: proxy,
 		close: []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {

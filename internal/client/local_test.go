@@ -349,7 +349,9 @@ func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
 func TestConnectAsAUserWithARealm(t *testing.T) {
 	dir := t.TempDir()
 	for name, site := range map[string]string{
-		"core-site.xml": "<configuration><property><name>fs.defaultFS</name><value>hdfs://nn:8020</value></property></configuration>",
+		"core-site.xml": "<configuration><property><name>fs.defaultFS</name><value>hdfs://nn:8020</value></property>" +
+			"<property><name>hadoop.rpc.socket.factory.class.default</name><value>org.apache.hadoop.net.SocksSocketFactory</value></property>" +
+			"<property><name>hadoop.socks.server</name><value>gw:1080</value></property></configuration>",
 		"yarn-site.xml": "<configuration><property><name>yarn.resourcemanager.hostname</name><value>rm</value></property></configuration>",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(site), 0o644); err != nil {
@@ -368,6 +370,9 @@ func TestConnectAsAUserWithARealm(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		if err := c.unreachable("submit", errors.New("timeout")); !strings.Contains(err.Error(), "through the SOCKS proxy gw:1080") {
+			t.Errorf("behind a proxy: %v", err)
 		}
 		if c.User != want || c.Home != "/user/"+want {
 			t.Errorf("%s is %s with home %s", name, c.User, c.Home)

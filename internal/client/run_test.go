@@ -296,7 +296,7 @@ func TestRefusals(t *testing.T) {
 		{name: "more memory than any node has", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 },
 			world: func(w *world) { w.max.MemoryMiB = 1 << 20 }, code: exit.Refused, says: "role worker asks for 9 GiB of memory, more than any node has: the largest of 2 running nodes has 8 GiB"},
 		{name: "more memory than is granted", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 }, code: exit.Refused, says: "more than any container may have here: 8 GiB"},
-		{name: "unknown GPU", job: func(j *job.Job) { j.Roles[1].GPUs = 1 }, code: exit.Refused, says: `does not count "yarn.io/gpu"`},
+		{name: "unknown GPU", job: func(j *job.Job) { j.Roles[1].GPUs = 1 }, code: exit.Refused, says: "does not count \"yarn.io/gpu\"; it knows memory-mb, vcores\n  YARN would quietly grant containers without it: leave it out (roles.worker.gpus in the job file, or --worker-gpus)"},
 		{name: "more than the cluster has", job: func(j *job.Job) { j.Roles[1].Instances = 40 }, code: exit.Refused, says: "holds only 16"},
 		{name: "unknown label", job: func(j *job.Job) { j.Roles[1].NodeLabel = "gpu" }, code: exit.Refused, says: `no running node has the label "gpu"`},
 		{name: "ResourceManager gone", world: func(w *world) { w.down = errors.New("connection refused") }, code: exit.Infrastructure, says: "no answer from the ResourceManager at rm:8032: connection refused\n  is it running"},
@@ -306,6 +306,11 @@ func TestRefusals(t *testing.T) {
 				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "queue is full of applications\n\tat java…"
 			}
 		}, code: exit.Refused, says: "the cluster refused digits in queue \"ml\": queue is full of applications\n  "},
+		{name: "no right to submit", world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "User ann does not have permission to submit application_1_7 to queue ml\n\tat java…"
+			}
+		}, code: exit.Refused, says: "to queue ml\n  ann wants the right to submit to the queue: ask who administers it (acl_submit_applications"},
 		{name: "no permission", refuse: func(op, name string) error { return deny(op == "mkdir", fs.ErrPermission) }, code: exit.Refused, says: "no permission"},
 		{name: "safe mode", refuse: func(op, _ string) error { return deny(op == "create", dfs.ErrSafeMode) }, code: exit.Refused, says: "safe mode"},
 		{name: "full", refuse: func(op, _ string) error { return deny(op == "close", dfs.ErrNoSpace) }, code: exit.Refused, says: "full"},

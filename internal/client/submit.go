@@ -341,6 +341,9 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 		if errors.Is(err, yarn.ErrRefused) || errors.Is(err, yarn.ErrInvalidResource) {
 			return c.refused(ctx, s, err)
 		}
+		if yarn.MayNotSubmit(err.Error()) {
+			return c.refused(ctx, s, err)
+		}
 		return c.unreachable("submit "+s.ID.String(), err)
 	}
 	for pause := firstPoll / 5; ; pause = min(2*pause, lastPoll) {
@@ -377,6 +380,10 @@ func rejected(r yarn.Report) bool {
 // refused says what the ResourceManager said, and which queues there are if it does not list the job's.
 func (c *Cluster) refused(ctx context.Context, s yarn.Submission, err error) error {
 	e := exit.Errorf(exit.Refused, "the cluster refused %s in queue %q: %w", s.Name, s.Queue, err)
+	if yarn.MayNotSubmit(err.Error()) {
+		return e.Try("%s wants the right to submit to the queue: ask who administers it (acl_submit_applications in capacity-scheduler.xml, aclSubmitApps in fair-scheduler.xml), "+
+			"or use another queue with --queue", c.User)
+	}
 	if _, err := c.RM.Queue(ctx, s.Queue); !errors.Is(err, yarn.ErrUnknownQueue) {
 		return e.Try("another queue, or less for the master, may do; the message above is the ResourceManager's")
 	}

@@ -2,6 +2,12 @@ package yarn
 
 import "strings"
 
+// MayNotSubmit reports whether the ResourceManager refused an application because its user may not submit to the queue: it has no class of
+// its own for that, and for an application that it took first, no class at all.
+func MayNotSubmit(said string) bool {
+	return strings.Contains(said, "does not have permission to submit")
+}
+
 // Brief is the line of a container's diagnostics that a person wants: without the times that NodeManagers put before it and
 // without Java's stack traces. Of an exception that says nothing it is the message of its innermost cause.
 func Brief(diagnostics string) string {

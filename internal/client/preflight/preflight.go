@@ -72,25 +72,50 @@ func checkQueue(q yarn.Queue) error {
 // shape is a number of equal containers.
 type shape struct {
 	what  string // "role worker"
-	flags string // how to ask for less
+	role  string // empty: it is the master's
 	res   yarn.Resource
 	count int
 	label string
 }
 
 func shapesOf(j *job.Job) []shape {
-	shapes := []shape{{what: "the application master", flags: "the job file's master section", res: j.Master.YARN(), count: 1, label: j.NodeLabel}}
+	shapes := []shape{{what: "the application master", res: j.Master.YARN(), count: 1, label: j.NodeLabel}}
 	for _, r := range j.Roles {
-		shapes = append(shapes, shape{what: "role " + r.Name, flags: "roles." + r.Name + " in the job file, or --" + r.Name + "-memory", res: r.YARN(),
+		shapes = append(shapes, shape{what: "role " + r.Name, role: r.Name, res: r.YARN(),
 			count: r.Instances, label: r.NodeLabel})
 	}
 	return shapes
 }
 
+// setting names what says how much of a resource is asked for; empty: how much of all.
+func (s shape) setting(name string) string {
+	key, flag := "", ""
+	switch name {
+	case yarn.MemoryName:
+		key, flag = ".memory", "-memory"
+	case yarn.VCoresName:
+		key, flag = ".vcores", "-vcores"
+	case job.GPU:
+		key, flag = ".gpus", "-gpus"
+	case "":
+		flag = "-memory"
+	default:
+		key = ".resources"
+	}
+	if s.role == "" {
+		return "master" + key + " in the job file"
+	}
+	text := "roles." + s.role + key + " in the job file"
+	if flag != "" {
+		text += ", or --" + s.role + flag
+	}
+	return text
+}
+
 func (s shape) check(f Facts, nodes []yarn.NodeReport) error {
 	if err := yarn.CheckResource(f.Types, s.res); err != nil {
 		return exit.Errorf(exit.Refused, "%s: %w", s.what, err).
-			Try("YARN would quietly grant containers without it: leave it out, or have it configured on the cluster (resource-types.xml)")
+			Try("YARN would quietly grant containers without it: leave it out (%s), or have it configured on the cluster (resource-types.xml)", s.setting(s.uncounted(f)))
 	}
 	if s.label != "" {
 		if err := s.checkLabel(f, nodes); err != nil {
@@ -101,10 +126,20 @@ func (s shape) check(f Facts, nodes []yarn.NodeReport) error {
 		want := s.res.Amount(name)
 		if most := f.Max.Amount(name); want > most && knownMax(f.Max, name) {
 			return exit.Errorf(exit.Refused, "%s asks for %s, more than any container may have here: %s", s.what, amount(name, want), amount(name, most)).
-				Try("lower %s, or have the cluster's largest allocation raised (yarn.scheduler.maximum-allocation-…)", s.flags)
+				Try("lower %s, or have the cluster's largest allocation raised (yarn.scheduler.maximum-allocation-…)", s.setting(name))
 		}
 	}
 	return s.checkNodes(f, nodes)
+}
+
+// uncounted is a resource that is asked for, and that the cluster does not count.
+func (s shape) uncounted(f Facts) string {
+	for _, name := range amounts(s.res) {
+		if !slices.ContainsFunc(f.Types, func(t yarn.ResourceType) bool { return t.Name == name }) {
+			return name
+		}
+	}
+	return ""
 }
 
 // knownMax reports whether the largest container says anything of a resource: old ResourceManagers leave custom ones out.
@@ -148,15 +183,15 @@ func (s shape) checkNodes(f Facts, nodes []yarn.NodeReport) error {
 		}
 		if want := s.res.Amount(name); want > most {
 			return exit.Errorf(exit.Refused, "%s asks for %s, more than any node has: the largest of %s has %s",
-				s.what, amount(name, want), count(len(nodes), "running node"), amount(name, most)).Try("lower %s", s.flags)
+				s.what, amount(name, want), count(len(nodes), "running node"), amount(name, most)).Try("lower %s", s.setting(name))
 		}
 	}
 	if f.fits(s.res, nodes) == 0 {
-		return exit.Errorf(exit.Refused, "%s asks for %s, which no single node has together", s.what, s.res).Try("lower %s", s.flags)
+		return exit.Errorf(exit.Refused, "%s asks for %s, which no single node has together", s.what, s.res).Try("lower %s", s.setting(""))
 	}
 	if n := f.fits(s.res, nodes); n < s.count {
 		return exit.Errorf(exit.Refused, "%s asks for %d containers of %s; even an empty cluster of %s holds only %d",
-			s.what, s.count, s.res, count(len(nodes), "running node"), n).Try("lower %s, or the number of instances", s.flags)
+			s.what, s.count, s.res, count(len(nodes), "running node"), n).Try("lower %s, or the number of instances", s.setting(""))
 	}
 	return nil
 }
