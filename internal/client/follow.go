@@ -301,18 +301,19 @@ func merge(v status.View, r yarn.Report) status.View {
 
 // masterEnd is what YARN says of a job that it ended, begun with what its master died of, if that can be helped.
 func masterEnd(r yarn.Report) string {
+	said := yarn.WithoutFrames(r.Diagnostics) // with them, as yarn application -status shows it, nobody reads it
 	status, ok := yarn.MasterExit(r.Diagnostics)
 	if !ok || r.State != yarn.StateFailed {
-		return r.Diagnostics
+		return said
 	}
 	switch status {
 	case yarn.ExitVMemExceeded:
 		return "the master's container was killed beyond virtual memory limits (exit status -103), for its address space: give it more (master.memory), " +
-			"or have yarn.nodemanager.vmem-check-enabled turned off. " + r.Diagnostics
+			"or have yarn.nodemanager.vmem-check-enabled turned off. " + said
 	case yarn.ExitPMemExceeded:
-		return "the master's container was killed beyond physical memory limits (exit status -104): give it more (master.memory). " + r.Diagnostics
+		return "the master's container was killed beyond physical memory limits (exit status -104): give it more (master.memory). " + said
 	}
-	return r.Diagnostics
+	return said
 }
 
 // stateOf says in our words where YARN sees an application.

@@ -8,6 +8,20 @@ func MayNotSubmit(said string) bool {
 	return strings.Contains(said, "does not have permission to submit")
 }
 
+// WithoutFrames is what YARN says without the frames of Java's stacks, and without blank lines.
+func WithoutFrames(diagnostics string) string {
+	var lines []string
+	for line := range strings.Lines(diagnostics) {
+		line = strings.TrimRight(line, " \t\r\n")
+		text := strings.TrimSpace(line)
+		if text == "" || strings.HasPrefix(text, "at ") && strings.HasSuffix(text, ")") || strings.HasPrefix(text, "... ") && strings.HasSuffix(text, " more") {
+			continue
+		}
+		lines = append(lines, line)
+	}
+	return strings.Join(lines, "\n")
+}
+
 // Brief is the line of a container's diagnostics that a person wants: without the times that NodeManagers put before it and
 // without Java's stack traces. Of an exception that says nothing it is the message of its innermost cause.
 func Brief(diagnostics string) string {

@@ -16,3 +16,17 @@ func TestBrief(t *testing.T) {
 		}
 	}
 }
+
+func TestWithoutFrames(t *testing.T) {
+	const said = "Application application_1_7 failed 2 times due to AM Container for appattempt_1_7_000002 exited with  exitCode: -1000\n" +
+		"Failing this attempt.Diagnostics: [2026-11-30 01:25:47.868]File does not exist: hdfs://nn/x\n\n" +
+		"java.io.FileNotFoundException: File does not exist: hdfs://nn/x\n\tat org.apache.hadoop.fs.X.y(X.java:1757)\n\tat java.base/java.lang.Thread.run(Thread.java:840)\n" +
+		"Caused by: java.io.IOException: gone\n\t... 12 more\n\nFor more detailed output, check the application tracking page: http://rm:8088/cluster/app/application_1_7 Then click on links to logs of each attempt.\n"
+	const want = "Application application_1_7 failed 2 times due to AM Container for appattempt_1_7_000002 exited with  exitCode: -1000\n" +
+		"Failing this attempt.Diagnostics: [2026-11-30 01:25:47.868]File does not exist: hdfs://nn/x\n" +
+		"java.io.FileNotFoundException: File does not exist: hdfs://nn/x\nCaused by: java.io.IOException: gone\n" +
+		"For more detailed output, check the application tracking page: http://rm:8088/cluster/app/application_1_7 Then click on links to logs of each attempt."
+	if got := WithoutFrames(said); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
