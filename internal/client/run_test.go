@@ -129,10 +129,10 @@ func TestSubmissionCountsAddressSpace(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if master, worker := w.sent[0].Resource.MemoryMiB, submitted.Job.Roles[1].MemoryMiB; master != 704 || worker != 768 {
+	if master, worker := w.sent[0].Resource.MemoryMiB, submitted.Job.Roles[1].MemoryMiB; master != 704 || worker != 1216 {
 		t.Errorf("master %d, worker %d MiB", master, worker)
 	}
-	for _, want := range []string{"role worker gets 768 MiB of memory instead of 512", "role chief gets 2048 MiB of memory instead of 1024"} {
+	for _, want := range []string{"role worker gets 1216 MiB of memory instead of 512", "role chief gets 2048 MiB of memory instead of 1024"} {
 		if !strings.Contains(s.err.String(), want) {
 			t.Errorf("stderr %s\nwant %q", s.err.String(), want)
 		}

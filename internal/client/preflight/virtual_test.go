@@ -19,13 +19,15 @@ func TestVirtual(t *testing.T) {
 	}{
 		{name: "not checked", ratio: 0, mib: 256, command: "python3 x.py", master: 512, worker: 256},
 		{name: "Hadoop's default, and ours", ratio: 2.1, mib: 2048, command: "python3 x.py", master: 704, worker: 2048},
-		{name: "a small shell program", ratio: 2.1, mib: 512, command: "echo", master: 704, worker: 768,
-			notes: []string{"role worker gets 768 MiB of memory instead of 512: YARN kills containers that map more than 2.1 times their memory of address space (yarn.nodemanager.vmem-check-enabled)"}},
-		{name: "TensorFlow in too little", ratio: 2.1, mib: 1024, command: "${PYTHON:-python3} x.py", master: 704, worker: 2048,
-			notes: []string{"role worker gets 2048 MiB of memory instead of 1024"}},
-		{name: "too much for the cluster", ratio: 2.1, mib: 512, most: 1536, command: "python3 x.py", master: 704, worker: 768,
-			notes: []string{"warning: role worker may be too small for TensorFlow: YARN kills containers that map more than 2.1 times their memory of address space (yarn.nodemanager.vmem-check-enabled), TensorFlow and tfos want 2048 MiB of memory for that, and the largest container is of 1536",
-				"role worker gets 768 MiB of memory instead of 512"}},
+		{name: "a small program", ratio: 2.1, mib: 512, command: "echo", master: 704, worker: 1216,
+			notes: []string{"role worker gets 1216 MiB of memory instead of 512: YARN kills containers that map more than 2.1 times their memory of address space (yarn.nodemanager.vmem-check-enabled), and tfos itself maps 1.4 GiB"}},
+		{name: "TensorFlow in too little", ratio: 2.1, mib: 768, command: "${PYTHON:-python3} x.py", master: 704, worker: 1472,
+			notes: []string{"warning: role worker may be too small for TensorFlow: YARN kills containers that map more than 2.1 times their memory of address space (yarn.nodemanager.vmem-check-enabled), which TensorFlow may do with less than 1024 MiB (roles.worker.memory)",
+				"role worker gets 1472 MiB of memory instead of 768"}},
+		{name: "TensorFlow", ratio: 2.1, mib: 1024, command: "${PYTHON:-python3} x.py", master: 704, worker: 2048, notes: []string{"role worker gets 2048 MiB of memory instead of 1024"}},
+		{name: "another program", ratio: 2.1, mib: 1024, command: "./x", master: 704, worker: 1728, notes: []string{"role worker gets 1728 MiB of memory instead of 1024"}},
+		{name: "too much for the cluster", ratio: 2.1, mib: 1024, most: 1536, command: "./x", master: 704, worker: 1536,
+			notes: []string{"warning: role worker should have 1728 MiB of memory for the address space of tfos and its program, more than any container may have here", "role worker gets 1536 MiB of memory instead of 1024"}},
 		{name: "a generous ratio", ratio: 10, mib: 512, command: "python3 x.py", master: 512, worker: 512},
 	} {
 		t.Run(c.name, func(t *testing.T) {
