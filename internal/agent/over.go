@@ -59,22 +59,14 @@ func (o *orphan) master(ctx context.Context) (string, error) {
 	return o.find(ctx)
 }
 
-// askYARN asks the ResourceManager of a Hadoop configuration. Where that wants to see a token the answer is an error: agents have none.
+// askYARN asks the ResourceManager of a Hadoop configuration, which it reads at once: a NodeManager that has lost a container deletes its
+// directory, with the configuration in it. Where the ResourceManager wants to see a token the answer is an error: agents have none.
 func askYARN(app yarn.ApplicationID, s storage.Options) func(ctx context.Context) (string, error) {
+	options, unknown := resourceManager(s)
 	return func(ctx context.Context) (string, error) {
-		b, err := os.ReadFile(s.Conf)
-		if err != nil {
-			return "", err
+		if unknown != nil {
+			return "", unknown
 		}
-		c := conf.New(conf.Environment{Env: func(name string) (string, bool) { v := s.Getenv(name); return v, v != "" }})
-		if err := c.AddResource(s.Conf, b, nil); err != nil {
-			return "", err
-		}
-		options, err := yarnrpc.ClientOptions(c)
-		if err != nil {
-			return "", err
-		}
-		options.User = s.User
 		rm := yarnrpc.NewClient(options, nil)
 		defer rm.Close()
 		r, err := rm.Report(ctx, app)
@@ -83,4 +75,19 @@ func askYARN(app yarn.ApplicationID, s storage.Options) func(ctx context.Context
 		}
 		return fmt.Sprintf("the ResourceManager says that %s is %s", app, r.State), nil
 	}
+}
+
+// resourceManager is where a Hadoop configuration has it.
+func resourceManager(s storage.Options) (yarnrpc.Options, error) {
+	b, err := os.ReadFile(s.Conf)
+	if err != nil {
+		return yarnrpc.Options{}, fmt.Errorf("read the Hadoop configuration: %w", err)
+	}
+	c := conf.New(conf.Environment{Env: func(name string) (string, bool) { v := s.Getenv(name); return v, v != "" }})
+	if err := c.AddResource(s.Conf, b, nil); err != nil {
+		return yarnrpc.Options{}, err
+	}
+	o, err := yarnrpc.ClientOptions(c)
+	o.User = s.User
+	return o, err
 }
