@@ -10,6 +10,7 @@ import (
 	"path"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -68,6 +69,16 @@ func (l *Local) List(ctx context.Context, dir string) ([]Info, error) {
 		list = append(list, l.info(name, info))
 	}
 	return list, nil
+}
+
+// Within reports whether a directory holds dir, or is it, by way of a link: who descends into it from there comes back.
+func (l *Local) Within(dir, directory string) bool {
+	inner, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return false
+	}
+	outer, err := filepath.EvalSymlinks(directory)
+	return err == nil && (inner == outer || strings.HasPrefix(inner, strings.TrimSuffix(outer, "/")+"/"))
 }
 
 // Open implements FS.

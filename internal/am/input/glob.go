@@ -98,6 +98,9 @@ func (w *walk) match(dir string, segments []string) error {
 			continue
 		}
 		if segment == "**" {
+			if w.back(dir, e) {
+				continue
+			}
 			if e.IsDir() {
 				err = w.match(e.Name, segments[plain:])
 			} else if len(rest) == 0 {
@@ -118,6 +121,14 @@ func (w *walk) match(dir string, segments []string) error {
 	return nil
 }
 
+// back reports whether an entry of dir is a link that leads back to it, or to a directory above: its files are found without it.
+func (w *walk) back(dir string, e dfs.Info) bool {
+	links, ok := w.fs.(interface {
+		Within(dir, directory string) bool
+	})
+	return ok && e.IsDir() && links.Within(dir, e.Name)
+}
+
 // take adds a file, or every file under a directory.
 func (w *walk) take(info dfs.Info) error {
 	if !info.IsDir() {
@@ -132,7 +143,7 @@ func (w *walk) take(info dfs.Info) error {
 		return err
 	}
 	for _, e := range entries {
-		if hidden(path.Base(e.Name)) {
+		if hidden(path.Base(e.Name)) || w.back(info.Name, e) {
 			continue
 		}
 		if err := w.take(e); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -167,6 +169,37 @@ func (r *reader) want(state lease.State, op lease.Op) lease.Answer {
 
 func done(l lease.Lease) lease.Ack {
 	return lease.Ack{Acks: []lease.Consumed{{Lease: l.ID, End: lease.Done}}}
+}
+
+// disk is the local one.
+type disk struct{ dfs.FS }
+
+func (d disk) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
+	return d.FS, strings.TrimPrefix(uri, "file://"), nil
+}
+
+// A link that leads back up is no end of a search, and another one is followed.
+func TestMatchAmongLinks(t *testing.T) {
+	dir := t.TempDir()
+	for _, err := range []error{
+		os.MkdirAll(dir+"/loop/x", 0o755), os.WriteFile(dir+"/loop/x/1.txt", []byte("x"), 0o600), os.Symlink("..", dir+"/loop/x/up"), os.Symlink(".", dir+"/loop/here"),
+		os.Mkdir(dir+"/other", 0o755), os.WriteFile(dir+"/other/2.txt", []byte("y"), 0o600), os.Symlink("../../other", dir+"/loop/x/other"),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, pattern := range []string{"/loop/**/*.txt", "/loop", "/loop/**"} {
+		found, err := Globs{disk{dfs.NewLocal("/")}}.Match(t.Context(), dir+pattern)
+		var names []string
+		for _, f := range found {
+			names = append(names, strings.TrimPrefix(f.Path, dir))
+		}
+		slices.Sort(names)
+		if want := []string{"/loop/x/1.txt", "/loop/x/other/2.txt"}; err != nil || !slices.Equal(names, want) {
+			t.Errorf("%s: %q, %v, want %q", pattern, names, err, want)
+		}
+	}
 }
 
 func TestAWaitingTaskReadsWhatALostOneHeld(t *testing.T) {
