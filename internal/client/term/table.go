@@ -116,7 +116,10 @@ func recovery(r status.Recovery) []string {
 // Masters says what deaths of the application master come to: the cluster grants so many of them within the window.
 func Masters(granted int, window time.Duration, resubmit int) string {
 	s := fmt.Sprintf("the cluster ends the job with death %d of its master within %s (yarn.resourcemanager.am.max-attempts); lost nodes and preemption do not count", granted, window)
-	if resubmit > 0 {
+	switch {
+	case resubmit == 1:
+		s += "; tfos run then submits it again, once (recovery.resubmit)"
+	case resubmit > 1:
 		s += fmt.Sprintf("; tfos run then submits it again, up to %d times (recovery.resubmit)", resubmit)
 	}
 	return s
