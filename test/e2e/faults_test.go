@@ -35,7 +35,6 @@ func TestFaults(t *testing.T) {
 		{"worker-cut", "ps"},
 		{"worker-and-manager", "v1"},
 		{"safe-mode", "v1"},
-		{"master-node", "ps"},
 		{"master-stops-for-long", "mirrored"},
 	} {
 		t.Run(row.plan+" "+row.strategy, func(t *testing.T) { c.survives(t, row.plan, row.strategy) })

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && matrix
 
 package e2e
 
@@ -15,9 +15,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestPortThief has another process of a node try to take a task's port all the time, while the task's program is killed and started
+// TestMatrixOfAPortThief has another process of a node try to take a task's port all the time, while the task's program is killed and started
 // again, and then while its agent is: the first holds its port throughout, and the second needs another one.
-func TestPortThief(t *testing.T) {
+func TestMatrixOfAPortThief(t *testing.T) {
 	c := hadoop(t)
 	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, fmt.Sprintf(`name: robbed
 command: %s -u listen_and_stay.py
