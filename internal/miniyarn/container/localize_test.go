@@ -289,6 +289,7 @@ func FuzzParseStat(f *testing.F) {
 	}
 	f.Add(b)
 	f.Add([]byte("1 (a) b) S 0 1"))
+	f.Add([]byte(")" + strings.Repeat(" 0", 30) + "("))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if p, ok := parseStat(1, b); ok && p.pid != 1 {
 			t.Errorf("%+v", p)

@@ -169,8 +169,8 @@ const maxDepth = 1000
 
 // parseStat reads a /proc/<pid>/stat (proc_pid_stat(5)). The command's name, in parentheses, may hold anything.
 func parseStat(pid int, b []byte) (process, bool) {
-	i := bytes.LastIndexByte(b, ')')
-	if i < 0 {
+	open, i := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
+	if open < 0 || i < open {
 		return process{}, false
 	}
 	f := strings.Fields(string(b[i+1:])) // from field 3, the state, on
@@ -178,7 +178,7 @@ func parseStat(pid int, b []byte) (process, bool) {
 	if len(f) <= rss {
 		return process{}, false
 	}
-	p := process{pid: pid, name: string(b[bytes.IndexByte(b, '(')+1 : i])}
+	p := process{pid: pid, name: string(b[open+1 : i])}
 	for field, n := range map[int]*int{parent: &p.parent, group: &p.group, session: &p.session} {
 		var err error
 		if *n, err = strconv.Atoi(f[field]); err != nil {
