@@ -24,7 +24,7 @@ build: need-go ## the three binaries, static, into bin/
 .PHONY: check
 check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
-	go vet -tags 'e2e bench versions hadoop matrix soak' ./...
+	go vet -tags 'e2e bench versions hadoop matrix soak programs' ./...
 	go vet ./...
 	go tool staticcheck ./...
 	go test ./...
@@ -40,12 +40,20 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 ./internal/endpoint ./internal/agent/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test matrix versions simulate resumes checkpoints ## make test, every fault, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test matrix programs versions simulate resumes checkpoints ## make test, every fault, programs of other TensorFlows, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
 matrix: need-cc need-ip build venv jars ## every fault plan under every strategy, on a real cluster; prints a row for each
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 5h -tags e2e,matrix -p 1 -v -run '^TestMatrix|^TestClusterThatAlwaysFails' ./test/e2e/...
+
+.PHONY: programs
+programs: need-cc need-ip build venv venvs jars ## programs as users write them, on TensorFlow 2.15 and 2.21, with a task killed in each
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 90m -tags e2e,programs -p 1 -v -run '^TestPrograms' ./test/e2e/
+
+.PHONY: venvs
+venvs: # Python environments with other versions of TensorFlow
+	@for v in 2.15; do deploy/python/venv.sh $(CURDIR)/build/venv-$$v $$v || exit 1; done
 
 MINUTES ?= 15
 SEED ?= 0

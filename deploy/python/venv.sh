@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
-# venv.sh DIR makes the Python environment of the examples and tests in DIR, as requirements.txt beside this script says.
+# venv.sh DIR [VERSION] makes the Python environment of the examples and tests in DIR, as requirements.txt beside this script says,
+# or for another version of TensorFlow requirements-VERSION.txt.
 # Running it again costs nothing while that file is unchanged; a half-made or moved environment is made again.
 set -euo pipefail
 
-[ $# -eq 1 ] || { echo "usage: venv.sh DIR" >&2; exit 2; }
+[ $# -eq 1 ] || [ $# -eq 2 ] || { echo "usage: venv.sh DIR [VERSION]" >&2; exit 2; }
 here=$(cd "$(dirname "$0")" && pwd)
+requirements=$here/requirements${2:+-$2}.txt
+[ -f "$requirements" ] || { echo "no $requirements: the versions are those of the files beside it" >&2; exit 2; }
 mkdir -p "$1"
 venv=$(cd "$1" && pwd)
 stamp=$venv/.complete
@@ -12,7 +15,7 @@ stamp=$venv/.complete
 exec 9>"$venv.lock"
 flock 9 # two makes at once: the second finds the work done
 
-want="$venv $(sha256sum <"$here/requirements.txt")"
+want="$venv $(sha256sum <"$requirements")"
 [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && exit 0
 rm -f "$stamp"
 
@@ -26,9 +29,9 @@ python3.11 -c 'import venv, ensurepip' 2>/dev/null || {
 if [ "$("$venv/bin/python" -c 'import sys; print(sys.prefix)' 2>/dev/null)" != "$venv" ]; then
 	python3.11 -m venv --clear "$venv"
 fi
-echo "installing TensorFlow into $venv (270 MB to fetch, 1.6 GB installed, once)" >&2
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$here/requirements.txt" || {
-	echo "pip could not install the packages in $here/requirements.txt: see above; 'make venv' tries again" >&2
+echo "installing TensorFlow into $venv (200 to 400 MB to fetch, 1.6 GB installed, once)" >&2
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check -r "$requirements" || {
+	echo "pip could not install the packages in $requirements: see above; make tries again" >&2
 	exit 1
 }
 echo "$want" >"$stamp"
