@@ -187,7 +187,8 @@ func next[T any](t *testing.T, c <-chan T, what string) T {
 	}
 }
 
-// most is the most memory that a process has had resident (VmHWM), or the most address space (VmPeak), in KiB.
+// most is the most memory that a process has had resident (VmHWM), or the most address space
+// (VmPeak), in KiB.
 func most(t *testing.T, pid int, what string) int {
 	t.Helper()
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

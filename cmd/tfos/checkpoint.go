@@ -314,11 +314,12 @@ type resolver interface {
 	Resolve(ctx context.Context, uri string) (dfs.FS, string, error)
 }
 
-// askWait bounds how long the default filesystem may take to say whether it has what is here as well.
+// askWait bounds how long the default filesystem may take to say whether it has what is here as
+// well.
 const askWait = 10 * time.Second
 
-// directory finds the directory that a person names. A relative name is one here, or else one in the home directory of the default
-// filesystem; where it is both, nobody knows which is meant.
+// directory finds the directory that a person names. A relative name is one here, or else one in
+// the home directory of the default filesystem; where it is both, nobody knows which is meant.
 func (c *command) directory(ctx context.Context, files resolver, name string) (dfs.FS, string, error) {
 	def, _, err := files.Resolve(ctx, "/")
 	if err != nil || strings.HasPrefix(def.URI("/"), "file:") {
@@ -330,8 +331,8 @@ func (c *command) directory(ctx context.Context, files resolver, name string) (d
 	return c.relativeDirectory(ctx, def, name)
 }
 
-// absoluteDirectory finds a URI, or an absolute path, which is one in the default filesystem. Where that is a remote one, a person
-// may have meant this machine.
+// absoluteDirectory finds a URI, or an absolute path, which is one in the default filesystem. Where
+// that is a remote one, a person may have meant this machine.
 func absoluteDirectory(ctx context.Context, files resolver, remote bool, name string) (dfs.FS, string, error) {
 	f, dir, err := files.Resolve(ctx, name)
 	if err != nil {
@@ -345,7 +346,8 @@ func absoluteDirectory(ctx context.Context, files resolver, remote bool, name st
 	return f, dir, err
 }
 
-// relativeDirectory finds a relative path, here or in the home directory of a remote default filesystem; nil: there is none.
+// relativeDirectory finds a relative path, here or in the home directory of a remote default
+// filesystem; nil: there is none.
 func (c *command) relativeDirectory(ctx context.Context, f dfs.FS, name string) (dfs.FS, string, error) {
 	absolute, err := filepath.Abs(name)
 	if err != nil {

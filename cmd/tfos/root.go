@@ -80,7 +80,8 @@ func (c *command) logger() *zap.Logger {
 	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(c.stderr)), zapcore.DebugLevel), zap.AddCaller())
 }
 
-// connect reaches the cluster of an application: the one that the flags name, or an embedded one that runs already.
+// connect reaches the cluster of an application: the one that the flags name, or an embedded one
+// that runs already.
 func (c *command) connect(cmd *cobra.Command, id yarn.ApplicationID) (*client.Cluster, error) {
 	local, err := c.local()
 	if err != nil {
@@ -117,8 +118,8 @@ func (c *command) configured(cmd *cobra.Command) (*client.Cluster, error) {
 // localDir is where embedded clusters of this user leave word of themselves.
 func localDir() string { return filepath.Join(os.TempDir(), fmt.Sprintf("tfos-%d", os.Getuid())) }
 
-// output is where a command writes: f itself if that is a file or a pipe, which gets every byte as it is, else a terminal
-// that shows foreign text and does not obey it.
+// output is where a command writes: f itself if that is a file or a pipe, which gets every byte as
+// it is, else a terminal that shows foreign text and does not obey it.
 func output(f *os.File) io.Writer {
 	if screen, ok := term.NewScreen(f); ok {
 		return screen

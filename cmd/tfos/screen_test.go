@@ -18,8 +18,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestTerminalsObeyNobodyElse has a job whose name, diagnostics and log hold what terminals obey. A terminal shows it; a pipe gets
-// every byte.
+// TestTerminalsObeyNobodyElse has a job whose name, diagnostics and log hold what terminals obey. A
+// terminal shows it; a pipe gets every byte.
 func TestTerminalsObeyNobodyElse(t *testing.T) {
 	isolate(t)
 	l, err := client.StartLocal(t.Context(), localDir(), zap.NewNop())

@@ -230,7 +230,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	return err
 }
 
-// Dump writes the stacks of the agent's goroutines to its log, and has the program's processes that can do so write theirs.
+// Dump writes the stacks of the agent's goroutines to its log, and has the program's processes that
+// can do so write theirs.
 func (a *Agent) Dump() {
 	if a.o.AgentLog != nil {
 		fmt.Fprintln(a.o.AgentLog, "thread dump of the agent:")

@@ -407,7 +407,8 @@ func TestTheProgramRunsOnWithoutAMaster(t *testing.T) {
 	})
 }
 
-// An agent whose master is gone, and whose application is over, ends: somebody else has its job by now, and its GPU.
+// An agent whose master is gone, and whose application is over, ends: somebody else has its job by
+// now, and its GPU.
 func TestAnOrphanEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var asked atomic.Int32

@@ -12,11 +12,12 @@ import (
 	"tfos/internal/unpack"
 )
 
-// unpackedModes are a NodeManager's for what one user's applications share; here the program may write, for the files are its own.
+// unpackedModes are a NodeManager's for what one user's applications share; here the program may
+// write, for the files are its own.
 var unpackedModes = unpack.Modes{File: 0o700, Dir: 0o700}
 
-// arrange gives files of the container's directory the names that the NodeManager could not give them, and unpacks the archives that it
-// was not to unpack. What was arranged before stays.
+// arrange gives files of the container's directory the names that the NodeManager could not give
+// them, and unpacks the archives that it was not to unpack. What was arranged before stays.
 func arrange(ctx context.Context, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err != nil {

@@ -11,7 +11,8 @@ import (
 	"tfos/internal/launch"
 )
 
-// TestArrange: files whose names a NodeManager in the C locale cannot make have them before the program starts.
+// TestArrange: files whose names a NodeManager in the C locale cannot make have them before the
+// program starts.
 func TestArrange(t *testing.T) {
 	dir, elsewhere := t.TempDir(), t.TempDir()
 	plain := filepath.Join(elsewhere, "1234")

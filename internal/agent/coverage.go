@@ -20,8 +20,8 @@ const (
 	lookMin = 10 * time.Millisecond // before the first look; it doubles
 	lookMax = time.Second
 	lookFor = 15 * time.Second // a program that has run for so long is what it is
-	// bareFor and doubtFor are how long a process must be seen without the library: one that cannot have it, and one that may only be slow
-	// to load it.
+	// bareFor and doubtFor are how long a process must be seen without the library: one that cannot
+	// have it, and one that may only be slow to load it.
 	bareFor  = 500 * time.Millisecond
 	doubtFor = 5 * time.Second
 )
@@ -74,8 +74,8 @@ func (o *owner) look() {
 	o.timer.Reset(o.pause)
 }
 
-// wasBare reports whether a program that has ended reached nobody: its own process was seen without the library more than once, and
-// could not have loaded it in between.
+// wasBare reports whether a program that has ended reached nobody: its own process was seen without
+// the library more than once, and could not have loaded it in between.
 func (c *coverage) wasBare() bool {
 	return c.bare.PID != 0 && c.bare.PID == c.main && (c.bare.Sure && c.looks > 1 || time.Since(c.since) >= bareFor)
 }
@@ -90,8 +90,9 @@ func (o *owner) connects() bool {
 	return false
 }
 
-// findBare finds a process of the program that has not the library and started no other; zero: there is none. One that has started
-// others may be a launcher, whose own connections do not matter.
+// findBare finds a process of the program that has not the library and started no other; zero:
+// there is none. One that has started others may be a launcher, whose own connections do not
+// matter.
 func (o *owner) findBare() endpoint.Bare {
 	for _, pid := range leaves(o.main) {
 		if b := o.endpoints.Look(pid); b.PID != 0 {
@@ -136,9 +137,10 @@ func whyBare(b endpoint.Bare) string {
 	return fmt.Sprintf("%s does not load the library: %s", filepath.Base(what), b.Why)
 }
 
-// excused reports whether the program's end is not to be told, because the agent ended it to start it once more. An end that came
-// by itself is the program's own, and is told: a failure is charged once, and whether the program starts again is the master's affair.
-// All that is done for one which could reach nobody is that the next start finds forward.
+// excused reports whether the program's end is not to be told, because the agent ended it to start
+// it once more. An end that came by itself is the program's own, and is told: a failure is charged
+// once, and whether the program starts again is the master's affair. All that is done for one which
+// could reach nobody is that the next start finds forward.
 func (o *owner) excused(x supervise.Exit) bool {
 	c, fellBack := o.coverage, o.old != nil
 	o.coverage = coverage{}

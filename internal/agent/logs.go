@@ -16,7 +16,8 @@ import (
 
 const (
 	chunkBytes = 32 << 10
-	// followEvery is how often a follower's log is looked at. A program may write into its files itself.
+	// followEvery is how often a follower's log is looked at. A program may write into its files
+	// itself.
 	followEvery = 100 * time.Millisecond
 )
 
@@ -30,7 +31,8 @@ type logs struct {
 	once  sync.Once
 }
 
-// newLogs makes those of a task in a directory, beside the agent's own; nil: that is in the directory too.
+// newLogs makes those of a task in a directory, beside the agent's own; nil: that is in the
+// directory too.
 func newLogs(dir string, limits logfile.Limits, own *logfile.File) *logs {
 	if own == nil {
 		own = logfile.New(logFile(dir, control.AgentLog), agentLogLimits)
@@ -85,7 +87,8 @@ func (l *logs) Logs(ctx context.Context, r control.LogsRequest, send func(contro
 	}
 }
 
-// sendFrom sends what is there from a position on, and returns where it ended. A log that is not there yet is an empty one.
+// sendFrom sends what is there from a position on, and returns where it ended. A log that is not
+// there yet is an empty one.
 func sendFrom(f *logfile.File, at int64, send func(control.LogChunk) error) (int64, error) {
 	for {
 		b := make([]byte, chunkBytes) // a new one each time: who sends may keep it

@@ -39,12 +39,14 @@ type Options struct {
 	MasterAddress, Staging string
 	// Master tells where the current master listens; nil: MasterAddress and Staging do.
 	Master func(ctx context.Context) (string, error)
-	// Over says, where no master answers, why the application is over; empty: it is not. Nil: nobody can say.
+	// Over says, where no master answers, why the application is over; empty: it is not. Nil:
+	// nobody can say.
 	Over   func(ctx context.Context) (string, error)
 	Dialer control.Dialer // nil: TCP
 	// Listener is where the agent serves; nil: any port of this node. The Agent closes it.
 	Listener net.Listener
-	// Witness is where the agent proves to peers that it holds the task's port; nil: any port of this node. The Agent closes it.
+	// Witness is where the agent proves to peers that it holds the task's port; nil: any port of
+	// this node. The Agent closes it.
 	Witness net.Listener
 	// Socket is where the agent serves its program; nil: a Unix socket. The Agent closes it.
 	Socket net.Listener

@@ -16,19 +16,22 @@ import (
 )
 
 const (
-	// orphanAfter is how long there is no master before the ResourceManager is asked whether the application still is.
+	// orphanAfter is how long there is no master before the ResourceManager is asked whether the
+	// application still is.
 	orphanAfter = 30 * time.Second
 	// askAgain is the time between two questions.
 	askAgain = 30 * time.Second
 	// askWait bounds one: the master is not looked for meanwhile.
 	askWait = 3 * time.Second
-	// sessionAtLeast is more than the time between two attempts to reach a master: who did not look for so long had one.
+	// sessionAtLeast is more than the time between two attempts to reach a master: who did not look
+	// for so long had one.
 	sessionAtLeast = 90 * time.Second
 )
 
-// orphan finds masters as find does, and ends the search for them once the application is over. YARN does not end its containers on nodes
-// whose NodeManager was away then: the program of an orphan would go on, on a GPU that YARN takes for free, and write its checkpoints
-// beside those of the job that was submitted again. One goroutine uses it.
+// orphan finds masters as find does, and ends the search for them once the application is over.
+// YARN does not end its containers on nodes whose NodeManager was away then: the program of an
+// orphan would go on, on a GPU that YARN takes for free, and write its checkpoints beside those of
+// the job that was submitted again. One goroutine uses it.
 type orphan struct {
 	find func(ctx context.Context) (string, error)
 	// over says why the application is over; empty: it is not.
@@ -59,8 +62,9 @@ func (o *orphan) master(ctx context.Context) (string, error) {
 	return o.find(ctx)
 }
 
-// askYARN asks the ResourceManager of a Hadoop configuration, which it reads at once: a NodeManager that has lost a container deletes its
-// directory, with the configuration in it. Where the ResourceManager wants to see a token the answer is an error: agents have none.
+// askYARN asks the ResourceManager of a Hadoop configuration, which it reads at once: a NodeManager
+// that has lost a container deletes its directory, with the configuration in it. Where the
+// ResourceManager wants to see a token the answer is an error: agents have none.
 func askYARN(app yarn.ApplicationID, s storage.Options) func(ctx context.Context) (string, error) {
 	options, unknown := resourceManager(s)
 	return func(ctx context.Context) (string, error) {

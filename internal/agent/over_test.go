@@ -26,7 +26,8 @@ func (o *oneApplication) Report(_ context.Context, _ rpc.Caller, id yarn.Applica
 	return yarn.Report{ID: id, State: o.state}, nil
 }
 
-// An agent whose container YARN has lost asks the ResourceManager, though the NodeManager has deleted its directory.
+// An agent whose container YARN has lost asks the ResourceManager, though the NodeManager has
+// deleted its directory.
 func TestAskYARN(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -206,8 +206,8 @@ func TestAProgramWithoutTheLibraryStartsOnceMore(t *testing.T) {
 // static is what a look at a statically linked process says.
 var static = endpoint.Bare{Why: "statically linked", Sure: true}
 
-// TestAFailureIsToldOnce: whatever was seen of its processes, a program that failed is not started again by its agent. The next start takes
-// forward if the program itself went without the library.
+// TestAFailureIsToldOnce: whatever was seen of its processes, a program that failed is not started
+// again by its agent. The next start takes forward if the program itself went without the library.
 func TestAFailureIsToldOnce(t *testing.T) {
 	for _, c := range []struct {
 		name  string

@@ -8,23 +8,24 @@ import (
 	"tfos/internal/membership"
 )
 
-// Names of the variables that list what a program reaches without a proxy. TensorFlow's gRPC takes no_grpc_proxy if there is one, and
-// no_proxy otherwise; Python and curl look for either spelling.
+// Names of the variables that list what a program reaches without a proxy. TensorFlow's gRPC takes
+// no_grpc_proxy if there is one, and no_proxy otherwise; Python and curl look for either spelling.
 const (
 	noProxy      = "no_proxy"
 	noProxyUpper = "NO_PROXY"
 	noGRPCProxy  = "no_grpc_proxy"
 )
 
-// loopbackNet stands for all addresses of redirect, those of tasks yet to come too, with whoever understands it. gRPC in TensorFlow
-// before 2.16 compares ends of names.
+// loopbackNet stands for all addresses of redirect, those of tasks yet to come too, with whoever
+// understands it. gRPC in TensorFlow before 2.16 compares ends of names.
 const loopbackNet = "127.0.0.0/8"
 
 // maxNoProxy bounds a list, in bytes: the kernel takes no variable of more than 128 KiB.
 const maxNoProxy = 100 << 10
 
-// withoutProxy has a program reach its peers without a proxy: no proxy knows the addresses that we make up. What a list
-// holds already stays. The variables are set even where the environment names no proxy, for a command may read that from a file.
+// withoutProxy has a program reach its peers without a proxy: no proxy knows the addresses that we
+// make up. What a list holds already stays. The variables are set even where the environment names
+// no proxy, for a command may read that from a file.
 func withoutProxy(env map[string]string, s membership.Spec) {
 	hosts, known := []string{loopbackNet}, make(map[string]bool)
 	for _, m := range s.Members {

@@ -14,7 +14,8 @@ type tap struct {
 	streams []*heard
 }
 
-// tapBytes bounds what is kept of a stream between two looks: of a program that prints faster, the newest.
+// tapBytes bounds what is kept of a stream between two looks: of a program that prints faster, the
+// newest.
 const tapBytes = 64 << 10
 
 // heard is one stream. What a look leaves is the beginning of a line.
@@ -42,8 +43,8 @@ func (t *tap) read() (newest step.Progress, ok bool) {
 	return newest, ok
 }
 
-// lines are what has come since, as far as it ends in a whole line. A progress bar ends its lines with a carriage return or
-// a backspace; a line longer than tapBytes is not worth having.
+// lines are what has come since, as far as it ends in a whole line. A progress bar ends its lines
+// with a carriage return or a backspace; a line longer than tapBytes is not worth having.
 func (h *heard) lines() [][]byte {
 	b, cut := h.newest.Take()
 	if !cut { // otherwise it begins amid a line, perhaps: no harm

@@ -58,7 +58,8 @@ func TestJobSucceedsByItsChief(t *testing.T) {
 	})
 }
 
-// TestProgramsGetTheValuesOfTheirVariables, though the machine, whose logs are read by many, does not keep them.
+// TestProgramsGetTheValuesOfTheirVariables, though the machine, whose logs are read by many, does
+// not keep them.
 func TestProgramsGetTheValuesOfTheirVariables(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())

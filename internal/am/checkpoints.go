@@ -26,8 +26,8 @@ type training struct {
 	reported map[job.Task]int // how many there were at a task's last report
 }
 
-// report takes a task's step in. A counted one that goes back while nothing was started counts something else than training: after
-// a start it is a program that restored.
+// report takes a task's step in. A counted one that goes back while nothing was started counts
+// something else than training: after a start it is a program that restored.
 func (t *training) report(task job.Task, was, is control.Progress) {
 	if is.Counted == 0 {
 		return
@@ -41,8 +41,9 @@ func (t *training) report(task job.Task, was, is control.Progress) {
 	t.reported[task] = t.starts
 }
 
-// tellSteps tells the machine how far the job is, before an event that may be a loss, and before a process is there, which has no
-// part in the steps before it. Steps are no events themselves: the event log would hold little else.
+// tellSteps tells the machine how far the job is, before an event that may be a loss, and before a
+// process is there, which has no part in the steps before it. Steps are no events themselves: the
+// event log would hold little else.
 func (o *owner) tellSteps(ev membership.Event) {
 	switch ev.(type) {
 	case membership.Exited, membership.Completed, membership.Left, membership.LaunchFailed, membership.Started:

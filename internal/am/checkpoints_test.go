@@ -124,7 +124,8 @@ func TestStuckJobEnds(t *testing.T) {
 	})
 }
 
-// TestGuessedStepsEndNothing: what a program prints of its phases looks like steps. It may fail as often as the budget says, and go on.
+// TestGuessedStepsEndNothing: what a program prints of its phases looks like steps. It may fail as
+// often as the budget says, and go on.
 func TestGuessedStepsEndNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan{}

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// TestTheWallClockIsSet: somebody sets the node's clock while the owner waits for something. It waits for as long as it would have.
+// TestTheWallClockIsSet: somebody sets the node's clock while the owner waits for something. It
+// waits for as long as it would have.
 func TestTheWallClockIsSet(t *testing.T) {
 	const (
 		when = 10 * time.Second

@@ -7,8 +7,9 @@ import (
 	"tfos/internal/membership"
 )
 
-// eventLog remembers turns of the machine: membership's NDJSON, which `tfos replay` re-steps. A job that goes on for weeks must
-// not eat its master's memory, so the log keeps its beginning and its newest turns. Where turns are missing a Gap says how many.
+// eventLog remembers turns of the machine: membership's NDJSON, which `tfos replay` re-steps. A job
+// that goes on for weeks must not eat its master's memory, so the log keeps its beginning and its
+// newest turns. Where turns are missing a Gap says how many.
 type eventLog struct {
 	first  segment // never dropped
 	middle segment // the older half of the newest turns

@@ -9,7 +9,8 @@ import (
 	"tfos/internal/membership"
 )
 
-// TestEventLogKeepsBeginningAndNewest fills it several times over: what is left can be re-stepped, and says what is missing.
+// TestEventLogKeepsBeginningAndNewest fills it several times over: what is left can be re-stepped,
+// and says what is missing.
 func TestEventLogKeepsBeginningAndNewest(t *testing.T) {
 	j, err := job.Parse("job.yaml", []byte("command: x\nenv: {TOKEN: hunter2}\nroles: {worker: {instances: 2, env: {KEY: hunter3}}}\n"), nil)
 	if err != nil {

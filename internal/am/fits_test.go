@@ -9,7 +9,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestMoreVCoresThanThereAre: only a master that registers is told whether the scheduler counts vcores, and then the client's figures count.
+// TestMoreVCoresThanThereAre: only a master that registers is told whether the scheduler counts
+// vcores, and then the client's figures count.
 func TestMoreVCoresThanThereAre(t *testing.T) {
 	const says = "role worker asks for 40 containers of 128 MiB, 1 vcore; the cluster holds only 16"
 	o := &owner{m: &Master{o: Options{Job: job.Job{Roles: []job.Role{{Name: "worker", Instances: 40, Resources: job.Resources{MemoryMiB: 128, VCores: 1}}}},

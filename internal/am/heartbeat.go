@@ -16,7 +16,8 @@ const (
 	beatSoon = 10 * time.Millisecond
 	beatBusy = 100 * time.Millisecond
 	beatIdle = time.Second
-	// silentBeats is how many heartbeats in a row have to fail for people to be told: with the pauses between, some six seconds.
+	// silentBeats is how many heartbeats in a row have to fail for people to be told: with the
+	// pauses between, some six seconds.
 	silentBeats = 6
 	// beatTimeout bounds one call. The ResourceManager waits ten minutes or more for a master, so one lost call is nothing.
 	beatTimeout = 30 * time.Second

@@ -105,7 +105,8 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 	}, nil
 }
 
-// job is the job as it was submitted, with the values of its variables, which the machine does not keep, and of the size that it has by now.
+// job is the job as it was submitted, with the values of its variables, which the machine does not
+// keep, and of the size that it has by now.
 func (o *owner) job() job.Job {
 	j := o.m.o.Job
 	j.Roles = slices.Clone(j.Roles)

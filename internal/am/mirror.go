@@ -14,12 +14,13 @@ import (
 	"tfos/internal/status"
 )
 
-// mirrorOf is how a task's local checkpoints are kept; nil: it has none. A job has the size that it has now, and may have been submitted
-// with another.
+// mirrorOf is how a task's local checkpoints are kept; nil: it has none. A job has the size that it
+// has now, and may have been submitted with another.
 //
-// One task copies to a directory. Tasks that train each on its own (job.StrategyNone) have a directory each, below the job's; of the others
-// the leader's checkpoints are the job's, and what the others write is theirs alone. Where a job of that strategy was submitted with one
-// task, that has the job's directory and keeps it, whatever the job's size is later.
+// One task copies to a directory. Tasks that train each on its own (job.StrategyNone) have a
+// directory each, below the job's; of the others the leader's checkpoints are the job's, and what
+// the others write is theirs alone. Where a job of that strategy was submitted with one task, that
+// has the job's directory and keeps it, whatever the job's size is later.
 func mirrorOf(submitted, now job.Job, t job.Task) *control.Mirror {
 	if !now.Checkpoint.Local {
 		return nil

@@ -10,8 +10,8 @@ import (
 	"tfos/internal/job"
 )
 
-// TestMirrorOf: one task copies to a directory, and who goes on from it fetches. A job that was submitted with one worker may have more by
-// now.
+// TestMirrorOf: one task copies to a directory, and who goes on from it fetches. A job that was
+// submitted with one worker may have more by now.
 func TestMirrorOf(t *testing.T) {
 	const dir = "hdfs:///models/x"
 	for _, c := range []struct {

@@ -91,8 +91,9 @@ func TestScaleOutlivesTheMaster(t *testing.T) {
 	})
 }
 
-// TestScaleWithLocalCheckpoints: a job that was submitted with one worker keeps that one's directory, and each other gets what the size
-// that the job has by now asks for, whichever attempt of the master starts it.
+// TestScaleWithLocalCheckpoints: a job that was submitted with one worker keeps that one's
+// directory, and each other gets what the size that the job has by now asks for, whichever attempt
+// of the master starts it.
 func TestScaleWithLocalCheckpoints(t *testing.T) {
 	for strategy, want := range map[string][]control.Mirror{
 		"none": {

@@ -14,7 +14,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// machine is the job's: that of the attempt before, if there is one and it left a journal, as it stood then; else a new one.
+// machine is the job's: that of the attempt before, if there is one and it left a journal, as it
+// stood then; else a new one.
 func (m *Master) machine(ctx context.Context) (machine *membership.Machine, then time.Time) {
 	fresh := membership.New(m.o.Job, m.o.Seed, membership.Options{StableEndpoints: m.o.Job.Endpoints.Stable(), Inspect: m.o.Job.Checkpoint.Dir != ""})
 	if m.o.Container.Attempt.Attempt <= 1 {

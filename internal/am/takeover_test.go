@@ -372,8 +372,8 @@ func FuzzParseJournal(f *testing.F) {
 	})
 }
 
-// TestWhatIsInTheWayIsShown: a journal that cannot be written, and a ResourceManager that does not answer, end no job, and are told
-// for as long as they last.
+// TestWhatIsInTheWayIsShown: a journal that cannot be written, and a ResourceManager that does not
+// answer, end no job, and are told for as long as they last.
 func TestWhatIsInTheWayIsShown(t *testing.T) {
 	for name, lasts := range map[string]time.Duration{"to the end": time.Hour, "for a while": 15 * time.Second} {
 		t.Run(name, func(t *testing.T) {

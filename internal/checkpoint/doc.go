@@ -1,14 +1,16 @@
-// Package checkpoint knows what TensorFlow and Keras save: which files make up a checkpoint, whether it is whole, which is the
-// newest, and which may go.
+// Package checkpoint knows what TensorFlow and Keras save: which files make up a checkpoint,
+// whether it is whole, which is the newest, and which may go.
 //
-// It reads the formats without TensorFlow and decides; it opens no file, starts nothing and never looks at the clock. Files come to
-// it as an Opener, work leaves it as a Plan of independent Pieces, changes as a list of Actions. Package checkpoint/store does
-// them on a filesystem.
+// It reads the formats without TensorFlow and decides; it opens no file, starts nothing and never
+// looks at the clock. Files come to it as an Opener, work leaves it as a Plan of independent
+// Pieces, changes as a list of Actions. Package checkpoint/store does them on a filesystem.
 //
-// There are three verdicts. Whole means: nothing that a restore needs is missing, of the wrong size, or other than its checksum says.
-// What a format has no checksum for it cannot promise: see Format. Broken means that this is proven: no library would restore it.
-// What is neither, a variant of a format that this package does not know, it cannot judge. That is restored, copied and kept as if
-// it were whole, and it is said. A file whose content is of no format here is no checkpoint, whatever its name: see Foreign.
+// There are three verdicts. Whole means: nothing that a restore needs is missing, of the wrong
+// size, or other than its checksum says. What a format has no checksum for it cannot promise: see
+// Format. Broken means that this is proven: no library would restore it. What is neither, a variant
+// of a format that this package does not know, it cannot judge. That is restored, copied and kept
+// as if it were whole, and it is said. A file whose content is of no format here is no checkpoint,
+// whatever its name: see Foreign.
 package checkpoint
 
 import (
@@ -36,8 +38,9 @@ const (
 	HDF5 Format = "hdf5"
 	// Keras is a .keras archive. Every member has a checksum; that of the weights covers all of them.
 	Keras Format = "keras"
-	// KerasShards is what Keras' save_weights(max_shard_size=) writes: PREFIX.weights.json, which says in which of PREFIX_NNNNN.weights.h5
-	// each variable lies, and how many bytes they are together.
+	// KerasShards is what Keras' save_weights(max_shard_size=) writes: PREFIX.weights.json, which
+	// says in which of PREFIX_NNNNN.weights.h5 each variable lies, and how many bytes they are
+	// together.
 	KerasShards Format = "keras-shards"
 )
 
@@ -59,7 +62,8 @@ type Checkpoint struct {
 	// Unfinished says what the listing shows to be missing, as a sentence: its writer has not finished or never will. Empty if
 	// nothing is.
 	Unfinished string
-	// Expected says that its name is not all there is to make it one: a state file names it, or there are others of its series.
+	// Expected says that its name is not all there is to make it one: a state file names it, or
+	// there are others of its series.
 	Expected bool
 }
 
@@ -110,7 +114,8 @@ func problemf(format string, args ...any) error {
 	return &Problem{What: fmt.Sprintf(format, args...)}
 }
 
-// Doubt is the error of a checkpoint that cannot be judged. Errors that are neither a Doubt nor a Problem say that it could not be read.
+// Doubt is the error of a checkpoint that cannot be judged. Errors that are neither a Doubt nor a
+// Problem say that it could not be read.
 type Doubt struct{ What string }
 
 func (d *Doubt) Error() string { return d.What }
@@ -119,8 +124,8 @@ func doubtf(format string, args ...any) error {
 	return &Doubt{What: fmt.Sprintf(format, args...)}
 }
 
-// Judge makes an error of a verification its verdict. What is no Problem and no Doubt stays an error: an unreadable checkpoint is not a
-// broken one.
+// Judge makes an error of a verification its verdict. What is no Problem and no Doubt stays an
+// error: an unreadable checkpoint is not a broken one.
 func Judge(err error) (Verdict, error) {
 	var p *Problem
 	var d *Doubt

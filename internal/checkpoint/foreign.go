@@ -15,9 +15,10 @@ import (
 	"tfos/internal/checkpoint/sstable"
 )
 
-// Foreign reports whether a checkpoint of a listing, which goes by names, is none: another library has written something else under such
-// a name. A name alone makes no checkpoint, unless only TensorFlow or Keras gives it, or this one is Expected. Content makes one that
-// begins, or ends, as the format does: the rest of it may be damaged.
+// Foreign reports whether a checkpoint of a listing, which goes by names, is none: another library
+// has written something else under such a name. A name alone makes no checkpoint, unless only
+// TensorFlow or Keras gives it, or this one is Expected. Content makes one that begins, or ends, as
+// the format does: the rest of it may be damaged.
 func Foreign(c Checkpoint, open Opener) (bool, error) {
 	var foreign bool
 	var err error
@@ -70,7 +71,8 @@ func foreignBundle(c Checkpoint, open Opener) (bool, error) {
 	return false, unlessDoubt(err)
 }
 
-// foreignTable looks at what is taken for a table because of the .meta file beside it, which a Saver fills with a graph.
+// foreignTable looks at what is taken for a table because of the .meta file beside it, which a
+// Saver fills with a graph.
 func foreignTable(c Checkpoint, open Opener) (bool, error) {
 	i := slices.IndexFunc(c.Files, func(f File) bool { return !strings.HasSuffix(f.Name, ".meta") })
 	if c.Expected || i < 0 {
@@ -95,8 +97,9 @@ func foreignTable(c Checkpoint, open Opener) (bool, error) {
 	return false, err
 }
 
-// foreignFile looks at the beginning of a single file: head is how its format begins, if that is not as HDF5 does. What is empty or begins
-// with zeros was left behind by a writer of whatever format.
+// foreignFile looks at the beginning of a single file: head is how its format begins, if that is
+// not as HDF5 does. What is empty or begins with zeros was left behind by a writer of whatever
+// format.
 func foreignFile(c Checkpoint, open Opener, head []byte) (bool, error) {
 	in, err := open(c.Name)
 	if err != nil {
@@ -117,7 +120,8 @@ func foreignFile(c Checkpoint, open Opener, head []byte) (bool, error) {
 	return !found, err
 }
 
-// resembles reports whether half of the bytes or more are those of a signature. One that was cut off is compared as far as it goes.
+// resembles reports whether half of the bytes or more are those of a signature. One that was cut
+// off is compared as far as it goes.
 func resembles(b, signature []byte) bool {
 	n, same := min(len(b), len(signature)), 0
 	for i := range n {

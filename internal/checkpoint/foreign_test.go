@@ -12,7 +12,8 @@ import (
 	"tfos/internal/checkpoint"
 )
 
-// names are those of the checkpoints that Foreign does not call none, and of the files that are left.
+// names are those of the checkpoints that Foreign does not call none, and of the files that are
+// left.
 func (d directory) names(t *testing.T) (checkpoints, others []string) {
 	t.Helper()
 	l := d.list(t).Without(func(c checkpoint.Checkpoint) bool {
@@ -151,7 +152,8 @@ func TestShardsOfAKilledWriter(t *testing.T) {
 		}
 	}
 	c := find(whole.list(t), index)
-	// The index appears first: without it the shards would be a series of weights of which all but the newest may go.
+	// The index appears first: without it the shards would be a series of weights of which all but
+	// the newest may go.
 	if w := c.Written(); c.Number != 2 || len(c.Files) != 3 || w[0].Name != index {
 		t.Errorf("%+v", c)
 	}

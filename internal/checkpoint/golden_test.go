@@ -305,7 +305,8 @@ func TestUnreadableIsNotBroken(t *testing.T) {
 	}
 }
 
-// An exported model's directory is named by the time, as Estimator does, or by a version: the step is what its variables say.
+// An exported model's directory is named by the time, as Estimator does, or by a version: the step
+// is what its variables say.
 func TestStepOfAnExport(t *testing.T) {
 	model, trained := golden(t, "saved-model"), golden(t, "v1")
 	for _, c := range []struct {

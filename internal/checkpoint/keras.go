@@ -13,7 +13,8 @@ import (
 	"tfos/internal/checkpoint/hdf5"
 )
 
-// planKeras plans the verification of a .keras archive. Under that name older versions of Keras write HDF5 as well.
+// planKeras plans the verification of a .keras archive. Under that name older versions of Keras
+// write HDF5 as well.
 func planKeras(open Opener, c Checkpoint, b *planner) error {
 	f := c.Files[0]
 	in, err := open(f.Name)

@@ -25,7 +25,8 @@ type Listing struct {
 	// Others are the files that belong to no checkpoint and are no state file, by name: those of libraries that this package does
 	// not know, logs.
 	Others []File
-	// Dir is where the directory is: scheme, authority and path, none of it escaped: "hdfs://nn:8020/models/run". Empty: not known.
+	// Dir is where the directory is: scheme, authority and path, none of it escaped:
+	// "hdfs://nn:8020/models/run". Empty: not known.
 	Dir string
 }
 
@@ -57,11 +58,13 @@ var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$|^workertemp_\d+$`)
 // Skip says whether a directory, by its last element, is no place of checkpoints.
 func Skip(dir string) bool { return dir == SetAside || dir == Staging || temporary.MatchString(dir) }
 
-// List finds what by its name is a checkpoint among the files of a directory and those below it, which may come in any order. It opens
-// state and metadata files only; Foreign tells by the content of the others. A problem of theirs is reported in the Listing; the error is an open or read that failed.
+// List finds what by its name is a checkpoint among the files of a directory and those below it,
+// which may come in any order. It opens state and metadata files only; Foreign tells by the content
+// of the others. A problem of theirs is reported in the Listing; the error is an open or read that
+// failed.
 //
-// Which is the newest is said by time of completion, except that a state file's own order wins among those that it lists: a copied directory
-// has new times.
+// Which is the newest is said by time of completion, except that a state file's own order wins
+// among those that it lists: a copied directory has new times.
 func List(files []File, open Opener) (Listing, error) {
 	l := lister{groups: map[string]*Checkpoint{}, plain: map[string]File{}, claimed: map[string]bool{}, bundles: map[string]bool{}}
 	files = slices.Clone(files)
@@ -204,7 +207,8 @@ func (l *lister) savedModels(files []File) {
 	}
 }
 
-// inSavedModel tells a SavedModel's own files, by names relative to its directory, from others that lie beside them.
+// inSavedModel tells a SavedModel's own files, by names relative to its directory, from others that
+// lie beside them.
 func inSavedModel(name string) bool {
 	first, _, _ := strings.Cut(name, "/")
 	return slices.Contains(ownFiles, first)
@@ -321,7 +325,8 @@ func number(name string, format Format) int64 {
 	return n
 }
 
-// StepIn is the step that a number in a name is taken for: Unknown if it is more than anybody trains, as the time of an export is.
+// StepIn is the step that a number in a name is taken for: Unknown if it is more than anybody
+// trains, as the time of an export is.
 func StepIn(number int64) int64 {
 	if number >= 1e9 {
 		return Unknown
@@ -329,8 +334,9 @@ func StepIn(number int64) int64 {
 	return number
 }
 
-// epoch reads what BackupAndRestore notes beside latest.weights.h5, which is written after it: weights without it are restored
-// as of epoch 0. Where there is no such note, and no second copy either, somebody else has given that name.
+// epoch reads what BackupAndRestore notes beside latest.weights.h5, which is written after it:
+// weights without it are restored as of epoch 0. Where there is no such note, and no second copy
+// either, somebody else has given that name.
 func (l *lister) epoch(c *Checkpoint, open Opener) error {
 	if c.Format != HDF5 || !strings.HasPrefix(path.Base(c.Name), latestWeights) {
 		return nil

@@ -16,7 +16,8 @@ type Plan struct {
 	doubt   error // a *Doubt: what of it cannot be judged; nil: nothing
 }
 
-// Doubtful reports whether the checkpoint cannot be judged, unless reading its pieces proves that it is broken.
+// Doubtful reports whether the checkpoint cannot be judged, unless reading its pieces proves that
+// it is broken.
 func (p *Plan) Doubtful() bool { return p.doubt != nil }
 
 // Piece is a stretch of a file that is read in sequence.
@@ -118,7 +119,8 @@ func (w *window) fill() error {
 	return nil
 }
 
-// Judge puts together what reading every piece came to, in the order of Pieces: nil, the first Problem, or a Doubt.
+// Judge puts together what reading every piece came to, in the order of Pieces: nil, the first
+// Problem, or a Doubt.
 func (p *Plan) Judge(sums []Sum) error {
 	got := make([]uint32, len(p.regions))
 	problems := make([]error, len(p.regions))

@@ -34,10 +34,11 @@ func (a Action) String() string {
 	return fmt.Sprintf("%s %s", a.Op, a.Name)
 }
 
-// Recover plans what must be done so that a program which starts again restores newest, the newest checkpoint that is not broken: the
-// broken ones, all of them newer, are set aside, and the state file in newest's directory names it, by a path that leads there. With
-// newest nil nothing is left to restore from: state files that name a broken one are set aside too. taken says whether a name exists;
-// it is asked for names in SetAside only.
+// Recover plans what must be done so that a program which starts again restores newest, the newest
+// checkpoint that is not broken: the broken ones, all of them newer, are set aside, and the state
+// file in newest's directory names it, by a path that leads there. With newest nil nothing is left
+// to restore from: state files that name a broken one are set aside too. taken says whether a name
+// exists; it is asked for names in SetAside only.
 func Recover(l Listing, newest *Checkpoint, broken []Checkpoint, taken func(name string) bool) []Action {
 	var actions []Action
 	gone := func(name string) bool {
@@ -172,8 +173,9 @@ func completing(c Checkpoint) []File {
 	return files
 }
 
-// Written lists the files in the order in which they are to appear elsewhere: last the one that makes the others a checkpoint. That of
-// KerasShards comes first: each of the others would be a checkpoint by itself.
+// Written lists the files in the order in which they are to appear elsewhere: last the one that
+// makes the others a checkpoint. That of KerasShards comes first: each of the others would be a
+// checkpoint by itself.
 func (c Checkpoint) Written() []File {
 	files := completing(c)
 	if c.Format != KerasShards {

@@ -55,11 +55,13 @@ func (c Checkpoint) series() string {
 
 var digits = regexp.MustCompile(`\d+`)
 
-// Superfluous lists the checkpoints of a series that a policy lets go, the oldest first. verdicts are by name, for those that were
-// verified; the newest whole one must be among them, or nothing may go. pinned ones, which someone reads or will read, stay.
+// Superfluous lists the checkpoints of a series that a policy lets go, the oldest first. verdicts
+// are by name, for those that were verified; the newest whole one must be among them, or nothing
+// may go. pinned ones, which someone reads or will read, stay.
 //
-// What is newer than the newest whole one stays too: it may be being written, or tell what went wrong. What is known to be broken
-// counts for nothing, and goes when it is older than all that count. What cannot be judged counts for nothing either, and stays.
+// What is newer than the newest whole one stays too: it may be being written, or tell what went
+// wrong. What is known to be broken counts for nothing, and goes when it is older than all that
+// count. What cannot be judged counts for nothing either, and stays.
 func (p Policy) Superfluous(series []Checkpoint, verdicts map[string]Verdict, pinned func(name string) bool) []Checkpoint {
 	newest := -1
 	for i, c := range series {

@@ -17,8 +17,8 @@ const graphField = 2
 
 const programFile = "saved_model.pb"
 
-// isProgram says whether a file, by its last element, makes its directory a SavedModel. Besides programFile it is protobuf's text, and
-// the parts that a program of more than 2 GiB is cut into.
+// isProgram says whether a file, by its last element, makes its directory a SavedModel. Besides
+// programFile it is protobuf's text, and the parts that a program of more than 2 GiB is cut into.
 func isProgram(base string) bool {
 	return base == programFile || base == "saved_model.pbtxt" || base == "saved_model.cpb"
 }

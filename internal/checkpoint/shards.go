@@ -15,7 +15,8 @@ import (
 // shardsIndex ends the name of the file that says in which of the others each variable lies.
 const shardsIndex = ".weights.json"
 
-// shardFile matches one of the others: keras.src.saving.saving_lib.ShardedH5IOStore. A number has five digits, or more if it needs them.
+// shardFile matches one of the others: keras.src.saving.saving_lib.ShardedH5IOStore. A number has
+// five digits, or more if it needs them.
 var shardFile = regexp.MustCompile(`^(.+)_\d{5,}\.weights\.h5$`)
 
 // shards claims the files of Keras' sharded weights: the index, and those that go by its name.
@@ -76,9 +77,10 @@ func readShardsMap(open Opener, f File) (shardsMap, error) {
 	return m, nil
 }
 
-// planShards checks that every file is there that the index names, the structure of each, and that they hold as many bytes of variables
-// as the index says. Keras writes the index anew whenever it has filled a file, so it names no more than is there, but the bytes tell
-// one that was left behind by a program that was killed then.
+// planShards checks that every file is there that the index names, the structure of each, and that
+// they hold as many bytes of variables as the index says. Keras writes the index anew whenever it
+// has filled a file, so it names no more than is there, but the bytes tell one that was left behind
+// by a program that was killed then.
 func planShards(open Opener, c Checkpoint, b *planner) error {
 	m, err := readShardsMap(open, c.Files[slices.IndexFunc(c.Files, func(f File) bool { return f.Name == c.Name })])
 	if err != nil {

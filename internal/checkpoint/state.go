@@ -121,8 +121,8 @@ func names(dir, written, name string) bool {
 	return path.Join(dir, written) == name
 }
 
-// Elsewhere lists the state files whose newest checkpoint is one of this directory, but by a path that leads to another: the directory
-// was moved or copied. TensorFlow looks there.
+// Elsewhere lists the state files whose newest checkpoint is one of this directory, but by a path
+// that leads to another: the directory was moved or copied. TensorFlow looks there.
 func (l Listing) Elsewhere() []StateAt {
 	var moved []StateAt
 	for _, s := range l.States {
@@ -133,8 +133,8 @@ func (l Listing) Elsewhere() []StateAt {
 	return moved
 }
 
-// elsewhere reports whether a path in a state file leads to another place than where that lies, as far as can be seen: a filesystem may go
-// by two names.
+// elsewhere reports whether a path in a state file leads to another place than where that lies, as
+// far as can be seen: a filesystem may go by two names.
 func (l Listing) elsewhere(s StateAt, written string) bool {
 	if l.Dir == "" || !absolute(written) {
 		return false
@@ -144,7 +144,8 @@ func (l Listing) elsewhere(s StateAt, written string) bool {
 	return scheme != hereScheme || path.Dir(path.Clean(name)) != path.Join(here, s.Dir) || authority != "" && authority != hereAuthority
 }
 
-// here is a path in a state file as it is to be where the state file lies: one that leads elsewhere becomes relative.
+// here is a path in a state file as it is to be where the state file lies: one that leads elsewhere
+// becomes relative.
 func (l Listing) here(s StateAt, written string) string {
 	if l.elsewhere(s, written) {
 		return path.Base(written)

@@ -48,8 +48,9 @@ func TestStatesSurviveBeingWritten(t *testing.T) {
 	})
 }
 
-// The state file of a directory that was moved names the checkpoints by where they were: they are found there no more, and Recover has it
-// name them where they are. One that names what is not here at all stays as it is.
+// The state file of a directory that was moved names the checkpoints by where they were: they are
+// found there no more, and Recover has it name them where they are. One that names what is not here
+// at all stays as it is.
 func TestStateOfAMovedDirectory(t *testing.T) {
 	at := func(prefix string) []byte {
 		s := State{Latest: prefix + "ckpt-3", All: []string{prefix + "ckpt-2", prefix + "ckpt-3"}}

@@ -8,8 +8,9 @@ import (
 // DefaultPieceSize is how much of a file a Piece reads, in bytes: enough that starting a read of HDFS costs little beside it.
 const DefaultPieceSize = 32 << 20
 
-// NewPlan reads the index of a checkpoint and plans the rest of its verification, in pieces of at most pieceSize bytes each where
-// the format lets them be cut. The error is a *Problem if it is broken already, a *Doubt if there is nothing to be verified.
+// NewPlan reads the index of a checkpoint and plans the rest of its verification, in pieces of at
+// most pieceSize bytes each where the format lets them be cut. The error is a *Problem if it is
+// broken already, a *Doubt if there is nothing to be verified.
 func NewPlan(c Checkpoint, open Opener, pieceSize int64) (*Plan, error) {
 	if c.Unfinished != "" {
 		return nil, &Problem{What: c.Unfinished}

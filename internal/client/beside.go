@@ -15,10 +15,11 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Applications that keep checkpoints in the same directory have the same tag in YARN, whoever submits them: two that run at once
-// overwrite each other's.
+// Applications that keep checkpoints in the same directory have the same tag in YARN, whoever
+// submits them: two that run at once overwrite each other's.
 
-// directoryTag is a job's; empty: it has no directory that others could have, or no room for another tag.
+// directoryTag is a job's; empty: it has no directory that others could have, or no room for
+// another tag.
 func (c *Cluster) directoryTag(ctx context.Context, j job.Job) string {
 	if j.Checkpoint.Dir == "" || len(j.Tags) >= job.MaxTags {
 		return ""
@@ -35,7 +36,8 @@ func (c *Cluster) directoryTag(ctx context.Context, j job.Job) string {
 	return "tfos-checkpoints-" + hex.EncodeToString(sum[:8])
 }
 
-// beside says which applications run that have a job's tag. That it cannot be known is no reason not to submit.
+// beside says which applications run that have a job's tag. That it cannot be known is no reason
+// not to submit.
 func (c *Cluster) beside(ctx context.Context, j job.Job, tag string, ui UI) {
 	if tag == "" {
 		return

@@ -105,18 +105,20 @@ type Cluster struct {
 	Token func(ctx context.Context) (token.Token, error)
 	// Collects says that the cluster collects the logs of ended containers, which takes it a few seconds.
 	Collects bool
-	// Forgets says that a ResourceManager that restarts has every NodeManager end its containers. One of Hadoop's up to 3.5 then dies
-	// of its own NullPointerException if an application keeps its containers over a restart of its master.
+	// Forgets says that a ResourceManager that restarts has every NodeManager end its containers.
+	// One of Hadoop's up to 3.5 then dies of its own NullPointerException if an application keeps
+	// its containers over a restart of its master.
 	Forgets bool
-	// VirtualRatio is how many times its memory a container may map of address space; 0: that is not checked. OldVirtual says
-	// that only NodeManagers before Hadoop 3.2 check it.
+	// VirtualRatio is how many times its memory a container may map of address space; 0: that is
+	// not checked. OldVirtual says that only NodeManagers before Hadoop 3.2 check it.
 	VirtualRatio float64
 	OldVirtual   bool
 	// MinMiB is the smallest container, where the configuration says so; 0: it does not.
 	MinMiB int64
 	// Proxy is the SOCKS proxy that Hadoop\'s own clients would go through; empty: there is none.
 	Proxy string
-	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not known.
+	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not
+	// known.
 	Masters int
 	// Local says that the cluster lives in a process of this machine.
 	Local bool

@@ -84,8 +84,9 @@ func Connect(ctx context.Context, o ConnectOptions) (*Cluster, error) {
 	return connect(ctx, c, name, "", nil, o.Log)
 }
 
-// connect makes a Cluster of a configuration. localHome is the home directory on the local disk, if that is the filesystem,
-// and tok what the ResourceManager wants to see; nil: it takes the user's name on trust.
+// connect makes a Cluster of a configuration. localHome is the home directory on the local disk, if
+// that is the filesystem, and tok what the ResourceManager wants to see; nil: it takes the user's
+// name on trust.
 func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok func() (token.Token, bool), log *zap.Logger) (*Cluster, error) {
 	options, err := yarnrpc.ClientOptions(c)
 	if err != nil {

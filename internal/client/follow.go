@@ -186,10 +186,12 @@ func (f *follower) heard(a answer) error {
 	return nil
 }
 
-// patientFor is how long a master's container is waited for without a word of the reason: most come at once.
+// patientFor is how long a master's container is waited for without a word of the reason: most come
+// at once.
 const patientFor = 5 * time.Second
 
-// wait tells what a master's container waits for. The numbers in a reason change all the time on a busy cluster, and are no news.
+// wait tells what a master's container waits for. The numbers in a reason change all the time on a
+// busy cluster, and are no news.
 func (f *follower) wait(r yarn.Report) {
 	if r.State != yarn.StateAccepted {
 		f.waits, f.reason = time.Time{}, ""
@@ -299,7 +301,8 @@ func merge(v status.View, r yarn.Report) status.View {
 	return v
 }
 
-// masterEnd is what YARN says of a job that it ended, begun with what its master died of, if that can be helped.
+// masterEnd is what YARN says of a job that it ended, begun with what its master died of, if that
+// can be helped.
 func masterEnd(r yarn.Report) string {
 	said := yarn.WithoutFrames(r.Diagnostics) // with them, as yarn application -status shows it, nobody reads it
 	status, ok := yarn.MasterExit(r.Diagnostics)

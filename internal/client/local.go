@@ -44,7 +44,8 @@ type Local struct {
 	ended  chan error      // what it ended with; capacity 1
 }
 
-// StartLocal starts an embedded cluster in a directory of its own below root, where Locals finds it. Close it.
+// StartLocal starts an embedded cluster in a directory of its own below root, where Locals finds
+// it. Close it.
 func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, err error) {
 	if err := makeOwn(root); err != nil {
 		return nil, err
@@ -113,8 +114,8 @@ func (l *Local) Close(keepLogs bool) error {
 	return errors.Join(append(errs, l.lock.Close())...)
 }
 
-// Locals prepares the way to each embedded cluster that runs in another process of this user, the newest first. There is at
-// least one. Close them all.
+// Locals prepares the way to each embedded cluster that runs in another process of this user, the
+// newest first. There is at least one. Close them all.
 func Locals(ctx context.Context, root string, log *zap.Logger) (_ []*Cluster, err error) {
 	if err := own(root, true); errors.Is(err, fs.ErrNotExist) {
 		return nil, errNoLocal
@@ -151,8 +152,8 @@ func Locals(ctx context.Context, root string, log *zap.Logger) (_ []*Cluster, er
 
 var errNoLocal = exit.Errorf(exit.Usage, "no local cluster of yours is running").Try("one lives as long as tfos run --master local")
 
-// LocalOf is the way to the embedded cluster of this user that knows an application. Where none does it is the newest, which
-// can say so.
+// LocalOf is the way to the embedded cluster of this user that knows an application. Where none
+// does it is the newest, which can say so.
 func LocalOf(ctx context.Context, root string, id yarn.ApplicationID, log *zap.Logger) (*Cluster, error) {
 	clusters, err := Locals(ctx, root, log)
 	if err != nil {
@@ -177,10 +178,12 @@ func closeAll(clusters []*Cluster) error {
 	return errors.Join(errs...)
 }
 
-// noEnv is the environment where none may have a say: a local cluster is the user's whom the system knows.
+// noEnv is the environment where none may have a say: a local cluster is the user's whom the system
+// knows.
 func noEnv(string) string { return "" }
 
-// connectDir is the way to the embedded cluster in a directory, whose files must be nobody else's: they say whom we talk to.
+// connectDir is the way to the embedded cluster in a directory, whose files must be nobody else's:
+// they say whom we talk to.
 func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, error) {
 	at := filepath.Join(dir, localConf)
 	if err := errors.Join(own(dir, true), own(at, true)); err != nil {
@@ -227,7 +230,8 @@ func makeOwn(dir string) error {
 	return own(dir, true)
 }
 
-// own refuses a directory, or a file, that is not this user's alone: who made it could plant things in it.
+// own refuses a directory, or a file, that is not this user's alone: who made it could plant things
+// in it.
 func own(name string, dir bool) error {
 	info, err := os.Lstat(name)
 	if err != nil {

@@ -73,7 +73,8 @@ func asNobody(t *testing.T, f func()) {
 	}
 }
 
-// TestOthersFindNothingOfALocalCluster looks at its files as another user of the machine does, and has that user plant some.
+// TestOthersFindNothingOfALocalCluster looks at its files as another user of the machine does, and
+// has that user plant some.
 func TestOthersFindNothingOfALocalCluster(t *testing.T) {
 	top, err := os.MkdirTemp("", "local") // testing's own are closed to others, and would hide what is open
 	if err != nil {

@@ -213,10 +213,12 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, str
 	}
 }
 
-// endingPatience is how long a job whose task has ended may take to end as well, and the cluster to collect its log then.
+// endingPatience is how long a job whose task has ended may take to end as well, and the cluster to
+// collect its log then.
 const endingPatience = 2 * time.Second
 
-// errLater says that a container has ended whose log the cluster collects when the whole job has ended. Until then it lies on its node.
+// errLater says that a container has ended whose log the cluster collects when the whole job has
+// ended. Until then it lies on its node.
 var errLater = fmt.Errorf("its container has ended, and the cluster collects its log when the whole job has: %w", fs.ErrNotExist)
 
 // copyMaster copies the application master's logs of every attempt.

@@ -12,7 +12,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestALogThatNeverComesIsNotWaitedForByAnothersClock: the end of the job is by the ResourceManager's clock, which is an hour ahead.
+// TestALogThatNeverComesIsNotWaitedForByAnothersClock: the end of the job is by the
+// ResourceManager's clock, which is an hour ahead.
 func TestALogThatNeverComesIsNotWaitedForByAnothersClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &Cluster{Logs: noLogs{}, Collects: true}

@@ -49,7 +49,8 @@ func registeredAddress(r yarn.Report) string {
 const (
 	firstPause = 200 * time.Millisecond
 	lastPause  = 3 * time.Second
-	// troubleAfter is how long a master may be out of reach before a person hears of it: one that moves is there again by then.
+	// troubleAfter is how long a master may be out of reach before a person hears of it: one that
+	// moves is there again by then.
 	troubleAfter = 6 * time.Second
 )
 
@@ -93,9 +94,10 @@ func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity
 // stopWatching is an error of whoever is shown the views, not of the connection.
 type stopWatching struct{ error }
 
-// hasMaster reports whether a job's master may answer. YARN knows that of a job that it calls running. Once it has restarted it
-// calls every job accepted until its master, who runs on, has registered again; then the master's own word, where it listens, is
-// of the attempt that YARN speaks of.
+// hasMaster reports whether a job's master may answer. YARN knows that of a job that it calls
+// running. Once it has restarted it calls every job accepted until its master, who runs on, has
+// registered again; then the master's own word, where it listens, is of the attempt that YARN
+// speaks of.
 func (c *Cluster) hasMaster(ctx context.Context, r yarn.Report) bool {
 	switch {
 	case r.State == yarn.StateRunning:

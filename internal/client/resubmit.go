@@ -13,16 +13,19 @@ import (
 	"tfos/internal/yarn"
 )
 
-// resubmitPause is the longest pause between tries to submit a job again, to a cluster that may be in trouble.
+// resubmitPause is the longest pause between tries to submit a job again, to a cluster that may be
+// in trouble.
 const resubmitPause = 20 * time.Second
 
-// again reports whether a job is to be submitted once more: the cluster ended it, and neither its program nor a person did.
+// again reports whether a job is to be submitted once more: the cluster ended it, and neither its
+// program nor a person did.
 func again(s *Submitted, o Outcome, before []yarn.ApplicationID) bool {
 	return o.Code == exit.Infrastructure && len(before) < s.Job.Recovery.Resubmit
 }
 
-// resubmit submits a job once more, which goes on at its newest whole checkpoint. before are its applications so far. What is
-// wrong with the cluster may last a while: that is waited for as when a job is followed.
+// resubmit submits a job once more, which goes on at its newest whole checkpoint. before are its
+// applications so far. What is wrong with the cluster may last a while: that is waited for as when
+// a job is followed.
 func (c *Cluster) resubmit(ctx context.Context, p *Prepared, before []yarn.ApplicationID, why string, ui UI) (*Submitted, error) {
 	last := before[len(before)-1]
 	ui.Note(fmt.Sprintf("%s (%s) was ended by the cluster: %s", p.Job.Name, last, firstLine(why)))
@@ -44,7 +47,8 @@ func (c *Cluster) resubmit(ctx context.Context, p *Prepared, before []yarn.Appli
 	}
 }
 
-// submitFrom submits a job that goes on where an application of it ended, or starts over if there is no checkpoint.
+// submitFrom submits a job that goes on where an application of it ended, or starts over if there
+// is no checkpoint.
 func (c *Cluster) submitFrom(ctx context.Context, p *Prepared, last yarn.ApplicationID, ui UI) (*Submitted, error) {
 	p.Resume = nil
 	if p.Job.Checkpoint.Dir == "" {

@@ -43,7 +43,8 @@ func (w *world) succeeds() {
 	w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
 }
 
-// TestAJobThatTheClusterEndedIsSubmittedAgain goes on at the newest checkpoint, in an application of its own.
+// TestAJobThatTheClusterEndedIsSubmittedAgain goes on at the newest checkpoint, in an application
+// of its own.
 func TestAJobThatTheClusterEndedIsSubmittedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -131,7 +132,8 @@ func TestWhatIsSubmittedAgain(t *testing.T) {
 	}
 }
 
-// TestSubmittedAgainToAClusterInTrouble: what ended the job may be in the way of the next submission for a while.
+// TestSubmittedAgainToAClusterInTrouble: what ended the job may be in the way of the next
+// submission for a while.
 func TestSubmittedAgainToAClusterInTrouble(t *testing.T) {
 	for name, lasts := range map[string]time.Duration{"for a minute": time.Minute, "for ever": time.Hour, "until it is interrupted": time.Hour} {
 		t.Run(name, func(t *testing.T) {

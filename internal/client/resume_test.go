@@ -140,8 +140,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// TestResumeFromWhatCannotBeJudged: the newest checkpoint is of a kind that tfos does not know. The job goes on from it, and who resumes it
-// is told.
+// TestResumeFromWhatCannotBeJudged: the newest checkpoint is of a kind that tfos does not know. The
+// job goes on from it, and who resumes it is told.
 func TestResumeFromWhatCannotBeJudged(t *testing.T) {
 	w := newWorld(t)
 	w.save()
@@ -164,7 +164,8 @@ func TestResumeFromWhatCannotBeJudged(t *testing.T) {
 	}
 }
 
-// TestJobBesideAnother: who submits a job is told which others have its directory of checkpoints, by whatever name, and have not ended.
+// TestJobBesideAnother: who submits a job is told which others have its directory of checkpoints,
+// by whatever name, and have not ended.
 func TestJobBesideAnother(t *testing.T) {
 	w := newWorld(t)
 	for i, c := range []struct {

@@ -19,9 +19,9 @@ type RunOptions struct {
 	LogsAt     string // where its logs lie once it is over; empty: tfos logs shows them
 }
 
-// Run submits a job, follows it, and returns how it ended: nil when it succeeded, else an error with the job's exit code. One that
-// the cluster ended is submitted again, as often as the job wants. Cancelling ctx with ErrInterrupted leaves the job to itself,
-// or stops it first.
+// Run submits a job, follows it, and returns how it ended: nil when it succeeded, else an error
+// with the job's exit code. One that the cluster ended is submitted again, as often as the job
+// wants. Cancelling ctx with ErrInterrupted leaves the job to itself, or stops it first.
 func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) error {
 	s, err := c.Submit(ctx, p, ui)
 	if err != nil {

@@ -99,8 +99,8 @@ func TestRunFollowsAJobToItsEnd(t *testing.T) {
 	})
 }
 
-// TestClusterThatForgets: where the ResourceManager would die of an application that keeps its containers, none are kept, and the person
-// hears what that costs.
+// TestClusterThatForgets: where the ResourceManager would die of an application that keeps its
+// containers, none are kept, and the person hears what that costs.
 func TestClusterThatForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -117,7 +117,8 @@ func TestClusterThatForgets(t *testing.T) {
 	})
 }
 
-// TestSubmissionCountsAddressSpace: where YARN checks virtual memory, a container must hold what a process of Go maps.
+// TestSubmissionCountsAddressSpace: where YARN checks virtual memory, a container must hold what a
+// process of Go maps.
 func TestSubmissionCountsAddressSpace(t *testing.T) {
 	w := newWorld(t)
 	j := aJob()
@@ -214,7 +215,8 @@ func TestSubmissionIsWhatTheMasterNeeds(t *testing.T) {
 	}
 }
 
-// TestWhyTheMasterWaits: YARN knows the reason, and people see it, with its numbers, when it is there and when it is another one.
+// TestWhyTheMasterWaits: YARN knows the reason, and people see it, with its numbers, when it is
+// there and when it is another one.
 func TestWhyTheMasterWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -256,8 +258,9 @@ func TestWhyTheMasterWaits(t *testing.T) {
 	})
 }
 
-// TestAQueueThatIsNotListed: placement rules put a job where its user's queue is, or make one. The ResourceManager decides, and where it put
-// the job, or an administrator moved it, is the job's queue.
+// TestAQueueThatIsNotListed: placement rules put a job where its user's queue is, or make one. The
+// ResourceManager decides, and where it put the job, or an administrator moved it, is the job's
+// queue.
 func TestAQueueThatIsNotListed(t *testing.T) {
 	w := newWorld(t)
 	w.verdict = func(r *yarn.Report) { r.Queue = "root.users.ann" }
@@ -640,7 +643,8 @@ func TestLogs(t *testing.T) {
 	})
 }
 
-// TestARestartedResourceManagerIsNoNews: for seconds it calls a job accepted whose master runs and answers. The master's word counts.
+// TestARestartedResourceManagerIsNoNews: for seconds it calls a job accepted whose master runs and
+// answers. The master's word counts.
 func TestARestartedResourceManagerIsNoNews(t *testing.T) {
 	restarted := func(w *world, attempt int32) {
 		defer w.lock()()
@@ -721,7 +725,8 @@ func TestARestartedResourceManagerIsNoNews(t *testing.T) {
 	})
 }
 
-// TestLogOfATaskThatEndedBeforeTheOthers: the cluster collects it when the job ends. Nobody waits for that without a word.
+// TestLogOfATaskThatEndedBeforeTheOthers: the cluster collects it when the job ends. Nobody waits
+// for that without a word.
 func TestLogOfATaskThatEndedBeforeTheOthers(t *testing.T) {
 	for name, ends := range map[string]bool{"the job goes on": false, "the job ends as well": true} {
 		synctest.Test(t, func(t *testing.T) {

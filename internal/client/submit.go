@@ -161,7 +161,8 @@ func (c *Cluster) newApplication(ctx context.Context) (yarn.NewApplication, erro
 	return app, nil
 }
 
-// enlarge returns the job with containers that are large enough where the cluster limits virtual memory.
+// enlarge returns the job with containers that are large enough where the cluster limits virtual
+// memory.
 func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui UI) (job.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -181,8 +182,8 @@ func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui
 	return j, nil
 }
 
-// check asks the cluster everything that speaks against the job. What speaks against it if the scheduler counts vcores, which its master
-// will learn, is vcores.
+// check asks the cluster everything that speaks against the job. What speaks against it if the
+// scheduler counts vcores, which its master will learn, is vcores.
 func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vcores string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -377,7 +378,8 @@ func rejected(r yarn.Report) bool {
 	return r.State == yarn.StateFailed && r.Attempt.Attempt <= 0
 }
 
-// refused says what the ResourceManager said, and which queues there are if it does not list the job's.
+// refused says what the ResourceManager said, and which queues there are if it does not list the
+// job's.
 func (c *Cluster) refused(ctx context.Context, s yarn.Submission, err error) error {
 	e := exit.Errorf(exit.Refused, "the cluster refused %s in queue %q: %w", s.Name, s.Queue, err)
 	if yarn.MayNotSubmit(err.Error()) {

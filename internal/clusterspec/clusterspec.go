@@ -43,8 +43,8 @@ type Cluster struct {
 
 // ClusterOf is a job's.
 func ClusterOf(j job.Job) Cluster {
-	// An Estimator's evaluator wants to know the training cluster, though it never connects to it. A mirrored strategy in an evaluator
-	// would take that cluster for its own, and wait for it.
+	// An Estimator's evaluator wants to know the training cluster, though it never connects to it.
+	// A mirrored strategy in an evaluator would take that cluster for its own, and wait for it.
 	c := Cluster{Leader: j.Leader(), Watched: j.Strategy == job.StrategyParameterServer || j.Strategy == job.StrategyV1}
 	for _, r := range j.Roles {
 		if p := j.Part(r.Name); p == job.PartServes || p == job.PartAids {
@@ -64,10 +64,12 @@ func (c Cluster) Documents(spec membership.Spec, t job.Task) map[string]string {
 	return docs
 }
 
-// TFConfig is TF_CONFIG: {"cluster":{"ps":["a:1"],"worker":["b:1","c:1"]},"task":{"index":0,"type":"worker"}}, keys sorted.
+// TFConfig is TF_CONFIG:
+// {"cluster":{"ps":["a:1"],"worker":["b:1","c:1"]},"task":{"index":0,"type":"worker"}}, keys
+// sorted.
 //
-// An evaluator is in nobody's cluster: the others would wait for it. Its own TF_CONFIG has a cluster of itself, and of the others
-// as well if they are watched.
+// An evaluator is in nobody's cluster: the others would wait for it. Its own TF_CONFIG has a
+// cluster of itself, and of the others as well if they are watched.
 func (c Cluster) TFConfig(spec membership.Spec, t job.Task) string {
 	type task struct {
 		Type  string `json:"type"`

@@ -9,8 +9,9 @@ import (
 	"tfos/internal/listen"
 )
 
-// Who connects is a stranger until it has shown a certificate of the job, and has begun to speak: one that does neither costs a
-// descriptor and some 30 KiB. The listener bounds how many there may be, and closes them after as long as a server of gRPC waits.
+// Who connects is a stranger until it has shown a certificate of the job, and has begun to speak:
+// one that does neither costs a descriptor and some 30 KiB. The listener bounds how many there may
+// be, and closes them after as long as a server of gRPC waits.
 func bounded(l net.Listener, logger *zap.Logger) *listen.Listener {
 	return listen.New(l, listen.Options{Timeout: connectWait, Logger: logger})
 }
@@ -37,7 +38,8 @@ func (a admitting) Clone() credentials.TransportCredentials {
 	return admitting{a.TransportCredentials.Clone()}
 }
 
-// known is a connection of one that has shown its certificate, and is admitted once it has said the preface.
+// known is a connection of one that has shown its certificate, and is admitted once it has said the
+// preface.
 type known struct {
 	net.Conn
 	stranger *listen.Conn // nil: admitted. The reader's

@@ -28,7 +28,8 @@ type LinkOptions struct {
 	Identity Identity // of PartyAgent
 	Hello    Hello    // what the first session opens with
 	Handler  AgentHandler
-	// Master tells where the current master listens. It is asked before each attempt. ErrOver ends the Link.
+	// Master tells where the current master listens. It is asked before each attempt. ErrOver ends
+	// the Link.
 	Master   func(ctx context.Context) (string, error)
 	Dialer   Dialer // nil: TCP
 	Logger   *zap.Logger
@@ -123,9 +124,10 @@ func (l *Link) Joined() bool {
 	return l.open != nil && l.open.welcome
 }
 
-// Run keeps the link up until ctx ends (then it is ctx's error, and what was reported before is with the master if that
-// answers within a second), the master refuses the agent (ErrRefused), Master says that there will be none (ErrOver), or there has
-// been none for longer than Patience (ErrNoMaster).
+// Run keeps the link up until ctx ends (then it is ctx's error, and what was reported before is
+// with the master if that answers within a second), the master refuses the agent (ErrRefused),
+// Master says that there will be none (ErrOver), or there has been none for longer than Patience
+// (ErrNoMaster).
 func (l *Link) Run(ctx context.Context) error {
 	log := l.o.Logger
 	last, pause := time.Now(), firstPause // last: when there was a master

@@ -53,8 +53,9 @@ type Progress struct {
 	Incarnation job.Incarnation
 	Step        int64
 	Steps       int64 // out of how many; 0: not known
-	// Counted is the newest step that the program reported, or printed in a long row of rising ones; 0: there is none. What else it
-	// prints may be anything ("Step 1/3: download"): Step is a guess then, for people to see.
+	// Counted is the newest step that the program reported, or printed in a long row of rising
+	// ones; 0: there is none. What else it prints may be anything ("Step 1/3: download"): Step is a
+	// guess then, for people to see.
 	Counted int64
 }
 
@@ -112,7 +113,8 @@ type Mirror struct {
 	Upload bool   // what it writes is copied there
 	Shared bool   // others go on from the same
 	Follow bool   // what is new there is fetched while it runs
-	// Others is a role of whose tasks each but the first has a directory of its own in this one, ROLE-INDEX. Empty: there are none.
+	// Others is a role of whose tasks each but the first has a directory of its own in this one,
+	// ROLE-INDEX. Empty: there are none.
 	Others string
 }
 

@@ -335,7 +335,8 @@ func TestOnlyTheRightPartyServesAndJoins(t *testing.T) {
 	}
 }
 
-// TestListenKeepsLoopbackToItself: what only this machine can reach by its name listens nowhere else.
+// TestListenKeepsLoopbackToItself: what only this machine can reach by its name listens nowhere
+// else.
 func TestListenKeepsLoopbackToItself(t *testing.T) {
 	for host, want := range map[string]bool{"127.0.0.1": true, "::1": true, "node7.example.com": false, "10.1.2.3": false, "": false} {
 		l, err := control.Listen(host)
@@ -351,7 +352,8 @@ func TestListenKeepsLoopbackToItself(t *testing.T) {
 	}
 }
 
-// TestStrangersWhoSayNothing: half-open connections are few, whoever makes them, and end. Nobody of the job waits for it.
+// TestStrangersWhoSayNothing: half-open connections are few, whoever makes them, and end. Nobody of
+// the job waits for it.
 func TestStrangersWhoSayNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -366,7 +368,8 @@ func TestStrangersWhoSayNothing(t *testing.T) {
 			if open := evil.open(); open == 0 || open > 64 {
 				t.Errorf("%s: %d of 500 connections from one address are open, want 64 at most", address, open)
 			}
-			// Those who have a certificate of the job are bounded as long as they say nothing behind it.
+			// Those who have a certificate of the job are bounded as long as they say nothing
+			// behind it.
 			insider := &crowd{t: t, address: address, dial: w.net.Host("insider").Dial}
 			for range 100 {
 				insider.connect(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{client}})

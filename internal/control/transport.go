@@ -64,7 +64,8 @@ func newServer(tls credentials.TransportCredentials, logger *zap.Logger) *grpc.S
 	)
 }
 
-// survive makes a panic the error of the one call that it is in: it must not end everything else that the process does.
+// survive makes a panic the error of the one call that it is in: it must not end everything else
+// that the process does.
 func survive(logger *zap.Logger, err *error) {
 	if p := recover(); p != nil {
 		logger.Error("a call panicked", zap.Any("panic", p), zap.Stack("stack"))
@@ -72,8 +73,8 @@ func survive(logger *zap.Logger, err *error) {
 	}
 }
 
-// Listen opens a port for the other processes of a job: on all addresses, or on host alone where that is a loopback address, by
-// which nobody else can be meant to reach us.
+// Listen opens a port for the other processes of a job: on all addresses, or on host alone where
+// that is a loopback address, by which nobody else can be meant to reach us.
 func Listen(host string) (net.Listener, error) {
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
 		host = ""
@@ -82,9 +83,10 @@ func Listen(host string) (net.Listener, error) {
 	return l.Listen(context.Background(), "tcp", net.JoinHostPort(host, "0"))
 }
 
-// sendAgainSoon has a socket send what was lost again after a second at most. TCP waits twice as long each time: after a link was
-// away for 3.5 s nothing comes through before 6.2 s have gone, and by then an agent whose heartbeat waits is counted as lost.
-// Linux has this since 6.15; older ones refuse, and go on as they do.
+// sendAgainSoon has a socket send what was lost again after a second at most. TCP waits twice as
+// long each time: after a link was away for 3.5 s nothing comes through before 6.2 s have gone, and
+// by then an agent whose heartbeat waits is counted as lost. Linux has this since 6.15; older ones
+// refuse, and go on as they do.
 func sendAgainSoon(_, _ string, socket syscall.RawConn) error {
 	return socket.Control(func(fd uintptr) { _ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_RTO_MAX_MS, 1000) })
 }
@@ -137,7 +139,8 @@ func foreign(err error) error {
 	}
 }
 
-// plain is what a dialer said, out of the words that gRPC wraps it in: `connection error: desc = "transport: Error while dialing: …"`.
+// plain is what a dialer said, out of the words that gRPC wraps it in: `connection error: desc =
+// "transport: Error while dialing: …"`.
 func plain(message string) string {
 	_, said, ok := strings.Cut(message, "Error while dialing: ")
 	if !ok {

@@ -106,8 +106,9 @@ type endpoints struct {
 	addrs     []string // host:port each
 }
 
-// nameNodes finds the addresses of an authority. One that dfs.nameservices lists is a nameservice, any other is host[:port]. That of
-// one NameNode of a nameservice leads to all of them: it may be the one in standby.
+// nameNodes finds the addresses of an authority. One that dfs.nameservices lists is a nameservice,
+// any other is host[:port]. That of one NameNode of a nameservice leads to all of them: it may be
+// the one in standby.
 func nameNodes(authority string, c *conf.Conf) (endpoints, error) {
 	names := slices.Concat(c.List("dfs.nameservices"), c.List("dfs.internal.nameservices"))
 	for _, service := range names {

@@ -71,7 +71,8 @@ func (l *Local) List(ctx context.Context, dir string) ([]Info, error) {
 	return list, nil
 }
 
-// Within reports whether a directory holds dir, or is it, by way of a link: who descends into it from there comes back.
+// Within reports whether a directory holds dir, or is it, by way of a link: who descends into it
+// from there comes back.
 func (l *Local) Within(dir, directory string) bool {
 	inner, err := filepath.EvalSymlinks(dir)
 	if err != nil {

@@ -48,8 +48,8 @@ func unmount(u uri.URI, c *conf.Conf) (uri.URI, tablePlace, error) {
 	return uri.URI{}, tablePlace{}, fmt.Errorf("%s: mount tables lead to each other: %w", u, ErrUnsupported)
 }
 
-// below is the URI of a path below the target of a link. In a mount table, unlike elsewhere, a target is a URL whose path may have
-// escapes (org.apache.hadoop.fs.viewfs.InodeTree).
+// below is the URI of a path below the target of a link. In a mount table, unlike elsewhere, a
+// target is a URL whose path may have escapes (org.apache.hadoop.fs.viewfs.InodeTree).
 func below(target, rest string) uri.URI {
 	u := uri.Parse(target)
 	if plain, err := url.PathUnescape(u.Path); err == nil {

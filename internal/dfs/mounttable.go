@@ -206,7 +206,8 @@ func (m *mountTable) Home() string {
 	return path.Join(cmp.Or(m.r.o.Conf.String(tableKey(m.table)+"homedir"), "/user"), m.r.o.User)
 }
 
-// URI implements FS. It is that of the filesystem which a link leads to: other processes need not know the mount table.
+// URI implements FS. It is that of the filesystem which a link leads to: other processes need not
+// know the mount table.
 func (m *mountTable) URI(name string) string {
 	u := tablePlace{m.table, path.Clean(name)}.uri()
 	if target, table, err := unmount(u, m.r.o.Conf); err == nil && table.table == "" {

@@ -49,8 +49,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Open opens the filesystem that name names: "hdfs://namenode:8020", "hdfs://nameservice", "file:///". A name without a scheme,
-// the empty one too, stands for fs.defaultFS. It does not connect: the first operation does.
+// Open opens the filesystem that name names: "hdfs://namenode:8020", "hdfs://nameservice",
+// "file:///". A name without a scheme, the empty one too, stands for fs.defaultFS. It does not
+// connect: the first operation does.
 func Open(ctx context.Context, name string, o Options) (FS, error) {
 	o = o.withDefaults()
 	place, err := locate(uri.Parse(name), o.Conf)
@@ -73,9 +74,10 @@ func NewResolver(o Options) *Resolver {
 	return &Resolver{o: o.withDefaults(), opened: map[place]FS{}}
 }
 
-// Resolve finds the filesystem of a URI (package uri), and the name of the file in it. A path without a scheme lies in fs.defaultFS,
-// and a viewfs:// URI where the configuration's mount table says, the directories of the table itself included. Two spellings of one
-// filesystem are one: it is known by the first.
+// Resolve finds the filesystem of a URI (package uri), and the name of the file in it. A path
+// without a scheme lies in fs.defaultFS, and a viewfs:// URI where the configuration's mount table
+// says, the directories of the table itself included. Two spellings of one filesystem are one: it
+// is known by the first.
 func (r *Resolver) Resolve(ctx context.Context, name string) (FS, string, error) {
 	u, table, err := unmount(uri.Parse(name), r.o.Conf)
 	if err != nil {
@@ -153,7 +155,8 @@ func locate(u uri.URI, c *conf.Conf) (place, error) {
 	}
 }
 
-// defaultFS is fs.defaultFS with the old forms that org.apache.hadoop.fs.FileSystem#fixName knows: "local", and a host without a scheme.
+// defaultFS is fs.defaultFS with the old forms that org.apache.hadoop.fs.FileSystem#fixName knows:
+// "local", and a host without a scheme.
 func defaultFS(c *conf.Conf) uri.URI {
 	name := cmp.Or(c.String("fs.defaultFS"), "file:///")
 	switch {
@@ -165,8 +168,8 @@ func defaultFS(c *conf.Conf) uri.URI {
 	return uri.Parse(name)
 }
 
-// canonical is the one place of all spellings of a filesystem: a NameNode without a port has the default one, and one that belongs to
-// a nameservice is that.
+// canonical is the one place of all spellings of a filesystem: a NameNode without a port has the
+// default one, and one that belongs to a nameservice is that.
 func (p place) canonical(c *conf.Conf) place {
 	if p.scheme != "hdfs" {
 		return p

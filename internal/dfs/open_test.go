@@ -60,7 +60,8 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// TestOneNameNodeHasManySpellings: a port that is the default one, the case of a host, and one of a nameservice's NameNodes.
+// TestOneNameNodeHasManySpellings: a port that is the default one, the case of a host, and one of a
+// nameservice's NameNodes.
 func TestOneNameNodeHasManySpellings(t *testing.T) {
 	settings := conf.New(conf.Environment{})
 	for key, value := range map[string]string{

@@ -19,8 +19,9 @@ import (
 	"tfos/internal/dfs"
 )
 
-// The second opinion is github.com/colinmarc/hdfs/v2, a client of HDFS that others wrote: what we write it reads, and what it writes we
-// read. It is here alone, no product of ours links it (package arch), for it has holes that ours may not have:
+// The second opinion is github.com/colinmarc/hdfs/v2, a client of HDFS that others wrote: what we
+// write it reads, and what it writes we read. It is here alone, no product of ours links it
+// (package arch), for it has holes that ours may not have:
 //
 //   - it shows no delegation token, so it cannot be a job's: only the suite's own user, ann, without security
 //   - its requests to a NameNode go in clear whatever hadoop.rpc.protection says, and its reads fail where DataNodes want integrity, or
@@ -48,8 +49,8 @@ func content(n int) []byte {
 	return b
 }
 
-// TestASecondClientAgrees holds our client against the other one: contents at the edges of checksum chunks, packets and blocks, odd
-// names, appends, and everything that a status says.
+// TestASecondClientAgrees holds our client against the other one: contents at the edges of checksum
+// chunks, packets and blocks, odd names, appends, and everything that a status says.
 func TestASecondClientAgrees(t *testing.T) {
 	ours := open(t, dfs.Options{Conf: configuration(t, fmt.Sprintf("dfs.blocksize=%d", smallBlocks)), User: "ann"})
 	theirs := secondOpinion(t, ours)
@@ -173,8 +174,8 @@ func writeTheirs(t *testing.T, c *hdfs.Client, name string, b []byte) {
 	finishTheirs(t, w, b)
 }
 
-// finishTheirs writes and closes. The NameNode may not know yet that the last block has arrived: their Close says so, and wants to be
-// called again.
+// finishTheirs writes and closes. The NameNode may not know yet that the last block has arrived:
+// their Close says so, and wants to be called again.
 func finishTheirs(t *testing.T, w *hdfs.FileWriter, b []byte) {
 	t.Helper()
 	if len(b) > 0 { // a Write of nothing begins a block that never ends

@@ -7,11 +7,13 @@ import (
 	"go.uber.org/zap"
 )
 
-// elsewhere is the part of a crowd that may come from other machines: one in so many. They are peers to which a coordinator handed its
-// own addresses, or strangers; the program that a port is for is on this machine.
+// elsewhere is the part of a crowd that may come from other machines: one in so many. They are
+// peers to which a coordinator handed its own addresses, or strangers; the program that a port is
+// for is on this machine.
 const elsewhere = 2
 
-// crowd counts the connections of all ports together, so that they leave descriptors for everything else. Each takes two.
+// crowd counts the connections of all ports together, so that they leave descriptors for everything
+// else. Each takes two.
 type crowd struct {
 	most   int
 	logger *zap.Logger
@@ -54,7 +56,8 @@ func (c *crowd) leave(conn *net.TCPConn) {
 	}
 }
 
-// local reports whether the other end of a connection is on this machine: it has a loopback address, or the one that it connected to.
+// local reports whether the other end of a connection is on this machine: it has a loopback
+// address, or the one that it connected to.
 func local(conn *net.TCPConn) bool {
 	from, ok := conn.RemoteAddr().(*net.TCPAddr)
 	if !ok {

@@ -84,7 +84,8 @@ type peer struct {
 	applied bool              // the carrier has it
 }
 
-// target is where a task lives: the address that its agent keeps for it, and the port of the same host where the agent proves that.
+// target is where a task lives: the address that its agent keeps for it, and the port of the same
+// host where the agent proves that.
 type target struct {
 	netip.AddrPort
 	witness uint16
@@ -94,7 +95,8 @@ type target struct {
 type carrier interface {
 	// add makes room for a task, without a target, and tells the address that stands for it. An empty one is its real address.
 	add(t job.Task) (slot int, shown string, err error)
-	// retarget resets every connection to the slot's old target; new ones go to the new. The zero target is none.
+	// retarget resets every connection to the slot's old target; new ones go to the new. The zero
+	// target is none.
 	retarget(slot int, to target)
 	// env adds to a process's environment what it needs.
 	env(environ []string) []string

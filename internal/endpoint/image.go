@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// image is what one execve made of a process and of all that it forks, as the kernel told it in its auxiliary vector (getauxval(3)).
-// preload/endpoint.h says what is random in it.
+// image is what one execve made of a process and of all that it forks, as the kernel told it in its
+// auxiliary vector (getauxval(3)). preload/endpoint.h says what is random in it.
 type image struct{ random, vdso, base, secure uint64 }
 
 // The types of the auxiliary vector's values (linux/auxvec.h).
@@ -58,7 +58,8 @@ func (i image) hash() (hash uint64) {
 
 func proc(pid int, name string) string { return filepath.Join("/proc", strconv.Itoa(pid), name) }
 
-// Bare is a process that goes without the library, and so reaches none of its peers under Redirect. The zero Bare is none.
+// Bare is a process that goes without the library, and so reaches none of its peers under Redirect.
+// The zero Bare is none.
 type Bare struct {
 	PID  int
 	Why  string // a clause
@@ -67,8 +68,9 @@ type Bare struct {
 	image image
 }
 
-// Look looks whether a running process has the library. Only what is found in a process that lives makes a Bare: one that has ended, or
-// is about to, says nothing. The other carriers need no library.
+// Look looks whether a running process has the library. Only what is found in a process that lives
+// makes a Bare: one that has ended, or is about to, says nothing. The other carriers need no
+// library.
 func (e *Endpoints) Look(pid int) Bare {
 	r, ok := e.carrier.(*redirect)
 	if !ok {
@@ -91,7 +93,8 @@ func (e *Endpoints) Look(pid int) Bare {
 	case !r.asked(bytes.Split(environ, []byte{0})):
 		b.Why = envPreload + " or " + envTable + " was taken out of its environment"
 	default:
-		// The linker maps it first of all. Then it loads what the program needs, and runs our constructor.
+		// The linker maps it first of all. Then it loads what the program needs, and runs our
+		// constructor.
 		if maps, err := os.ReadFile(proc(pid, "maps")); err != nil || bytes.Contains(maps, []byte(r.library)) {
 			return Bare{}
 		}

@@ -66,7 +66,8 @@ type Witness struct {
 	close    sync.Once
 }
 
-// NewWitness makes one that answers where the listener is, at the host of the port that is held. It owns the listener. Run serves.
+// NewWitness makes one that answers where the listener is, at the host of the port that is held. It
+// owns the listener. Run serves.
 func NewWitness(l net.Listener, p Proof, logger *zap.Logger) *Witness {
 	return &Witness{listener: l, proof: p, logger: logger, end: make(chan struct{})}
 }

@@ -461,8 +461,8 @@ func TestRedirectGivesTheTaskItsPort(t *testing.T) {
 	}
 }
 
-// TestTheTasksOwnPortByOtherNames: a program finds its own server at each address of its node, as health checks and the dispatcher of
-// tf.data's service do it.
+// TestTheTasksOwnPortByOtherNames: a program finds its own server at each address of its node, as
+// health checks and the dispatcher of tf.data's service do it.
 func TestTheTasksOwnPortByOtherNames(t *testing.T) {
 	held, err := port.Hold(port.ReusePort)
 	if err != nil {
@@ -504,7 +504,8 @@ func TestTheTasksOwnPortByOtherNames(t *testing.T) {
 	}
 }
 
-// TestAnotherPortOfAPeer is on the peer's node: a profiler, or metrics. A peer that is nowhere has none.
+// TestAnotherPortOfAPeer is on the peer's node: a profiler, or metrics. A peer that is nowhere has
+// none.
 func TestAnotherPortOfAPeer(t *testing.T) {
 	r, p := redirected(t, 0)
 	s, other := serve(t, "a"), serve(t, "metrics")

@@ -108,8 +108,8 @@ func TestRedirectDoesNotReachUs(t *testing.T) {
 	r.refuses(t) // by this machine: nobody listens at a virtual address
 }
 
-// TestALookAtAProgramThatEnds: from its start to the moment in which nothing is left of it, a program with the library is never one that
-// cannot have it.
+// TestALookAtAProgramThatEnds: from its start to the moment in which nothing is left of it, a
+// program with the library is never one that cannot have it.
 func TestALookAtAProgramThatEnds(t *testing.T) {
 	if !built() {
 		return

@@ -123,7 +123,8 @@ func spec(g int, inc int, address string) membership.Spec {
 	return membership.Spec{Generation: job.Generation(g), Members: []membership.Member{member(worker0, 1, "127.0.0.1:9"), member(ps0, inc, address)}}
 }
 
-// member is one as its agent publishes it. At an address that is no server's, nobody proves anything.
+// member is one as its agent publishes it. At an address that is no server's, nobody proves
+// anything.
 func member(t job.Task, inc int, address string) membership.Member {
 	m := membership.Member{Task: t, Incarnation: job.Incarnation(inc), Address: address, Witness: 9}
 	if _, port, err := net.SplitHostPort(address); err == nil {

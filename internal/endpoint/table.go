@@ -175,8 +175,8 @@ func (t *table) read(i int, c *Counters) {
 // processes is how many have loaded the library, ever.
 func (t *table) processes() int { return int(atomic.LoadUint32(&t.counts.processes)) }
 
-// has reports whether an image has loaded the library. Images have bits, so that one which has not is taken for one that has once in
-// many thousand times, and never the reverse.
+// has reports whether an image has loaded the library. Images have bits, so that one which has not
+// is taken for one that has once in many thousand times, and never the reverse.
 func (t *table) has(i image) bool {
 	bit := i.hash() % uint64(32*len(t.counts.images))
 	return atomic.LoadUint32(&t.counts.images[bit/32])&(1<<(bit%32)) != 0

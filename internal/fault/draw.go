@@ -7,11 +7,12 @@ import (
 	"tfos/internal/job"
 )
 
-// Longest is how long a drawn fault lasts at most: long enough for everything to be given up that can be.
+// Longest is how long a drawn fault lasts at most: long enough for everything to be given up that
+// can be.
 const Longest = 25 * time.Second
 
-// Draw is a plan of n faults of some kinds for a job, the same for the same seed. The first comes at the given step, each other
-// one a half to one and a half gaps after the one before it.
+// Draw is a plan of n faults of some kinds for a job, the same for the same seed. The first comes
+// at the given step, each other one a half to one and a half gaps after the one before it.
 func Draw(seed uint64, n int, step int64, gap time.Duration, j job.Job, of []Kind) Plan {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	tasks := j.Tasks()

@@ -209,7 +209,8 @@ func names(set map[job.Task]bool) string {
 	return strings.Join(out, " ")
 }
 
-// TestDraw: a seed gives the same plan again, which can be written and read, and holds every kind after a while.
+// TestDraw: a seed gives the same plan again, which can be written and read, and holds every kind
+// after a while.
 func TestDraw(t *testing.T) {
 	j := parseJob(t, "roles: {chief: {}, worker: {instances: 2}, ps: {}}\n")
 	all := slices.Sorted(maps.Keys(kinds))

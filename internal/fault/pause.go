@@ -11,8 +11,9 @@ import (
 type Pause struct {
 	Task job.Task
 	From time.Time // when it was lost
-	// Idle is for how long nothing was waited for: no container, agent, checkpoint, master or process on its way out. The rest of a
-	// pause costs what the cluster costs, this is the master's own.
+	// Idle is for how long nothing was waited for: no container, agent, checkpoint, master or
+	// process on its way out. The rest of a pause costs what the cluster costs, this is the
+	// master's own.
 	Idle     time.Duration
 	Progress bool // the job had got on since the loss before this one
 }

@@ -9,7 +9,8 @@ import (
 	"tfos/internal/membership"
 )
 
-// TestPauses: what a container, a checkpoint or another task's end takes is not the master's, and the rest is.
+// TestPauses: what a container, a checkpoint or another task's end takes is not the master's, and
+// the rest is.
 func TestPauses(t *testing.T) {
 	w0, ps := job.Task{Role: "worker"}, job.Task{Role: "ps"}
 	at := func(seconds int, e membership.Event, actions ...membership.Action) membership.Turn {

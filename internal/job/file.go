@@ -39,7 +39,8 @@ func checkScheme(s string) error {
 	return nil
 }
 
-// parseFile reads path[#name]: the last # begins the name if no / follows. A relative path is taken from dir.
+// parseFile reads path[#name]: the last # begins the name if no / follows. A relative path is taken
+// from dir.
 func parseFile(s, dir string) (File, error) {
 	source, name := s, ""
 	if i := strings.LastIndexByte(s, '#'); i > strings.LastIndexByte(s, '/') {

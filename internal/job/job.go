@@ -85,7 +85,8 @@ type Role struct {
 	Env       map[string]string // over the job's
 	Service   bool              // runs until it is stopped (a parameter server); its exit never makes the job succeed
 	NodeLabel string            // the job's, if the role does not mention one
-	// Wait is how long an evaluator may go on after the training has ended; 0: it is stopped at once, like a service.
+	// Wait is how long an evaluator may go on after the training has ended; 0: it is stopped at
+	// once, like a service.
 	Wait time.Duration
 }
 
@@ -99,7 +100,8 @@ type Checkpoint struct {
 	Local bool
 }
 
-// Success says whose clean exit ends the job well: one of those below, or that of all tasks of a role, by its name.
+// Success says whose clean exit ends the job well: one of those below, or that of all tasks of a
+// role, by its name.
 type Success string
 
 // The ways a job succeeds that are no names of roles.
@@ -192,7 +194,8 @@ func (j Job) Tasks() []Task {
 // redacted stands for a value that is nobody's business.
 const redacted = "[redacted]"
 
-// Redacted is the job without the values of its environment variables, which are often secrets. Their names stay.
+// Redacted is the job without the values of its environment variables, which are often secrets.
+// Their names stay.
 func (j Job) Redacted() Job {
 	hide := func(env map[string]string) map[string]string {
 		hidden := maps.Clone(env)

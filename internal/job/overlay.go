@@ -78,7 +78,8 @@ func (s Setting) path() []string {
 	return parts
 }
 
-// makes reports whether a setting says how many tasks of a role there are to be, which makes the role.
+// makes reports whether a setting says how many tasks of a role there are to be, which makes the
+// role.
 func (o Overlay) makes(role string) bool {
 	return slices.ContainsFunc(o, func(s Setting) bool { return s.Key == "roles."+role+".instances" })
 }

@@ -228,8 +228,8 @@ func (d *decoder) whole(j *Job, root *value) {
 	}
 }
 
-// stringsOf is how many bytes a role's programs are started with, as far as the job says, each string with its end and the pointer
-// to it.
+// stringsOf is how many bytes a role's programs are started with, as far as the job says, each
+// string with its end and the pointer to it.
 func stringsOf(j Job, r Role) int {
 	const each = 1 + 8
 	n := len(r.Command) + each
@@ -335,11 +335,13 @@ func checkCommand(s string) error {
 	return checkString(len(s))
 }
 
-// maxResubmit bounds how often a job is submitted again: a cluster that ends it more often has to be looked at.
+// maxResubmit bounds how often a job is submitted again: a cluster that ends it more often has to
+// be looked at.
 const maxResubmit = 1000
 
-// What Linux lets a program be started with, in bytes: one string, and all of them together where the stack may have 8 MiB, of
-// which a quarter is for them. tfos and the node have variables of their own, TF_CONFIG with all addresses among them.
+// What Linux lets a program be started with, in bytes: one string, and all of them together where
+// the stack may have 8 MiB, of which a quarter is for them. tfos and the node have variables of
+// their own, TF_CONFIG with all addresses among them.
 const (
 	maxString  = 128<<10 - 1 // the zero behind it aside
 	maxStrings = 2<<20 - 512<<10

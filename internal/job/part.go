@@ -1,6 +1,7 @@
 package job
 
-// Part is what a role's tasks do in the job. Every rule about who does what is in this file; the rest of the program asks.
+// Part is what a role's tasks do in the job. Every rule about who does what is in this file; the
+// rest of the program asks.
 type Part string
 
 // The parts.
@@ -11,9 +12,10 @@ const (
 	PartAids      Part = "aids"      // any other service
 )
 
-// Part is what the role's tasks do. With parameter servers (StrategyParameterServer, StrategyV1) a role is what its name says to TensorFlow:
-// workers there only serve their coordinator, so that people declare them as services, and they are no parameter servers for that. A
-// program that calls its parameter servers otherwise has no role ps, and its services are them.
+// Part is what the role's tasks do. With parameter servers (StrategyParameterServer, StrategyV1) a
+// role is what its name says to TensorFlow: workers there only serve their coordinator, so that
+// people declare them as services, and they are no parameter servers for that. A program that calls
+// its parameter servers otherwise has no role ps, and its services are them.
 func (j Job) Part(role string) Part {
 	r, _ := j.Role(role)
 	if role == Evaluator {
@@ -62,8 +64,9 @@ func (j Job) ChiefRole() (Role, bool) {
 	return j.Role(Master)
 }
 
-// Leader is the task that leads the others: the chief, or where there is none what TensorFlow takes for one, worker/0, or else the
-// first task that trains. It coordinates, has TensorBoard, and is whose log `tfos run` follows.
+// Leader is the task that leads the others: the chief, or where there is none what TensorFlow takes
+// for one, worker/0, or else the first task that trains. It coordinates, has TensorBoard, and is
+// whose log `tfos run` follows.
 func (j Job) Leader() Task {
 	if r, ok := j.ChiefRole(); ok {
 		return Task{r.Name, 0}
@@ -84,8 +87,9 @@ func (j Job) Leader() Task {
 	return Task{j.Roles[0].Name, 0}
 }
 
-// Decides reports whether the job's success waits for the clean exit of this role's tasks. An evaluator alone does not keep a job up whose
-// training has ended, unless there is nothing else, or the file says so.
+// Decides reports whether the job's success waits for the clean exit of this role's tasks. An
+// evaluator alone does not keep a job up whose training has ended, unless there is nothing else, or
+// the file says so.
 func (j Job) Decides(role string) bool {
 	r, ok := j.Role(role)
 	switch j.Success {

@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// TestParts: what roles do, who leads, and whose end is the job's, by the names of the roles and what the file says of them.
+// TestParts: what roles do, who leads, and whose end is the job's, by the names of the roles and
+// what the file says of them.
 func TestParts(t *testing.T) {
 	for _, c := range []struct{ file, parts, leader, decide string }{
 		{"roles: {worker: {instances: 2}}", "trains", "worker/0", "worker"},

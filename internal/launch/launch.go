@@ -31,8 +31,9 @@ const AgentBinary = "tfos-agent"
 // LogsFormat is of EnvLogs: bytes, and how many parts of the newest output are kept.
 const LogsFormat = "%d/%d"
 
-// TaskDir is the directory, in that of a task's container, of everything that is ours there. A program that empties its working
-// directory (rm -rf ./*) leaves it alone. The rest of the container's directory is the job's own.
+// TaskDir is the directory, in that of a task's container, of everything that is ours there. A
+// program that empties its working directory (rm -rf ./*) leaves it alone. The rest of the
+// container's directory is the job's own.
 const TaskDir = ".tfos"
 
 // Names of files in the directory of a task's container.
@@ -52,19 +53,21 @@ const (
 	EventsFile    = "events.ndjson" // the event log
 )
 
-// AddressSpaceMiB is what a master or an agent with its guard may reserve of address space. Go's runtime takes 1.2 GB of it when
-// it starts, whatever the program uses: see docs/decisions/0010-virtual-memory.md. The rest is two arenas of heap.
+// AddressSpaceMiB is what a master or an agent with its guard may reserve of address space. Go's
+// runtime takes 1.2 GB of it when it starts, whatever the program uses: see
+// docs/decisions/0010-virtual-memory.md. The rest is two arenas of heap.
 const AddressSpaceMiB = 1408
 
-// MasterAttempts is how many masters a job may have whose deaths lie within MasterWindow: the last one's ends the job. A cluster may
-// grant fewer: see Granted.
+// MasterAttempts is how many masters a job may have whose deaths lie within MasterWindow: the last
+// one's ends the job. A cluster may grant fewer: see Granted.
 const (
 	MasterAttempts = 10
 	MasterWindow   = 10 * time.Minute
 )
 
-// Granted is how many masters YARN grants a job within MasterWindow, by the value of a configuration's key (RMAppImpl): the global
-// limit, or where there is none that of an application, which is 2 by default and so makes no more.
+// Granted is how many masters YARN grants a job within MasterWindow, by the value of a
+// configuration's key (RMAppImpl): the global limit, or where there is none that of an application,
+// which is 2 by default and so makes no more.
 func Granted(limit func(key string, otherwise int64) (int64, error)) (int, error) {
 	n, err := limit("yarn.resourcemanager.am.max-attempts", 2)
 	if err == nil {
@@ -154,8 +157,9 @@ func (r Resource) Local() yarn.LocalResource {
 	}
 }
 
-// Files that a NodeManager cannot be given as they are lie in the container under a link of another name, until their agent gives them
-// their own: a NodeManager in the C locale unpacks no archive with names beyond ASCII, and puts the name of a link into a shell script.
+// Files that a NodeManager cannot be given as they are lie in the container under a link of another
+// name, until their agent gives them their own: a NodeManager in the C locale unpacks no archive
+// with names beyond ASCII, and puts the name of a link into a shell script.
 const (
 	// AgentArchive is in the names, in the cache, of archives that the agent unpacks.
 	AgentArchive = ".by-agent"
@@ -181,8 +185,8 @@ func (r Resource) Link() string {
 	return r.Name
 }
 
-// ParseLink reads a name that Link made for the agent: what the file is to be called, and whether the agent unpacks it; ok is false for
-// any other name.
+// ParseLink reads a name that Link made for the agent: what the file is to be called, and whether
+// the agent unpacks it; ok is false for any other name.
 func ParseLink(link string) (name string, unpack, ok bool) {
 	encoded, ok := strings.CutPrefix(link, agentFile)
 	if !ok {
@@ -207,8 +211,9 @@ func (r Resource) CheckLink() error {
 	return nil
 }
 
-// plainName reports whether a NodeManager can make a link of this name: in ASCII, without what a shell looks for between double quotes,
-// and without the colon that makes a scheme of what is before it (org.apache.hadoop.fs.Path).
+// plainName reports whether a NodeManager can make a link of this name: in ASCII, without what a
+// shell looks for between double quotes, and without the colon that makes a scheme of what is
+// before it (org.apache.hadoop.fs.Path).
 func plainName(name string) bool {
 	return Plain(name) && !strings.ContainsAny(name, "$`\"\\:")
 }

@@ -32,7 +32,8 @@ func TestCheckpointURI(t *testing.T) {
 	}
 }
 
-// TestLinks: what a NodeManager may stumble over comes under another name, and the agent finds its own in that.
+// TestLinks: what a NodeManager may stumble over comes under another name, and the agent finds its
+// own in that.
 func TestLinks(t *testing.T) {
 	for _, c := range []struct {
 		r       Resource

@@ -1,8 +1,8 @@
 // Package listen accepts connections: in bad times, and from strangers.
 //
-// A Listener goes on when the system cannot give it a connection, for want of descriptors or memory most likely. It bounds the
-// connections that have not shown yet who they are, in number, from one address, and in time. Who has shown it is its user's to say.
-// It knows no protocol.
+// A Listener goes on when the system cannot give it a connection, for want of descriptors or memory
+// most likely. It bounds the connections that have not shown yet who they are, in number, from one
+// address, and in time. Who has shown it is its user's to say. It knows no protocol.
 package listen
 
 import (
@@ -20,19 +20,21 @@ import (
 
 // Options are the bounds of a Listener. Zero values are the defaults.
 type Options struct {
-	// Unfinished bounds the connections that are not admitted yet, all together; 1024, or a quarter of what this process may have open.
-	// Each costs a server of gRPC 20 KiB.
+	// Unfinished bounds the connections that are not admitted yet, all together; 1024, or a quarter
+	// of what this process may have open. Each costs a server of gRPC 20 KiB.
 	Unfinished int
 	PerAddress int           // of them from one address; 64
 	Timeout    time.Duration // until one has to be admitted; 10 s
-	// Grace is how long each may take in any case: when there are too many, those that have had it make room, the oldest first; 1.5 s.
-	// Where thousands of agents connect at once, each takes that long. In a flood from many addresses, who connects waits for those
-	// before it in the system's queue: 4096 take 6 s.
+	// Grace is how long each may take in any case: when there are too many, those that have had it
+	// make room, the oldest first; 1.5 s. Where thousands of agents connect at once, each takes
+	// that long. In a flood from many addresses, who connects waits for those before it in the
+	// system's queue: 4096 take 6 s.
 	Grace  time.Duration
 	Logger *zap.Logger
 }
 
-// How long to wait after the system would not give a connection, and between two warnings of the same kind.
+// How long to wait after the system would not give a connection, and between two warnings of the
+// same kind.
 const (
 	pauseMin  = 5 * time.Millisecond
 	pauseMax  = time.Second
@@ -88,7 +90,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// Patient is a listener that goes on when the system cannot give it a connection, and bounds nothing.
+// Patient is a listener that goes on when the system cannot give it a connection, and bounds
+// nothing.
 func Patient(l net.Listener, logger *zap.Logger) net.Listener { return patient{l, logger} }
 
 type patient struct {
@@ -99,7 +102,8 @@ type patient struct {
 // Accept implements net.Listener. Close ends it within pauseMax.
 func (p patient) Accept() (net.Conn, error) { return Accept(p.Listener.Accept, nil, p.logger) }
 
-// Accept waits for a connection by a listener's function. It goes on when the system cannot give one, until done is closed.
+// Accept waits for a connection by a listener's function. It goes on when the system cannot give
+// one, until done is closed.
 func Accept[C any](accept func() (C, error), done <-chan struct{}, logger *zap.Logger) (C, error) {
 	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
 		c, err := accept()
@@ -119,8 +123,8 @@ func Accept[C any](accept func() (C, error), done <-chan struct{}, logger *zap.L
 	}
 }
 
-// passes reports whether an error of accept says nothing of the listener: accept(2) has the list. The system is short of
-// something, or that connection is gone already.
+// passes reports whether an error of accept says nothing of the listener: accept(2) has the list.
+// The system is short of something, or that connection is gone already.
 func passes(err error) bool {
 	for _, e := range []syscall.Errno{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EAGAIN, syscall.EPERM,
@@ -133,7 +137,8 @@ func passes(err error) bool {
 	return false
 }
 
-// waitForRoom waits, with one in hand, until one more connection may be unfinished. It reports whether the Listener is still open.
+// waitForRoom waits, with one in hand, until one more connection may be unfinished. It reports
+// whether the Listener is still open.
 func (l *Listener) waitForRoom() bool {
 	for {
 		l.mu.Lock()

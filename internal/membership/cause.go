@@ -38,7 +38,8 @@ func (c Cause) Infrastructure() bool {
 	return c != CauseProgram && c != CauseOutOfMemory && c != CauseVirtual
 }
 
-// exitCode is what the job ends with if this ended it. One that cannot be localized the cluster can never run.
+// exitCode is what the job ends with if this ended it. One that cannot be localized the cluster can
+// never run.
 func (c Cause) exitCode(hopeless bool) int {
 	if c == CauseLocalization && hopeless {
 		return job.ExitRefused
@@ -117,10 +118,12 @@ const (
 	maxDiagnostic = 1000
 )
 
-// quoted is the line above what a NodeManager quotes of a file (ContainerLaunch.handleContainerExitWithFailure).
+// quoted is the line above what a NodeManager quotes of a file
+// (ContainerLaunch.handleContainerExitWithFailure).
 var quoted = regexp.MustCompile(`(?m)^Last \d+ bytes of \S+ :[ \t]*\n`)
 
-// lastWords are what the newest file that a NodeManager quotes says, if one says anything: the rest tells no more than the exit code.
+// lastWords are what the newest file that a NodeManager quotes says, if one says anything: the rest
+// tells no more than the exit code.
 func lastWords(diagnostics string) string {
 	at := quoted.FindAllStringIndex(diagnostics, -1)
 	for i := len(at) - 1; i >= 0; i-- {

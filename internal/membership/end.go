@@ -16,8 +16,8 @@ func (m *Machine) succeed() {
 	}
 }
 
-// end settles the result and stops whatever runs, but for an evaluator that has its time after a training that went well. The first
-// result stays; whatever else would end the job ends that time.
+// end settles the result and stops whatever runs, but for an evaluator that has its time after a
+// training that went well. The first result stays; whatever else would end the job ends that time.
 func (m *Machine) end(r Result) {
 	if m.s.Phase == stopping {
 		m.stopEvaluators("")
@@ -48,7 +48,8 @@ func (m *Machine) end(r Result) {
 	}
 }
 
-// evaluates reports whether a task is an evaluator at work: the last checkpoint may be what it is looking at.
+// evaluates reports whether a task is an evaluator at work: the last checkpoint may be what it is
+// looking at.
 func (m *Machine) evaluates(t *task) bool {
 	return m.job.Part(t.Task.Role) == job.PartEvaluates && (t.Run == starting || t.Run == running)
 }

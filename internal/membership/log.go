@@ -10,9 +10,10 @@ import (
 	"tfos/internal/job"
 )
 
-// The event log is NDJSON: a header, then a turn in each line. Together they are all that went into a machine, so that
-// another one, given the same, does the same. A log that became too long has parts: a header in its midst says where the machine
-// stood then, and a Gap before it which turns are missing.
+// The event log is NDJSON: a header, then a turn in each line. Together they are all that went into
+// a machine, so that another one, given the same, does the same. A log that became too long has
+// parts: a header in its midst says where the machine stood then, and a Gap before it which turns
+// are missing.
 
 // Header is the first line of an event log: what the machine was made of.
 type Header struct {
@@ -148,7 +149,8 @@ func ReadLog(data []byte) (Header, []Turn, error) {
 	return parts[0].Header, parts[0].Turns, nil
 }
 
-// ReadParts reads an event log. A last line that was cut off, by a crash while it was written, is left out.
+// ReadParts reads an event log. A last line that was cut off, by a crash while it was written, is
+// left out.
 func ReadParts(data []byte) ([]Part, error) {
 	var parts []Part
 	var gap Gap

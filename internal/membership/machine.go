@@ -96,7 +96,8 @@ type state struct {
 	GangUntil  time.Time      `json:"gang_until,omitzero"`
 	AskAgain   time.Time      `json:"ask_again,omitzero"`
 	StopUntil  time.Time      `json:"stop_until,omitzero"`
-	// EvaluateUntil is until when evaluators may go on although the result is decided; zero: they may not.
+	// EvaluateUntil is until when evaluators may go on although the result is decided; zero: they
+	// may not.
 	EvaluateUntil time.Time `json:"evaluate_until,omitzero"`
 	Began         time.Time `json:"began,omitzero"`
 	Ended         time.Time `json:"ended,omitzero"`
@@ -134,8 +135,9 @@ const (
 	finished phase = "finished"
 )
 
-// New makes the machine of a job. The seed decides the random part of its pauses. The machine keeps no value of an environment
-// variable: it decides nothing by them, and they would be in each event log and journal.
+// New makes the machine of a job. The seed decides the random part of its pauses. The machine keeps
+// no value of an environment variable: it decides nothing by them, and they would be in each event
+// log and journal.
 func New(j job.Job, seed uint64, opts Options) *Machine {
 	m := &Machine{job: j.Redacted(), seed: seed, opts: opts.withDefaults(), s: state{Phase: idle}}
 	for _, t := range j.Tasks() {

@@ -12,10 +12,11 @@ import (
 // Progressed says how far the job's training is. Steps come by far more often than they matter: it is told before an event that
 // may be a loss, and only if it has changed.
 type Progressed struct {
-	// Step is the highest that the tasks' current processes said last, and that is known to be the training's: it was reported, or
-	// printed in a long row of rising ones. 0: there is none.
+	// Step is the highest that the tasks' current processes said last, and that is known to be the
+	// training's: it was reported, or printed in a long row of rising ones. 0: there is none.
 	Step int64 `json:"step"`
-	// Guess is the highest of what they printed that looks like a step. People are shown it, and nothing is decided by it.
+	// Guess is the highest of what they printed that looks like a step. People are shown it, and
+	// nothing is decided by it.
 	Guess int64 `json:"guess,omitempty"`
 	// Unsteady says that a process's steps went back while it ran: they count something else, batches of an epoch say.
 	Unsteady bool `json:"unsteady,omitempty"`
@@ -57,9 +58,10 @@ func (m *Machine) saved(step int64) {
 // two restarts that brought none.
 const maxStalls = 3
 
-// stall counts a failure of the program, and reports whether the job gets on no more. The cluster's failures are not the
-// program's: they neither count nor start the count anew. Several processes that fail together fail once. Where only checkpoints
-// show how far the training is, nobody knows what happens between two of them, unless the failure takes the training back.
+// stall counts a failure of the program, and reports whether the job gets on no more. The cluster's
+// failures are not the program's: they neither count nor start the count anew. Several processes
+// that fail together fail once. Where only checkpoints show how far the training is, nobody knows
+// what happens between two of them, unless the failure takes the training back.
 func (m *Machine) stall(t *task) bool {
 	p := &m.s.Progress
 	if p.Unsteady || p.Best == 0 && (p.Saved == 0 || !m.carries(t.Task)) {

@@ -23,8 +23,8 @@ type loss struct {
 // maxWhy bounds how much of a loss is remembered for people, in bytes.
 const maxWhy = 400
 
-// why is what people are told beside the cause: what happened, and the program's last line. An aftershock has its own reason
-// elsewhere.
+// why is what people are told beside the cause: what happened, and the program's last line. An
+// aftershock has its own reason elsewhere.
 func (l loss) why() string {
 	if l.cause == CauseAftershock {
 		return ""
@@ -182,8 +182,8 @@ func (m *Machine) spent(what string) string {
 	return fmt.Sprintf("%s. It was failure %d of the program within %s, and %d are forgiven (recovery.user-failures)", what, n, budget.Window, budget.UserFailures)
 }
 
-// after says what failed first, if that was something else: a rerun often ends by what the run before it left, and tells nothing of what
-// is wrong.
+// after says what failed first, if that was something else: a rerun often ends by what the run
+// before it left, and tells nothing of what is wrong.
 func (f failure) after(first failure) string {
 	if f.Why == first.Why {
 		return ""
@@ -238,8 +238,9 @@ func (m *Machine) rested(t *task) bool {
 	return true
 }
 
-// interrupt ends a task's row of failures if its newest process was of use: it ran for long, or the training got on with it. A task
-// that the training can do without may have been of no use to it: then its program's row goes on, and only the cluster's ends.
+// interrupt ends a task's row of failures if its newest process was of use: it ran for long, or the
+// training got on with it. A task that the training can do without may have been of no use to it:
+// then its program's row goes on, and only the cluster's ends.
 func (m *Machine) interrupt(t *task) {
 	settled := !t.Started.IsZero() && m.now.Sub(t.Started) >= m.opts.SettledAfter
 	if settled || m.gotOn(t) {
@@ -250,8 +251,9 @@ func (m *Machine) interrupt(t *task) {
 	}
 }
 
-// rest is until when a task pauses before it is tried again; zero: it need not. Losing something once, to the cluster or by
-// its own fault, says nothing of the next try: most who die once were killed. The pause stays short while the job gets on.
+// rest is until when a task pauses before it is tried again; zero: it need not. Losing something
+// once, to the cluster or by its own fault, says nothing of the next try: most who die once were
+// killed. The pause stays short while the job gets on.
 func (m *Machine) rest(t *task, c Cause) time.Time {
 	row := t.Crashes
 	if c.Infrastructure() {

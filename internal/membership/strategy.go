@@ -41,7 +41,8 @@ func (m *Machine) follows(t, peer job.Task) bool {
 	return m.depends(t, peer) && m.job.Strategy != job.StrategyV1 // whose sessions recover
 }
 
-// carries reports whether the leader's training needs a task: it gets on only with the task, and goes back when the task is lost.
+// carries reports whether the leader's training needs a task: it gets on only with the task, and
+// goes back when the task is lost.
 func (m *Machine) carries(t job.Task) bool {
 	leader := m.job.Leader()
 	return t == leader || m.depends(leader, t)

@@ -7,8 +7,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// provenBy is how many nodes must have told the same reason before it is taken for the job's, and not the node's; triesForProof is how
-// many tries it takes where there is one node only.
+// provenBy is how many nodes must have told the same reason before it is taken for the job's, and
+// not the node's; triesForProof is how many tries it takes where there is one node only.
 const (
 	provenBy      = 2
 	triesForProof = 3
@@ -20,7 +20,8 @@ type unfit struct {
 	Node   string     `json:"node"`
 }
 
-// unfitted books a localization that failed. It is true once it is proven that no try can end otherwise; what then says so.
+// unfitted books a localization that failed. It is true once it is proven that no try can end
+// otherwise; what then says so.
 func (m *Machine) unfitted(host, diagnostics, what string) (string, bool) {
 	reason := yarn.UnfitOf(diagnostics)
 	if reason == yarn.UnfitNone {

@@ -15,12 +15,13 @@ type property struct {
 	Value string `xml:"value"`
 }
 
-// TokenFile is where WriteConf puts the token that the ResourceManager wants from clients, as Hadoop credentials.
+// TokenFile is where WriteConf puts the token that the ResourceManager wants from clients, as
+// Hadoop credentials.
 const TokenFile = "credentials"
 
-// WriteConf writes core-site.xml and yarn-site.xml of the running cluster into dir, which it makes: a configuration directory
-// by which any Hadoop client of user finds it, and is let in. The default filesystem is the local one. Nobody but the owner
-// of this process can read any of it.
+// WriteConf writes core-site.xml and yarn-site.xml of the running cluster into dir, which it makes:
+// a configuration directory by which any Hadoop client of user finds it, and is let in. The default
+// filesystem is the local one. Nobody but the owner of this process can read any of it.
 func (c *Cluster) WriteConf(dir, user string) error {
 	if err := c.writeConf(dir, user); err != nil {
 		return fmt.Errorf("write the configuration of the embedded YARN: %w", err)

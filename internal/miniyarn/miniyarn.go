@@ -1,9 +1,10 @@
-// Package miniyarn is a YARN cluster in one process: a ResourceManager and NodeManagers that speak the real protocols on
-// loopback, start real processes, and answer, refuse, count and kill as Hadoop's own do. Local mode runs on it, and tests.
+// Package miniyarn is a YARN cluster in one process: a ResourceManager and NodeManagers that speak
+// the real protocols on loopback, start real processes, and answer, refuse, count and kill as
+// Hadoop's own do. Local mode runs on it, and tests.
 //
-// It is as small as that allows: one queue, first come first served, nothing that survives the process. It serves its own
-// user alone: every port wants a token, and the one for clients lies in a file that only this user can read. See
-// docs/decisions/0002. Nothing that it starts outlives it.
+// It is as small as that allows: one queue, first come first served, nothing that survives the
+// process. It serves its own user alone: every port wants a token, and the one for clients lies in
+// a file that only this user can read. See docs/decisions/0002. Nothing that it starts outlives it.
 package miniyarn
 
 import (
@@ -200,7 +201,8 @@ func machine() (yarn.Resource, error) {
 // Addr is where clients find the ResourceManager, as host:port.
 func (c *Cluster) Addr() string { return c.client.Addr().String() }
 
-// Token lets a client in as user. Without one the ResourceManager serves nobody: any user of the machine can reach its port.
+// Token lets a client in as user. Without one the ResourceManager serves nobody: any user of the
+// machine can reach its port.
 func (c *Cluster) Token(user string) token.Token { return c.keys.forClient(c.Addr(), user) }
 
 // SchedulerAddr is where masters find the ResourceManager, as host:port.

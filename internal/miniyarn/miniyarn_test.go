@@ -610,7 +610,8 @@ func TestQuestions(t *testing.T) {
 	}
 }
 
-// TestStrangersAreServedNothing comes as any user of the machine can: the ports are on loopback, and their numbers are no secret.
+// TestStrangersAreServedNothing comes as any user of the machine can: the ports are on loopback,
+// and their numbers are no secret.
 func TestStrangersAreServedNothing(t *testing.T) {
 	l := newLab(t, miniyarn.Options{})
 	m := l.master(yarn.Submission{Name: "mine"})

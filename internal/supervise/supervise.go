@@ -1,8 +1,9 @@
-// Package supervise runs one program at a time with everything it starts: it begins, stops and ends it, and tells how it ended.
+// Package supervise runs one program at a time with everything it starts: it begins, stops and ends
+// it, and tells how it ended.
 //
-// The program is a shell command line. It runs below a guard (package guard), a process of 0.2 MB, which sees to it that nothing
-// the program started survives it, and that the program does not survive us. The package knows processes, files and exit codes,
-// and nothing of jobs and tasks.
+// The program is a shell command line. It runs below a guard (package guard), a process of 0.2 MB,
+// which sees to it that nothing the program started survives it, and that the program does not
+// survive us. The package knows processes, files and exit codes, and nothing of jobs and tasks.
 package supervise
 
 import (
@@ -30,7 +31,8 @@ const shellName = "tfos"
 // startWait bounds how long a guard may take to start the program: both are on a local disk, though perhaps a busy one.
 const startWait = time.Minute
 
-// outputWait bounds how long the end of a program's output is waited for: a process that cannot be ended may hold it open.
+// outputWait bounds how long the end of a program's output is waited for: a process that cannot be
+// ended may hold it open.
 const outputWait = 2 * time.Second
 
 // Spec is what to run.
@@ -38,7 +40,8 @@ type Spec struct {
 	Command string   // a shell command line
 	Dir     string   // where; empty: here
 	Env     []string // all of it, as os.Environ has it
-	// Stdout and Stderr take what it prints, all of it before its end is told. Each is written by one goroutine; nil: nobody wants it.
+	// Stdout and Stderr take what it prints, all of it before its end is told. Each is written by
+	// one goroutine; nil: nobody wants it.
 	Stdout, Stderr io.Writer
 	Adopt          bool // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
 }

@@ -1,4 +1,5 @@
-// Package unpack unpacks archives as a NodeManager does (org.apache.hadoop.yarn.util.FSDownload), whatever locale it runs in.
+// Package unpack unpacks archives as a NodeManager does (org.apache.hadoop.yarn.util.FSDownload),
+// whatever locale it runs in.
 //
 // It writes below the directory that it is given, and nowhere else, whatever an archive holds.
 package unpack
@@ -25,8 +26,8 @@ type Modes struct{ File, Dir fs.FileMode }
 // Func unpacks an archive into a directory that it makes.
 type Func func(ctx context.Context, from io.Reader, to string, m Modes) error
 
-// Of chooses by the file's name, as FSDownload does. It is nil for a name that says no archive: such a file is
-// copied as it is, even if it is asked for as an archive.
+// Of chooses by the file's name, as FSDownload does. It is nil for a name that says no archive:
+// such a file is copied as it is, even if it is asked for as an archive.
 func Of(name string) Func {
 	name = strings.ToLower(name)
 	switch {
@@ -40,8 +41,9 @@ func Of(name string) Func {
 	return nil
 }
 
-// tree is a directory being filled. Nothing is written outside it: os.Root follows no link that leads out. The links
-// themselves may point anywhere, since environments are packed with links to the system's own programs.
+// tree is a directory being filled. Nothing is written outside it: os.Root follows no link that
+// leads out. The links themselves may point anywhere, since environments are packed with links to
+// the system's own programs.
 type tree struct {
 	root *os.Root
 	mode Modes
@@ -69,7 +71,8 @@ func fill(to string, m Modes, with func(*tree) error) error {
 	return nil
 }
 
-// place prepares a name for an entry: it lies within the tree, its parents exist, and nothing but a directory is there.
+// place prepares a name for an entry: it lies within the tree, its parents exist, and nothing but a
+// directory is there.
 func (t *tree) place(name string) (string, error) {
 	clean := path.Clean(strings.TrimPrefix(name, "/"))
 	if !fs.ValidPath(clean) {
@@ -181,8 +184,8 @@ func unzip(ctx context.Context, from io.Reader, to string, m Modes) error {
 	})
 }
 
-// addZipped adds a member of a zip file. A link is a file that holds its target: the NodeManager reads zips as streams, in which nothing
-// tells links from files.
+// addZipped adds a member of a zip file. A link is a file that holds its target: the NodeManager
+// reads zips as streams, in which nothing tells links from files.
 func (t *tree) addZipped(ctx context.Context, f *zip.File) error {
 	if f.FileInfo().IsDir() {
 		return t.addDir(f.Name, f.Modified)

@@ -2,8 +2,9 @@ package yarn
 
 import "strings"
 
-// MayNotSubmit reports whether the ResourceManager refused an application because its user may not submit to the queue: it has no class of
-// its own for that, and for an application that it took first, no class at all.
+// MayNotSubmit reports whether the ResourceManager refused an application because its user may not
+// submit to the queue: it has no class of its own for that, and for an application that it took
+// first, no class at all.
 func MayNotSubmit(said string) bool {
 	return strings.Contains(said, "does not have permission to submit")
 }

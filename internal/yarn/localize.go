@@ -2,7 +2,8 @@ package yarn
 
 import "strings"
 
-// Unfit is a reason why a NodeManager cannot bring a file into a container that no further try takes away.
+// Unfit is a reason why a NodeManager cannot bring a file into a container that no further try
+// takes away.
 type Unfit string
 
 // The reasons.
@@ -15,8 +16,9 @@ const (
 	UnfitArchive Unfit = "archive" // it cannot be unpacked
 )
 
-// unfits are the words of Java's exceptions, and of the embedded NodeManager, by which the reasons are known: a NodeManager tells no more than
-// the text. What names the moment, a connection or a disk, is none of them.
+// unfits are the words of Java's exceptions, and of the embedded NodeManager, by which the reasons
+// are known: a NodeManager tells no more than the text. What names the moment, a connection or a
+// disk, is none of them.
 var unfits = []struct {
 	reason Unfit
 	words  []string

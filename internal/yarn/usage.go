@@ -5,12 +5,13 @@ import (
 	"strconv"
 )
 
-// usage is a line of a NodeManager's dump of a container's processes (ProcfsBasedProcessTree.getProcessTreeDump): their ids, then
-// name, time in the program and in the kernel, address space in bytes, memory in pages, command line.
+// usage is a line of a NodeManager's dump of a container's processes
+// (ProcfsBasedProcessTree.getProcessTreeDump): their ids, then name, time in the program and in the
+// kernel, address space in bytes, memory in pages, command line.
 var usage = regexp.MustCompile(`(?m)^\s*\|- (?:\d+ )+\((.*?)\) \d+ \d+ \d+ (\d+) `)
 
-// Heaviest is the name of the process that had more than half of the memory of a container that a NodeManager killed, by the
-// diagnostics of its end; empty: none had, or they do not say.
+// Heaviest is the name of the process that had more than half of the memory of a container that a
+// NodeManager killed, by the diagnostics of its end; empty: none had, or they do not say.
 func Heaviest(diagnostics string) string {
 	var total, most int64
 	var name string
@@ -29,10 +30,12 @@ func Heaviest(diagnostics string) string {
 	return name
 }
 
-// masterExit is how a ResourceManager tells of the end of an attempt (RMAppAttemptImpl.getAMContainerCrashedDiagnostics).
+// masterExit is how a ResourceManager tells of the end of an attempt
+// (RMAppAttemptImpl.getAMContainerCrashedDiagnostics).
 var masterExit = regexp.MustCompile(`AM Container for appattempt_\S+ exited with\s+exitCode: (-?\d+)`)
 
-// MasterExit finds the exit status of the last container of an application's master in the diagnostics of the application.
+// MasterExit finds the exit status of the last container of an application's master in the
+// diagnostics of the application.
 func MasterExit(diagnostics string) (ExitStatus, bool) {
 	all := masterExit.FindAllStringSubmatch(diagnostics, -1)
 	if len(all) == 0 {

@@ -184,14 +184,16 @@ func (c *cluster) list(t testing.TB, dir string) []string {
 	return names
 }
 
-// TestMoreVCoresThanThereAre: the scheduler of the shared cluster counts them, and the job is not left to wait for what never comes.
+// TestMoreVCoresThanThereAre: the scheduler of the shared cluster counts them, and the job is not
+// left to wait for what never comes.
 func TestMoreVCoresThanThereAre(t *testing.T) {
 	c := hadoop(t)
 	r := tfos(t, c.env, "run", jobFile(t, "name: vcores\ncommand: \"true\"\nroles: {worker: {instances: 40, memory: 128MiB, vcores: 1}}\n")).want(t, 3)
 	r.says(t, "role worker asks for 40 containers of 128 MiB, 1 vcore; even an empty cluster of 4 running nodes holds only 32", "its scheduler counts vcores")
 }
 
-// TestUnknownQueue: a queue that the cluster does not list may be made for the job, so the ResourceManager decides, and its words are shown.
+// TestUnknownQueue: a queue that the cluster does not list may be made for the job, so the
+// ResourceManager decides, and its words are shown.
 func TestUnknownQueue(t *testing.T) {
 	c := hadoop(t)
 	tfos(t, c.env, "run", "--queue", "nowhere", jobFile(t, hello)).want(t, 3).says(t, "unknown queue: nowhere", "the cluster has ", "default")

@@ -27,7 +27,8 @@ type cluster struct {
 	web  string   // see webhdfs
 	rm   string   // see rmWeb
 	ha   bool     // it has two ResourceManagers
-	// hosts are the addresses of the hosts that are network namespaces, by name; empty: all nodes share this machine's network.
+	// hosts are the addresses of the hosts that are network namespaces, by name; empty: all nodes
+	// share this machine's network.
 	hosts map[string]string
 }
 
@@ -94,7 +95,8 @@ func startCluster(name string, base int, args ...string) (*cluster, error) {
 	return c, nil
 }
 
-// onHost begins the variable that says on which host of a cluster a command runs: "<cluster> <host>".
+// onHost begins the variable that says on which host of a cluster a command runs: "<cluster>
+// <host>".
 const onHost = "TESTCLUSTER_ON="
 
 // on precedes a command with this environment, to have it run on the host that it is for.
@@ -138,7 +140,8 @@ func (c *cluster) http(timeout time.Duration) *http.Client {
 	return &http.Client{Transport: transport, Timeout: timeout}
 }
 
-// dataNode is the name of the DataNode beside a NodeManager. Where hosts share this machine's network there is one for all.
+// dataNode is the name of the DataNode beside a NodeManager. Where hosts share this machine's
+// network there is one for all.
 func (c *cluster) dataNode(nodeManager string) string {
 	if c.hosts == nil {
 		return "dn1"
@@ -146,7 +149,8 @@ func (c *cluster) dataNode(nodeManager string) string {
 	return "dn" + strings.TrimPrefix(nodeManager, "nm")
 }
 
-// nodeManager is the name of the NodeManager on a node: 127.0.16.2 is nm2, and a host of its own bears its name.
+// nodeManager is the name of the NodeManager on a node: 127.0.16.2 is nm2, and a host of its own
+// bears its name.
 func nodeManager(node string) string {
 	if strings.HasPrefix(node, "nm") {
 		return node

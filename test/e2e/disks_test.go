@@ -14,8 +14,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestFullDisks fills the disk that a node's containers work on, and the one that their logs are on, under a job. Meanwhile a program
-// dies and is started again; what it cannot write is lost, and nothing else.
+// TestFullDisks fills the disk that a node's containers work on, and the one that their logs are
+// on, under a job. Meanwhile a program dies and is started again; what it cannot write is lost, and
+// nothing else.
 func TestFullDisks(t *testing.T) {
 	disks := map[string]string{"local": smallDisk(t), "log": smallDisk(t)}
 	c, err := startCluster("e2e-disks", portBase+6000, "--nms", "1",

@@ -101,7 +101,8 @@ func (c *cluster) survives(t *testing.T, planName, strategy string) {
 	c.survivesBy(t, planName, strategy, "redirect")
 }
 
-// survivesBy is survives for a job whose tasks reach each other by a carrier: redirect, forward or direct.
+// survivesBy is survives for a job whose tasks reach each other by a carrier: redirect, forward or
+// direct.
 func (c *cluster) survivesBy(t *testing.T, planName, strategy, carrier string) {
 	plan, ok := planFor(t, planName, strategy)
 	if !ok {

@@ -9,8 +9,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrixOfAForgetfulManager restarts a ResourceManager without work-preserving recovery under a job: it has to live, and the job
-// starts anew and ends well.
+// TestMatrixOfAForgetfulManager restarts a ResourceManager without work-preserving recovery under a
+// job: it has to live, and the job starts anew and ends well.
 func TestMatrixOfAForgetfulManager(t *testing.T) {
 	c, err := startCluster("e2e-forgetful", portBase+6000, "--nms", "2", "--set", "yarn.resourcemanager.work-preserving-recovery.enabled=false")
 	if err != nil {

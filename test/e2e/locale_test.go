@@ -13,8 +13,9 @@ import (
 	"testing"
 )
 
-// TestNodeManagersInTheCLocale, as systemd starts them: names that they cannot make are there when the program starts. An archive on HDFS
-// they have to unpack themselves, and a job that has such names in one ends with the reason once two nodes have told it.
+// TestNodeManagersInTheCLocale, as systemd starts them: names that they cannot make are there when
+// the program starts. An archive on HDFS they have to unpack themselves, and a job that has such
+// names in one ends with the reason once two nodes have told it.
 func TestNodeManagersInTheCLocale(t *testing.T) {
 	t.Setenv("LC_ALL", "C")
 	c, err := startCluster("e2e-locale", portBase+1000, "--nms", "2")

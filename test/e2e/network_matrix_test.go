@@ -12,8 +12,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrixOfHosts carries out the plans that need hosts with networks of their own, and trains in each way by each carrier while
-// a worker moves.
+// TestMatrixOfHosts carries out the plans that need hosts with networks of their own, and trains in
+// each way by each carrier while a worker moves.
 func TestMatrixOfHosts(t *testing.T) {
 	c := network(t)
 	for _, n := range plans(t, func(p fault.Plan) bool { return has(p, fault.CutNode) }) {
@@ -26,8 +26,8 @@ func TestMatrixOfHosts(t *testing.T) {
 	}
 }
 
-// TestMatrixOfPeersApart cuts a worker's node off the other tasks' nodes for a while, but not off the master: nobody is replaced, for
-// all report, and the job goes on when the link is there again.
+// TestMatrixOfPeersApart cuts a worker's node off the other tasks' nodes for a while, but not off
+// the master: nobody is replaced, for all report, and the job goes on when the link is there again.
 func TestMatrixOfPeersApart(t *testing.T) {
 	c := network(t)
 	for _, carrier := range []string{"redirect", "forward", "direct"} {
@@ -56,8 +56,9 @@ func TestMatrixOfPeersApart(t *testing.T) {
 	}
 }
 
-// TestMatrixOfAGatewayApart runs tfos where a firewall lets it through to the ResourceManager, the NameNode and one
-// DataNode: jobs run, their end is seen, and whatever needs the master says which address is out of reach.
+// TestMatrixOfAGatewayApart runs tfos where a firewall lets it through to the ResourceManager, the
+// NameNode and one DataNode: jobs run, their end is seen, and whatever needs the master says which
+// address is out of reach.
 func TestMatrixOfAGatewayApart(t *testing.T) {
 	c := network(t)
 	c.cut(t, "gateway", "nm1", "nm2", "nm3", "nm4")

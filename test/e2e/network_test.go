@@ -7,8 +7,9 @@ import (
 	"testing"
 )
 
-// networkCluster is one whose hosts are network namespaces: nm1 to nm4 with a DataNode each, dn5 with another, head, and the gateway
-// on which tfos runs. Whatever a host needs of another one has to go over the network, to an address that is right there too.
+// networkCluster is one whose hosts are network namespaces: nm1 to nm4 with a DataNode each, dn5
+// with another, head, and the gateway on which tfos runs. Whatever a host needs of another one has
+// to go over the network, to an address that is right there too.
 var networkCluster = sync.OnceValues(func() (*cluster, error) {
 	return startCluster("e2e-network", portBase+5000, "--netns", "--nms", "4", "--dns", "5", "--set", "dfs.replication=2")
 })
@@ -38,8 +39,9 @@ func (c *cluster) cut(t testing.TB, host string, peers ...string) (heal func()) 
 	return heal
 }
 
-// TestCarriersBetweenHosts trains by each carrier on hosts that share no network stack, through what each of them has to stand:
-// a link that is away for a moment, a worker that moves. TestMatrixOfHosts has the rest.
+// TestCarriersBetweenHosts trains by each carrier on hosts that share no network stack, through
+// what each of them has to stand: a link that is away for a moment, a worker that moves.
+// TestMatrixOfHosts has the rest.
 func TestCarriersBetweenHosts(t *testing.T) {
 	c := network(t)
 	for _, row := range []struct{ carrier, strategy, plan string }{

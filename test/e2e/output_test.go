@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestAChattyProgram prints many times what its log may hold: the beginning and the end are kept, and who follows hears of what it misses.
+// TestAChattyProgram prints many times what its log may hold: the beginning and the end are kept,
+// and who follows hears of what it misses.
 func TestAChattyProgram(t *testing.T) {
 	file := jobFile(t, `name: chatty
 logs: {limit: 1MiB}

@@ -11,8 +11,9 @@ import (
 	"testing"
 )
 
-// TestPathsAreTakenLiterally: what stands in a path on HDFS stands for itself, as hdfs dfs -ls takes it, in files, archives,
-// checkpoint.dir and the arguments of tfos checkpoint. A directory named run#2 is not the directory run.
+// TestPathsAreTakenLiterally: what stands in a path on HDFS stands for itself, as hdfs dfs -ls
+// takes it, in files, archives, checkpoint.dir and the arguments of tfos checkpoint. A directory
+// named run#2 is not the directory run.
 func TestPathsAreTakenLiterally(t *testing.T) {
 	c := hadoop(t)
 	const odd = "hour=2024-01-01%2000%3A00+a b#2;é"
@@ -47,7 +48,8 @@ roles: {worker: {instances: 1, memory: 256MiB}}
 		t.Errorf("run#2 holds\n%s", list)
 	}
 
-	// What YARN is told is where the files are, so only those who submit and train need a mount table.
+	// What YARN is told is where the files are, so only those who submit and train need a mount
+	// table.
 	view := filepath.Join(t.TempDir(), "conf")
 	if err := os.CopyFS(view, os.DirFS(c.conf)); err != nil {
 		t.Fatal(err)

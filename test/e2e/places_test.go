@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestANodeWithoutNeighbouringPorts runs where no free port has a free neighbour. Whoever wants one port of it gets that.
+// TestANodeWithoutNeighbouringPorts runs where no free port has a free neighbour. Whoever wants one
+// port of it gets that.
 func TestANodeWithoutNeighbouringPorts(t *testing.T) {
 	for _, endpoints := range []string{"redirect", "forward"} {
 		t.Run(endpoints, func(t *testing.T) {
@@ -26,8 +27,8 @@ func TestANodeWithoutNeighbouringPorts(t *testing.T) {
 	}
 }
 
-// TestAProgramThatEmptiesItsDirectory loses nothing of ours: neither the way to its peers, nor the agent's sockets, nor the
-// configuration by which the agent opens filesystems.
+// TestAProgramThatEmptiesItsDirectory loses nothing of ours: neither the way to its peers, nor the
+// agent's sockets, nor the configuration by which the agent opens filesystems.
 func TestAProgramThatEmptiesItsDirectory(t *testing.T) {
 	file := jobFile(t, fmt.Sprintf("name: cleaned\nfiles: [%s]\nstrategy: none\nrecovery: {user-failures: 0}\n"+
 		"env: {LD_PRELOAD: libm.so.6}\ncommand: |\n  program=$(cat hello_peer.py); rm -rf ./*; set -e\n"+
@@ -39,7 +40,8 @@ func TestAProgramThatEmptiesItsDirectory(t *testing.T) {
 	}
 }
 
-// TestATaskFindsItselfByOtherNames as the dispatcher of tf.data's service, and health checks, have it.
+// TestATaskFindsItselfByOtherNames as the dispatcher of tf.data's service, and health checks, have
+// it.
 func TestATaskFindsItselfByOtherNames(t *testing.T) {
 	for _, endpoints := range []string{"redirect", "forward"} {
 		file := jobFile(t, fmt.Sprintf("name: service\ncommand: %s data_service.py\nfiles: [%s]\nendpoints: %s\nrecovery: {user-failures: 0}\n"+

@@ -35,8 +35,8 @@ func TestProgramsOfUsers(t *testing.T) {
 	}
 }
 
-// loses runs a user's program on a real cluster with its checkpoints on HDFS, kills the process of one task while it trains, and
-// checks that the job ends as it does without that.
+// loses runs a user's program on a real cluster with its checkpoints on HDFS, kills the process of
+// one task while it trains, and checks that the job ends as it does without that.
 func (c *cluster) loses(t *testing.T, p userProgram, python string) {
 	dir := "/models/users-" + strings.ReplaceAll(t.Name(), "/", "-")
 	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python, "--checkpoint-dir", "hdfs://"+dir,

@@ -11,7 +11,8 @@ import (
 // deadProxy is a proxy where nobody answers, for everything but what a site would exempt.
 var deadProxy = []string{"http_proxy=http://127.0.0.1:9", "https_proxy=http://127.0.0.1:9", "HTTPS_PROXY=http://127.0.0.1:9", "all_proxy=http://127.0.0.1:9", "no_proxy=.example.com"}
 
-// TestAProxyInTheEnvironment of the client and of the program: neither tfos nor TensorFlow goes through it to the job's own processes.
+// TestAProxyInTheEnvironment of the client and of the program: neither tfos nor TensorFlow goes
+// through it to the job's own processes.
 func TestAProxyInTheEnvironment(t *testing.T) {
 	for _, endpoints := range []string{"redirect", "forward"} {
 		t.Run(endpoints, func(t *testing.T) {

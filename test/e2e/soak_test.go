@@ -36,9 +36,10 @@ const (
 	soakDetect = 10 * time.Second // until the ResourceManager counts a node as lost
 )
 
-// TestSoak has random faults of all kinds come over a job of each strategy, on hosts with networks of their own, and holds what
-// became of it against what may be: no step lost that a checkpoint had, no pause that nothing but the master made, every loss told with
-// its cause, nothing left over.
+// TestSoak has random faults of all kinds come over a job of each strategy, on hosts with networks
+// of their own, and holds what became of it against what may be: no step lost that a checkpoint
+// had, no pause that nothing but the master made, every loss told with its cause, nothing left
+// over.
 func TestSoak(t *testing.T) {
 	seed := *soakSeed
 	if seed == 0 {
@@ -112,7 +113,8 @@ type soak struct {
 	newest   []known // whole checkpoints, as they were first seen
 	restarts map[string]status.Restart
 	struck   []struck
-	// allocation is how long the job took to have all its containers and programs, on this machine as it is.
+	// allocation is how long the job took to have all its containers and programs, on this machine
+	// as it is.
 	allocation time.Duration
 	held       map[int][]holding // by process: what it held, in the order of looks
 }
@@ -217,7 +219,8 @@ func (s *soak) judgeRestarts() {
 		if r.Cause == "" {
 			s.t.Errorf("%s restarted at %v without a cause", r.Task, r.At)
 		}
-		// The event logs of earlier masters are gone (judgePauses has the last one's): this is coarser.
+		// The event logs of earlier masters are gone (judgePauses has the last one's): this is
+		// coarser.
 		if most := soakDetect + fault.Longest + s.allocation + soakIdle; r.Seconds > most.Seconds() {
 			s.t.Errorf("%s was lost at %v (%s) and back after %.1f s, more than %v\n%s", r.Task, r.At, r.Cause, r.Seconds, most, s.story())
 		}
@@ -268,7 +271,8 @@ func (s *soak) judgeHoldings() {
 	}
 }
 
-// judgePauses reads in the event log how long the master itself held a task back that could have run.
+// judgePauses reads in the event log how long the master itself held a task back that could have
+// run.
 func (s *soak) judgePauses() {
 	s.t.Helper()
 	gone(s.t, s.id)

@@ -15,8 +15,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrixOfAPortThief has another process of a node try to take a task's port all the time, while the task's program is killed and started
-// again, and then while its agent is: the first holds its port throughout, and the second needs another one.
+// TestMatrixOfAPortThief has another process of a node try to take a task's port all the time,
+// while the task's program is killed and started again, and then while its agent is: the first
+// holds its port throughout, and the second needs another one.
 func TestMatrixOfAPortThief(t *testing.T) {
 	c := hadoop(t)
 	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, fmt.Sprintf(`name: robbed

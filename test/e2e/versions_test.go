@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// checksVirtual has NodeManagers check virtual memory, which is Hadoop's default, and often: the test cluster has it off. Since
-// Hadoop 3.2 they do not do it all the same.
+// checksVirtual has NodeManagers check virtual memory, which is Hadoop's default, and often: the
+// test cluster has it off. Since Hadoop 3.2 they do not do it all the same.
 var checksVirtual = []string{"--set", "yarn.nodemanager.vmem-check-enabled=true", "--set", "yarn.nodemanager.container-monitor.interval-ms=500"}
 
 // TestVersions runs the same job, unchanged, on the oldest and the newest Hadoop that tfos knows, and puts both to the
@@ -36,7 +36,8 @@ func TestVersions(t *testing.T) {
 	}
 }
 
-// virtualMemory runs jobs where containers are killed for their address space. The cluster grants small ones as they are asked for.
+// virtualMemory runs jobs where containers are killed for their address space. The cluster grants
+// small ones as they are asked for.
 func (c *cluster) virtualMemory(t *testing.T) {
 	t.Run("the defaults do", func(t *testing.T) {
 		t.Parallel()

@@ -176,7 +176,8 @@ func matchSet(pattern string, c rune) (width int, ok, closed bool) {
 	return at + 1, ok != negated, true
 }
 
-// firstRune is the first character and its length in bytes. A byte that begins none is one itself, which no text has.
+// firstRune is the first character and its length in bytes. A byte that begins none is one itself,
+// which no text has.
 func firstRune(s string) (rune, int) {
 	r, n := utf8.DecodeRuneInString(s)
 	if r == utf8.RuneError && n == 1 {

@@ -9,8 +9,9 @@ import (
 	"tfos/internal/dfs"
 )
 
-// growingFiles are those that this server's programs have open and that grow under their names. What a program flushed it reads at once,
-// though flushes are put off (syncEvery): whoever is about to look at such a file settles it first.
+// growingFiles are those that this server's programs have open and that grow under their names.
+// What a program flushed it reads at once, though flushes are put off (syncEvery): whoever is about
+// to look at such a file settles it first.
 type growingFiles struct {
 	mu      sync.Mutex
 	writers map[fileID][]*writer // guarded by mu
@@ -40,7 +41,8 @@ func (g *growingFiles) remove(id fileID, w *writer) {
 	}
 }
 
-// settle does what flushes have put off, and says when the file was synced last; zero: nobody here writes it.
+// settle does what flushes have put off, and says when the file was synced last; zero: nobody here
+// writes it.
 func (g *growingFiles) settle(f dfs.FS, name string) time.Time {
 	g.mu.Lock()
 	writers := slices.Clone(g.writers[fileID{f, path.Clean(name)}])

@@ -28,7 +28,8 @@ type Options struct {
 	Dir      string // where files on their way are kept, without names; empty: the system's directory for temporary files
 	// Memory bounds the contents that are read ahead, in bytes; 0: 32 MiB.
 	Memory int
-	// Connections bounds how many there may be; 0: a quarter of what this process may have open, for each may read a block besides.
+	// Connections bounds how many there may be; 0: a quarter of what this process may have open,
+	// for each may read a block besides.
 	Connections int
 	// Silence is how long a DataNode may say nothing before a program that reads from it for itself comes back; twice as long, where a part of what
 	// the program waited for came first. 0: 10 s.
@@ -97,7 +98,8 @@ func (s *Server) survive() {
 	}
 }
 
-// admit takes a connection in. What a program opens leaves descriptors for everything else that the agent does.
+// admit takes a connection in. What a program opens leaves descriptors for everything else that the
+// agent does.
 func (s *Server) admit(conn net.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -89,7 +89,8 @@ func (b broken) Use(ctx context.Context, uri string) (dfs.FS, string, func(), er
 	return b.Files.Use(ctx, uri)
 }
 
-// TestServesOnAfterFaults: a node without descriptors, a panic, and a program with too many connections cost those alone whom they meet.
+// TestServesOnAfterFaults: a node without descriptors, a panic, and a program with too many
+// connections cost those alone whom they meet.
 func TestServesOnAfterFaults(t *testing.T) {
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -320,8 +321,9 @@ func TestWritersThatDie(t *testing.T) {
 	}
 }
 
-// What a program flushed it reads: by a file's size, by opening it, by a file that it has open, and by copying it, under whatever name it
-// knows it by, and however little time has passed since the flush before.
+// What a program flushed it reads: by a file's size, by opening it, by a file that it has open, and
+// by copying it, under whatever name it knows it by, and however little time has passed since the
+// flush before.
 func TestReadBackWhatWasFlushed(t *testing.T) {
 	const log = "hdfs:///d/events.out.tfevents.1"
 	w := newWorld(t, inMemory(t), 0)

@@ -1,9 +1,11 @@
-// Package logfile keeps what a program prints in a file of bounded size, whatever becomes of the file or its disk.
+// Package logfile keeps what a program prints in a file of bounded size, whatever becomes of the
+// file or its disk.
 //
-// Of a log that outgrows its limit the beginning and the end are kept, with a line between them that says how much is left out. It
-// stays one file, the same one, which YARN collects and people read as any other. Who writes never gets an error: what the
-// disk does not take is counted, and the log says so when it can be written again. Who reads goes by positions, which stay
-// true when the file is cut: by this package, or by a program that empties its own log.
+// Of a log that outgrows its limit the beginning and the end are kept, with a line between them
+// that says how much is left out. It stays one file, the same one, which YARN collects and people
+// read as any other. Who writes never gets an error: what the disk does not take is counted, and
+// the log says so when it can be written again. Who reads goes by positions, which stay true when
+// the file is cut: by this package, or by a program that empties its own log.
 package logfile
 
 import (
@@ -19,15 +21,16 @@ import (
 // Limits bound a log. The zero Limits are none.
 type Limits struct {
 	Size int64 // bytes, at most
-	// Keep is how many parts of the newest output stay when the log is cut. The log consists of so many, one for the beginning, and one
-	// for what comes next.
+	// Keep is how many parts of the newest output stay when the log is cut. The log consists of so
+	// many, one for the beginning, and one for what comes next.
 	Keep int
 }
 
 // File is one log. It has one writer, and is safe for concurrent use.
 //
-// A position is how many bytes came before, ever. The file is: the beginning, up to head; note; what has positions from left bytes
-// further on. Where nothing is left out, all of it is the beginning.
+// A position is how many bytes came before, ever. The file is: the beginning, up to head; note;
+// what has positions from left bytes further on. Where nothing is left out, all of it is the
+// beginning.
 type File struct {
 	path   string
 	limits Limits
@@ -47,7 +50,8 @@ type File struct {
 // New makes a File. Its file is opened when it is first needed; what is in it stays.
 func New(path string, l Limits) *File { return &File{path: path, limits: l} }
 
-// Sizes in bytes: how far a line's beginning is looked for, and what is written at a time. A part of a log is larger than both.
+// Sizes in bytes: how far a line's beginning is looked for, and what is written at a time. A part
+// of a log is larger than both.
 const (
 	maxLine  = 4 << 10
 	maxWrite = 32 << 10
@@ -108,8 +112,8 @@ func (f *File) put(b []byte) error {
 	return err
 }
 
-// look sees what has become of the file. One that was emptied, or is another now, begins anew at the position where it ended. If there
-// is none it is made, or f.file is nil.
+// look sees what has become of the file. One that was emptied, or is another now, begins anew at
+// the position where it ended. If there is none it is made, or f.file is nil.
 func (f *File) look(create bool) error {
 	is, err := os.Stat(f.path)
 	gone := errors.Is(err, fs.ErrNotExist)
@@ -190,7 +194,8 @@ func (f *File) word(left int64) []byte {
 	return fmt.Appendf(nil, "\ntfos: %d bytes of this log are left out here, it is limited to %d bytes (logs.limit)\n", left, f.limits.Size)
 }
 
-// lineAfter is where a line begins, at an offset or not far after it. A line may be too long for that: then it is cut.
+// lineAfter is where a line begins, at an offset or not far after it. A line may be too long for
+// that: then it is cut.
 func lineAfter(r io.ReaderAt, offset int64) int64 {
 	if offset <= 0 {
 		return 0
@@ -208,9 +213,10 @@ func (f *File) End() (int64, error) {
 	return f.end(), err
 }
 
-// Read reads from a position on, into a b of 4 KiB at least. It returns the position after that, and where in the file that is. Of
-// what is left out it reads the line that says so; what a program removed is passed over. At the log's end it returns io.EOF, and
-// fs.ErrNotExist while there is no file.
+// Read reads from a position on, into a b of 4 KiB at least. It returns the position after that,
+// and where in the file that is. Of what is left out it reads the line that says so; what a program
+// removed is passed over. At the log's end it returns io.EOF, and fs.ErrNotExist while there is no
+// file.
 func (f *File) Read(b []byte, at int64) (n int, next, offset int64, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

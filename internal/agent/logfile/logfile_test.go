@@ -51,8 +51,8 @@ func (r *follower) catchUp(t *testing.T, f *logfile.File) {
 
 var note = regexp.MustCompile(`\ntfos: (\d+) bytes of this log are left out here, it is limited to \d+ bytes \(logs\.limit\)\n`)
 
-// TestTheBeginningAndTheEndAreKept, of any log, within the limit, with a true word of what is between; who follows hears all, and who comes
-// late the same as is in the file.
+// TestTheBeginningAndTheEndAreKept, of any log, within the limit, with a true word of what is
+// between; who follows hears all, and who comes late the same as is in the file.
 func TestTheBeginningAndTheEndAreKept(t *testing.T) {
 	for _, keep := range []int{1, 2, logfile.MaxKeep} {
 		r := rand.New(rand.NewPCG(1, uint64(keep)))
@@ -100,7 +100,8 @@ func TestTheBeginningAndTheEndAreKept(t *testing.T) {
 	}
 }
 
-// TestALogThatIsEmptied goes on for who follows: emptied, removed or put away by the program that writes it.
+// TestALogThatIsEmptied goes on for who follows: emptied, removed or put away by the program that
+// writes it.
 func TestALogThatIsEmptied(t *testing.T) {
 	for how, harm := range map[string]func(name string) error{
 		"emptied":  func(name string) error { return os.Truncate(name, 0) },

@@ -48,8 +48,8 @@ func Hold(s Sharing) (*Port, error) {
 	return &Port{Number: number, fd: fd}, nil
 }
 
-// bind binds a port exclusively, so that the number is nobody else's: with SO_REUSEPORT set before, old kernels hand one port
-// to two processes of a user.
+// bind binds a port exclusively, so that the number is nobody else's: with SO_REUSEPORT set before,
+// old kernels hand one port to two processes of a user.
 func bind() (fd, number int, err error) {
 	if fd, err = unix.Socket(unix.AF_INET6, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0); err == nil {
 		if err = unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err == nil {

@@ -37,12 +37,13 @@ type Tracker struct {
 	over    bool  // a long row has come to its end, and another one would count something else
 }
 
-// long is how many steps in a row must rise before they are taken for a training's. Phases of a program ("Step 2/3: build the
-// vocabulary") are fewer.
+// long is how many steps in a row must rise before they are taken for a training's. Phases of a
+// program ("Step 2/3: build the vocabulary") are fewer.
 const long = 10
 
-// Counted is the newest step of a long row of rising steps, which shows that the program counts its training; 0: there is none, or
-// the row came to its own end ("step 100/100"), so that the program has since gone on to something else.
+// Counted is the newest step of a long row of rising steps, which shows that the program counts its
+// training; 0: there is none, or the row came to its own end ("step 100/100"), so that the program
+// has since gone on to something else.
 func (t *Tracker) Counted() int64 { return t.counted }
 
 // note takes in a step that the output tells.

@@ -1,8 +1,9 @@
-// Package storage opens the filesystems that a container's processes name, as the job's user, when they are first needed, and
-// lets go of them when nobody has needed them for a while.
+// Package storage opens the filesystems that a container's processes name, as the job's user, when
+// they are first needed, and lets go of them when nobody has needed them for a while.
 //
-// What it goes by is the client's Hadoop configuration, which lies in the container, and the container's tokens. The configuration is
-// not read before the first use: an agent whose program keeps to local files pays nothing.
+// What it goes by is the client's Hadoop configuration, which lies in the container, and the
+// container's tokens. The configuration is not read before the first use: an agent whose program
+// keeps to local files pays nothing.
 package storage
 
 import (

@@ -121,7 +121,8 @@ func (w *walk) match(dir string, segments []string) error {
 	return nil
 }
 
-// back reports whether an entry of dir is a link that leads back to it, or to a directory above: its files are found without it.
+// back reports whether an entry of dir is a link that leads back to it, or to a directory above:
+// its files are found without it.
 func (w *walk) back(dir string, e dfs.Info) bool {
 	links, ok := w.fs.(interface {
 		Within(dir, directory string) bool

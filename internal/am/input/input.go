@@ -25,8 +25,10 @@ type Options struct {
 	Store Store
 	// Journal keeps the state for the next attempt of the master; nil: nothing does.
 	Journal *Journal
-	// Changed is told of a new state, and of what keeps programs from their input, a few times a second at most. The slice is not changed afterwards. It must not wait, and
-	// is false if it could not take it now: then it is told again. (Who takes it may wait for Lose at this moment.)
+	// Changed is told of a new state, and of what keeps programs from their input, a few times a
+	// second at most. The slice is not changed afterwards. It must not wait, and is false if it
+	// could not take it now: then it is told again. (Who takes it may wait for Lose at this
+	// moment.)
 	Changed func(views []lease.View, problem string) bool
 	Log     *zap.Logger
 }

@@ -80,7 +80,8 @@ const (
 	// workers is how many pieces are read at once: a master has one core and shares its node.
 	workers   = 2
 	pieceSize = 8 << 20 // bytes
-	// skew is how much older a checkpoint that was there before may be than this keeper, and yet be taken for one of this job's.
+	// skew is how much older a checkpoint that was there before may be than this keeper, and yet be
+	// taken for one of this job's.
 	skew = 5 * time.Minute
 )
 
@@ -387,8 +388,8 @@ func (k *Keeper) wasThere(c checkpoint.Checkpoint) bool {
 	return known && was == stateOf(c)
 }
 
-// time is when a checkpoint was completed, by a clock that agrees with the master's on what was before the job. The filesystem has another,
-// which may be hours away from it, or be set.
+// time is when a checkpoint was completed, by a clock that agrees with the master's on what was
+// before the job. The filesystem has another, which may be hours away from it, or be set.
 func (k *Keeper) time(c checkpoint.Checkpoint) time.Time {
 	switch {
 	case k.before == nil:

@@ -396,7 +396,8 @@ func TestHalfPublished(t *testing.T) {
 	})
 }
 
-// The state file of a directory that was copied here names the checkpoints by where they were. Before a program starts it names them here.
+// The state file of a directory that was copied here names the checkpoints by where they were.
+// Before a program starts it names them here.
 func TestMovedDirectory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := keep(t)
@@ -416,8 +417,8 @@ func TestMovedDirectory(t *testing.T) {
 	})
 }
 
-// TestTheFilesystemHasAnotherClock: what was there before the job and what is new since is told by what was there, and not by a clock that
-// is an hour away from the master's.
+// TestTheFilesystemHasAnotherClock: what was there before the job and what is new since is told by
+// what was there, and not by a clock that is an hour away from the master's.
 func TestTheFilesystemHasAnotherClock(t *testing.T) {
 	for name, off := range map[string]time.Duration{"ahead": time.Hour, "behind": -time.Hour} {
 		t.Run(name, func(t *testing.T) {

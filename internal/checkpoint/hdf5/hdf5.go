@@ -1,12 +1,14 @@
 // Package hdf5 checks the structure of HDF5 files, and lists their datasets. It reads no data.
 //
-// It knows what libhdf5 writes unless it is asked for something newer, and thus what Keras writes: superblock version 0, groups as
-// B-trees of symbol tables with their names in local heaps, object headers of version 1. Numbers are little-endian, addresses of 8
-// bytes. The file says how long it is, and everything in it where it lies; that is what can be checked, for these structures have no
-// checksums. What else the format allows is passed over, and named as a doubt: a file with a doubt is not broken for that, and whether
-// it is whole only libhdf5 can tell.
+// It knows what libhdf5 writes unless it is asked for something newer, and thus what Keras writes:
+// superblock version 0, groups as B-trees of symbol tables with their names in local heaps, object
+// headers of version 1. Numbers are little-endian, addresses of 8 bytes. The file says how long it
+// is, and everything in it where it lies; that is what can be checked, for these structures have no
+// checksums. What else the format allows is passed over, and named as a doubt: a file with a doubt
+// is not broken for that, and whether it is whole only libhdf5 can tell.
 //
-// The format is described in "HDF5 File Format Specification Version 3.0"; section numbers refer to it.
+// The format is described in "HDF5 File Format Specification Version 3.0"; section numbers refer to
+// it.
 package hdf5
 
 import (
@@ -54,8 +56,9 @@ var Signature = []byte("\x89HDF\r\n\x1a\n")
 // firstUserBlock is the smallest user block, in bytes: each larger one is twice as large (II.A).
 const firstUserBlock = 512
 
-// Find tells where the superblock of a file of size bytes begins: at 0, or after a user block of 512 bytes, or 1024, or twice that and
-// so on. False: nowhere, and libhdf5 does not take it for an HDF5 file.
+// Find tells where the superblock of a file of size bytes begins: at 0, or after a user block of
+// 512 bytes, or 1024, or twice that and so on. False: nowhere, and libhdf5 does not take it for an
+// HDF5 file.
 func Find(r io.ReaderAt, size int64) (at int64, found bool, err error) {
 	b := make([]byte, len(Signature))
 	for at <= size-int64(len(b)) {
@@ -85,7 +88,8 @@ func Check(r io.ReaderAt, size int64) (Contents, error) {
 	if !found {
 		return Contents{}, corrupt(0, "it does not begin as an HDF5 file")
 	}
-	// Addresses count from the superblock, wherever that says that it lies: libhdf5 takes no notice of that either.
+	// Addresses count from the superblock, wherever that says that it lies: libhdf5 takes no notice
+	// of that either.
 	f := &file{r: io.NewSectionReader(r, base, size-base), size: size - base, seen: map[uint64]bool{}}
 	err = f.superblock()
 	var c *CorruptError

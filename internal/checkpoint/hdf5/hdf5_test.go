@@ -61,7 +61,8 @@ func FuzzCheck(f *testing.F) {
 	})
 }
 
-// What h5py opens is not damaged, whoever wrote it, and what this package does not know of it is said.
+// What h5py opens is not damaged, whoever wrote it, and what this package does not know of it is
+// said.
 func TestWhatOthersWrite(t *testing.T) {
 	for name, want := range map[string]struct {
 		datasets int

@@ -33,14 +33,15 @@ type Options struct {
 	Local  string // directory on this machine's disk
 	Remote string // URI of the directory that it is kept in
 	ID     string // no two mirrors have the same at the same time
-	// Others is a role of whose tasks each but the first has a directory of its own in Remote, ROLE-INDEX: that is none of this mirror's.
-	// Empty: there are none.
+	// Others is a role of whose tasks each but the first has a directory of its own in Remote,
+	// ROLE-INDEX: that is none of this mirror's. Empty: there are none.
 	Others string
 	// Use finds the filesystem of a URI, and the name in it; release gives it back.
 	Use    func(ctx context.Context, uri string) (f dfs.FS, name string, release func(), err error)
 	Fetch  bool // the program goes on from what is there
 	Upload bool // what the program writes is copied there
-	// Shared: others go on from the same. What is here and not there is none of it, and is put aside before a start. See Share.
+	// Shared: others go on from the same. What is here and not there is none of it, and is put
+	// aside before a start. See Share.
 	Shared bool
 	Follow bool // what is new there is fetched while the program runs
 	Tell   func(News)
@@ -69,7 +70,8 @@ type News struct {
 	Step       int64         // of it; checkpoint.Unknown
 	Bytes      int64         // that were copied
 	Took       time.Duration // to copy them
-	// Problem is a sentence without its full stop. Of what was fetched or uploaded it says why that cannot be judged.
+	// Problem is a sentence without its full stop. Of what was fetched or uploaded it says why that
+	// cannot be judged.
 	Problem string
 }
 
@@ -123,11 +125,12 @@ func New(o Options) *Mirror {
 	return m
 }
 
-// Share has the program's next start go on from the same as others, or no longer: the job has another size. It is not for use while Prepare
-// or Run is.
+// Share has the program's next start go on from the same as others, or no longer: the job has
+// another size. It is not for use while Prepare or Run is.
 func (m *Mirror) Share(shared bool) { m.o.Shared = shared }
 
-// directory is one that is copied, here or there. Libraries nest theirs deep, and what lies at the bottom counts.
+// directory is one that is copied, here or there. Libraries nest theirs deep, and what lies at the
+// bottom counts.
 func (m *Mirror) directory(f dfs.FS, dir string) *store.Directory {
 	o := store.Options{Workers: 1, Depth: 100}
 	if m.o.Others != "" {

@@ -638,7 +638,8 @@ func TestPrepareWaits(t *testing.T) {
 	})
 }
 
-// Files of libraries that tfos does not know are copied whatever their names, however deep they lie, and fetched again.
+// Files of libraries that tfos does not know are copied whatever their names, however deep they
+// lie, and fetched again.
 func TestNamesThatMakeNoCheckpoint(t *testing.T) {
 	names := []string{
 		".metadata", "5/_CHECKPOINT_METADATA", "5/default/.zarray", "5/default/ocdbt.process_0/d/e/f/0a1b", "checkpoint", "items.index", "items.pkl", "notes.h5", "notes.keras",
@@ -705,7 +706,8 @@ func TestWhatCannotBeJudged(t *testing.T) {
 	})
 }
 
-// A task whose peers have directories within its own does not go on from theirs, and finds nothing of them.
+// A task whose peers have directories within its own does not go on from theirs, and finds nothing
+// of them.
 func TestDirectoriesOfOtherTasks(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.task("a", func(o *mirror.Options) { o.Others = "worker" })

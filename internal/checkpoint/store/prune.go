@@ -16,9 +16,11 @@ type Pruning struct {
 	Actions []checkpoint.Action // for Do
 }
 
-// PlanPrune decides what a policy lets go. Of each series that would lose something it verifies from the newest down until one is
-// whole; that one stays in any case, and so does what cannot be judged, as far as the indexes tell. pinned, which may be nil, names more that must stay: those that a task restores from, say. A
-// checkpoint that a state file names as the newest stays without that.
+// PlanPrune decides what a policy lets go. Of each series that would lose something it verifies
+// from the newest down until one is whole; that one stays in any case, and so does what cannot be
+// judged, as far as the indexes tell. pinned, which may be nil, names more that must stay: those
+// that a task restores from, say. A checkpoint that a state file names as the newest stays without
+// that.
 func (d *Directory) PlanPrune(ctx context.Context, p checkpoint.Policy, pinned func(name string) bool) (Pruning, error) {
 	l, err := d.List(ctx)
 	if err != nil {

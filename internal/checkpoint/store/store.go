@@ -23,7 +23,8 @@ type Options struct {
 	Workers   int   // files and parts of files that are read at once; 0: 4
 	PieceSize int64 // bytes of each; 0: checkpoint.DefaultPieceSize
 	Depth     int   // directories below the one that is listed; 0: 3
-	// Leave names directories, relative to the one that is listed, that are no part of it; nil: none.
+	// Leave names directories, relative to the one that is listed, that are no part of it; nil:
+	// none.
 	Leave func(dir string) bool
 }
 
@@ -327,7 +328,8 @@ type Broken struct {
 // looks is how often Newest looks at a directory that changes meanwhile.
 const looks = 3
 
-// Newest verifies checkpoints from the newest down until one is not broken: what cannot be judged may be what its program restores. Those that leaveOut names are passed over; nil names none. It
+// Newest verifies checkpoints from the newest down until one is not broken: what cannot be judged
+// may be what its program restores. Those that leaveOut names are passed over; nil names none. It
 // looks again if a program writes or deletes one that it is about to verify, a few times.
 func (d *Directory) Newest(ctx context.Context, leaveOut func(checkpoint.Checkpoint) bool) (Found, error) {
 	for look := 1; ; look++ {
@@ -362,10 +364,12 @@ func (d *Directory) newest(ctx context.Context, leaveOut func(checkpoint.Checkpo
 	return found, nil
 }
 
-// Recover sets aside what is broken and makes the state file name the newest of the others, so that a program that starts now restores
-// it. It answers with what it did. No program may be writing checkpoints meanwhile.
+// Recover sets aside what is broken and makes the state file name the newest of the others, so that
+// a program that starts now restores it. It answers with what it did. No program may be writing
+// checkpoints meanwhile.
 //
-// Where nothing is broken, and the directory may not be written, it is an *Unstated if that leads TensorFlow elsewhere.
+// Where nothing is broken, and the directory may not be written, it is an *Unstated if that leads
+// TensorFlow elsewhere.
 func (d *Directory) Recover(ctx context.Context, found Found) ([]checkpoint.Action, error) {
 	var lookup error
 	taken := func(name string) bool {
@@ -391,8 +395,8 @@ func (d *Directory) Recover(ctx context.Context, found Found) ([]checkpoint.Acti
 	return actions, err
 }
 
-// Unstated is a state file that names a checkpoint in another place, and that may not be written: programs that go by it begin at step 0,
-// or where that place leads them.
+// Unstated is a state file that names a checkpoint in another place, and that may not be written:
+// programs that go by it begin at step 0, or where that place leads them.
 type Unstated struct{ What string }
 
 func (u *Unstated) Error() string { return u.What }

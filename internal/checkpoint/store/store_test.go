@@ -263,7 +263,8 @@ func TestWhatCannotBeJudgedIsKept(t *testing.T) {
 	}
 }
 
-// A directory that was moved: its state file is made to name it. Where it may not be written that is said, and is no failure.
+// A directory that was moved: its state file is made to name it. Where it may not be written that
+// is said, and is no failure.
 func TestMovedDirectory(t *testing.T) {
 	w := newWorld(t, "v2")
 	state := checkpoint.State{Latest: "/home/someone/ckpt-4", All: []string{"/home/someone/ckpt-4"}}

@@ -1,10 +1,12 @@
-// Package unit decides how a program's directory of checkpoints is kept elsewhere: which of its files belong together and are copied
-// as one, when such a unit is complete, which one is copied next, and which ones a program needs to go on.
+// Package unit decides how a program's directory of checkpoints is kept elsewhere: which of its
+// files belong together and are copied as one, when such a unit is complete, which one is copied
+// next, and which ones a program needs to go on.
 //
-// A unit is a checkpoint that package checkpoint knows, or the files of a library that it does not know: a single one, or all in a
-// directory. The former are judged by their content, as far as that tells, and stay elsewhere when the program deletes them here: there
-// others decide what is kept. The latter have nothing to be judged by. They are complete when they have not changed for a while and nobody has them
-// open for writing, and what the program deletes here is to go there as well.
+// A unit is a checkpoint that package checkpoint knows, or the files of a library that it does not
+// know: a single one, or all in a directory. The former are judged by their content, as far as that
+// tells, and stay elsewhere when the program deletes them here: there others decide what is kept.
+// The latter have nothing to be judged by. They are complete when they have not changed for a while
+// and nobody has them open for writing, and what the program deletes here is to go there as well.
 //
 // The package opens no file and never looks at the clock.
 package unit
@@ -100,8 +102,9 @@ func Of(l checkpoint.Listing) []Unit {
 	return units
 }
 
-// Names by which programs and libraries mark what they are writing. A name that begins with a dot does so at the top only: below, and for
-// some libraries there as well, it is as much a part of a checkpoint as any other file.
+// Names by which programs and libraries mark what they are writing. A name that begins with a dot
+// does so at the top only: below, and for some libraries there as well, it is as much a part of a
+// checkpoint as any other file.
 var (
 	unfinished = regexp.MustCompile(`^~|~$|(^|[-_.])te?mp([-_.\d]|$)|\.(part|partial|incomplete|lock|swp)$|^workertemp|\.tempstate\d*$|^\.nfs[\da-f]+$|^\.tfos-`)
 	hidden     = regexp.MustCompile(`^\.`)

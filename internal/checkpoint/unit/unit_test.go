@@ -193,7 +193,8 @@ func TestTrackerFollowsDeletions(t *testing.T) {
 	p.want("never copied, so nothing is to be deleted", p.look(unit.Runs, "b.pkl")+p.look(unit.Runs)+p.look(unit.Runs), "")
 }
 
-// A shard is nobody's until its index comes, and then it is a part of the checkpoint: it is not deleted.
+// A shard is nobody's until its index comes, and then it is a part of the checkpoint: it is not
+// deleted.
 func TestTrackerOfAShard(t *testing.T) {
 	shard := checkpoint.File{Name: "a.data-00000-of-00001", Size: 10}
 	index := checkpoint.File{Name: "a.index", Size: 10}

@@ -21,8 +21,9 @@ type Facts struct {
 	Types []yarn.ResourceType // what it counts
 	Queue yarn.Queue
 	Nodes []yarn.NodeReport // all of them, whatever their state
-	// VCores says that the scheduler counts vcores. Schedulers that count memory alone, which is the default, grant more of them than
-	// a node has. The ResourceManager does not tell a client which it is, only a master that registers.
+	// VCores says that the scheduler counts vcores. Schedulers that count memory alone, which is
+	// the default, grant more of them than a node has. The ResourceManager does not tell a client
+	// which it is, only a master that registers.
 	VCores bool
 	MinMiB int64 // the smallest container, to which a smaller one is rounded up; 0: not known
 }
@@ -173,7 +174,8 @@ func (s shape) checkLabel(f Facts, nodes []yarn.NodeReport) error {
 	return nil
 }
 
-// checkNodes wants one node that could hold one such container if it were empty, and room for all of them.
+// checkNodes wants one node that could hold one such container if it were empty, and room for all
+// of them.
 func (s shape) checkNodes(f Facts, nodes []yarn.NodeReport) error {
 	nodes = s.eligible(nodes)
 	for _, name := range f.counted(s.res) {

@@ -12,21 +12,26 @@ import (
 )
 
 const (
-	// tensorflowMiB is what TensorFlow maps of address space, in MiB, with a margin: 2.21 maps 1.2 GB when it is loaded, and each of its
-	// threads a stack of 8 MiB. The C library maps 64 MiB of heap for each thread, up to eight times the cores, unless arenas bounds that.
+	// tensorflowMiB is what TensorFlow maps of address space, in MiB, with a margin: 2.21 maps 1.2
+	// GB when it is loaded, and each of its threads a stack of 8 MiB. The C library maps 64 MiB of
+	// heap for each thread, up to eight times the cores, unless arenas bounds that.
 	tensorflowMiB = 2800
-	// likelyMiB is the memory from which a program in Python is taken to be TensorFlow: it needs 0.6 GiB to be loaded.
+	// likelyMiB is the memory from which a program in Python is taken to be TensorFlow: it needs
+	// 0.6 GiB to be loaded.
 	likelyMiB = 1024
 	// stepMiB is what containers are rounded up to.
 	stepMiB = 64
 )
 
-// arenas bounds the heaps of a process. Hadoop's own scripts set it to 4, and pass it on to containers, for the same reason.
+// arenas bounds the heaps of a process. Hadoop's own scripts set it to 4, and pass it on to
+// containers, for the same reason.
 const arenas = "MALLOC_ARENA_MAX"
 
-// Virtual has the containers of a job be large enough on a cluster whose NodeManagers kill those that map more than ratio times their
-// memory of address space (0: there is no such check) and grant most MiB at most. What tfos maps comes on top of what the job file gives to
-// a program, as far as TensorFlow may need that. It returns the job to submit, and what a person should know of it.
+// Virtual has the containers of a job be large enough on a cluster whose NodeManagers kill those
+// that map more than ratio times their memory of address space (0: there is no such check) and
+// grant most MiB at most. What tfos maps comes on top of what the job file gives to a program, as
+// far as TensorFlow may need that. It returns the job to submit, and what a person should know of
+// it.
 func Virtual(j job.Job, ratio float64, most int64) (_ job.Job, notes []string) {
 	if ratio <= 0 {
 		return j, nil

@@ -21,9 +21,10 @@ const othersWrite fs.FileMode = 0o022
 
 // cache is a directory of files that are named by their content's SHA-256.
 //
-// Jobs run what lies there, so an entry is used only when its content is known to be what its name says: it was hashed on its way
-// there, or read back. An empty file beside the entry, its mark, says that this was done, and names the modification time that the
-// entry had then. The directory, entries and marks belong to the user, and nobody else may write to them.
+// Jobs run what lies there, so an entry is used only when its content is known to be what its name
+// says: it was hashed on its way there, or read back. An empty file beside the entry, its mark,
+// says that this was done, and names the modification time that the entry had then. The directory,
+// entries and marks belong to the user, and nobody else may write to them.
 type cache struct {
 	fs    dfs.FS
 	dir   string

@@ -147,7 +147,8 @@ func TestADamagedEntryIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAFileThatChangesWhileItIsUploaded has the same size after that: it must not lie in the cache under the hash of what it was.
+// TestAFileThatChangesWhileItIsUploaded has the same size after that: it must not lie in the cache
+// under the hash of what it was.
 func TestAFileThatChangesWhileItIsUploaded(t *testing.T) {
 	dir := write(t, map[string]string{"a": "before"})
 	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
@@ -176,7 +177,8 @@ func TestAFileThatChangesWhileItIsUploaded(t *testing.T) {
 	}
 }
 
-// TestTheCacheIsNotTrustedBlindly: what jobs run from the cache is what was hashed, and nobody else can have written it.
+// TestTheCacheIsNotTrustedBlindly: what jobs run from the cache is what was hashed, and nobody else
+// can have written it.
 func TestTheCacheIsNotTrustedBlindly(t *testing.T) {
 	const cache = "/user/ann/cache"
 	for name, c := range map[string]struct {
@@ -251,7 +253,8 @@ func TestAUserWhomTheFilesystemKnowsByAnotherName(t *testing.T) {
 	}
 }
 
-// TestNamesThatANodeManagerCannotMake: what has such names the agent unpacks, and a broken archive is refused before it is sent.
+// TestNamesThatANodeManagerCannotMake: what has such names the agent unpacks, and a broken archive
+// is refused before it is sent.
 func TestNamesThatANodeManagerCannotMake(t *testing.T) {
 	dir := write(t, map[string]string{
 		"Grüße.py": "x", "daten/Übung.txt": "x", "data/x.txt": "x", "plain.tar.gz": tarGz(t, "bin/python"), "env.tgz": tarGz(t, "a b/Grüße.txt"),
@@ -433,7 +436,8 @@ func TestPackIsReproducible(t *testing.T) {
 	}
 }
 
-// TestNoRoomForTemporaryFiles: what is wrong with TMPDIR is not wrong with the directory that is to be packed.
+// TestNoRoomForTemporaryFiles: what is wrong with TMPDIR is not wrong with the directory that is to
+// be packed.
 func TestNoRoomForTemporaryFiles(t *testing.T) {
 	source := filepath.Join(t.TempDir(), "code")
 	if err := os.Mkdir(source, 0o755); err != nil {

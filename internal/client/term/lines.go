@@ -51,7 +51,8 @@ func Lines(prev, next status.View) []string {
 	return lines
 }
 
-// quiet reports whether no line about a task tells what the job waits for, or that all is well but for something.
+// quiet reports whether no line about a task tells what the job waits for, or that all is well but
+// for something.
 func quiet(v status.View) bool {
 	if v.State == status.Succeeded {
 		return true

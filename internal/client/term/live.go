@@ -32,7 +32,8 @@ type Live struct {
 // redraw is the pause between two drawings.
 const redraw = 200 * time.Millisecond
 
-// NewLive draws on terminal, which must obey what it is written; of foreign text it gets what is Printable. The job's own output goes to out, or above the drawing if out is nil.
+// NewLive draws on terminal, which must obey what it is written; of foreign text it gets what is
+// Printable. The job's own output goes to out, or above the drawing if out is nil.
 func NewLive(terminal, out io.Writer) *Live {
 	return &Live{terminal: terminal, out: out, m: model{started: time.Now()},
 		progress: mpb.New(mpb.WithOutput(terminal), mpb.WithRefreshRate(redraw), mpb.WithAutoRefresh())}

@@ -11,8 +11,9 @@ import (
 	xterm "golang.org/x/term"
 )
 
-// Screen is a terminal to which any text may be written. Names, diagnostics and logs come from other people and their programs:
-// what a terminal would take for a command is shown instead of obeyed. It is safe for concurrent use.
+// Screen is a terminal to which any text may be written. Names, diagnostics and logs come from
+// other people and their programs: what a terminal would take for a command is shown instead of
+// obeyed. It is safe for concurrent use.
 type Screen struct {
 	file *os.File
 
@@ -82,13 +83,14 @@ func printable(text, keep string) string {
 	return b.String()
 }
 
-// Cell is text as a cell of a table, whose lines and columns it must not end. All else stays as it is: a pipe gets it.
+// Cell is text as a cell of a table, whose lines and columns it must not end. All else stays as it
+// is: a pipe gets it.
 func Cell(text string) string { return cells.Replace(text) }
 
 var cells = strings.NewReplacer("\n", `\n`, "\r", `\r`, "\t", `\t`, "\v", `\v`, "\f", `\f`)
 
-// show writes one character, or how Go would quote it where a terminal obeys it. JSON stays JSON: what it has not quoted itself
-// becomes an escape that it knows.
+// show writes one character, or how Go would quote it where a terminal obeys it. JSON stays JSON:
+// what it has not quoted itself becomes an escape that it knows.
 func show(b *strings.Builder, r rune, as string) {
 	switch {
 	case r == utf8.RuneError && len(as) == 1: // no UTF-8: some terminals take 0x9b for ESC [

@@ -10,8 +10,8 @@ import (
 	"tfos/internal/status"
 )
 
-// nasty holds what terminals obey: a title, a cleared screen, the same in one byte and in one character, an answer-back, and a
-// text that runs from right to left.
+// nasty holds what terminals obey: a title, a cleared screen, the same in one byte and in one
+// character, an answer-back, and a text that runs from right to left.
 const nasty = "a\x1b]0;owned\x07b\x1b[2Jc\x9b1md\u009b2Je\x05f\u202eg\x7fh\x08"
 
 const shown = `a\x1b]0;owned\x07b\x1b[2Jc\x9b1md\u009b2Je\x05f\u202eg\u007fh\x08`

@@ -113,7 +113,8 @@ func recovery(r status.Recovery) []string {
 	return lines
 }
 
-// Masters says what deaths of the application master come to: the cluster grants so many of them within the window.
+// Masters says what deaths of the application master come to: the cluster grants so many of them
+// within the window.
 func Masters(granted int, window time.Duration, resubmit int) string {
 	s := fmt.Sprintf("the cluster ends the job with death %d of its master within %s (yarn.resourcemanager.am.max-attempts); lost nodes and preemption do not count", granted, window)
 	switch {

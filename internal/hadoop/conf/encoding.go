@@ -17,8 +17,8 @@ var declaration = regexp.MustCompile(`^<\?xml\s[^>]*\?>`)
 // declared finds the encoding in it.
 var declared = regexp.MustCompile(`encoding\s*=\s*["']([^"']*)["']`)
 
-// toUTF8 makes of a file what encoding/xml reads: UTF-8 without a declaration, for it knows no other encoding and no XML 1.1, in which
-// site files mean the same. Lines stay where they are.
+// toUTF8 makes of a file what encoding/xml reads: UTF-8 without a declaration, for it knows no
+// other encoding and no XML 1.1, in which site files mean the same. Lines stay where they are.
 func toUTF8(data []byte) ([]byte, error) {
 	wide, err := wide(data)
 	if err != nil {
@@ -38,7 +38,8 @@ func toUTF8(data []byte) ([]byte, error) {
 	return append(bytes.Repeat([]byte("\n"), bytes.Count(head, []byte("\n"))), data[len(head):]...), nil
 }
 
-// wide decodes UTF-16, which its first bytes tell: a byte order mark, or a < of two bytes. Nil: it is something else.
+// wide decodes UTF-16, which its first bytes tell: a byte order mark, or a < of two bytes. Nil: it
+// is something else.
 func wide(data []byte) ([]byte, error) {
 	var order unicode.Endianness
 	switch {
@@ -80,8 +81,8 @@ var reference = regexp.MustCompile(`&(#x[0-9a-fA-F]+|#[0-9]+|[^;\s&]+);`)
 // comment is a comment in a document type.
 var comment = regexp.MustCompile(`(?s)<!--.*?-->`)
 
-// entities reads those that a document type defines in the file itself; the first definition of a name counts. What is none that
-// stands for text is left out, and so is unknown where it is used.
+// entities reads those that a document type defines in the file itself; the first definition of a
+// name counts. What is none that stands for text is left out, and so is unknown where it is used.
 func entities(doctype string) map[string]string {
 	values := map[string]string{}
 	for _, d := range entityDefinition.FindAllStringSubmatch(comment.ReplaceAllString(doctype, ""), -1) {

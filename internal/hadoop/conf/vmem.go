@@ -1,9 +1,10 @@
 package conf
 
-// VirtualRatio returns how many times the memory of a container its processes may map of address space, as NodeManagers check it
-// who have this configuration; 0: they do not. Since Hadoop 3.2 NodeManagers who have memory enforced by cgroups, which is the
-// default whether there are cgroups or not, look at containers no more (ContainersMonitorImpl): then old is true, and only older
-// ones do.
+// VirtualRatio returns how many times the memory of a container its processes may map of address
+// space, as NodeManagers check it who have this configuration; 0: they do not. Since Hadoop 3.2
+// NodeManagers who have memory enforced by cgroups, which is the default whether there are cgroups
+// or not, look at containers no more (ContainersMonitorImpl): then old is true, and only older ones
+// do.
 func (c *Conf) VirtualRatio() (ratio float64, old bool, err error) {
 	checked, err := c.Bool("yarn.nodemanager.vmem-check-enabled", true)
 	if err != nil || !checked {

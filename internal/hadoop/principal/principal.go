@@ -1,5 +1,6 @@
-// Package principal makes of a user's full name, jane@EXAMPLE.COM or jane/host@EXAMPLE.COM, the short one that Hadoop's daemons know
-// them by: owner of files, home directory, queue. It is that of org.apache.hadoop.security.authentication.util.KerberosName.
+// Package principal makes of a user's full name, jane@EXAMPLE.COM or jane/host@EXAMPLE.COM, the
+// short one that Hadoop's daemons know them by: owner of files, home directory, queue. It is that
+// of org.apache.hadoop.security.authentication.util.KerberosName.
 package principal
 
 import (
@@ -9,20 +10,23 @@ import (
 	"strings"
 )
 
-// simple are the rules of a cluster without Kerberos that configures none (HadoopKerberosName#setConfiguration).
+// simple are the rules of a cluster without Kerberos that configures none
+// (HadoopKerberosName#setConfiguration).
 const simple = "RULE:[1:$1] RULE:[2:$1]"
 
 // full is a name taken apart: service, host, realm.
 var full = regexp.MustCompile(`^([^/@]+)(?:/([^/@]+))?(?:@([^/@]+))?$`)
 
-// rule is one rule of hadoop.security.auth_to_local: RULE:[2:$1@$0](regular expression)s/from/to/g/L, or DEFAULT.
+// rule is one rule of hadoop.security.auth_to_local: RULE:[2:$1@$0](regular
+// expression)s/from/to/g/L, or DEFAULT.
 var rule = regexp.MustCompile(`^\s*(?:(DEFAULT)|RULE:\[(\d*):([^\]]*)\](?:\(([^)]*)\))?(?:s/([^/]*)/([^/]*)/(g)?)?/?(L)?)`)
 
 // parameter is what a rule's format is filled with.
 var parameter = regexp.MustCompile(`\$(\d)`)
 
-// Short is the short name by the rules, hadoop.security.auth_to_local, on a cluster without Kerberos. mit says that
-// hadoop.security.auth_to_local.mechanism is MIT: a name that no rule fits is its own then.
+// Short is the short name by the rules, hadoop.security.auth_to_local, on a cluster without
+// Kerberos. mit says that hadoop.security.auth_to_local.mechanism is MIT: a name that no rule fits
+// is its own then.
 func Short(name, rules string, mit bool) (string, error) {
 	parts := full.FindStringSubmatch(name)
 	switch {
@@ -63,8 +67,8 @@ func Short(name, rules string, mit bool) (string, error) {
 	return "", fmt.Errorf("no rule of hadoop.security.auth_to_local, %q, fits the user %q", rules, name)
 }
 
-// apply applies a rule, matched by rule, to realm, service and host. DEFAULT is for the realm of krb5.conf, which a cluster without
-// Kerberos has none of.
+// apply applies a rule, matched by rule, to realm, service and host. DEFAULT is for the realm of
+// krb5.conf, which a cluster without Kerberos has none of.
 func apply(at, params []string) (short string, fits bool, err error) {
 	if at[1] != "" {
 		return "", false, nil

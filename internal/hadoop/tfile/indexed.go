@@ -10,8 +10,9 @@ import (
 //
 //	| 32 bytes id | logs, each compressed by itself | index | int32 its length | id |
 //
-// The id is the SHA-256 of the application's. The index is a serialized Java object: it names all logs of the file, those of
-// earlier rounds of a NodeManager that rolls logs too, whose own indexes lie between the logs.
+// The id is the SHA-256 of the application's. The index is a serialized Java object: it names all
+// logs of the file, those of earlier rounds of a NodeManager that rolls logs too, whose own indexes
+// lie between the logs.
 type indexedReader struct {
 	file        *bcFile // the blocks
 	compression string

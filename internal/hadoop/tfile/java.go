@@ -5,8 +5,9 @@ import (
 	"fmt"
 )
 
-// javaObject is an object that Java serialized: of its class, by name, the fields of its superclasses among its own, and what
-// its class wrote beside them (the content of a list or a map).
+// javaObject is an object that Java serialized: of its class, by name, the fields of its
+// superclasses among its own, and what its class wrote beside them (the content of a list or a
+// map).
 type javaObject struct {
 	class  string
 	fields map[string]any // int64, string, *javaObject, …; nil where Java's is null
@@ -26,7 +27,8 @@ type javaField struct {
 	kind byte
 }
 
-// The parts of a stream (Java Object Serialization Specification, 6.4.2), as far as indexes have them.
+// The parts of a stream (Java Object Serialization Specification, 6.4.2), as far as indexes have
+// them.
 const (
 	javaMagic = "\xac\xed\x00\x05"
 

@@ -15,10 +15,11 @@ import (
 // Place is where a cluster aggregates logs: below a directory for each user, in one of that suffix.
 type Place struct{ Root, Suffix string }
 
-// Places says where logs can be, by the cluster's configuration. Each format has a place of its own, which
-// yarn.log-aggregation.FORMAT.remote-app-log-dir and -suffix may set (LogAggregationFileController); else it is that of
-// yarn.nodemanager.remote-app-log-dir and -suffix, with the format's name. The formats that a cluster used before count as well:
-// their logs are still there.
+// Places says where logs can be, by the cluster's configuration. Each format has a place of its
+// own, which yarn.log-aggregation.FORMAT.remote-app-log-dir and -suffix may set
+// (LogAggregationFileController); else it is that of yarn.nodemanager.remote-app-log-dir and
+// -suffix, with the format's name. The formats that a cluster used before count as well: their logs
+// are still there.
 func Places(value func(key string) string, formats []string) []Place {
 	const root, suffix = "remote-app-log-dir", "remote-app-log-dir-suffix"
 	common := Place{value("yarn.nodemanager." + root), value("yarn.nodemanager." + suffix)}
@@ -36,8 +37,8 @@ func Places(value func(key string) string, formats []string) []Place {
 	return places
 }
 
-// Directories lists where in a place the logs of an application may be, the layout of the newest Hadoop first. Each NodeManager
-// leaves its file there, or several if it rolls them.
+// Directories lists where in a place the logs of an application may be, the layout of the newest
+// Hadoop first. Each NodeManager leaves its file there, or several if it rolls them.
 func (p Place) Directories(user string, app yarn.ApplicationID) []string {
 	id := app.String()
 	return []string{

@@ -1,8 +1,9 @@
-// Package tfile reads the logs that YARN's NodeManagers aggregate: one file per application and node, in the TFile or the
-// IndexedFile format of Hadoop 2.10 to 3.5, plain or compressed by gz.
+// Package tfile reads the logs that YARN's NodeManagers aggregate: one file per application and
+// node, in the TFile or the IndexedFile format of Hadoop 2.10 to 3.5, plain or compressed by gz.
 //
-// A Reader goes through a file once, container by container and log by log, and holds no more of it than a buffer; passing over
-// a log that is not compressed reads nothing of it. Where the files lie is what Directories says; opening them is the caller's.
+// A Reader goes through a file once, container by container and log by log, and holds no more of it
+// than a buffer; passing over a log that is not compressed reads nothing of it. Where the files lie
+// is what Directories says; opening them is the caller's.
 package tfile
 
 import (
@@ -25,7 +26,8 @@ type Log struct {
 
 // Reader reads an aggregated log file. Like an archive's reader it stands on one log at a time.
 type Reader interface {
-	// Next goes to the next log, io.EOF after the last. What was not read of the one before is passed over.
+	// Next goes to the next log, io.EOF after the last. What was not read of the one before is
+	// passed over.
 	Next() (Log, error)
 	// Read reads the content of the log that Next went to, io.EOF at its end.
 	Read(p []byte) (int, error)

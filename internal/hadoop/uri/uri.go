@@ -1,7 +1,8 @@
 // Package uri reads and writes the names of files as Hadoop does: scheme://authority/path.
 //
-// They look like URLs and are none. As org.apache.hadoop.fs.Path and TensorFlow's plugin have it, every character of the path stands
-// for itself: # begins no fragment, ? no query, and %20 is three characters.
+// They look like URLs and are none. As org.apache.hadoop.fs.Path and TensorFlow's plugin have it,
+// every character of the path stands for itself: # begins no fragment, ? no query, and %20 is three
+// characters.
 package uri
 
 import "strings"

@@ -1,9 +1,12 @@
-// Package guard is the small process between an agent and the program it runs: the program's parent, and its end.
+// Package guard is the small process between an agent and the program it runs: the program's
+// parent, and its end.
 //
-// The process is process/guard.c. It starts one program, tells the agent over a socket what becomes of it, and sees to it that nothing
-// of it survives: whatever the program leaves behind, however it forked, becomes the guard's child (PR_SET_CHILD_SUBREAPER) and
-// is killed. When the agent is gone, which the closed socket tells, so is the program. It lives in a session of its own, out of
-// the reach of what a NodeManager kills with the agent. The package has the committed images of it, and speaks its language.
+// The process is process/guard.c. It starts one program, tells the agent over a socket what becomes
+// of it, and sees to it that nothing of it survives: whatever the program leaves behind, however it
+// forked, becomes the guard's child (PR_SET_CHILD_SUBREAPER) and is killed. When the agent is gone,
+// which the closed socket tells, so is the program. It lives in a session of its own, out of the
+// reach of what a NodeManager kills with the agent. The package has the committed images of it, and
+// speaks its language.
 package guard
 
 import (
@@ -21,8 +24,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ControlFD is the guard's end of the socket. Its arguments are the program and that program's arguments. It has the program's
-// directory, environment, stdin, stdout and stderr.
+// ControlFD is the guard's end of the socket. Its arguments are the program and that program's
+// arguments. It has the program's directory, environment, stdin, stdout and stderr.
 const ControlFD = 3
 
 // What the agent says, a byte each. The end of the stream means Kill.
@@ -34,7 +37,8 @@ const (
 // name is what the process is called in lists of processes.
 const name = "tfos-guard"
 
-// inMemory keeps the image in a file that no directory has: nobody can remove it, and no disk can be full.
+// inMemory keeps the image in a file that no directory has: nobody can remove it, and no disk can
+// be full.
 var inMemory = sync.OnceValues(func() (*os.File, error) {
 	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
 	if err != nil {
@@ -45,8 +49,9 @@ var inMemory = sync.OnceValues(func() (*os.File, error) {
 	return f, err
 })
 
-// Exec calls run with the name of an executable file that is the guard. Where the kernel does not run a file in memory
-// (vm.memfd_noexec, or a security module), it calls run once more with one in the directory dir, which it then removes.
+// Exec calls run with the name of an executable file that is the guard. Where the kernel does not
+// run a file in memory (vm.memfd_noexec, or a security module), it calls run once more with one in
+// the directory dir, which it then removes.
 func Exec(dir string, run func(path string) error) error {
 	if len(image) == 0 {
 		return fmt.Errorf("there is no guard for this kind of machine (%s)", runtime.GOARCH)

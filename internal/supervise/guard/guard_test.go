@@ -15,7 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTheGuardIsBuiltFromItsSource: who changes the C code runs internal/supervise/guard/build and commits what it makes.
+// TestTheGuardIsBuiltFromItsSource: who changes the C code runs internal/supervise/guard/build and
+// commits what it makes.
 func TestTheGuardIsBuiltFromItsSource(t *testing.T) {
 	source, err := os.ReadFile("process/guard.c")
 	if err != nil {

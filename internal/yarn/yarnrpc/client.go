@@ -175,8 +175,8 @@ func (c *Client) ResourceTypes(ctx context.Context) ([]yarn.ResourceType, error)
 	return each(resp.GetResourceTypeInfo(), resourceTypeFromPB), nil
 }
 
-// Since32 reports whether the ResourceManager is of Hadoop 3.2 or newer: no answer tells a version, but those know a request
-// that older ones do not.
+// Since32 reports whether the ResourceManager is of Hadoop 3.2 or newer: no answer tells a version,
+// but those know a request that older ones do not.
 func (c *Client) Since32(ctx context.Context) (bool, error) {
 	nothing := &pb.GetAllResourceTypeInfoRequestProto{} // neither what is asked nor what is answered matters
 	err := c.call(ctx, "getClusterNodeAttributes", nothing, nothing)

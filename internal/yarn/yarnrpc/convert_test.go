@@ -174,7 +174,8 @@ func TestJavasWays(t *testing.T) {
 	}
 }
 
-// TestAFileByTwoNames: a NodeManager links one resource once. Its resources are equal by place, time, type and pattern.
+// TestAFileByTwoNames: a NodeManager links one resource once. Its resources are equal by place,
+// time, type and pattern.
 func TestAFileByTwoNames(t *testing.T) {
 	file := yarn.LocalResource{URI: "hdfs://nn:1/x", ModTime: time.UnixMilli(1), Visibility: yarn.Private}
 	later := file

@@ -41,8 +41,9 @@ func localResourceFromPB(p *pb.LocalResourceProto) yarn.LocalResource {
 
 // launchToPB writes maps in the order of their keys, so that the same context is the same bytes.
 //
-// A NodeManager links a resource once, by the last of its names. A file of several names is made several resources by the pattern, which
-// means nothing to a file or an archive, and tells one from the other (LocalResourceRequest#equals).
+// A NodeManager links a resource once, by the last of its names. A file of several names is made
+// several resources by the pattern, which means nothing to a file or an archive, and tells one from
+// the other (LocalResourceRequest#equals).
 func launchToPB(l yarn.LaunchContext) (*pb.ContainerLaunchContextProto, error) {
 	p := &pb.ContainerLaunchContextProto{Command: l.Command, Tokens: l.Tokens}
 	type identity struct {
