@@ -64,6 +64,22 @@ func TestMasterDiesQuietly(t *testing.T) {
 	})
 }
 
+// TestMasterDiesWhereNoContainersAreKept: YARN ended them with it, and would refuse every heartbeat
+// that gives one back. All get new ones at once.
+func TestMasterDiesWhereNoContainersAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#12": after(5*time.Minute, 0)}.programs())
+		w.forgets = true
+		w.after(time.Minute, w.kill)
+		v := w.succeeded(t, digits)
+		w.containers(t, map[string]int{"chief/0": 2, "worker/0": 2, "worker/1": 2, "ps/0": 2})
+		attempts(t, v, 2)
+		if took := v.Finished.Sub(v.Takeovers[0]); took > 5*time.Minute+10*time.Second {
+			t.Errorf("%s from the takeover to the end of a program that runs for 5 minutes", took)
+		}
+	})
+}
+
 // TestMasterDiesAmidReplacement: at whatever moment of it, the task that was lost is replaced once, or once more than that where
 // its new container had not started yet; and nobody else loses anything but by the rules.
 func TestMasterDiesAmidReplacement(t *testing.T) {

@@ -76,6 +76,7 @@ type world struct {
 	crashed      bool                                // guarded by mu: by crash
 	history      []string                            // guarded by mu: every process that was started
 	oneNode      bool                                // guarded by mu: all containers are on one node of many
+	forgets      bool                                // set before the job: containers end with their master
 	excluded     map[string]bool                     // guarded by mu: hosts that were excluded at some time
 	heldUntil    time.Time                           // guarded by mu: until when Allocate answers nothing
 
@@ -152,6 +153,9 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 		w.asks[a.ID] = a
 	}
 	for _, id := range r.Releases {
+		if w.forgets && id.Attempt != w.container.Attempt { // RMServerUtils.validateContainerReleaseRequest
+			return yarn.AllocateResponse{}, fmt.Errorf("InvalidContainerReleaseException: cannot release %s", id)
+		}
 		w.released = append(w.released, id)
 		if w.live[id] {
 			w.completeLocked(id, yarn.ExitAborted, "released")
@@ -366,6 +370,15 @@ func (w *world) nextAttempt() bool {
 			w.completeLocked(id, yarn.ExitAborted, "")
 		}
 	}
+	if w.forgets {
+		for _, agents := range w.places {
+			for _, a := range agents {
+				a.retire()
+			}
+		}
+		clear(w.live)
+		w.completed = nil
+	}
 	return true
 }
 
@@ -406,7 +419,8 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 	w.crash = cancel
 	w.mu.Unlock()
 	m := New(Options{
-		Container: w.container, Job: j, Manifest: launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}},
+		Container: w.container, Job: j, Manifest: launch.Manifest{
+			User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}, Forgets: w.forgets},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
 		Wall:   w.wall,

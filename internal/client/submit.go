@@ -246,7 +246,7 @@ func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepar
 		return fail(err)
 	}
 	dir := c.jobDir(id)
-	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], VCores: p.vcores, Resume: p.Resume}.Encode()
+	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], Forgets: c.Forgets, VCores: p.vcores, Resume: p.Resume}.Encode()
 	if err != nil {
 		return fail(err)
 	}

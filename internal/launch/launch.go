@@ -129,9 +129,10 @@ type Manifest struct {
 	User    string     `json:"user"`    // who submitted
 	Staging string     `json:"staging"` // the job's directory, a name in the default filesystem
 	Agent   Resource   `json:"agent"`
-	Files   []Resource `json:"files"`            // for every task's container
-	VCores  string     `json:"vcores,omitempty"` // why the cluster can never hold the job if its scheduler counts vcores
-	Resume  *Resume    `json:"resume,omitempty"` // nil: the job starts from nothing
+	Files   []Resource `json:"files"`             // for every task's container
+	Forgets bool       `json:"forgets,omitempty"` // a container ends with the master that started it
+	VCores  string     `json:"vcores,omitempty"`  // why the cluster can never hold the job if its scheduler counts vcores
+	Resume  *Resume    `json:"resume,omitempty"`  // nil: the job starts from nothing
 }
 
 // Resume is where a job goes on that another one left.

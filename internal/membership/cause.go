@@ -23,7 +23,8 @@ const (
 	CausePreempted    Cause = "preempted"      // YARN took the container for another application
 	CauseDraining     Cause = "draining"       // an administrator takes the node away
 	CauseNodeLost     Cause = "node lost"
-	CauseDisk         Cause = "disk" // the node's
+	CauseMaster       Cause = "master" // the application master's attempt ended, and YARN kept no containers
+	CauseDisk         Cause = "disk"   // the node's
 	CauseLocalization Cause = "localization"
 	CauseLaunch       Cause = "launch" // the NodeManager did not start the agent, or the agent did not come up
 	CauseAgent        Cause = "agent"  // the agent ended, and its process with it

@@ -33,7 +33,7 @@ var (
 			`{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2","witness":5,` +
 				`"running":{"task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","pid":77},"exited":{"task":"worker/1","incarnation":2,"code":1},` +
 				`"generation":4,"digest":99,"since":3}`},
-		{Resumed{2}, `{"kind":"resumed","attempt":2}`},
+		{Resumed{2, true}, `{"kind":"resumed","attempt":2,"ended":true}`},
 		{Kept{container(3), node1}, `{"kind":"kept","container":"container_1_0001_01_000003","node":"n1:8041"}`},
 		{Started{Task: worker1, Incarnation: 2, PID: 77}, `{"kind":"started","task":"worker/1","incarnation":2,"pid":77}`},
 		{Exited{Task: worker1, Incarnation: 2, Code: 137, Signal: "SIGKILL", OOM: true, Stderr: []string{"a", "b"}},

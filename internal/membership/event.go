@@ -21,6 +21,7 @@ type Began struct {
 // remembers it. The containers that YARN keeps follow, as Kept, and their agents, as Joined.
 type Resumed struct {
 	Attempt int32 `json:"attempt"`
+	Ended   bool  `json:"ended,omitempty"` // the cluster keeps no containers: YARN ended them all
 }
 
 // Kept is a container that lives, and that an attempt before started.

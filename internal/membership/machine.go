@@ -174,7 +174,7 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	}
 	m.now, m.out = now.UTC().Round(0), nil
 	m.apply(ev)
-	if _, first := ev.(Resumed); !first { // what YARN kept comes after it
+	if r, first := ev.(Resumed); !first || r.Ended { // what YARN kept comes after it
 		m.taken()
 	}
 	m.drain()
@@ -198,7 +198,7 @@ func (m *Machine) apply(ev Event) {
 	case Began:
 		m.begin(ev.Attempt)
 	case Resumed:
-		m.resume(ev.Attempt)
+		m.resume(ev)
 	case Kept:
 		m.kept(ev)
 	case Unfit:

@@ -59,11 +59,11 @@ func (m *Machine) leapTo(attempts int32) {
 
 // resume has a new attempt of the application master go on where the journal ends. Until the agents have reported nothing is
 // asked for, started or given up.
-func (m *Machine) resume(attempt int32) {
+func (m *Machine) resume(ev Resumed) {
 	k := &m.s.Takeover
-	k.Attempt, k.Strays, k.Unheard = attempt, nil, nil
+	k.Attempt, k.Strays, k.Unheard = ev.Attempt, nil, nil
 	if m.s.Phase == idle {
-		m.begin(attempt)
+		m.begin(ev.Attempt)
 		return
 	}
 	m.s.Progress.Stalls = 0 // the journal may not have the newest steps
@@ -86,14 +86,39 @@ func (m *Machine) resume(attempt int32) {
 		if t.New {
 			k.Unheard = append(k.Unheard, t.Task)
 		}
-		m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
+		if !ev.Ended {
+			m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
+		}
 	}
 	for i := range m.s.Spares {
 		m.s.Spares[i].Unsure, m.s.Spares[i].Until = true, patience
 	}
+	if ev.Ended {
+		m.endContainers()
+	}
 	for _, n := range m.s.Nodes {
 		if !n.Until.IsZero() {
 			m.do(Exclude{n.Host})
+		}
+	}
+}
+
+// endContainers gives up all containers, as YARN did when the attempt before ended. No agent tells
+// what that attempt did last, so the numbers of generations and incarnations leap.
+func (m *Machine) endContainers() {
+	m.s.Takeover.Doubt = true
+	for len(m.s.Spares) > 0 {
+		m.dropSpare(&m.s.Spares[0], false)
+	}
+	for i := range m.s.Tasks {
+		t := &m.s.Tasks[i]
+		before := t.Run
+		if !t.held() {
+			continue
+		}
+		t.Run, t.Until = gone, time.Time{}
+		if before != retiring {
+			m.lose(t, loss{cause: CauseMaster, what: "its container on " + t.Node.Host + " ended with the application master: the cluster keeps none", container: true})
 		}
 	}
 }

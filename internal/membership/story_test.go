@@ -182,7 +182,7 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	case "began":
 		return Began{Attempt: int32(attempt)}
 	case "resumed":
-		return Resumed{int32(attempt)}
+		return Resumed{int32(attempt), td.HasArg("ended")}
 	case "kept":
 		return Kept{id, yarn.NodeID{Host: node, Port: 1}}
 	case "unfit":
