@@ -132,7 +132,7 @@ func Explain(d dfs.FS, doing, name string, err error) error {
 		return exit.Errorf(exit.Refused, "cannot %s %s: %w", doing, uri, err).Try("move away what is in the way there")
 	case errors.Is(err, dfs.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return exit.Errorf(exit.Infrastructure, "cannot %s %s: no answer from the filesystem: %w", doing, uri, err).
-			Try("is the NameNode running, and fs.defaultFS in core-site.xml right?")
+			Try("is the NameNode running, fs.defaultFS in core-site.xml right, and can this host reach NameNode and DataNodes?")
 	}
 	return exit.Errorf(exit.Infrastructure, "cannot %s %s: %w", doing, uri, err)
 }
