@@ -220,8 +220,9 @@ func (m *Machine) reopen(t *task) {
 
 // vacate leaves a task without a container, until it is granted another one.
 func (m *Machine) vacate(t *task, rest time.Time) {
-	if t.Unsure { // its agent may have started more than the journal knows
+	if t.Unsure { // its agent may have started more than the journal knows, by a newer cluster_spec
 		t.Incarnation += incarnationLeap
+		m.s.Takeover.Doubt = true
 	}
 	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, Why: t.Why, history: t.history}
 	if m.rested(t) {

@@ -106,7 +106,6 @@ func (m *Machine) resume(ev Resumed) {
 // endContainers gives up all containers, as YARN did when the attempt before ended. No agent tells
 // what that attempt did last, so the numbers of generations and incarnations leap.
 func (m *Machine) endContainers() {
-	m.s.Takeover.Doubt = true
 	for len(m.s.Spares) > 0 {
 		m.dropSpare(&m.s.Spares[0], false)
 	}
