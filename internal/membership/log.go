@@ -26,7 +26,7 @@ type Header struct {
 }
 
 // logVersion changes when a log of before cannot be re-stepped any more.
-const logVersion = 1
+const logVersion = 2
 
 // Header is the first line of an event log whose first turn is this machine's next.
 func (m *Machine) Header() Header {
@@ -44,7 +44,7 @@ func (m *Machine) Header() Header {
 // Machine makes the machine that the log was written by, as it was before its first turn.
 func (h Header) Machine() (*Machine, error) {
 	if h.Version != logVersion {
-		return nil, fmt.Errorf("the event log is of version %d, this program reads %d", h.Version, logVersion)
+		return nil, fmt.Errorf("the event log is of version %d, this program reads %d: replay it with the tfos that ran the job", h.Version, logVersion)
 	}
 	j, err := job.Parse("job.yaml", []byte(h.Job), nil)
 	if err != nil {
