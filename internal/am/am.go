@@ -196,6 +196,9 @@ func (m *Master) finish(ctx context.Context, own *owner, address string, r membe
 	if err != nil {
 		m.log.Warn("event log not staged", zap.Error(err))
 	}
+	if m.o.Container.Attempt.Attempt > 1 {
+		m.sweep(ctx)
+	}
 	if err := m.unregister(ctx, address, r); err != nil {
 		return fmt.Errorf("tell the ResourceManager how the job ended: %w", err)
 	}

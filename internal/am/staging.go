@@ -7,6 +7,8 @@ import (
 	"path"
 	"time"
 
+	"go.uber.org/zap"
+
 	"tfos/internal/dfs"
 	"tfos/internal/launch"
 )
@@ -32,4 +34,13 @@ func (m *Master) announce(ctx context.Context, address string) error {
 		return err
 	}
 	return m.stage(ctx, launch.MasterFile, b)
+}
+
+// sweep removes what masters before this one were writing into the staging directory when they died.
+func (m *Master) sweep(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	if _, err := m.o.FS.Sweep(ctx, m.o.Manifest.Staging); err != nil {
+		m.log.Warn("half-written files of masters that died may be left", zap.Error(err))
+	}
 }

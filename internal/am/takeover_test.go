@@ -64,6 +64,32 @@ func TestMasterDiesQuietly(t *testing.T) {
 	})
 }
 
+// TestHalfWrittenFilesOfDeadMastersGo: a master that is killed while it writes the journal leaves a
+// hidden file.
+func TestHalfWrittenFilesOfDeadMastersGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(5*time.Minute, 0)}.programs())
+		swept := &sweptFS{FS: w.fs}
+		w.fs = swept
+		w.after(time.Minute, w.kill)
+		w.succeeded(t, digits)
+		if want := []string{"/job"}; !slices.Equal(swept.dirs, want) {
+			t.Errorf("swept %q, want %q", swept.dirs, want)
+		}
+	})
+}
+
+// sweptFS takes note of the directories that were swept.
+type sweptFS struct {
+	dfs.FS
+	dirs []string
+}
+
+func (f *sweptFS) Sweep(ctx context.Context, dir string) ([]string, error) {
+	f.dirs = append(f.dirs, dir)
+	return f.FS.Sweep(ctx, dir)
+}
+
 // TestMasterDiesWhereNoContainersAreKept: YARN ended them with it, and would refuse every heartbeat
 // that gives one back. All get new ones at once.
 func TestMasterDiesWhereNoContainersAreKept(t *testing.T) {
