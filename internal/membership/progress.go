@@ -42,7 +42,8 @@ func (m *Machine) progressed(ev Progressed) {
 		p.Shown = ev.Guess
 	}
 	if ev.Step > p.Best {
-		p.Best, p.Grew, p.Stalls = ev.Step, m.now, 0
+		p.Best = ev.Step
+		p.gotOn(m.now)
 	}
 }
 
@@ -50,9 +51,13 @@ func (m *Machine) progressed(ev Progressed) {
 func (m *Machine) saved(step int64) {
 	p := &m.s.Progress
 	if step < 0 || step > p.Saved {
-		p.Saved, p.Grew, p.Stalls = max(p.Saved, step), m.now, 0
+		p.Saved = max(p.Saved, step)
+		p.gotOn(m.now)
 	}
 }
+
+// gotOn begins a new row of failures: the first one after this counts, whenever its process began.
+func (p *progress) gotOn(now time.Time) { p.Grew, p.Stalls, p.Stalled = now, 0, time.Time{} }
 
 // maxStalls is how many failures of the program in a row, without a new step, end the job: the one after the last progress, and
 // two restarts that brought none.
