@@ -27,6 +27,9 @@ type userProgram struct {
 var quickPrograms = []userProgram{
 	{name: "pools", kills: "worker/0", at: 50,
 		says: []string{`restored hdfs://`, `RESULT steps 200 accuracy (0\.9|1\.0)`}},
+	{name: "keras3", kills: "worker/0", at: 5,
+		says:    []string{`begins with epoch ([2-9]|\d\d)`, `RESULT epochs 30 accuracy (0\.9|1\.0)`, `RESULT exported variables`},
+		exports: []string{"model.keras", "exported/saved_model.pb"}},
 }
 
 func TestProgramsOfUsers(t *testing.T) {
