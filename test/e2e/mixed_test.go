@@ -24,7 +24,7 @@ func TestSomeCannotBeRedirected(t *testing.T) {
 				t.Fatal(err)
 			}
 			digits := filepath.Join(root, "examples", "digits")
-			saw := `echo "$TF_CONFIG" > ` + dir + `/saw/$TFOS_ROLE; exec %s ` + python(t) + " " + c.program + " --steps 200"
+			saw := `echo "$TF_CONFIG" > ` + dir + `/saw/$TFOS_ROLE; exec %s ` + python(t) + " " + c.program + " --steps 400"
 			bare := fmt.Sprintf("command: '%s'", fmt.Sprintf(saw, "env -u LD_PRELOAD"))
 			text := fmt.Sprintf("name: mixed\ncommand: '%s'\nfiles: [%s/%s, %s/digits.py]\nstrategy: %s\nroles:\n%s", fmt.Sprintf(saw, ""),
 				digits, c.program, digits, c.strategy, fmt.Sprintf(c.roles, bare))
