@@ -23,7 +23,6 @@ import (
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
-	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
 
@@ -229,7 +228,7 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 	if hello.Container != subject.Container || hello.Task != subject.Task || hello.Incarnation != 1 || hello.Running != nil || hello.Exited != nil {
 		t.Errorf("hello: %+v", hello)
 	}
-	s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{{Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
+	s.Spec(clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{{Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
 	s.Start(control.Start{
 		Incarnation: 1, Generation: 1, TensorBoard: true, Grace: time.Minute, Env: map[string]string{"A": `{"a": "$b"}`},
 		// The program shows what it was given, is asked for nothing else until it is told to end, and ends well.
@@ -455,7 +454,7 @@ func TestAProgramThatIsNotRedirectedStartsOnceMore(t *testing.T) {
 	w := newWorld(t)
 	s, hello := next(t, w.sessions, "session"), next(t, w.hellos, "hello")
 	peer := job.Task{Role: subject.Task.Role, Index: 0}
-	s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{
+	s.Spec(clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{
 		{Task: peer, Incarnation: 1, Address: "127.0.0.1:9", Witness: 9}, {Task: subject.Task, Incarnation: 1, Address: hello.Address, Witness: hello.Witness}}})
 	s.Start(control.Start{Incarnation: 1, Generation: 1, Grace: time.Minute, Command: `echo "$TF_CONFIG" >>configs; echo step $(wc -l <configs)/2; exec env -i sleep 1000000`,
 		Cluster: clusterspec.Cluster{Leader: peer}})

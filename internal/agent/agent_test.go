@@ -19,9 +19,9 @@ import (
 	"go.uber.org/zap/zaptest"
 
 	"tfos/internal/agent"
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/memnet"
 	"tfos/internal/supervise"
 	"tfos/internal/yarn"
@@ -153,7 +153,7 @@ func (w *world) Joined(s *control.Session, h control.Hello) {
 	w.session, w.hello, w.peers = s, h, h.Peers
 	w.mu.Unlock()
 	if h.Generation < 1 {
-		s.Spec(membership.Spec{Generation: 1, Members: []membership.Member{{Task: h.Task, Incarnation: 1, Address: h.Address}}})
+		s.Spec(clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{{Task: h.Task, Incarnation: 1, Address: h.Address}}})
 	}
 	text := fmt.Sprintf("joined inc=%d", h.Incarnation)
 	if h.Running != nil {

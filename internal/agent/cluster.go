@@ -5,8 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // clusterAnswer is the cluster_spec as a program sees it. Its keys are a promise to programs.
@@ -32,7 +32,7 @@ func (o *owner) cluster() clusterAnswer {
 }
 
 // learn keeps a cluster_spec for those who ask.
-func (o *owner) learn(s membership.Spec) {
+func (o *owner) learn(s clusterspec.Spec) {
 	o.newest = s
 	close(o.changed)
 	o.changed = make(chan struct{})

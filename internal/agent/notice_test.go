@@ -12,10 +12,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/launch"
-	"tfos/internal/membership"
 )
 
 // TestNotice: the file comes and goes with what the master says, and stays for the next process.
@@ -83,10 +83,10 @@ func TestCluster(t *testing.T) {
 			}
 			return response.StatusCode, a.Generation, len(a.Cluster["worker"])
 		}
-		spec := func(generation job.Generation, workers int) membership.Spec {
-			s := membership.Spec{Generation: generation, Members: []membership.Member{{Task: job.Task{Role: job.Evaluator}, Incarnation: 1, Address: "e:1"}}}
+		spec := func(generation job.Generation, workers int) clusterspec.Spec {
+			s := clusterspec.Spec{Generation: generation, Members: []clusterspec.Member{{Task: job.Task{Role: job.Evaluator}, Incarnation: 1, Address: "e:1"}}}
 			for i := range workers {
-				s.Members = append(s.Members, membership.Member{Task: job.Task{Role: "worker", Index: i}, Incarnation: 1, Address: "w:1"})
+				s.Members = append(s.Members, clusterspec.Member{Task: job.Task{Role: "worker", Index: i}, Incarnation: 1, Address: "w:1"})
 			}
 			return s
 		}

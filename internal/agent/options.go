@@ -10,10 +10,10 @@ import (
 
 	"tfos/internal/agent/logfile"
 	"tfos/internal/agent/storage"
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/supervise"
 )
 
@@ -65,8 +65,8 @@ type Runner interface {
 // Endpoints are the addresses by which the program knows its peers: what an Agent needs of package endpoint.
 type Endpoints interface {
 	Kind() job.Endpoints
-	Update(ctx context.Context, spec membership.Spec) error
-	View() membership.Spec
+	Update(ctx context.Context, spec clusterspec.Spec) error
+	View() clusterspec.Spec
 	Env(environ []string) []string
 	Look(pid int) endpoint.Bare
 	Counters() []endpoint.Counters

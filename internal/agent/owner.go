@@ -16,10 +16,10 @@ import (
 
 	"tfos/internal/agent/port"
 	"tfos/internal/agent/step"
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/launch"
-	"tfos/internal/membership"
 	"tfos/internal/supervise"
 )
 
@@ -30,12 +30,12 @@ const reportEvery = time.Second
 type owner struct {
 	a           *Agent
 	hello       control.Hello
-	api         string          // path of the program's socket
-	files       string          // path of the socket by which it reaches filesystems
-	incarnation job.Incarnation // the newest that was started, or the container's first
-	generation  job.Generation  // of the newest cluster_spec
-	newest      membership.Spec // it
-	changed     chan struct{}   // closed when there is a newer one
+	api         string           // path of the program's socket
+	files       string           // path of the socket by which it reaches filesystems
+	incarnation job.Incarnation  // the newest that was started, or the container's first
+	generation  job.Generation   // of the newest cluster_spec
+	newest      clusterspec.Spec // it
+	changed     chan struct{}    // closed when there is a newer one
 
 	program   Program // nil: none runs
 	tap       *tap    // of program
@@ -277,7 +277,7 @@ func (o *owner) retire(c control.Retire) {
 }
 
 // published is the master's newest cluster_spec, or one that is late.
-func (o *owner) published(s membership.Spec) {
+func (o *owner) published(s clusterspec.Spec) {
 	if s.Generation > o.generation {
 		o.generation = s.Generation
 		o.a.link.Spec(s)
@@ -333,7 +333,7 @@ func (o *owner) releasePorts() {
 // commands hands the master's orders to the owner.
 type commands struct{ a *Agent }
 
-func (c commands) Spec(s membership.Spec)  { c.a.post(func(o *owner) { o.published(s) }) }
+func (c commands) Spec(s clusterspec.Spec) { c.a.post(func(o *owner) { o.published(s) }) }
 func (c commands) Start(s control.Start)   { c.a.post(func(o *owner) { o.start(s) }) }
 func (c commands) Stop(s control.Stop)     { c.a.post(func(o *owner) { o.stopProgram(s) }) }
 func (c commands) Notice(n control.Notice) { c.a.post(func(o *owner) { o.notice(n) }) }

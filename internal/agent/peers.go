@@ -8,10 +8,10 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // peersEvery is the least time between two reports of what happened to the connections to the peers.
@@ -33,7 +33,7 @@ type peers struct {
 	reason    string             // why they are not of the kind that the job wants; empty: they are
 	ordered   string             // why the master has all tasks take forward; empty: it has not
 	old       Endpoints          // the ones before, which a program that has not ended yet was started with; nil: none
-	spec      membership.Spec    // the newest that the master published
+	spec      clusterspec.Spec   // the newest that the master published
 	applied   job.Generation     // the newest that endpoints have
 	over      context.CancelFunc // gives up the update under way; nil: there was none
 	again     time.Duration      // the next pause before the newest generation is applied again

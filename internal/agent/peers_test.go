@@ -13,10 +13,10 @@ import (
 	"time"
 
 	"tfos/internal/agent"
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/supervise"
 )
 
@@ -47,12 +47,12 @@ func (c *carriers) new(_ context.Context, k job.Endpoints, _ endpoint.Options) (
 type carried struct {
 	c      *carriers
 	kind   job.Endpoints
-	spec   membership.Spec // guarded by c.mu
-	closed bool            // guarded by c.mu
+	spec   clusterspec.Spec // guarded by c.mu
+	closed bool             // guarded by c.mu
 }
 
 func (e *carried) Kind() job.Endpoints { return e.kind }
-func (e *carried) Update(ctx context.Context, s membership.Spec) error {
+func (e *carried) Update(ctx context.Context, s clusterspec.Spec) error {
 	e.c.mu.Lock()
 	slow := e.c.slow
 	e.c.lost--
@@ -73,7 +73,7 @@ func (e *carried) Update(ctx context.Context, s membership.Spec) error {
 	}
 	return nil
 }
-func (e *carried) View() membership.Spec { e.c.mu.Lock(); defer e.c.mu.Unlock(); return e.spec }
+func (e *carried) View() clusterspec.Spec { e.c.mu.Lock(); defer e.c.mu.Unlock(); return e.spec }
 func (e *carried) Env(environ []string) []string {
 	return append(environ, "CARRIER="+string(e.kind))
 }
@@ -105,7 +105,7 @@ func (w *world) expectPeers(kind job.Endpoints, reason bool) {
 }
 
 func (w *world) publish(g job.Generation) {
-	w.master().Spec(membership.Spec{Generation: g, Members: []membership.Member{{Task: subject.Task, Incarnation: job.Incarnation(g), Address: "node:9"}}})
+	w.master().Spec(clusterspec.Spec{Generation: g, Members: []clusterspec.Member{{Task: subject.Task, Incarnation: job.Incarnation(g), Address: "node:9"}}})
 }
 
 // The process that tests run in stands for the program: it exists, and has no children.

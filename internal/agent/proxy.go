@@ -5,7 +5,7 @@ import (
 	"net"
 	"strings"
 
-	"tfos/internal/membership"
+	"tfos/internal/clusterspec"
 )
 
 // Names of the variables that list what a program reaches without a proxy. TensorFlow's gRPC takes
@@ -26,7 +26,7 @@ const maxNoProxy = 100 << 10
 // withoutProxy has a program reach its peers without a proxy: no proxy knows the addresses that we
 // make up. What a list holds already stays. The variables are set even where the environment names
 // no proxy, for a command may read that from a file.
-func withoutProxy(env map[string]string, s membership.Spec) {
+func withoutProxy(env map[string]string, s clusterspec.Spec) {
 	hosts, known := []string{loopbackNet}, make(map[string]bool)
 	for _, m := range s.Members {
 		if host, _, err := net.SplitHostPort(m.Address); err == nil && !known[host] {

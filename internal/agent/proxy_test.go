@@ -6,13 +6,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // TestPeersAreReachedWithoutAProxy by whoever looks at any of the variables.
 func TestPeersAreReachedWithoutAProxy(t *testing.T) {
-	peers := membership.Spec{Members: []membership.Member{
+	peers := clusterspec.Spec{Members: []clusterspec.Member{
 		{Task: job.Task{Role: "worker"}, Address: "127.100.0.0:4"}, {Task: job.Task{Role: "worker", Index: 1}, Address: "n1:8000"},
 		{Task: job.Task{Role: "worker", Index: 2}, Address: "n1:8001"}, {Task: job.Task{Role: "worker", Index: 3}},
 	}}
@@ -39,9 +39,9 @@ func TestPeersAreReachedWithoutAProxy(t *testing.T) {
 
 // TestManyPeersFitIntoAVariable of which the kernel takes 128 KiB.
 func TestManyPeersFitIntoAVariable(t *testing.T) {
-	var s membership.Spec
+	var s clusterspec.Spec
 	for i := range 20000 {
-		s.Members = append(s.Members, membership.Member{Address: fmt.Sprintf("127.100.%d.%d:4", i>>8, i&255)})
+		s.Members = append(s.Members, clusterspec.Member{Address: fmt.Sprintf("127.100.%d.%d:4", i>>8, i&255)})
 	}
 	env := map[string]string{"no_proxy": "a"}
 	withoutProxy(env, s)

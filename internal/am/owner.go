@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/membership"
@@ -38,7 +39,7 @@ type owner struct {
 	peers      map[yarn.ContainerID]control.Peers // how the task in a container reaches the others
 	forward    string                             // why all tasks have to take forward; empty: they need not
 	mirrors    map[yarn.ContainerID]status.Mirror // what became of the local checkpoints in a container
-	spec       membership.Spec                    // the published one
+	spec       clusterspec.Spec                   // the published one
 	document   []byte                             // the newest status document
 	dirty      bool                               // there is news for the next one
 

@@ -12,12 +12,12 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
-	"tfos/internal/membership"
 	"tfos/internal/memnet"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -272,7 +272,7 @@ type modelAgent struct {
 	ended       chan struct{} // closed when the newest program has ended
 }
 
-func (a *modelAgent) Spec(s membership.Spec) { a.link.Spec(s) }
+func (a *modelAgent) Spec(s clusterspec.Spec) { a.link.Spec(s) }
 
 func (a *modelAgent) Start(c control.Start) {
 	if c.Incarnation <= a.incarnation {

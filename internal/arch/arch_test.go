@@ -45,6 +45,17 @@ var generated = map[string][]string{
 	"internal/control/controlpb": {"internal/control"},
 }
 
+// confined lists who may import a package that others get values from, not decisions, with the reason.
+var confined = map[string]struct {
+	users []string
+	why   string
+}{
+	"internal/membership": {
+		[]string{"internal/am", "internal/sim", "internal/fault", "cmd/tfos"},
+		"it is the master's brain, and those who read event logs know it: what agents need of it is a value of clusterspec",
+	},
+}
+
 // impure is what a package that decides may not import: its answers would depend on more than its arguments.
 var impure = []string{"net", "net/http", "os", "os/exec", "sync", "sync/atomic", "context", "google.golang.org/protobuf", "google.golang.org/grpc", "go.uber.org/zap"}
 
@@ -170,6 +181,18 @@ func TestGeneratedTypesEndAtTheWire(t *testing.T) {
 				if !slices.ContainsFunc(users, func(u string) bool { return within(p.path(), u) }) && !within(p.path(), "tools") {
 					t.Errorf("%s imports %s: only %v may", p.path(), imp, users)
 				}
+			}
+		}
+	}
+}
+
+func TestConfinedPackagesStayConfined(t *testing.T) {
+	for _, p := range packages(t) {
+		for _, imp := range p.Imports {
+			imp = strings.TrimPrefix(imp, module)
+			rule, ok := confined[imp]
+			if ok && !slices.ContainsFunc(append(rule.users, imp), func(u string) bool { return within(p.path(), u) }) {
+				t.Errorf("%s imports %s: %s", p.path(), imp, rule.why)
 			}
 		}
 	}

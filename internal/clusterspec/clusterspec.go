@@ -1,7 +1,8 @@
-// Package clusterspec writes what a task's process reads about its peers and itself: TF_CONFIG and the other environment
-// variables.
+// Package clusterspec is the cluster_spec: where each task of a job listens, and what a task's process reads of it, in TF_CONFIG
+// and the other environment variables.
 //
-// It turns a spec into text, the same text for the same spec. It knows nothing of ports, agents and processes.
+// It turns a spec into text, the same text for the same spec. Package membership decides which spec holds; this package knows
+// nothing of ports, agents and processes.
 package clusterspec
 
 import (
@@ -12,7 +13,6 @@ import (
 	"strconv"
 
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // Env is what the job says of the environment of one task's processes: its variables, the role's over them, and over both who
@@ -57,7 +57,7 @@ func ClusterOf(j job.Job) Cluster {
 // Documents are the variables that tell a task's process of its peers, TF_CONFIG first of all. The spec has every task of the job,
 // with the addresses as this process is to see them. Of those that programs written for other launchers read (RANK, MASTER_ADDR
 // and the like) the user's are to win.
-func (c Cluster) Documents(spec membership.Spec, t job.Task) map[string]string {
+func (c Cluster) Documents(spec Spec, t job.Task) map[string]string {
 	docs := c.conventions(spec, t)
 	docs["TF_CONFIG"] = c.TFConfig(spec, t)
 	docs["TFOS_GENERATION"] = strconv.Itoa(int(spec.Generation))
@@ -70,7 +70,7 @@ func (c Cluster) Documents(spec membership.Spec, t job.Task) map[string]string {
 //
 // An evaluator is in nobody's cluster: the others would wait for it. Its own TF_CONFIG has a
 // cluster of itself, and of the others as well if they are watched.
-func (c Cluster) TFConfig(spec membership.Spec, t job.Task) string {
+func (c Cluster) TFConfig(spec Spec, t job.Task) string {
 	type task struct {
 		Type  string `json:"type"`
 		Index int    `json:"index"`
@@ -82,7 +82,7 @@ func (c Cluster) TFConfig(spec membership.Spec, t job.Task) string {
 }
 
 // seen is the cluster in a task's TF_CONFIG.
-func (c Cluster) seen(spec membership.Spec, t job.Task) map[string][]string {
+func (c Cluster) seen(spec Spec, t job.Task) map[string][]string {
 	seen := cluster(spec, t.Role == job.Evaluator)
 	if c.Watched && t.Role == job.Evaluator {
 		maps.Copy(seen, cluster(spec, false))
@@ -91,7 +91,7 @@ func (c Cluster) seen(spec membership.Spec, t job.Task) map[string][]string {
 }
 
 // cluster lists the addresses of each role by index: the evaluator's alone, or all others'.
-func cluster(spec membership.Spec, evaluator bool) map[string][]string {
+func cluster(spec Spec, evaluator bool) map[string][]string {
 	c := make(map[string][]string)
 	for _, m := range spec.Members { // ordered by index within a role
 		if (m.Task.Role == job.Evaluator) == evaluator {
@@ -106,7 +106,7 @@ func cluster(spec membership.Spec, evaluator bool) map[string][]string {
 // Ranks count the tasks that train: the leader is 0, then come the others in the order of the spec. Services (parameter
 // servers) and evaluators have none, and are not in WORLD_SIZE. Each task is alone in its container, so LOCAL_RANK is 0.
 // MASTER_ADDR and MASTER_PORT are the leader's.
-func (c Cluster) conventions(spec membership.Spec, t job.Task) map[string]string {
+func (c Cluster) conventions(spec Spec, t job.Task) map[string]string {
 	peers := 0
 	for _, m := range spec.Members {
 		if m.Task.Role == t.Role {
@@ -135,7 +135,7 @@ func (c Cluster) conventions(spec membership.Spec, t job.Task) map[string]string
 }
 
 // ranks are the tasks that train, each at its rank.
-func (c Cluster) ranks(spec membership.Spec) []job.Task {
+func (c Cluster) ranks(spec Spec) []job.Task {
 	var first, rest []job.Task
 	for _, m := range spec.Members {
 		switch {

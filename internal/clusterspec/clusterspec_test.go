@@ -11,7 +11,6 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 func TestEnv(t *testing.T) {
@@ -41,10 +40,10 @@ func TestEnv(t *testing.T) {
 }
 
 // specOf puts each role on a host of its own.
-func specOf(j job.Job) membership.Spec {
-	spec := membership.Spec{Generation: 4}
+func specOf(j job.Job) Spec {
+	spec := Spec{Generation: 4}
 	for i, t := range j.Tasks() {
-		spec.Members = append(spec.Members, membership.Member{Task: t, Incarnation: 1, Address: fmt.Sprintf("%s.example:%d", t.Role, 4000+i)})
+		spec.Members = append(spec.Members, Member{Task: t, Incarnation: 1, Address: fmt.Sprintf("%s.example:%d", t.Role, 4000+i)})
 	}
 	return spec
 }

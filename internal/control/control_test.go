@@ -14,9 +14,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zaptest"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/memnet"
 	"tfos/internal/yarn"
 )
@@ -232,7 +232,7 @@ func (a *agent) over() error {
 	}
 }
 
-func (a *agent) Spec(s membership.Spec) { a.w.say("agent: spec %d %v", s.Generation, s.Members) }
+func (a *agent) Spec(s clusterspec.Spec) { a.w.say("agent: spec %d %v", s.Generation, s.Members) }
 func (a *agent) Start(s control.Start) {
 	a.w.say("agent: start inc=%d %q %v %v", s.Incarnation, s.Command, s.Env, s.Grace)
 }
@@ -249,7 +249,7 @@ func TestASessionCarriesOrdersAndReports(t *testing.T) {
 		a := w.join(0)
 		w.expect("after the start", "joined worker/0 inc=1 running=0 exited=- generation=0")
 		s := w.session(container(2))
-		s.Spec(membership.Spec{Generation: 3, Members: []membership.Member{{Task: job.Task{Role: "worker"}, Incarnation: 1, Address: "node0:2", Witness: 3}}})
+		s.Spec(clusterspec.Spec{Generation: 3, Members: []clusterspec.Member{{Task: job.Task{Role: "worker"}, Incarnation: 1, Address: "node0:2", Witness: 3}}})
 		s.Start(control.Start{Incarnation: 1, Generation: 3, Command: "train", Env: map[string]string{"A": "b"}, Grace: 10 * time.Second})
 		s.Stop(control.Stop{Incarnation: 1, Grace: time.Second})
 		s.Forward("worker/1 cannot")
@@ -299,7 +299,7 @@ func TestAStartInTheNextHello(t *testing.T) {
 		a := w.join(0)
 		synctest.Wait()
 		a.link.Started(control.Started{Incarnation: 2, PID: 42})
-		a.link.Spec(membership.Spec{Generation: 5})
+		a.link.Spec(clusterspec.Spec{Generation: 5})
 		synctest.Wait()
 		w.net.Reset("node0")
 		time.Sleep(time.Second)

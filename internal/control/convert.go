@@ -8,7 +8,6 @@ import (
 	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
 
@@ -160,7 +159,7 @@ func peersFromPB(p *controlpb.Peers) (Peers, error) {
 	return x, nil
 }
 
-func specToPB(s membership.Spec) *controlpb.Spec {
+func specToPB(s clusterspec.Spec) *controlpb.Spec {
 	p := &controlpb.Spec{Generation: int64(s.Generation), Members: make([]*controlpb.Member, 0, len(s.Members))}
 	for _, m := range s.Members {
 		p.Members = append(p.Members, &controlpb.Member{Task: m.Task.String(), Incarnation: int32(m.Incarnation), Address: m.Address, Witness: int32(m.Witness)})
@@ -168,14 +167,14 @@ func specToPB(s membership.Spec) *controlpb.Spec {
 	return p
 }
 
-func specFromPB(p *controlpb.Spec) (membership.Spec, error) {
-	s := membership.Spec{Generation: job.Generation(p.GetGeneration()), Members: make([]membership.Member, 0, len(p.GetMembers()))}
+func specFromPB(p *controlpb.Spec) (clusterspec.Spec, error) {
+	s := clusterspec.Spec{Generation: job.Generation(p.GetGeneration()), Members: make([]clusterspec.Member, 0, len(p.GetMembers()))}
 	for _, m := range p.GetMembers() {
 		task, err := job.ParseTask(m.GetTask())
 		if err != nil {
-			return membership.Spec{}, fmt.Errorf("cluster_spec: %w", err)
+			return clusterspec.Spec{}, fmt.Errorf("cluster_spec: %w", err)
 		}
-		s.Members = append(s.Members, membership.Member{
+		s.Members = append(s.Members, clusterspec.Member{
 			Task: task, Incarnation: job.Incarnation(m.GetIncarnation()), Address: m.GetAddress(), Witness: int(m.GetWitness()),
 		})
 	}

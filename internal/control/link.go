@@ -13,8 +13,8 @@ import (
 	"go.uber.org/zap"
 	"google.golang.org/grpc"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
-	"tfos/internal/membership"
 )
 
 // ErrNoMaster says that an agent has been without a master for longer than it waits for one.
@@ -111,7 +111,7 @@ func (l *Link) Mirror(n MirrorNews) {
 }
 
 // Spec notes which cluster_spec the agent has, for the next Hello.
-func (l *Link) Spec(s membership.Spec) {
+func (l *Link) Spec(s clusterspec.Spec) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.hello.Generation, l.hello.Digest = s.Generation, s.Digest()

@@ -7,7 +7,6 @@ import (
 
 	"tfos/internal/clusterspec"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
 
@@ -195,7 +194,7 @@ func (d Departure) String() string {
 // AgentHandler is what a Link needs of its user: the master's commands, one after the other, in the order they were given.
 // They may come again, and late. A call that blocks holds up the session.
 type AgentHandler interface {
-	Spec(s membership.Spec)
+	Spec(s clusterspec.Spec)
 	Start(s Start)
 	Stop(s Stop)
 	Retire(r Retire)

@@ -4,9 +4,9 @@ import (
 	"sync"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
 
@@ -54,7 +54,7 @@ func (s *Session) Heard() time.Time {
 }
 
 // Spec hands the agent a cluster_spec.
-func (s *Session) Spec(spec membership.Spec) {
+func (s *Session) Spec(spec clusterspec.Spec) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: s.specs.encode(spec)}})
 }
 
@@ -195,7 +195,7 @@ type specCache struct {
 	last *controlpb.Spec // guarded by mu; never changed once it is here
 }
 
-func (c *specCache) encode(s membership.Spec) *controlpb.Spec {
+func (c *specCache) encode(s clusterspec.Spec) *controlpb.Spec {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.last == nil || c.last.GetGeneration() != int64(s.Generation) {

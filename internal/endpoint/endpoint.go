@@ -11,8 +11,8 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // Kind is a way of carrying connections: the value of a job file's "endpoints".
@@ -67,7 +67,7 @@ type Endpoints struct {
 	carrier carrier
 
 	mu    sync.Mutex
-	spec  membership.Spec    // guarded by mu: the newest
+	spec  clusterspec.Spec   // guarded by mu: the newest
 	peers map[job.Task]*peer // guarded by mu: every task there ever was
 	order []*peer            // guarded by mu: the same, as they came
 	final []Counters         // guarded by mu: as they were when it was closed
@@ -80,8 +80,8 @@ type peer struct {
 	slot  int    // the carrier's number for it
 	shown string // what the process sees; empty: the real address, and nothing is carried
 
-	at      membership.Member // as published; without an address it has no target
-	applied bool              // the carrier has it
+	at      clusterspec.Member // as published; without an address it has no target
+	applied bool               // the carrier has it
 }
 
 // target is where a task lives: the address that its agent keeps for it, and the port of the same
@@ -141,7 +141,7 @@ func (e *Endpoints) Kind() Kind { return e.kind }
 //
 // Connections to old targets are reset before a host name is looked up. The error names the members that got no target, until
 // another Update; the rest of the generation is applied.
-func (e *Endpoints) Update(ctx context.Context, spec membership.Spec) error {
+func (e *Endpoints) Update(ctx context.Context, spec clusterspec.Spec) error {
 	changed, err := e.cut(spec)
 	if err != nil {
 		return err
@@ -170,11 +170,11 @@ func (e *Endpoints) Update(ctx context.Context, spec membership.Spec) error {
 // change is a member whose new target is to be set.
 type change struct {
 	p  *peer
-	to membership.Member
+	to clusterspec.Member
 }
 
 // cut makes spec the newest, takes their targets from the tasks that moved or left, and returns those to be given new ones.
-func (e *Endpoints) cut(spec membership.Spec) ([]change, error) {
+func (e *Endpoints) cut(spec clusterspec.Spec) ([]change, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.end {
@@ -193,14 +193,14 @@ func (e *Endpoints) cut(spec membership.Spec) ([]change, error) {
 		if err != nil {
 			return nil, fmt.Errorf("generation %d: %w", spec.Generation, err)
 		}
-		p := &peer{task: m.Task, slot: slot, shown: shown, at: membership.Member{Task: m.Task}, applied: true}
+		p := &peer{task: m.Task, slot: slot, shown: shown, at: clusterspec.Member{Task: m.Task}, applied: true}
 		e.peers[m.Task] = p
 		e.order = append(e.order, p)
 	}
 	e.spec = spec
 	for _, p := range e.order {
 		if !members[p.task] {
-			e.set(p, membership.Member{Task: p.task})
+			e.set(p, clusterspec.Member{Task: p.task})
 		}
 	}
 	var changed []change
@@ -215,7 +215,7 @@ func (e *Endpoints) cut(spec membership.Spec) ([]change, error) {
 }
 
 // set records where a peer is to be, and cuts it off if that is somewhere else. e.mu is held.
-func (e *Endpoints) set(p *peer, to membership.Member) {
+func (e *Endpoints) set(p *peer, to clusterspec.Member) {
 	if p.at == to {
 		return
 	}
@@ -228,10 +228,10 @@ func (e *Endpoints) set(p *peer, to membership.Member) {
 
 // View is the newest generation as the task's process is to see it: the same members, with the addresses that stand for
 // them. It changes only by tasks that are new or gone, and under Direct, and for the task itself under Forward, by their moves.
-func (e *Endpoints) View() membership.Spec {
+func (e *Endpoints) View() clusterspec.Spec {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	v := membership.Spec{Generation: e.spec.Generation, Members: make([]membership.Member, 0, len(e.spec.Members))}
+	v := clusterspec.Spec{Generation: e.spec.Generation, Members: make([]clusterspec.Member, 0, len(e.spec.Members))}
 	for _, m := range e.spec.Members {
 		if shown := e.peers[m.Task].shown; shown != "" {
 			m.Address = shown
@@ -282,7 +282,7 @@ func (e *Endpoints) Close() error {
 	}
 	e.end = true
 	for _, p := range e.order {
-		e.set(p, membership.Member{Task: p.task})
+		e.set(p, clusterspec.Member{Task: p.task})
 	}
 	e.final = e.count()
 	if err := e.carrier.close(); err != nil {

@@ -10,9 +10,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 func TestDirectShowsWhatIsPublished(t *testing.T) {
@@ -61,7 +61,7 @@ func TestNamesAreLookedUp(t *testing.T) {
 	defer e.Close()
 	a, b := serve(t, "a"), serve(t, "b")
 	ps1 := job.Task{Role: "ps", Index: 1}
-	s := membership.Spec{Generation: 1, Members: []membership.Member{
+	s := clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{
 		{Task: ps0, Incarnation: 1, Address: "here" + strings.TrimPrefix(a.addr(), "127.0.0.1")},
 		{Task: ps1, Incarnation: 1, Address: "there" + strings.TrimPrefix(b.addr(), "127.0.0.1")},
 		{Task: job.Task{Role: "ps", Index: 2}, Incarnation: 1, Address: "nonsense"},

@@ -12,9 +12,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 func startRedirect(t testing.TB, port int) *endpoint.Endpoints {
@@ -47,7 +47,7 @@ func TestRedirectIsTriedOutFirst(t *testing.T) {
 		return
 	}
 	e := startRedirect(t, 0)
-	s := membership.Spec{Generation: 1, Members: []membership.Member{
+	s := clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{
 		member(ps0, 1, "127.0.0.1:1"),
 		{Task: job.Task{Role: "ps", Index: 1}, Incarnation: 1}, // known, and nowhere
 		member(worker0, 1, "127.0.0.1:2"),
@@ -67,7 +67,7 @@ func TestRedirectIsTriedOutFirst(t *testing.T) {
 			t.Errorf("counted %+v", c)
 		}
 	}
-	stranger := membership.Spec{Generation: 2, Members: []membership.Member{{Task: job.Task{Role: "stranger"}, Incarnation: 1, Address: "127.0.0.1:1"}}}
+	stranger := clusterspec.Spec{Generation: 2, Members: []clusterspec.Member{{Task: job.Task{Role: "stranger"}, Incarnation: 1, Address: "127.0.0.1:1"}}}
 	if err := e.Update(t.Context(), stranger); err == nil || !strings.Contains(err.Error(), "stranger/0") {
 		t.Errorf("a task of no role: %v", err)
 	}

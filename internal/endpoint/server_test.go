@@ -11,9 +11,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 )
 
 // ps0 is the peer that moves about in the tests; worker0 is the task whose process connects.
@@ -119,14 +119,14 @@ func (s *server) close() {
 }
 
 // spec is a generation in which worker/0 listens somewhere and ps/0 at an address, or nowhere.
-func spec(g int, inc int, address string) membership.Spec {
-	return membership.Spec{Generation: job.Generation(g), Members: []membership.Member{member(worker0, 1, "127.0.0.1:9"), member(ps0, inc, address)}}
+func spec(g int, inc int, address string) clusterspec.Spec {
+	return clusterspec.Spec{Generation: job.Generation(g), Members: []clusterspec.Member{member(worker0, 1, "127.0.0.1:9"), member(ps0, inc, address)}}
 }
 
 // member is one as its agent publishes it. At an address that is no server's, nobody proves
 // anything.
-func member(t job.Task, inc int, address string) membership.Member {
-	m := membership.Member{Task: t, Incarnation: job.Incarnation(inc), Address: address, Witness: 9}
+func member(t job.Task, inc int, address string) clusterspec.Member {
+	m := clusterspec.Member{Task: t, Incarnation: job.Incarnation(inc), Address: address, Witness: 9}
 	if _, port, err := net.SplitHostPort(address); err == nil {
 		number, _ := strconv.Atoi(port)
 		if w, ok := witnesses.Load(number); ok {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/yarn"
 )
@@ -74,7 +75,7 @@ var (
 		{Notify{Task: worker1, Container: container(3)}, `{"kind":"notify","task":"worker/1","container":"container_1_0001_01_000003"}`},
 		{Move{worker1, 3, container(3), node1}, `{"kind":"move","task":"worker/1","incarnation":3,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
 		{Launch{worker1, 2, container(3), node1, false}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
-		{Publish{Spec{4, []Member{{worker1, 2, "n1:2", 5}}}}, `{"kind":"publish","spec":{"generation":4,"members":[{"task":"worker/1","incarnation":2,"address":"n1:2","witness":5}]}}`},
+		{Publish{clusterspec.Spec{Generation: 4, Members: []clusterspec.Member{{Task: worker1, Incarnation: 2, Address: "n1:2", Witness: 5}}}}, `{"kind":"publish","spec":{"generation":4,"members":[{"task":"worker/1","incarnation":2,"address":"n1:2","witness":5}]}}`},
 		{StartProcess{worker1, 2, 4}, `{"kind":"start-process","task":"worker/1","incarnation":2,"generation":4}`},
 		{StopProcess{worker1, 2, time.Second}, `{"kind":"stop-process","task":"worker/1","incarnation":2,"grace":1000000000}`},
 		{Retire{worker1, 2, container(3)}, `{"kind":"retire","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003"}`},

@@ -3,6 +3,7 @@ package membership
 import (
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/yarn"
 )
@@ -179,7 +180,7 @@ type Launch struct {
 // Publish makes a cluster_spec the current one and hands it to every agent that joined. One that joins again is handed the
 // current one by the doer, without another Publish.
 type Publish struct {
-	Spec Spec `json:"spec"`
+	Spec clusterspec.Spec `json:"spec"`
 }
 
 // StartProcess has a task's agent start its process, with the published cluster_spec. If the process of an earlier
@@ -232,21 +233,6 @@ func (Retire) action()       {}
 func (Exclude) action()      {}
 func (Readmit) action()      {}
 func (Finish) action()       {}
-
-// Spec is a cluster_spec: where each task listens, in one generation. With stable endpoints a task that is lost is in it without
-// an incarnation and an address until it is back.
-type Spec struct {
-	Generation job.Generation `json:"generation"`
-	Members    []Member       `json:"members"` // ordered by the job's roles, then index
-}
-
-// Member is one task of a Spec.
-type Member struct {
-	Task        job.Task        `json:"task"`
-	Incarnation job.Incarnation `json:"incarnation"`
-	Address     string          `json:"address"`           // host:port; empty: nowhere now
-	Witness     int             `json:"witness,omitempty"` // port of that host where the agent proves that it keeps Address
-}
 
 // Result is how a job ended.
 type Result struct {

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/yarn"
 )
@@ -88,14 +89,14 @@ type Machine struct {
 
 // state is all that a machine remembers. It is a value of JSON, so that a snapshot is complete by construction.
 type state struct {
-	Phase      phase          `json:"phase"`
-	Generation job.Generation `json:"generation"`
-	Spec       Spec           `json:"spec"`
-	Tasks      []task         `json:"tasks"`    // in the order of job.Tasks; those that leave behind the others of their role
-	Attempts   int            `json:"attempts"` // gangs that were given up so far
-	GangUntil  time.Time      `json:"gang_until,omitzero"`
-	AskAgain   time.Time      `json:"ask_again,omitzero"`
-	StopUntil  time.Time      `json:"stop_until,omitzero"`
+	Phase      phase            `json:"phase"`
+	Generation job.Generation   `json:"generation"`
+	Spec       clusterspec.Spec `json:"spec"`
+	Tasks      []task           `json:"tasks"`    // in the order of job.Tasks; those that leave behind the others of their role
+	Attempts   int              `json:"attempts"` // gangs that were given up so far
+	GangUntil  time.Time        `json:"gang_until,omitzero"`
+	AskAgain   time.Time        `json:"ask_again,omitzero"`
+	StopUntil  time.Time        `json:"stop_until,omitzero"`
 	// EvaluateUntil is until when evaluators may go on although the result is decided; zero: they
 	// may not.
 	EvaluateUntil time.Time `json:"evaluate_until,omitzero"`
@@ -150,7 +151,7 @@ func New(j job.Job, seed uint64, opts Options) *Machine {
 func (m *Machine) Job() job.Job { return m.job }
 
 // Spec is the cluster_spec that was published last; its generation is 0 before the first.
-func (m *Machine) Spec() Spec { return m.s.Spec }
+func (m *Machine) Spec() clusterspec.Spec { return m.s.Spec }
 
 // Result is how the job ends, once that is decided.
 func (m *Machine) Result() (Result, bool) {

@@ -90,7 +90,7 @@ type spare struct {
 	Node        yarn.NodeID      `json:"node,omitzero"`
 	Agent       string           `json:"agent,omitempty"`   // host:port
 	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
-	Witness     int              `json:"witness,omitempty"` // port: see Member
+	Witness     int              `json:"witness,omitempty"` // port: see clusterspec.Member
 	Until       time.Time        `json:"until,omitzero"`    // as a task's
 	// Unsure says that the task may have moved here, which the journal of an attempt before does not have.
 	Unsure bool `json:"unsure,omitempty"`

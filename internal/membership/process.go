@@ -1,11 +1,10 @@
 package membership
 
 import (
-	"fmt"
-	"hash/fnv"
 	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 )
 
@@ -107,19 +106,19 @@ func (m *Machine) outdated(t *task) bool {
 // are told of a loss at once, and of another incarnation at the same place: they cut the connections to the one before. Without
 // them a spec is for starting processes with: it waits until it is whole, and only addresses matter.
 func (m *Machine) publish() {
-	spec := Spec{Generation: m.nextGeneration(), Members: make([]Member, 0, len(m.s.Tasks))}
+	spec := clusterspec.Spec{Generation: m.nextGeneration(), Members: make([]clusterspec.Member, 0, len(m.s.Tasks))}
 	for i := range m.s.Tasks {
 		switch t := &m.s.Tasks[i]; {
 		case !t.member():
 		case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
-			spec.Members = append(spec.Members, Member{t.Task, t.Incarnation, t.Address, t.Witness})
+			spec.Members = append(spec.Members, clusterspec.Member{Task: t.Task, Incarnation: t.Incarnation, Address: t.Address, Witness: t.Witness})
 		case m.opts.StableEndpoints:
-			spec.Members = append(spec.Members, Member{Task: t.Task}) // its place stays: a TF_CONFIG may be written now
+			spec.Members = append(spec.Members, clusterspec.Member{Task: t.Task}) // its place stays: a TF_CONFIG may be written now
 		case t.Task.Role != job.Evaluator && t.Outcome == open:
 			return
 		}
 	}
-	same := func(a, b Member) bool {
+	same := func(a, b clusterspec.Member) bool {
 		return a.Task == b.Task && a.Address == b.Address && (a.Incarnation == b.Incarnation || !m.opts.StableEndpoints)
 	}
 	k := &m.s.Takeover
@@ -129,7 +128,7 @@ func (m *Machine) publish() {
 	}
 	moved := false
 	for _, is := range spec.Members { // who is new, or has left, makes nobody's address untrue
-		i := slices.IndexFunc(m.s.Spec.Members, func(was Member) bool { return was.Task == is.Task })
+		i := slices.IndexFunc(m.s.Spec.Members, func(was clusterspec.Member) bool { return was.Task == is.Task })
 		moved = moved || is.Task.Role != job.Evaluator && i >= 0 && !same(is, m.s.Spec.Members[i])
 	}
 	switch {
@@ -142,30 +141,5 @@ func (m *Machine) publish() {
 	}
 	m.s.Generation, m.s.Spec = spec.Generation, spec
 	k.Generation, k.Digest, k.Doubt = 0, 0, false
-	m.do(Publish{spec.clone()})
-}
-
-// Digest tells whether two cluster_specs have the same addresses of the tasks that know each other.
-func (s Spec) Digest() uint64 {
-	h := fnv.New64a()
-	for _, m := range s.Members {
-		if m.Task.Role != job.Evaluator {
-			fmt.Fprintf(h, "%s %s\n", m.Task, m.Address)
-		}
-	}
-	return h.Sum64()
-}
-
-func (s Spec) clone() Spec {
-	s.Members = slices.Clone(s.Members)
-	return s
-}
-
-// Address is where a task listens; false: nowhere.
-func (s Spec) Address(t job.Task) (string, bool) {
-	i := slices.IndexFunc(s.Members, func(m Member) bool { return m.Task == t })
-	if i < 0 || s.Members[i].Address == "" {
-		return "", false
-	}
-	return s.Members[i].Address, true
+	m.do(Publish{spec.Clone()})
 }

@@ -16,7 +16,7 @@ type task struct {
 	Node        yarn.NodeID      `json:"node,omitzero"`
 	Agent       string           `json:"agent,omitempty"`   // host:port
 	Address     string           `json:"address,omitempty"` // host:port
-	Witness     int              `json:"witness,omitempty"` // port: see Member
+	Witness     int              `json:"witness,omitempty"` // port: see clusterspec.Member
 	PID         int              `json:"pid,omitempty"`
 	Started     time.Time        `json:"started,omitzero"`
 	Ended       time.Time        `json:"ended,omitzero"`

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -26,10 +27,10 @@ type agent struct {
 	began        time.Time // when its newest process did
 	started      bool      // a process of the incarnation was started
 	running      bool
-	spec         membership.Spec // the newest that it has
-	since        job.Generation  // of the spec that its newest process was started with
-	knows        membership.Spec // that spec, or a newer one
-	stopped      bool            // its newest process was told to stop
+	spec         clusterspec.Spec // the newest that it has
+	since        job.Generation   // of the spec that its newest process was started with
+	knows        clusterspec.Spec // that spec, or a newer one
+	stopped      bool             // its newest process was told to stop
 	retiring     bool
 	exited       *membership.Exited // what every Hello tells from then on
 }
@@ -149,7 +150,7 @@ func (a *agent) startProcess(order membership.StartProcess) {
 }
 
 // know takes a cluster_spec in.
-func (a *agent) know(s membership.Spec) {
+func (a *agent) know(s clusterspec.Spec) {
 	if s.Generation > a.spec.Generation {
 		a.spec = s
 	}
@@ -212,7 +213,7 @@ func (m *master) shock(t job.Task, inc job.Incarnation) {
 			continue
 		}
 		switch {
-		case !slices.ContainsFunc(peer.knows.Members, func(m membership.Member) bool { return m.Task == t }):
+		case !slices.ContainsFunc(peer.knows.Members, func(m clusterspec.Member) bool { return m.Task == t }):
 			continue
 		case m.job.Strategy == job.StrategyMirrored && part(t.Role) == job.PartTrains && part(peer.task.Role) == job.PartTrains:
 		case m.job.Strategy == job.StrategyParameterServer && part(t.Role) == job.PartServes && peer.task == m.job.Leader():

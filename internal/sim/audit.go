@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -434,7 +435,7 @@ func (a *auditor) launch(l membership.Launch) {
 	a.crashed[l.Task] = crashes{row: row, turn: a.crashed[l.Task].turn}
 }
 
-func (a *auditor) publish(s membership.Spec) {
+func (a *auditor) publish(s clusterspec.Spec) {
 	first := a.generation == 0
 	if s.Generation <= a.generation {
 		a.violate("generation", "generation %d is published after %d", s.Generation, a.generation)

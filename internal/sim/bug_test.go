@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -56,7 +57,7 @@ func each[A membership.Action](change func(A) []membership.Action) Options {
 }
 
 // members is a bug in the published spec.
-func members(change func([]membership.Member) []membership.Member) Options {
+func members(change func([]clusterspec.Member) []clusterspec.Member) Options {
 	return each(func(a membership.Publish) []membership.Action {
 		a.Spec.Members = change(slices.Clone(a.Spec.Members))
 		return []membership.Action{a}
@@ -157,17 +158,17 @@ var bugs = []struct {
 		return []membership.Action{a}
 	})},
 
-	{"spec", "leaves a task out", members(func(ms []membership.Member) []membership.Member { return ms[1:] })},
-	{"spec", "has a task twice", members(func(ms []membership.Member) []membership.Member { return append(ms, ms[0]) })},
-	{"spec", "has a stale incarnation", members(func(ms []membership.Member) []membership.Member {
+	{"spec", "leaves a task out", members(func(ms []clusterspec.Member) []clusterspec.Member { return ms[1:] })},
+	{"spec", "has a task twice", members(func(ms []clusterspec.Member) []clusterspec.Member { return append(ms, ms[0]) })},
+	{"spec", "has a stale incarnation", members(func(ms []clusterspec.Member) []clusterspec.Member {
 		ms[0].Incarnation--
 		return ms
 	})},
-	{"spec", "has a task nowhere that is there", members(func(ms []membership.Member) []membership.Member {
+	{"spec", "has a task nowhere that is there", members(func(ms []clusterspec.Member) []clusterspec.Member {
 		ms[0].Incarnation, ms[0].Address = 0, ""
 		return ms
 	})},
-	{"spec", "gives a task another's address", members(func(ms []membership.Member) []membership.Member {
+	{"spec", "gives a task another's address", members(func(ms []clusterspec.Member) []clusterspec.Member {
 		ms[0].Address = ms[len(ms)-1].Address
 		return ms
 	})},

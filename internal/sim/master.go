@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -30,7 +31,7 @@ type master struct {
 	ledger    *ledger.Ledger
 	sessions  map[yarn.ContainerID]*session // by container: an agent of a replaced incarnation may call in beside the new one
 	audit     *auditor
-	spec      membership.Spec    // the newest
+	spec      clusterspec.Spec   // the newest
 	doomed    map[life]time.Time // when a process was lost, or lost one that it cannot go on without
 	turns     []membership.Turn  // all that led to something
 	log       bytes.Buffer       // the same as the event log has it, under Options.Logs
@@ -45,7 +46,7 @@ type master struct {
 	dead    bool      // killed, and not started again yet
 	past    []history // of the lives before
 	journal journal
-	told    membership.Spec // that agents are told when they join
+	told    clusterspec.Spec // that agents are told when they join
 }
 
 // history is what one attempt's event log holds.
@@ -282,7 +283,7 @@ func (m *master) perform(a membership.Action) {
 
 // retarget is what stable endpoints do with a new cluster_spec: they cut the connections to whoever is no longer where he was. A
 // program that has ended well has none.
-func (m *master) retarget(s membership.Spec) {
+func (m *master) retarget(s clusterspec.Spec) {
 	before := m.spec
 	m.spec = s
 	if !m.job.Endpoints.Stable() {
@@ -296,7 +297,7 @@ func (m *master) retarget(s membership.Spec) {
 }
 
 // endedWell reports whether a task's program has.
-func (m *master) endedWell(t membership.Member) bool {
+func (m *master) endedWell(t clusterspec.Member) bool {
 	return slices.ContainsFunc(m.w.agents, func(g *agent) bool {
 		return g.m == m && g.task == t.Task && g.incarnation == t.Incarnation && g.exited != nil && g.exited.Code == 0 && g.exited.Reason == ""
 	})

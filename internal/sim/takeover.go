@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/yarn"
@@ -121,7 +122,7 @@ func (m *master) living(f func()) func() {
 }
 
 // publish tells every agent a cluster_spec.
-func (m *master) publish(s membership.Spec) {
+func (m *master) publish(s clusterspec.Spec) {
 	m.told = s
 	for _, t := range m.audit.tasks { // in an order that is the same in every run
 		for _, g := range m.w.agents {
