@@ -80,7 +80,7 @@ func full(s *Submitted, before []yarn.ApplicationID) string {
 
 // warn says before a job runs what this cluster does to it.
 func (c *Cluster) warn(p *Prepared, ui UI) {
-	if c.Masters > 0 {
+	if c.Masters > 0 && !c.Local {
 		ui.Note(term.Masters(c.Masters, launch.MasterWindow, p.Job.Recovery.Resubmit))
 	}
 }

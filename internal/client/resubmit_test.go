@@ -72,7 +72,7 @@ func TestAJobThatTheClusterEndedIsSubmittedAgain(t *testing.T) {
 			t.Errorf("the manifest has %+v, %v; want %+v", m.Resume, err, want)
 		}
 		for _, want := range []string{
-			"the cluster ends the job with death 2 of its master within 10m0s (yarn.resourcemanager.am.max-attempts); lost nodes and preemption do not count; tfos run then submits it again, up to 2 times",
+			"YARN ends the job when its master dies 2 times within 10m, lost nodes and preemption apart (yarn.resourcemanager.am.max-attempts); tfos run then submits it again, up to 2 times",
 			"digits (application_1700000000000_0007) was ended by the cluster: Application failed 2 times",
 			"it is submitted again, 1 of 2 (recovery.resubmit)",
 			"resumes application_1700000000000_0007 from hdfs:///models/digits/ckpt-300 at step 300",

@@ -116,7 +116,8 @@ func recovery(r status.Recovery) []string {
 // Masters says what deaths of the application master come to: the cluster grants so many of them
 // within the window.
 func Masters(granted int, window time.Duration, resubmit int) string {
-	s := fmt.Sprintf("the cluster ends the job with death %d of its master within %s (yarn.resourcemanager.am.max-attempts); lost nodes and preemption do not count", granted, window)
+	s := fmt.Sprintf("YARN ends the job when its master dies %d times within %s, lost nodes and preemption apart (yarn.resourcemanager.am.max-attempts)",
+		granted, strings.TrimSuffix(window.String(), "0s"))
 	switch {
 	case resubmit == 1:
 		s += "; tfos run then submits it again, once (recovery.resubmit)"

@@ -186,7 +186,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, want := range []string{"state", "exit code 0", "1:30", "said", "all is well", "chief/0", "5/10", "out of memory: used 2 GiB\n", "problem", "no journal\n", "ps/0 restarted after 4.0 s: node lost",
 		"strategy parameter-server, endpoints direct; 1 of 3 failures of the program within 1h0m0s",
-		"the cluster ends the job with death 2 of its master within 10m0s (yarn.resourcemanager.am.max-attempts); lost nodes and preemption do not count; tfos run then submits it again, up to 4 times (recovery.resubmit)\n",
+		"YARN ends the job when its master dies 2 times within 10m, lost nodes and preemption apart (yarn.resourcemanager.am.max-attempts); tfos run then submits it again, up to 4 times (recovery.resubmit)\n",
 		"a lost ps starts again, and with it chief/0\n", "a lost chief or worker starts again alone\n", "another container has all others start again\n",
 		"copied ckpt-5, 2.0 KiB in 0.5 s", "no NameNode answers"} {
 		if !strings.Contains(b.String(), want) {
