@@ -449,14 +449,14 @@ func TestWithoutAContainer(t *testing.T) {
 	}
 }
 
-// TestAProgramThatIsNotRedirectedStartsOnceMore: one that clears its environment does not load the library.
+// TestAProgramThatIsNotRedirectedStartsOnceMore: one that takes LD_PRELOAD out of its environment does not load the library.
 func TestAProgramThatIsNotRedirectedStartsOnceMore(t *testing.T) {
 	w := newWorld(t)
 	s, hello := next(t, w.sessions, "session"), next(t, w.hellos, "hello")
 	peer := job.Task{Role: subject.Task.Role, Index: 0}
 	s.Spec(clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{
 		{Task: peer, Incarnation: 1, Address: "127.0.0.1:9", Witness: 9}, {Task: subject.Task, Incarnation: 1, Address: hello.Address, Witness: hello.Witness}}})
-	s.Start(control.Start{Incarnation: 1, Generation: 1, Grace: time.Minute, Command: `echo "$TF_CONFIG" >>configs; echo step $(wc -l <configs)/2; exec env -i sleep 1000000`,
+	s.Start(control.Start{Incarnation: 1, Generation: 1, Grace: time.Minute, Command: `echo "$TF_CONFIG" >>configs; echo step $(wc -l <configs)/2; exec env -u LD_PRELOAD sleep 1000000`,
 		Cluster: clusterspec.Cluster{Leader: peer}})
 	first, second := next(t, w.started, "start"), next(t, w.started, "second start")
 	if second.Incarnation != first.Incarnation || second.PID == first.PID {

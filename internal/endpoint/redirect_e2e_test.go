@@ -225,7 +225,8 @@ func TestAShellThatBecomesAStaticProgram(t *testing.T) {
 	e := startRedirect(t, 0)
 	for name, c := range map[string]struct{ command, why string }{
 		"static":      {`exec "$0"`, "it is statically linked"},
-		"cleared":     {"exec env -i /bin/bash -c 'echo here >&2; read -r'", "LD_PRELOAD"},
+		"unset":       {"exec env -u LD_PRELOAD /bin/bash -c 'echo here >&2; read -r'", "LD_PRELOAD"},
+		"cleared":     {"exec env -i /bin/bash -c 'echo here >&2; read -r'", ""},
 		"forked":      {"(echo here $BASHPID >&2; read -r <&3); exit", ""},
 		"a new shell": {"exec /bin/bash -c 'echo here >&2; read -r'", ""},
 	} {
@@ -529,6 +530,43 @@ func TestAnotherPortOfAPeer(t *testing.T) {
 	r.move(t, "")
 	if got := p.do("connect", args{"addr": at}); got.Error != "ECONNREFUSED" {
 		t.Errorf("when the peer is nowhere: %+v", got)
+	}
+}
+
+// TestAPeersHostHasTheNameOfItsNode, and the task's own has too: whoever compares it with the name of
+// his own host finds them the same.
+func TestAPeersHostHasTheNameOfItsNode(t *testing.T) {
+	r, p := redirected(t, 0)
+	s := serve(t, "a")
+	r.move(t, s.addr())
+	here := p.do("names", args{"host": "127.0.0.1"})
+	host, _, err := net.SplitHostPort(r.ps(t))
+	if err != nil || here.Error != "" {
+		t.Fatal(err, here.Error)
+	}
+	want := strings.ReplaceAll(here.Line, "127.0.0.1", host)
+	if got := p.do("names", args{"host": host}); got.Line != want {
+		t.Errorf("%s is %q, %s, want %q", host, got.Line, got.Error, want)
+	}
+	r.move(t, "")
+	if got := p.do("names", args{"host": host}); got.Error == "" && got.Line == want {
+		t.Errorf("of a peer that is nowhere: %q", got.Line)
+	}
+}
+
+// TestChildrenWithAnEnvironmentOfTheirOwn reach the peers, unless the program has taken the library
+// from them, and nothing else.
+func TestChildrenWithAnEnvironmentOfTheirOwn(t *testing.T) {
+	r, p := redirected(t, 0)
+	s := serve(t, "a")
+	r.move(t, s.addr())
+	for _, how := range []string{"subprocess", "empty", "PATH", "env -i", "execv", "execvp", "posix_spawn"} {
+		if got := p.do("bare", args{"how": how, "addr": r.ps(t)}); got.Line != "a" {
+			t.Errorf("%s: %q, %s", how, got.Line, got.Error)
+		}
+	}
+	if got := p.do("bare", args{"how": "unset", "addr": r.ps(t)}); got.Error != "ECONNREFUSED" {
+		t.Errorf("without LD_PRELOAD: %q, %s", got.Line, got.Error)
 	}
 }
 

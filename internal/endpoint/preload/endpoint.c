@@ -14,6 +14,9 @@
  * bind: to the task's virtual port binds the real port instead, which the agent holds with a socket that has SO_REUSEPORT. The task's
  *   own virtual address stands for all addresses of the node, whatever the port.
  * getsockname: such a socket goes on saying the virtual port. TensorFlow hands out what it reads there.
+ * getnameinfo, gethostbyaddr, gethostbyaddr_r: a task's virtual address has the name of the node on which that task is now.
+ * execve, execv, execvp, posix_spawn, posix_spawnp: a child whose environment was made by hand, with neither of our variables, gets them. One that has only
+ *   lost LD_PRELOAD was meant to.
  *
  * Sockets are known by SO_COOKIE, so that close need not be interposed: a stale record does no harm. The state is in a
  * MADV_WIPEONFORK mapping: a forked child starts without records, gets a thread of its own when it needs one, and leaves
@@ -32,11 +35,14 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -76,7 +82,19 @@ __attribute__((used)) static const char source[] = "tfos-endpoint-source " SOURC
 extern __typeof(dlsym) dlsym __attribute__((weak));
 extern __typeof(pthread_create) pthread_create __attribute__((weak));
 
+/* In the libc of glibc before 2.34, for programs that are not linked with libdl. */
+extern void *__libc_dlopen_mode(const char *, int) __attribute__((weak));
+extern void *__libc_dlsym(void *, const char *) __attribute__((weak));
+#define DLOPEN_MODE 0x80000000 /* __RTLD_DLOPEN */
+
 typedef int (*socket_call)(int, const struct sockaddr *, socklen_t);
+
+#define LIBRARY "endpoint.so"
+static const char preload_name[] = "LD_PRELOAD=", table_name[] = "TFOS_ENDPOINTS=";
+
+/* What tells a child of this library and its table; empty where everything passes through. */
+static char our_preload[sizeof preload_name + PATH_MAX], our_table[sizeof table_name + PATH_MAX];
+static __typeof(&execve) next_execve;
 
 /* Set once by setup, before the program has threads. table is NULL where everything passes through. */
 static struct ep_table *table;
@@ -113,6 +131,23 @@ static void note_image(struct ep_counts *c)
 	__atomic_fetch_or(&c->images[hash / 32], 1u << hash % 32, __ATOMIC_RELAXED);
 }
 
+/* note_names keeps what a child is told by. The program may change its own environment later. */
+static void note_names(const char *path)
+{
+	const char *list = getenv("LD_PRELOAD");
+	size_t n = 0, length = strlen(path);
+	for (; list && *list; list += n + (list[n] != 0)) {
+		n = strcspn(list, ": ");
+		if (n >= sizeof LIBRARY && n < PATH_MAX && memcmp(list + n - sizeof LIBRARY, "/" LIBRARY, sizeof LIBRARY) == 0) break;
+	}
+	if (!list || !*list || length >= PATH_MAX) return;
+	memcpy(our_preload, preload_name, sizeof preload_name - 1);
+	memcpy(our_preload + sizeof preload_name - 1, list, n);
+	memcpy(our_table, table_name, sizeof table_name - 1);
+	memcpy(our_table + sizeof table_name - 1, path, length);
+	if (dlsym) next_execve = (__typeof(&execve))dlsym(RTLD_NEXT, "execve"); /* now: a child of vfork() must not */
+}
+
 __attribute__((constructor)) static void setup(void)
 {
 	const char *path = getenv("TFOS_ENDPOINTS");
@@ -134,6 +169,7 @@ __attribute__((constructor)) static void setup(void)
 	counts = c;
 	count_of = (struct ep_count *)(c + 1);
 	table = t;
+	note_names(path);
 	COUNT(counts->processes);
 	note_image(c);
 out:
@@ -413,6 +449,19 @@ static int here(const struct sockaddr *a, socklen_t n)
 	return ok;
 }
 
+/* lives finds the task whose virtual address ip is, whatever the port. 0: there is none; -1: it is nowhere. */
+static int lives(const uint8_t ip[4], struct ep_entry *e)
+{
+	uint32_t count = LOAD(table->count);
+	if (ip[0] != 127) return 0;
+	for (uint32_t i = 0; i < count && i < table->capacity; i++) {
+		if (memcmp(entries[i].vaddr, ip, 4) != 0) continue;
+		snapshot((int)i, e);
+		return e->flags & EP_LIVE ? 1 : -1;
+	}
+	return 0;
+}
+
 /* beside finds where a TCP connection goes whose destination is nobody's virtual address and port, and yet one that we made up: the task's own
  * virtual port at an address of this machine is the real one there, another port of a peer's virtual address is that of the
  * peer's node. It returns the size of what it wrote to o; 0: the destination is what it says; -1: the peer is nowhere. */
@@ -427,16 +476,11 @@ static int beside(const struct sockaddr *a, socklen_t n, struct sockaddr_storage
 		*port_of((struct sockaddr *)o, n) = table->self_port;
 		return (int)n;
 	}
-	if (!ipv4(a, n, ip, &unused) || ip[0] != 127 || memcmp(ip, table->self_vaddr, 4) == 0) return 0;
-	uint32_t count = LOAD(table->count);
-	for (uint32_t i = 0; i < count && i < table->capacity; i++) {
-		struct ep_entry e;
-		if (memcmp(entries[i].vaddr, ip, 4) != 0) continue;
-		snapshot((int)i, &e);
-		int size = e.flags & EP_LIVE ? (int)address(o, a->sa_family, e.taddr, *port) : 0;
-		return size ? size : -1;
-	}
-	return 0;
+	if (!ipv4(a, n, ip, &unused) || memcmp(ip, table->self_vaddr, 4) == 0) return 0;
+	struct ep_entry e;
+	int there = lives(ip, &e);
+	int size = there > 0 ? (int)address(o, a->sa_family, e.taddr, *port) : 0;
+	return size || !there ? size : -1;
 }
 
 EXPORT int connect(int fd, const struct sockaddr *a, socklen_t n)
@@ -546,4 +590,155 @@ EXPORT int getsockname(int fd, struct sockaddr *a, socklen_t *n)
 	}
 	errno = saved;
 	return rc;
+}
+
+/* theirs is the function that would have been called without this library. NULL: there is no way to find it. */
+static void *theirs(void **cache, const char *name)
+{
+	void *f = LOAD(*cache), *libc;
+	if (f) return f;
+	if (dlsym)
+		f = dlsym(RTLD_NEXT, name);
+	else if (__libc_dlopen_mode && __libc_dlsym && (libc = __libc_dlopen_mode("libc.so.6", (int)(RTLD_NOW | DLOPEN_MODE))))
+		f = __libc_dlsym(libc, name);
+	STORE(*cache, f);
+	return f;
+}
+
+EXPORT int getnameinfo(const struct sockaddr *a, socklen_t n, char *host, socklen_t host_size, char *serv, socklen_t serv_size, int flags)
+{
+	static void *cache;
+	__typeof(&getnameinfo) next_call = (__typeof(&getnameinfo))theirs(&cache, "getnameinfo");
+	struct ep_entry e;
+	struct sockaddr_storage to;
+	uint8_t ip[4];
+	uint16_t port;
+	if (!next_call) return EAI_FAIL;
+	if (table && host && host_size && !(flags & NI_NUMERICHOST) && ipv4(a, n, ip, &port) && lives(ip, &e) > 0) {
+		socklen_t size = address(&to, AF_INET, e.taddr, port);
+		if (!size) size = address(&to, AF_INET6, e.taddr, port);
+		if (next_call((struct sockaddr *)&to, size, host, host_size, serv, serv_size, flags | NI_NAMEREQD) == 0) return 0;
+	}
+	return next_call(a, n, host, host_size, serv, serv_size, flags);
+}
+
+/* node finds the address of the node of the task whose virtual address a is, for gethostbyaddr. 0: it is none. */
+static socklen_t node(const void *a, socklen_t n, int type, struct ep_entry *e, const void **at, int *family)
+{
+	if (!table || type != AF_INET || n != 4 || lives(a, e) <= 0) return 0;
+	int mapped = IN6_IS_ADDR_V4MAPPED((struct in6_addr *)e->taddr);
+	*at = e->taddr + (mapped ? 12 : 0);
+	*family = mapped ? AF_INET : AF_INET6;
+	return mapped ? 4 : 16;
+}
+
+/* named has the answer for a node be one for the virtual address that was asked for. */
+static void named(struct hostent *h, const void *a)
+{
+	h->h_addrtype = AF_INET;
+	h->h_length = 4;
+	if (h->h_addr_list[0]) memcpy(h->h_addr_list[0], a, 4);
+}
+
+EXPORT int gethostbyaddr_r(const void *a, socklen_t n, int type, struct hostent *h, char *buf, size_t size, struct hostent **result, int *err)
+{
+	static void *cache;
+	__typeof(&gethostbyaddr_r) next_call = (__typeof(&gethostbyaddr_r))theirs(&cache, "gethostbyaddr_r");
+	struct ep_entry e;
+	const void *at;
+	int family;
+	socklen_t length = node(a, n, type, &e, &at, &family);
+	if (!next_call) {
+		*result = NULL;
+		*err = NO_RECOVERY;
+		return ENOSYS;
+	}
+	if (length) {
+		int rc = next_call(at, length, family, h, buf, size, result, err);
+		if (rc == 0 && *result) named(h, a);
+		if (rc == ERANGE || (rc == 0 && *result)) return rc;
+	}
+	return next_call(a, n, type, h, buf, size, result, err);
+}
+
+EXPORT struct hostent *gethostbyaddr(const void *a, socklen_t n, int type)
+{
+	static void *cache;
+	__typeof(&gethostbyaddr) next_call = (__typeof(&gethostbyaddr))theirs(&cache, "gethostbyaddr");
+	struct ep_entry e;
+	const void *at;
+	int family;
+	socklen_t length = node(a, n, type, &e, &at, &family);
+	struct hostent *h = NULL;
+	if (!next_call) {
+		h_errno = NO_RECOVERY;
+		return NULL;
+	}
+	if (length && (h = next_call(at, length, family))) named(h, a);
+	return h ? h : next_call(a, n, type);
+}
+
+/* given is the number of pointers that an environment needs with what is ours. 0: it is left as it is. It runs in children of
+ * vfork() too, and so takes nothing from the heap. */
+static size_t given(char *const env[])
+{
+	size_t n = 0;
+	if (!our_preload[0]) return 0;
+	for (; env && env[n]; n++)
+		if (strncmp(env[n], preload_name, sizeof preload_name - 1) == 0 || strncmp(env[n], table_name, sizeof table_name - 1) == 0) return 0;
+	return n + 3;
+}
+
+/* give fills an environment of so many pointers. */
+static char *const *give(char *const env[], char **with, size_t n)
+{
+	if (!n) return env;
+	if (n > 3) memcpy(with, env, (n - 3) * sizeof *with);
+	with[n - 3] = our_preload;
+	with[n - 2] = our_table;
+	with[n - 1] = NULL;
+	return with;
+}
+
+EXPORT int execve(const char *path, char *const argv[], char *const env[])
+{
+	size_t n = given(env);
+	char *with[n ? n : 1];
+	env = give(env, with, n);
+	return next_execve ? next_execve(path, argv, env) : (int)syscall(SYS_execve, path, argv, env);
+}
+
+EXPORT int execv(const char *path, char *const argv[])
+{
+	return execve(path, argv, environ);
+}
+
+EXPORT int execvp(const char *file, char *const argv[])
+{
+	size_t n = given(environ);
+	char *with[n ? n : 1];
+	return execvpe(file, argv, give(environ, with, n));
+}
+
+static int spawn(void **cache, const char *name, pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+		 char *const argv[], char *const env[])
+{
+	__typeof(&posix_spawn) next_call = (__typeof(&posix_spawn))theirs(cache, name);
+	size_t n = given(env);
+	char *with[n ? n : 1];
+	return next_call ? next_call(pid, path, actions, attr, argv, give(env, with, n)) : ENOSYS;
+}
+
+EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
+		       char *const env[])
+{
+	static void *cache;
+	return spawn(&cache, "posix_spawn", pid, path, actions, attr, argv, env);
+}
+
+EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr, char *const argv[],
+			char *const env[])
+{
+	static void *cache;
+	return spawn(&cache, "posix_spawnp", pid, file, actions, attr, argv, env);
 }

@@ -172,6 +172,37 @@ def op_visit(addr):
     return heard
 
 
+VISIT = """
+import socket, sys
+s = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=30)
+print(s.makefile().readline().strip())
+"""
+
+
+def op_bare(how, addr):
+    """Have another program visit an address: one whose environment was made by hand, or is to be without the library."""
+    visit = [sys.executable, "-c", VISIT, *map(str, split(addr))]
+    env, path = {"A": "B"}, {"PATH": os.environ["PATH"]}
+    if how == "env -i":
+        visit = ["env", "-i", *visit]
+    elif how == "unset":
+        visit = ["env", "-u", "LD_PRELOAD", *visit]
+    elif how in ("execv", "execvp"):
+        visit = [sys.executable, "-c", "import os, sys\nos.environ.clear()\nos.%s(sys.argv[1], sys.argv[1:])" % how, *visit]
+    envs = {"subprocess": env, "posix_spawn": env, "empty": {}, "PATH": path}
+    out = subprocess.run(visit, env=envs.get(how), close_fds=how != "posix_spawn", capture_output=True, text=True)
+    return {"line": out.stdout.strip(), "error": "ECONNREFUSED" if "ConnectionRefusedError" in out.stderr else out.stderr[-300:]}
+
+
+def op_names(host):
+    """What a host is called, by each way to ask; and the addresses that come with it."""
+    try:
+        name, _, addresses = socket.gethostbyaddr(host)
+    except OSError as e:
+        return {"error": str(e)}
+    return {"line": " ".join([name, *addresses, *socket.getnameinfo((host, 4), 0), socket.getnameinfo((host, 4), socket.NI_NUMERICHOST)[0]])}
+
+
 def op_threads(n=0):
     return {"count": len(os.listdir("/proc/self/task"))}
 
