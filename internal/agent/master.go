@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"strings"
 
@@ -55,11 +54,8 @@ func (f *masterFile) read(ctx context.Context) (m launch.Master, err error) {
 	if err != nil {
 		return m, fmt.Errorf("read %s: %w", name, err)
 	}
-	if err := json.Unmarshal(b, &m); err != nil {
+	if m, err = launch.ParseMaster(b); err != nil {
 		return m, fmt.Errorf("read %s: %w", name, err)
-	}
-	if m.Address == "" {
-		return m, fmt.Errorf("read %s: it names no address", name)
 	}
 	return m, nil
 }

@@ -2,7 +2,6 @@ package am
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"path"
 	"time"
@@ -29,7 +28,7 @@ func (m *Master) stage(ctx context.Context, name string, content []byte) error {
 
 // announce writes where this master listens, for clients and for agents that an attempt before started.
 func (m *Master) announce(ctx context.Context, address string) error {
-	b, err := json.Marshal(launch.Master{Address: address, Attempt: m.o.Container.Attempt.Attempt})
+	b, err := launch.Master{Address: address, Attempt: m.o.Container.Attempt.Attempt}.Encode()
 	if err != nil {
 		return err
 	}

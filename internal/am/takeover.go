@@ -2,7 +2,6 @@ package am
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"path"
 	"time"
@@ -41,7 +40,7 @@ func (m *Master) replaced(ctx context.Context) bool {
 	b, err := readFile(ctx, m.o.FS, path.Join(m.o.Manifest.Staging, launch.MasterFile))
 	var current launch.Master
 	if err == nil {
-		err = json.Unmarshal(b, &current)
+		current, err = launch.ParseMaster(b)
 	}
 	if err != nil {
 		m.log.Warn("cannot look whether another master has taken over", zap.Error(err))

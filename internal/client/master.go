@@ -29,14 +29,6 @@ func (dialPeers) Agent(address string, key control.Identity) (Agent, error) {
 	return control.DialAgent(address, key, nil)
 }
 
-func parseMaster(b []byte) (launch.Master, error) {
-	var m launch.Master
-	if err := json.Unmarshal(b, &m); err != nil {
-		return m, fmt.Errorf("read the master's address: %w", err)
-	}
-	return m, nil
-}
-
 // registeredAddress is what the master told YARN of itself; empty: nothing yet.
 func registeredAddress(r yarn.Report) string {
 	if r.Host == "" || r.Host == "N/A" || r.Port <= 0 {
@@ -115,7 +107,7 @@ func (c *Cluster) announced(ctx context.Context, id yarn.ApplicationID) (launch.
 	if err != nil {
 		return launch.Master{}, err
 	}
-	return parseMaster(b)
+	return launch.ParseMaster(b)
 }
 
 // master prepares a connection to a job's current master. Close the result.

@@ -242,6 +242,21 @@ type Master struct {
 	Attempt int32  `json:"attempt"`
 }
 
+// Encode is the file's content.
+func (m Master) Encode() ([]byte, error) { return json.Marshal(m) }
+
+// ParseMaster reads what Encode wrote.
+func ParseMaster(b []byte) (Master, error) {
+	var m Master
+	if err := json.Unmarshal(b, &m); err != nil {
+		return Master{}, fmt.Errorf("parse %s: %w", MasterFile, err)
+	}
+	if m.Address == "" {
+		return Master{}, fmt.Errorf("parse %s: it names no address", MasterFile)
+	}
+	return m, nil
+}
+
 // plainEnv are the characters besides letters and digits that mean nothing to the shell script which sets a container's environment.
 const plainEnv = "/:._-,=@+"
 

@@ -2,6 +2,7 @@ package launch
 
 import (
 	"os/exec"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -87,5 +88,57 @@ func TestGranted(t *testing.T) {
 		if got != c.want || err != nil {
 			t.Errorf("%v: %d, %v; want %d", c.set, got, err, c.want)
 		}
+	}
+}
+
+// FuzzManifest: a manifest is an error, or comes back as it was; and the names of its files come back from their links.
+func FuzzManifest(f *testing.F) {
+	m := Manifest{Version: "1", User: "ann", Staging: "/user/ann/.tfos/jobs/a", Agent: Resource{Name: "tfos-agent", URI: "hdfs://nn/c/1", Size: 1, ModTime: 2}}
+	m.Files = []Resource{{Name: "Grüße.zip", URI: "hdfs://nn/c/2.by-agent.zip", Archive: true}}
+	m.Resume = &Resume{From: "application_1_0001", Checkpoint: "ckpt-4", Step: 4}
+	b, err := m.Encode()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte(`{"files": null, "resume": {}, "agent": {"size": 1e3}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ParseManifest(b)
+		comesBack(t, m, err, Manifest.Encode, ParseManifest)
+		for _, r := range append(m.Files, m.Agent) {
+			if name, unpack, ok := ParseLink(r.Link()); ok && r.Link() != r.Name && (name != r.Name || unpack != r.byAgent()) {
+				t.Errorf("%+v is linked as %s, which is %q, unpacked %v", r, r.Link(), name, unpack)
+			}
+			r.Local()
+		}
+	})
+}
+
+// FuzzMaster: where a master listens is an error, or comes back as it was.
+func FuzzMaster(f *testing.F) {
+	f.Add([]byte(`{"address": "nm1:4711", "attempt": 2}`))
+	f.Add([]byte(`{"attempt": 99999999999}`))
+	f.Add([]byte(`{}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := ParseMaster(b)
+		comesBack(t, m, err, Master.Encode, ParseMaster)
+		if err == nil && m.Address == "" {
+			t.Errorf("%s names no address", b)
+		}
+	})
+}
+
+// comesBack holds a parser's answer against that to the encoded answer.
+func comesBack[T any](t *testing.T, got T, err error, encode func(T) ([]byte, error), parse func([]byte) (T, error)) {
+	t.Helper()
+	if err != nil {
+		return
+	}
+	b, err := encode(got)
+	if err != nil {
+		t.Fatalf("%+v: %v", got, err)
+	}
+	if again, err := parse(b); err != nil || !reflect.DeepEqual(again, got) {
+		t.Errorf("%+v comes back as %+v, %v", got, again, err)
 	}
 }
