@@ -42,7 +42,7 @@ func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Tas
 		}
 	}
 	maps.Copy(e.Restarts, e.Moves)
-	hit := slices.Collect(maps.Keys(e.Restarts))
+	hit := slices.SortedFunc(maps.Keys(e.Restarts), job.Task.Compare)
 	for _, t := range j.Tasks() {
 		follows := func(lost job.Task) bool { return follows(j, t, lost) || !stable && e.Moves[lost] && meet(t, lost) }
 		if slices.ContainsFunc(hit, follows) {

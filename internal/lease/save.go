@@ -87,7 +87,8 @@ func (d *dataset) resume(epoch int, x Extent) error {
 			d.State[i].Done = true
 		}
 	}
-	for i, position := range x.Positions {
+	for _, i := range slices.Sorted(maps.Keys(x.Positions)) {
+		position := x.Positions[i]
 		if i < 0 || i >= len(d.pieces) || position < d.pieces[i].From {
 			return fmt.Errorf("dataset %s: piece %d has no position %d", d.Definition.Name, i, position)
 		}

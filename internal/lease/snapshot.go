@@ -100,7 +100,8 @@ func resume(b []byte, files map[string][]File) (*Machine, error) {
 		m.s.Round.Members = orEmpty(m.s.Round.Members)
 	}
 	held := make(map[string]map[int]bool)
-	for id, l := range m.s.Leases {
+	for _, id := range m.ids() {
+		l := m.s.Leases[id]
 		if held[l.Dataset] == nil {
 			held[l.Dataset] = make(map[int]bool)
 		}
@@ -109,12 +110,13 @@ func resume(b []byte, files map[string][]File) (*Machine, error) {
 		}
 		held[l.Dataset][l.Piece] = true
 	}
-	for key, c := range s.Datasets {
+	for _, key := range slices.Sorted(maps.Keys(s.Datasets)) {
+		c := s.Datasets[key]
 		d, err := c.dataset(files[key])
 		if err != nil {
 			return nil, err
 		}
-		for _, i := range slices.Concat(slices.Collect(maps.Keys(held[key])), c.Back) {
+		for _, i := range slices.Concat(slices.Sorted(maps.Keys(held[key])), c.Back) {
 			if i < 0 || i >= len(d.pieces) || d.State[i].Done {
 				return nil, fmt.Errorf("dataset %s: piece %d is not there, or is done", c.Definition.Name, i)
 			}
@@ -123,12 +125,13 @@ func resume(b []byte, files map[string][]File) (*Machine, error) {
 		d.refill(held[key])
 		m.s.Datasets[key] = d
 	}
-	for key := range held {
+	for _, key := range slices.Sorted(maps.Keys(held)) {
 		if m.s.Datasets[key] == nil {
 			return nil, fmt.Errorf("a lease is of dataset %s, which is not there", key)
 		}
 	}
-	for key, c := range s.Cut {
+	for _, key := range slices.Sorted(maps.Keys(s.Cut)) {
+		c := s.Cut[key]
 		d, err := c.dataset(files[key])
 		if err != nil {
 			return nil, err

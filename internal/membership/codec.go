@@ -44,7 +44,7 @@ func ActionKind(a Action) string { return actionKinds.name(a) }
 type kinds[T any] map[string]T
 
 func (k kinds[T]) name(v T) string {
-	for name, zero := range k { // in any order: names and types are unique
+	for name, zero := range k { // any order: names and types are unique
 		if reflect.TypeOf(zero) == reflect.TypeOf(v) {
 			return name
 		}

@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -561,7 +562,8 @@ func (a *auditor) pass(now time.Time) {
 		a.violate("gang", "a part of it is held since %s, for longer than %s", a.incomplete.Sub(epoch), a.job.Gang.Timeout)
 		a.incomplete = time.Time{}
 	}
-	for host, since := range a.excluded {
+	for _, host := range slices.Sorted(maps.Keys(a.excluded)) {
+		since := a.excluded[host]
 		if now.Sub(since) > excludedFor+time.Minute && !a.finished && !a.restoring.decided { // the minute: a job that ends leaves it
 			a.violate("exclude", "%s is excluded since %s", host, since.Sub(epoch))
 			delete(a.excluded, host)

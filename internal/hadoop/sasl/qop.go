@@ -62,7 +62,7 @@ func parseQOPs(list string) []QOP {
 	}
 	var qops []QOP
 	for name := range strings.SplitSeq(list, ",") {
-		for q, known := range qopNames {
+		for q, known := range qopNames { // any order: no two have one name
 			if known == strings.TrimSpace(name) {
 				qops = append(qops, q)
 			}

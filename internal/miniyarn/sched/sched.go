@@ -151,7 +151,7 @@ func (s *Scheduler) normalize(r yarn.Resource) (yarn.Resource, error) {
 		return slices.ContainsFunc(s.cfg.CustomResources, func(t yarn.ResourceType) bool { return t.Name == name })
 	}
 	out := yarn.Resource{VCores: max(r.VCores, 1)}
-	for name, n := range r.Custom {
+	for name, n := range r.Custom { // any order: each name has its own place
 		if known(name) && n != 0 {
 			if out.Custom == nil {
 				out.Custom = make(map[string]int64)
