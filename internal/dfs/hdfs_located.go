@@ -1,9 +1,11 @@
 package dfs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -49,23 +51,52 @@ func (m *blockMap) locate(ctx context.Context, offset int64) (size int64, err er
 	if err := m.fs.call(ctx, "open", m.name, "getBlockLocations", req, resp); err != nil {
 		return 0, err
 	}
-	list := resp.GetLocations()
+	size, found, err := blocksOf(resp.GetLocations(), func(b *pb.LocatedBlockProto) uint64 { return m.fs.visible(ctx, b) })
+	if err == nil {
+		err = m.learn(found)
+	}
+	return size, m.fs.fail("open", m.name, err)
+}
+
+// blocksOf reads an answer of the NameNode: how long the file is, and its blocks. visible tells how much of a block that is being
+// written may be read, in bytes.
+func blocksOf(list *pb.LocatedBlocksProto, visible func(*pb.LocatedBlockProto) uint64) (size int64, found []block, err error) {
 	if err := plainBlocks(list); err != nil {
-		return 0, m.fs.fail("open", m.name, err)
+		return 0, nil, err
 	}
-	size = int64(list.GetFileLength())
-	var found []block
-	for _, b := range list.GetBlocks() {
-		found = append(found, block{int64(b.GetOffset()), int64(b.GetB().GetNumBytes()), b})
-	}
-	if last := list.GetLastBlock(); list.GetUnderConstruction() && last != nil && !list.GetIsLastBlockComplete() {
-		found = slices.DeleteFunc(found, func(b block) bool { return b.offset >= int64(last.GetOffset()) })
-		b := block{int64(last.GetOffset()), m.fs.visible(ctx, last), last}
-		if found = append(found, b); b.end() > size {
-			size = b.end()
+	last := list.GetLastBlock()
+	growing := last != nil && list.GetUnderConstruction() && !list.GetIsLastBlockComplete()
+	for _, l := range list.GetBlocks() {
+		if growing && l.GetOffset() >= last.GetOffset() {
+			continue
 		}
+		b, err := newBlock(l, l.GetB().GetNumBytes())
+		if err != nil {
+			return 0, nil, err
+		}
+		found = append(found, b)
 	}
-	return size, m.fs.fail("open", m.name, m.learn(found))
+	length := list.GetFileLength()
+	if growing {
+		b, err := newBlock(last, visible(last))
+		if err != nil {
+			return 0, nil, err
+		}
+		found = append(found, b)
+		length = max(length, uint64(b.end()))
+	}
+	if length > math.MaxInt64 {
+		return 0, nil, fmt.Errorf("the NameNode says that the file has %d bytes", length)
+	}
+	return int64(length), found, nil
+}
+
+// newBlock is a located block of so many bytes, if a file can have one there.
+func newBlock(l *pb.LocatedBlockProto, length uint64) (block, error) {
+	if offset := l.GetOffset(); offset > math.MaxInt64 || length > math.MaxInt64-offset {
+		return block{}, fmt.Errorf("the NameNode says that a block of %d bytes is at offset %d", length, offset)
+	}
+	return block{int64(l.GetOffset()), int64(length), l}, nil
 }
 
 // learn takes over what the NameNode said. Where it names another block than before, another file lies under the name.
@@ -73,7 +104,7 @@ func (m *blockMap) learn(found []block) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, b := range found {
-		i, there := slices.BinarySearchFunc(m.known, b.offset, func(k block, offset int64) int { return int(min(max(k.offset-offset, -1), 1)) })
+		i, there := slices.BinarySearchFunc(m.known, b.offset, func(k block, offset int64) int { return cmp.Compare(k.offset, offset) })
 		if !there {
 			m.known = slices.Insert(m.known, i, b)
 			continue
@@ -117,7 +148,7 @@ func (m *blockMap) find(ctx context.Context, offset int64) (block, error) {
 
 // visible asks the DataNodes how much of a block that is being written may be read, in bytes. If none says it is what the NameNode
 // knows: what its writer synced.
-func (h *HDFS) visible(ctx context.Context, b *pb.LocatedBlockProto) int64 {
+func (h *HDFS) visible(ctx context.Context, b *pb.LocatedBlockProto) uint64 {
 	for _, node := range b.GetLocs() {
 		n, err := h.visibleAt(ctx, b, node)
 		if err == nil {
@@ -125,10 +156,10 @@ func (h *HDFS) visible(ctx context.Context, b *pb.LocatedBlockProto) int64 {
 		}
 		h.log.Debug("a DataNode does not say how long a block is that is being written", zap.String("datanode", h.ipcAddr(node.GetId())), zap.Error(err))
 	}
-	return int64(b.GetB().GetNumBytes())
+	return b.GetB().GetNumBytes()
 }
 
-func (h *HDFS) visibleAt(ctx context.Context, b *pb.LocatedBlockProto, node *pb.DatanodeInfoProto) (int64, error) {
+func (h *HDFS) visibleAt(ctx context.Context, b *pb.LocatedBlockProto, node *pb.DatanodeInfoProto) (uint64, error) {
 	client := rpc.NewClient(rpc.Options{
 		Protocol: clientDatanodeProtocol, Addrs: []string{h.ipcAddr(node.GetId())}, User: h.user, Dial: h.dial, Timeout: knockTimeout,
 		Protection: h.conf.List("hadoop.rpc.protection"), Retry: rpc.Retry{MaxAttempts: 1}, Log: h.log,
@@ -140,5 +171,5 @@ func (h *HDFS) visibleAt(ctx context.Context, b *pb.LocatedBlockProto, node *pb.
 	defer client.Close()
 	resp := &pb.GetReplicaVisibleLengthResponseProto{}
 	err := client.Call(ctx, "getReplicaVisibleLength", &pb.GetReplicaVisibleLengthRequestProto{Block: b.GetB()}, resp, rpc.Idempotent())
-	return int64(resp.GetLength()), err
+	return resp.GetLength(), err
 }
