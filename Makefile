@@ -40,7 +40,7 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 ./internal/endpoint ./internal/agent/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test matrix programs versions simulate resumes checkpoints ## make test, every fault, programs of other TensorFlows, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test vulnerable fuzz matrix programs versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
@@ -55,16 +55,29 @@ programs: need-cc need-ip build venv venvs jars ## programs as users write them,
 venvs: # Python environments with other versions of TensorFlow
 	@for v in 2.15; do deploy/python/venv.sh $(CURDIR)/build/venv-$$v $$v || exit 1; done
 
-MINUTES ?= 15
 SEED ?= 0
 
 .PHONY: soak
+soak: MINUTES = 15
 soak: need-cc need-ip build venv jars ## random faults of all kinds against a job of each strategy: make soak MINUTES=15 SEED=7
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout $$(($(MINUTES) + 30))m -tags e2e,soak -v -run '^TestSoak$$' ./test/e2e/ -minutes $(MINUTES) -seed $(SEED)
 
 .PHONY: resumes
 resumes: build venv jars ## kill and resume a job of each kind at twenty random moments
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 2h -tags e2e -v -run TestResumeIsExact ./test/e2e/ -resumes 20
+
+.PHONY: fuzz
+fuzz: MINUTES = 10
+fuzz: need-go need-clang ## every fuzz target, and the C code that reads packets: make fuzz MINUTES=10, of all together
+	test/fuzz $(MINUTES)
+
+.PHONY: vulnerable
+vulnerable: need-go ## known vulnerabilities in what the binaries call, by govulncheck: make vulnerable VULNDB=file:///DIR reads a copy of the database
+	@mkdir -p build
+	@if go tool govulncheck $(if $(VULNDB),-db $(VULNDB)) ./cmd/... 2>&1 | tee build/vulnerable.txt; [ $${PIPESTATUS[0]} != 0 ]; then \
+		grep -q '^govulncheck: fetching vulnerabilities' build/vulnerable.txt || exit 1; \
+		echo "NOT CHECKED for known vulnerabilities: the database cannot be reached (above); name a copy with VULNDB=file:///DIR" >&2; \
+	fi
 
 .PHONY: simulate
 simulate: need-go ## play 100,000 seeded jobs in a world where everything goes wrong
@@ -106,13 +119,16 @@ jars: need-java ## Hadoop's jars, in build/testcluster
 clean: ## remove what was built, but not the Python environment and the jars
 	rm -rf bin
 
-.PHONY: need-go need-java need-cc need-ip
+.PHONY: need-go need-java need-cc need-clang need-ip
 need-go:
 	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
 need-java:
 	@command -v java >/dev/null && command -v mvn >/dev/null || { echo "a JDK and Maven are missing: Debian: apt-get install openjdk-17-jdk-headless maven" >&2; exit 1; }
 need-cc:
 	@command -v cc >/dev/null || { echo "a C compiler is missing: Debian: apt-get install gcc libc6-dev" >&2; exit 1; }
+need-clang: # a machine that tests as root gets it, as iproute2
+	@command -v clang >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y clang libclang-rt-dev; } || \
+		{ echo "clang with libFuzzer is missing: Debian: apt-get install clang libclang-rt-dev" >&2; exit 1; }
 need-ip: # for hosts with networks of their own; a machine that tests as root gets it, like TensorFlow and the jars
 	@command -v ip >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y iproute2; } || \
 		{ echo "iproute2 is missing: Debian: apt-get install iproute2" >&2; exit 1; }

@@ -3,6 +3,7 @@ package datanode
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"net"
@@ -38,7 +39,28 @@ func (c *conn) exchanged(o Options) (*conn, error) {
 	return c, (&Client{o: o}).handshake(context.Background(), c, &pb.TokenProto{})
 }
 
-// FuzzReader gives a range's answer and packets. Whatever they are, no more comes than was asked for.
+// reseal writes the right checksums into packets whose header says how long they and their data are. What comes before the
+// packets stays as it is.
+func reseal(b []byte, shape datanodetest.Shape) {
+	_, packets, err := wire.CutDelimited(b)
+	for err == nil && len(packets) > 6 {
+		length, header := binary.BigEndian.Uint32(packets), int(binary.BigEndian.Uint16(packets[4:]))
+		if len(packets) < 6+header || length < 4 || int64(length) > int64(len(packets)-6-header+4) {
+			return
+		}
+		var h pb.PacketHeaderProto
+		err = proto.Unmarshal(packets[6:6+header], &h)
+		content := packets[6+header : 6+header+int(length)-4]
+		if n := int(h.GetDataLen()); err == nil && n >= 0 && n <= len(content) {
+			sums := len(content) - n
+			copy(content[:sums], datanodetest.Checksums(content[sums:], shape))
+		}
+		packets = packets[6+header+len(content):]
+	}
+}
+
+// FuzzReader gives a range's answer and packets, with seal with checksums that fit them. Whatever they are, no more comes than was
+// asked for.
 func FuzzReader(f *testing.F) {
 	const offset, length = 700, 2000
 	shape := datanodetest.Shape{Chunk: 512, Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32C}
@@ -49,10 +71,17 @@ func FuzzReader(f *testing.F) {
 	good = append(good, datanodetest.Packet(512, 0, datanodetest.Checksums(data[:1024], shape), data[:1024])...)
 	good = append(good, datanodetest.Packet(1536, 1, datanodetest.Checksums(data[1024:], shape), data[1024:])...)
 	good = append(good, datanodetest.Packet(3072, 2, nil, nil)...)
-	f.Add(good)
-	f.Add(good[:len(good)-40])
-	f.Add(message(&pb.BlockOpResponseProto{Status: pb.Status_ERROR_ACCESS_TOKEN.Enum()}))
-	f.Fuzz(func(t *testing.T, in []byte) {
+	other := bytes.Clone(good) // data of another kind, behind the old checksums
+	other[bytes.LastIndex(other, data[:16])] = 'x'
+	f.Add(false, good)
+	f.Add(true, other)
+	f.Add(false, good[:len(good)-40])
+	f.Add(false, message(&pb.BlockOpResponseProto{Status: pb.Status_ERROR_ACCESS_TOKEN.Enum()}))
+	f.Fuzz(func(t *testing.T, seal bool, in []byte) {
+		if seal {
+			in = bytes.Clone(in)
+			reseal(in, shape)
+		}
 		c := New(Options{})
 		conn := receiveFrom(in)
 		sums, err := conn.request(Range{Block: &pb.ExtendedBlockProto{}, Offset: offset, Length: length})

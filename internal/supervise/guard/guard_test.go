@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -127,4 +128,24 @@ func TestBothWaysFindTheSameChildren(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzParseEvent: a line is an error, or an event that is written again as a line of the same meaning.
+func FuzzParseEvent(f *testing.F) {
+	for _, line := range []string{"started 12 0 0 0 ", "failed 0 2 0 0 execve", "exited 0 1 9 3 a b", "x", "exited 99999999999999999999 0 0 0 ", "exited +1 -0 0 0  "} {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		e, err := ParseEvent(line)
+		if err != nil {
+			if e != (Event{}) {
+				t.Errorf("%q is %+v and %v", line, e, err)
+			}
+			return
+		}
+		again, err := ParseEvent(fmt.Sprintf("%s %d %d %d %d %s", e.Kind, e.PID, e.Code, e.Signal, e.Left, e.Text))
+		if err != nil || again != e {
+			t.Errorf("%q is %+v, and then %+v, %v", line, e, again, err)
+		}
+	})
 }
