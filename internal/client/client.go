@@ -34,6 +34,7 @@ type ResourceManager interface {
 	Applications(ctx context.Context, q yarn.ApplicationsQuery) ([]yarn.Report, error)
 	Kill(ctx context.Context, id yarn.ApplicationID, diagnostics string) error
 	Nodes(ctx context.Context) ([]yarn.NodeReport, error)
+	NodeLabels(ctx context.Context) ([]yarn.NodeLabel, error)
 	Queue(ctx context.Context, name string) (yarn.Queue, error)
 	Queues(ctx context.Context) (yarn.Queue, error) // the tree, from the root down
 	ResourceTypes(ctx context.Context) ([]yarn.ResourceType, error)

@@ -33,6 +33,7 @@ type world struct {
 	max      yarn.Resource
 	nodes    []yarn.NodeReport
 	queues   []string
+	limits   map[string]int64 // MiB that a queue may have; none: as much as there is
 	types    []yarn.ResourceType
 	since32  bool
 	down     error // every call to the ResourceManager fails with it
@@ -174,17 +175,26 @@ func (w *world) Kill(_ context.Context, id yarn.ApplicationID, why string) error
 
 func (w *world) Nodes(context.Context) ([]yarn.NodeReport, error) { return w.nodes, w.down }
 
+func (w *world) NodeLabels(context.Context) ([]yarn.NodeLabel, error) { return nil, w.down }
+
 func (w *world) Queue(_ context.Context, name string) (yarn.Queue, error) {
 	if w.down == nil && !slices.Contains(w.queues, name) {
 		return yarn.Queue{}, fmt.Errorf("queue %q: %w", name, yarn.ErrUnknownQueue)
 	}
-	return yarn.Queue{Name: name, Path: "root." + name, Running: true, MaxCapacity: 1}, w.down
+	q := yarn.Queue{Name: name, Path: "root." + name, Running: true, MaxCapacity: 1}
+	if mib, ok := w.limits[name]; ok {
+		q.Scheduler, q.Most = yarn.CapacityScheduler, map[string]yarn.Resource{"": {MemoryMiB: mib, VCores: 100}}
+	}
+	return q, w.down
 }
 
 func (w *world) Queues(context.Context) (yarn.Queue, error) {
-	root := yarn.Queue{Name: "root"}
+	root := yarn.Queue{Name: "root", Path: "root", Running: true, Children: []yarn.Queue{
+		{Name: "dept", Path: "root.dept", Running: true, Children: []yarn.Queue{{Name: "a", Path: "root.dept.a", Running: true}, {Name: "b", Path: "root.dept.b"}}},
+		{Name: "auto", Path: "root.auto", Running: true},
+	}}
 	for _, q := range w.queues {
-		root.Children = append(root.Children, yarn.Queue{Name: q})
+		root.Children = append(root.Children, yarn.Queue{Name: q, Path: "root." + q, Running: true})
 	}
 	return root, w.down
 }

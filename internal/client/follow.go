@@ -253,8 +253,10 @@ func (c *Cluster) outcome(ctx context.Context, r yarn.Report, last status.View) 
 		v = last
 	}
 	if v.ExitCode != nil {
+		v.Queue = cmp.Or(r.Queue, v.Queue)
 		return Outcome{View: v, Code: exit.Code(*v.ExitCode)}
 	}
+	c.Log.Debug("how YARN says that it ended", zap.Stringer("application", r.ID), zap.String("diagnostics", r.Diagnostics))
 	v = merge(v, r)
 	return Outcome{View: v, Code: exit.Code(*v.ExitCode)}
 }

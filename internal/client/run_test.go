@@ -264,6 +264,8 @@ func TestWhyTheMasterWaits(t *testing.T) {
 func TestAQueueThatIsNotListed(t *testing.T) {
 	w := newWorld(t)
 	w.verdict = func(r *yarn.Report) { r.Queue = "root.users.ann" }
+	w.queues = append(w.queues, "nobody's")
+	w.limits = map[string]int64{"nobody's": 1} // that is not where it goes
 	j := aJob()
 	j.Queue = "nobody's"
 	var seen shown
@@ -295,7 +297,31 @@ func TestRefusals(t *testing.T) {
 			w.verdict = func(r *yarn.Report) {
 				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "submitted by user ann to unknown queue: nope"
 			}
-		}, code: exit.Refused, says: "the cluster refused digits in queue \"nope\": submitted by user ann to unknown queue: nope\n  the cluster has default, ml; choose with --queue"},
+		}, code: exit.Refused, says: "the cluster refused digits in queue \"nope\": submitted by user ann to unknown queue: nope\n  the cluster has root.dept.a, root.dept.b, root.auto, root.default, root.ml; choose with --queue"},
+		{name: "a parent queue", job: func(j *job.Job) { j.Queue = "dept" }, world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "submitted by user : ann to non-leaf queue : dept"
+			}
+		}, code: exit.Refused, says: "\n  queue root.dept is divided into others: use one of root.dept.a, root.dept.b"},
+		{name: "a parent queue without queues", job: func(j *job.Job) { j.Queue = "root.auto" }, world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "root.auto is not a leaf queue"
+			}
+		}, code: exit.Refused, says: "\n  queue root.auto is there for queues below it, and has none yet: name one as in root.auto.ann"},
+		{name: "a stopped queue", job: func(j *job.Job) { j.Queue = "b" }, world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "Queue root.dept.b is STOPPED. Cannot accept submission of application: x"
+			}
+		}, code: exit.Refused, says: "\n  queue root.dept.b is stopped: use another one, or ask an administrator to start it"},
+		{name: "no queue named, and no rule", job: func(j *job.Job) { j.Queue = "" }, world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "rejected by queue placement policy"
+			}
+		}, code: exit.Refused, says: "the cluster refused digits: rejected by queue placement policy\n  the cluster has root.dept.a"},
+		{name: "more than the queue where YARN put it may have", job: func(j *job.Job) { j.Queue = "" }, world: func(w *world) {
+			w.limits = map[string]int64{"ml": 1024}
+			w.verdict = func(r *yarn.Report) { r.Queue = "ml" }
+		}, code: exit.Refused, says: `queue "root.ml" may never have more than 6 % of the cluster, 1 GiB of memory`},
 		{name: "more memory than any node has", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 },
 			world: func(w *world) { w.max.MemoryMiB = 1 << 20 }, code: exit.Refused, says: "role worker asks for 9 GiB of memory, more than any node has: the largest of 2 running nodes has 8 GiB"},
 		{name: "more memory than is granted", job: func(j *job.Job) { j.Roles[1].MemoryMiB = 9 << 10 }, code: exit.Refused, says: "more than any container may have here: 8 GiB"},

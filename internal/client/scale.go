@@ -37,7 +37,7 @@ func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control
 	if err != nil {
 		return err
 	}
-	if err := c.fitsAt(ctx, j, v, wish); err != nil {
+	if err := c.fitsAt(ctx, j, r.Queue, v, wish); err != nil {
 		return err
 	}
 	answer, err := c.askToScale(ctx, r, wish)
@@ -71,9 +71,9 @@ func (c *Cluster) jobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, er
 	return job.Parse(launch.JobFile, b, nil)
 }
 
-// fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, given the other roles' sizes now.
-// What makes no sense is left to the master to say.
-func (c *Cluster) fitsAt(ctx context.Context, j job.Job, now status.View, wish control.ScaleWish) error {
+// fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, in the queue where it is, given
+// the other roles' sizes now. What makes no sense is left to the master to say.
+func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now status.View, wish control.ScaleWish) error {
 	grows := false
 	for i := range j.Roles {
 		r := &j.Roles[i]
@@ -94,8 +94,11 @@ func (c *Cluster) fitsAt(ctx context.Context, j job.Job, now status.View, wish c
 	if err != nil {
 		return err
 	}
-	_, err = c.check(ctx, j, app.Max)
-	return err
+	facts, err := c.facts(ctx, app.Max)
+	if err != nil {
+		return err
+	}
+	return c.fits(ctx, j, facts, queue)
 }
 
 func (c *Cluster) askToScale(ctx context.Context, r yarn.Report, wish control.ScaleWish) (control.ScaleAnswer, error) {

@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"go.uber.org/zap"
 	"golang.org/x/sync/errgroup"
 
 	"tfos/internal/client/exit"
@@ -108,7 +109,14 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	if p.Job, err = c.enlarge(ctx, p.Job, app.Max, ui); err != nil {
 		return nil, err
 	}
-	if p.vcores, err = c.check(ctx, p.Job, app.Max); err != nil {
+	facts, err := c.facts(ctx, app.Max)
+	if err != nil {
+		return nil, err
+	}
+	if err := preflight.Check(&p.Job, facts); err != nil {
+		return nil, err
+	}
+	if p.vcores, err = c.counting(ctx, p.Job, facts); err != nil {
 		return nil, err
 	}
 	tag := c.directoryTag(ctx, p.Job)
@@ -144,8 +152,12 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	var sweep sync.WaitGroup
 	defer sweep.Wait()
 	sweep.Go(func() { c.sweepJobs(ctx, began) })
-	if err := c.hand(ctx, submission); err != nil {
+	r, err := c.hand(ctx, submission)
+	if err != nil {
 		return nil, err
+	}
+	if err := c.fits(ctx, p.Job, facts, r.Queue); err != nil {
+		return nil, c.giveBack(ctx, id, err)
 	}
 	return s, nil
 }
@@ -182,44 +194,64 @@ func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui
 	return j, nil
 }
 
-// check asks the cluster everything that speaks against the job. What speaks against it if the
-// scheduler counts vcores, which its master will learn, is vcores.
-func (c *Cluster) check(ctx context.Context, j job.Job, most yarn.Resource) (vcores string, err error) {
+// facts asks what can speak against a job.
+func (c *Cluster) facts(ctx context.Context, most yarn.Resource) (f preflight.Facts, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	facts := preflight.Facts{Max: most, MinMiB: c.MinMiB}
-	switch facts.Queue, err = c.RM.Queue(ctx, j.Queue); {
-	case errors.Is(err, yarn.ErrUnknownQueue): // placement rules may know better, or make it
-		facts.Queue = yarn.Queue{Name: j.Queue, Running: true}
-	case err != nil:
-		return "", c.unreachable(fmt.Sprintf("ask for queue %q", j.Queue), err)
+	f = preflight.Facts{Max: most, MinMiB: c.MinMiB, Shared: map[string]bool{}}
+	if f.Nodes, err = c.RM.Nodes(ctx); err != nil {
+		return f, c.unreachable("ask the ResourceManager for its nodes", err)
 	}
-	if facts.Nodes, err = c.RM.Nodes(ctx); err != nil {
-		return "", c.unreachable("ask the ResourceManager for its nodes", err)
+	labels, err := c.RM.NodeLabels(ctx)
+	if err != nil {
+		return f, c.unreachable("ask the ResourceManager for its nodes' labels", err)
 	}
-	if facts.Types, err = c.RM.ResourceTypes(ctx); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
-		return "", c.unreachable("ask the ResourceManager what it counts", err)
+	for _, l := range labels {
+		if !l.Exclusive {
+			f.Shared[l.Name] = true
+		}
 	}
-	if err := preflight.Check(&j, facts); err != nil {
-		return "", err
+	if f.Types, err = c.RM.ResourceTypes(ctx); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
+		return f, c.unreachable("ask the ResourceManager what it counts", err)
 	}
-	facts.VCores = true
-	if e, ok := errors.AsType[*exit.Error](preflight.Check(&j, facts)); ok {
-		vcores = e.What + ", and its scheduler counts vcores: " + e.Advice
-	}
-	return vcores, nil
+	return f, nil
 }
 
-// leaves names the queues that take applications.
-func leaves(q yarn.Queue) []string {
-	if len(q.Children) == 0 {
-		return []string{q.Name}
+// counting is what speaks against a job if the scheduler counts vcores, which its master will
+// learn.
+func (c *Cluster) counting(ctx context.Context, j job.Job, f preflight.Facts) (string, error) {
+	f.VCores = true
+	if j.Queue != "" {
+		if err := c.inQueue(ctx, &f, j.Queue); err != nil {
+			return "", err
+		}
 	}
-	var names []string
-	for _, c := range q.Children {
-		names = append(names, leaves(c)...)
+	if e, ok := errors.AsType[*exit.Error](preflight.Check(&j, f)); ok {
+		return e.What + ", and its scheduler counts vcores: " + e.Advice, nil
 	}
-	return names
+	return "", nil
+}
+
+// fits refuses a job that YARN took into a queue which can never hold it. Only YARN knows the queue:
+// it places jobs as its rules say, whether they name one or not.
+func (c *Cluster) fits(ctx context.Context, j job.Job, f preflight.Facts, queue string) error {
+	if err := c.inQueue(ctx, &f, queue); err != nil {
+		return err
+	}
+	return preflight.Check(&j, f)
+}
+
+// inQueue completes facts with a queue, if the ResourceManager lists it.
+func (c *Cluster) inQueue(ctx context.Context, f *preflight.Facts, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	switch q, err := c.RM.Queue(ctx, name); {
+	case err == nil:
+		f.Queue = &q
+	case !errors.Is(err, yarn.ErrUnknownQueue): // else rules may place the job elsewhere, or make it
+		return c.unreachable(fmt.Sprintf("ask for queue %q", name), err)
+	}
+	return nil
 }
 
 // newKeys makes what lets a job's processes, and this user, trust each other and nobody else.
@@ -335,30 +367,28 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 }
 
 // hand gives the job to the ResourceManager, which takes it before it has looked at it, and waits for the verdict.
-func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
+func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
 	if err := c.RM.Submit(ctx, s); err != nil {
-		if errors.Is(err, yarn.ErrRefused) || errors.Is(err, yarn.ErrInvalidResource) {
-			return c.refused(ctx, s, err)
+		if errors.Is(err, yarn.ErrRefused) || errors.Is(err, yarn.ErrInvalidResource) || yarn.MayNotSubmit(err.Error()) {
+			return yarn.Report{}, c.refused(ctx, s, err)
 		}
-		if yarn.MayNotSubmit(err.Error()) {
-			return c.refused(ctx, s, err)
-		}
-		return c.unreachable("submit "+s.ID.String(), err)
+		return yarn.Report{}, c.unreachable("submit "+s.ID.String(), err)
 	}
 	for pause := firstPoll / 5; ; pause = min(2*pause, lastPoll) {
 		r, err := c.RM.Report(ctx, s.ID)
 		switch {
 		case err == nil && rejected(r):
-			return c.refused(ctx, s, errors.New(firstLine(r.Diagnostics)))
+			c.Log.Debug("why YARN refuses it", zap.String("diagnostics", r.Diagnostics))
+			return r, c.refused(ctx, s, errors.New(firstLine(r.Diagnostics)))
 		case err == nil && r.State >= yarn.StateAccepted:
-			return nil
+			return r, nil
 		case err != nil && ctx.Err() == nil && !errors.Is(err, yarn.ErrUnknownApplication):
-			return c.giveBack(ctx, s.ID, c.unreachable("ask for "+s.ID.String(), err))
+			return r, c.giveBack(ctx, s.ID, c.unreachable("ask for "+s.ID.String(), err))
 		}
 		if wait(ctx, pause) != nil {
-			return c.giveBack(ctx, s.ID, exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx)))
+			return r, c.giveBack(ctx, s.ID, exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx)))
 		}
 	}
 }
@@ -367,7 +397,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) error {
 func (c *Cluster) giveBack(ctx context.Context, id yarn.ApplicationID, err error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	if killErr := c.RM.Kill(ctx, id, "tfos gave up submitting"); killErr != nil {
+	if killErr := c.RM.Kill(ctx, id, "tfos took it back: "+firstLine(err.Error())); killErr != nil {
 		return errors.Join(err, fmt.Errorf("take it back: %w", killErr))
 	}
 	return err
@@ -378,22 +408,42 @@ func rejected(r yarn.Report) bool {
 	return r.State == yarn.StateFailed && r.Attempt.Attempt <= 0
 }
 
-// refused says what the ResourceManager said, and which queues there are if it does not list the
-// job's.
+// refused says what the ResourceManager said, and what can be done about it.
 func (c *Cluster) refused(ctx context.Context, s yarn.Submission, err error) error {
-	e := exit.Errorf(exit.Refused, "the cluster refused %s in queue %q: %w", s.Name, s.Queue, err)
+	where := ""
+	if s.Queue != "" {
+		where = fmt.Sprintf(" in queue %q", s.Queue)
+	}
+	e := exit.Errorf(exit.Refused, "the cluster refused %s%s: %w", s.Name, where, err)
 	if yarn.MayNotSubmit(err.Error()) {
 		return e.Try("%s wants the right to submit to the queue: ask who administers it (acl_submit_applications in capacity-scheduler.xml, aclSubmitApps in fair-scheduler.xml), "+
 			"or use another queue with --queue", c.User)
 	}
-	if _, err := c.RM.Queue(ctx, s.Queue); !errors.Is(err, yarn.ErrUnknownQueue) {
-		return e.Try("another queue, or less for the master, may do; the message above is the ResourceManager's")
+	root, unknown := c.RM.Queues(ctx)
+	if unknown != nil {
+		return e.Try("yarn queue -list all shows the queues; choose with --queue, or queue: in the job file")
 	}
-	have := "yarn queue -list all shows the queues"
-	if root, err := c.RM.Queues(ctx); err == nil {
-		have = "the cluster has " + strings.Join(leaves(root), ", ")
+	q, listed := root.Find(s.Queue)
+	switch {
+	case s.Queue == "" || !listed:
+		return e.Try("the cluster has %s; choose with --queue, or queue: in the job file", several(root.Leaves()))
+	case len(q.Children) > 0:
+		return e.Try("queue %s is divided into others: use one of %s", q.FullName(), several(q.Leaves()))
+	case yarn.NoLeaf(err.Error()):
+		return e.Try("queue %s is there for queues below it, and has none yet: name one as in %[1]s.%s, if it may be made", q.FullName(), c.User)
+	case !q.Running:
+		return e.Try("queue %s is stopped: use another one, or ask an administrator to start it", q.FullName())
 	}
-	return e.Try("%s; choose with --queue, or queue: in the job file", have)
+	return e.Try("another queue, or less for the master, may do; the message above is the ResourceManager's")
+}
+
+// several lists names, not more than a person reads.
+func several(names []string) string {
+	const most = 20
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more (yarn queue -list all shows them)", strings.Join(names[:most], ", "), len(names)-most)
+	}
+	return strings.Join(names, ", ")
 }
 
 // removeJobDir is best effort: the error that led here is the one to tell.

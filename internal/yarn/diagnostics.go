@@ -9,6 +9,12 @@ func MayNotSubmit(said string) bool {
 	return strings.Contains(said, "does not have permission to submit")
 }
 
+// NoLeaf reports whether the ResourceManager refused an application because its queue is a parent:
+// CapacityScheduler and FairScheduler say so in their own words.
+func NoLeaf(said string) bool {
+	return strings.Contains(said, "to non-leaf queue") || strings.Contains(said, "is not a leaf queue")
+}
+
 // WithoutFrames is what YARN says without the frames of Java's stacks, and without blank lines.
 func WithoutFrames(diagnostics string) string {
 	var lines []string

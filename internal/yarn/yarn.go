@@ -5,6 +5,8 @@
 package yarn
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"tfos/internal/hadoop/token"
@@ -258,7 +260,56 @@ type Queue struct {
 	Running                     bool     // accepts applications
 	Capacity, MaxCapacity, Used float32  // fractions of the parent, 0 to 1
 	Labels                      []string // accessible; "*" means all
-	Children                    []Queue
+	DefaultLabel                string   // of containers that ask for none
+	Scheduler                   string   // CapacityScheduler, FairScheduler; empty: it does not say
+	// Most is what the queue may ever have of the nodes with a label, "" for those without one.
+	// Empty: the scheduler does not say.
+	Most     map[string]Resource
+	Children []Queue
+}
+
+// FullName is the queue's path where it is known, else its name.
+func (q Queue) FullName() string { return cmp.Or(q.Path, q.Name) }
+
+// Find returns the queue of a name among q and those below it, by its path, with or without the
+// root, or its last part.
+func (q Queue) Find(name string) (Queue, bool) {
+	full := q.FullName()
+	if name == full || name == q.Name || "root."+name == full || strings.HasSuffix(full, "."+name) && !strings.Contains(name, ".") {
+		return q, true
+	}
+	for _, c := range q.Children {
+		if found, ok := c.Find(name); ok {
+			return found, true
+		}
+	}
+	return Queue{}, false
+}
+
+// Leaves are the queues at and below q that others are not below, by their paths.
+func (q Queue) Leaves() []string {
+	if len(q.Children) == 0 {
+		return []string{q.FullName()}
+	}
+	var names []string
+	for _, c := range q.Children {
+		names = append(names, c.Leaves()...)
+	}
+	return names
+}
+
+// Schedulers by the names that they call themselves.
+const (
+	CapacityScheduler = "CapacityScheduler"
+	FairScheduler     = "FairScheduler"
+)
+
+// NodeLabel is a label that nodes can have.
+type NodeLabel struct {
+	Name string
+	// Exclusive keeps the nodes for containers that ask for the label. Others share them with
+	// containers that ask for none.
+	Exclusive bool
 }
 
 // Registration is what a master tells the ResourceManager at its start.

@@ -19,8 +19,12 @@ import (
 type Facts struct {
 	Max   yarn.Resource       // the largest container it would grant
 	Types []yarn.ResourceType // what it counts
-	Queue yarn.Queue
-	Nodes []yarn.NodeReport // all of them, whatever their state
+	Nodes []yarn.NodeReport   // all of them, whatever their state
+	// Shared are the labels whose nodes also take containers that ask for no label.
+	Shared map[string]bool
+	// Queue is where the job is; nil: that is for YARN to say, which may place a job elsewhere than
+	// its user wants. Queues have limits, and labels of their own for containers that ask for none.
+	Queue *yarn.Queue
 	// VCores says that the scheduler counts vcores. Schedulers that count memory alone, which is
 	// the default, grant more of them than a node has. The ResourceManager does not tell a client
 	// which it is, only a master that registers.
@@ -35,39 +39,30 @@ func (f Facts) counted(r yarn.Resource) []string {
 
 // Check refuses a job that the cluster can never run, with the numbers.
 func Check(j *job.Job, f Facts) error {
-	if err := checkQueue(f.Queue); err != nil {
-		return err
-	}
-	nodes := slices.DeleteFunc(slices.Clone(f.Nodes), func(n yarn.NodeReport) bool { return n.State != yarn.NodeRunning })
-	if len(nodes) == 0 {
-		return exit.Errorf(exit.Refused, "no NodeManager of the cluster is running (%d known)", len(f.Nodes)).
+	known := len(f.Nodes)
+	f.Nodes = slices.DeleteFunc(slices.Clone(f.Nodes), func(n yarn.NodeReport) bool { return n.State != yarn.NodeRunning })
+	if len(f.Nodes) == 0 {
+		return exit.Errorf(exit.Refused, "no NodeManager of the cluster is running (%d known)", known).
 			Try("yarn node -list -all shows their states")
 	}
-	shapes := shapesOf(j)
-	for i := range shapes {
-		shapes[i].res.MemoryMiB = max(shapes[i].res.MemoryMiB, f.MinMiB)
-	}
+	shapes := f.shapesOf(j)
 	for _, s := range shapes {
-		if err := s.check(f, nodes); err != nil {
+		if err := s.check(f); err != nil {
 			return err
 		}
 	}
-	return checkTotal(shapes, f, nodes)
+	return f.checkTotal(shapes)
 }
 
-func checkQueue(q yarn.Queue) error {
-	if len(q.Children) > 0 {
-		var names []string
-		for _, c := range q.Children {
-			names = append(names, c.Name)
-		}
-		return exit.Errorf(exit.Refused, "queue %q takes no applications: it is divided into others", q.Name).
-			Try("use one of %s", strings.Join(names, ", "))
+// granted is what YARN makes of an ask for memory.
+func (f Facts) granted(mib int64) int64 {
+	switch {
+	case f.MinMiB <= 0:
+		return mib
+	case f.Queue != nil && f.Queue.Scheduler == yarn.CapacityScheduler: // multiples of the smallest
+		return max(1, (mib+f.MinMiB-1)/f.MinMiB) * f.MinMiB
 	}
-	if !q.Running {
-		return exit.Errorf(exit.Refused, "queue %q is stopped", q.Name).Try("use another queue, or ask an administrator to start it")
-	}
-	return nil
+	return max(mib, f.MinMiB)
 }
 
 // shape is a number of equal containers.
@@ -79,11 +74,18 @@ type shape struct {
 	label string
 }
 
-func shapesOf(j *job.Job) []shape {
+func (f Facts) shapesOf(j *job.Job) []shape {
 	shapes := []shape{{what: "the application master", res: j.Master.YARN(), count: 1, label: j.NodeLabel}}
 	for _, r := range j.Roles {
 		shapes = append(shapes, shape{what: "role " + r.Name, role: r.Name, res: r.YARN(),
 			count: r.Instances, label: r.NodeLabel})
+	}
+	for i := range shapes {
+		s := &shapes[i]
+		s.res.MemoryMiB = f.granted(s.res.MemoryMiB)
+		if s.label == "" && f.Queue != nil {
+			s.label = f.Queue.DefaultLabel
+		}
 	}
 	return shapes
 }
@@ -113,13 +115,13 @@ func (s shape) setting(name string) string {
 	return text
 }
 
-func (s shape) check(f Facts, nodes []yarn.NodeReport) error {
+func (s shape) check(f Facts) error {
 	if err := yarn.CheckResource(f.Types, s.res); err != nil {
 		return exit.Errorf(exit.Refused, "%s: %w", s.what, err).
 			Try("YARN would quietly grant containers without it: leave it out (%s), or have it configured on the cluster (resource-types.xml)", s.setting(s.uncounted(f)))
 	}
 	if s.label != "" {
-		if err := s.checkLabel(f, nodes); err != nil {
+		if err := s.checkLabel(f); err != nil {
 			return err
 		}
 	}
@@ -130,7 +132,7 @@ func (s shape) check(f Facts, nodes []yarn.NodeReport) error {
 				Try("lower %s, or have the cluster's largest allocation raised (yarn.scheduler.maximum-allocation-…)", s.setting(name))
 		}
 	}
-	return s.checkNodes(f, nodes)
+	return s.checkNodes(f)
 }
 
 // uncounted is a resource that is asked for, and that the cluster does not count.
@@ -152,9 +154,9 @@ func knownMax(most yarn.Resource, name string) bool {
 	return ok
 }
 
-func (s shape) checkLabel(f Facts, nodes []yarn.NodeReport) error {
+func (s shape) checkLabel(f Facts) error {
 	known := map[string]bool{}
-	for _, n := range nodes {
+	for _, n := range f.Nodes {
 		for _, l := range n.Labels {
 			known[l] = true
 		}
@@ -167,6 +169,9 @@ func (s shape) checkLabel(f Facts, nodes []yarn.NodeReport) error {
 		return exit.Errorf(exit.Refused, "%s: no running node has the label %q; %s", s.what, s.label, have).
 			Try("correct node-label in the job file")
 	}
+	if f.Queue == nil {
+		return nil
+	}
 	if l := f.Queue.Labels; len(l) > 0 && !slices.Contains(l, "*") && !slices.Contains(l, s.label) {
 		return exit.Errorf(exit.Refused, "%s: queue %q may not use nodes with the label %q", s.what, f.Queue.Name, s.label).
 			Try("use another queue; this one may use %s", strings.Join(l, ", "))
@@ -176,8 +181,8 @@ func (s shape) checkLabel(f Facts, nodes []yarn.NodeReport) error {
 
 // checkNodes wants one node that could hold one such container if it were empty, and room for all
 // of them.
-func (s shape) checkNodes(f Facts, nodes []yarn.NodeReport) error {
-	nodes = s.eligible(nodes)
+func (s shape) checkNodes(f Facts) error {
+	nodes := f.eligible(s.label)
 	for _, name := range f.counted(s.res) {
 		var most int64
 		for _, n := range nodes {
@@ -185,7 +190,7 @@ func (s shape) checkNodes(f Facts, nodes []yarn.NodeReport) error {
 		}
 		if want := s.res.Amount(name); want > most {
 			return exit.Errorf(exit.Refused, "%s asks for %s, more than any node has: the largest of %s has %s",
-				s.what, amount(name, want), count(len(nodes), "running node"), amount(name, most)).Try("lower %s", s.setting(name))
+				s.what, amount(name, want), f.nodes(s.label), amount(name, most)).Try("lower %s", s.setting(name))
 		}
 	}
 	if f.fits(s.res, nodes) == 0 {
@@ -193,16 +198,32 @@ func (s shape) checkNodes(f Facts, nodes []yarn.NodeReport) error {
 	}
 	if n := f.fits(s.res, nodes); n < s.count {
 		return exit.Errorf(exit.Refused, "%s asks for %d containers of %s; even an empty cluster of %s holds only %d",
-			s.what, s.count, s.res, count(len(nodes), "running node"), n).Try("lower %s, or the number of instances", s.setting(""))
+			s.what, s.count, s.res, f.nodes(s.label), n).Try("lower %s, or the number of instances", s.setting(""))
 	}
 	return nil
 }
 
-func (s shape) eligible(nodes []yarn.NodeReport) []yarn.NodeReport {
-	if s.label == "" {
-		return nodes
+// eligible are the nodes that take containers which ask for a label, or for none.
+func (f Facts) eligible(label string) []yarn.NodeReport {
+	return slices.DeleteFunc(slices.Clone(f.Nodes), func(n yarn.NodeReport) bool {
+		if label == "" {
+			return f.Queue != nil && slices.ContainsFunc(n.Labels, func(l string) bool { return !f.Shared[l] })
+		}
+		return !slices.Contains(n.Labels, label)
+	})
+}
+
+// nodes says how many nodes are eligible, and why the others are not.
+func (f Facts) nodes(label string) string {
+	n := len(f.eligible(label))
+	text := count(n, "running node")
+	switch {
+	case label != "":
+		text += fmt.Sprintf(" with the label %q", label)
+	case n < len(f.Nodes):
+		text += " without a label"
 	}
-	return slices.DeleteFunc(slices.Clone(nodes), func(n yarn.NodeReport) bool { return !slices.Contains(n.Labels, s.label) })
+	return text
 }
 
 // fits counts the containers of one shape that empty nodes would hold.
@@ -221,38 +242,93 @@ func (f Facts) fits(r yarn.Resource, nodes []yarn.NodeReport) int {
 }
 
 // checkTotal compares everything together with everything there is, and with the most that the queue may ever have of it.
-func checkTotal(shapes []shape, f Facts, nodes []yarn.NodeReport) error {
-	var want, have yarn.Resource
-	labelled := false
+func (f Facts) checkTotal(shapes []shape) error {
+	want := map[string]yarn.Resource{} // by label
+	var all yarn.Resource
 	for _, s := range shapes {
 		for range s.count {
-			want = want.Add(s.res)
-		}
-		labelled = labelled || s.label != ""
-	}
-	for _, n := range nodes {
-		have = have.Add(n.Capability)
-	}
-	for _, name := range f.counted(want) {
-		if w, h := want.Amount(name), have.Amount(name); w > h {
-			return exit.Errorf(exit.Refused, "the job needs %s all together, and %s have %s", amount(name, w), count(len(nodes), "running node"), amount(name, h)).
-				Try("ask for fewer instances, or less for each")
+			want[s.label] = want[s.label].Add(s.res)
+			all = all.Add(s.res)
 		}
 	}
-	// A queue's limit is a part of its parent's. Only below the root do we know what that is, and only without labels.
-	if limit := float64(f.Queue.MaxCapacity); limit > 0 && limit < 1 && strings.Count(f.Queue.Path, ".") == 1 && !labelled {
-		for _, name := range f.counted(want) {
-			if name != yarn.MemoryName && name != yarn.VCoresName {
-				continue
-			}
-			if most := int64(limit * float64(have.Amount(name))); want.Amount(name) > most {
-				return exit.Errorf(exit.Refused, "the job needs %s all together, and queue %q may never have more than %.0f %% of the cluster, %s",
-					amount(name, want.Amount(name)), f.Queue.Name, limit*100, amount(name, most)).
-					Try("use another queue, ask for fewer instances, or less for each")
-			}
+	if err := f.checkHave(all, f.Nodes, count(len(f.Nodes), "running node")); err != nil {
+		return err
+	}
+	for _, label := range slices.Sorted(maps.Keys(want)) {
+		if err := f.checkHave(want[label], f.eligible(label), f.nodes(label)); err != nil {
+			return err
+		}
+		if err := f.checkLimit(label, want[label]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkHave compares what is wanted with what nodes have.
+func (f Facts) checkHave(want yarn.Resource, nodes []yarn.NodeReport, which string) error {
+	have := total(nodes)
+	for _, name := range f.counted(want) {
+		if w, h := want.Amount(name), have.Amount(name); w > h {
+			return exit.Errorf(exit.Refused, "the job needs %s all together, and %s have %s", amount(name, w), which, amount(name, h)).
+				Try("ask for fewer instances, or less for each")
+		}
+	}
+	return nil
+}
+
+// checkLimit compares what is wanted of the nodes with a label with what the queue may ever have
+// of them.
+func (f Facts) checkLimit(label string, want yarn.Resource) error {
+	most, known := f.limit(label)
+	if !known {
+		return nil
+	}
+	of := "the cluster"
+	if label != "" {
+		of = fmt.Sprintf("the nodes with the label %q", label)
+	}
+	have := total(f.eligible(label))
+	for _, name := range f.counted(want) {
+		if _, custom := most.Custom[name]; name != yarn.MemoryName && name != yarn.VCoresName && !custom {
+			continue
+		}
+		if limit := most.Amount(name); want.Amount(name) > limit {
+			return exit.Errorf(exit.Refused, "the job needs %s all together, and queue %q may never have more than %.0f %% of %s, %s",
+				amount(name, want.Amount(name)), f.Queue.FullName(), 100*float64(limit)/float64(max(1, have.Amount(name))), of, amount(name, limit)).
+				Try("use another queue, ask for fewer instances, or less for each")
+		}
+	}
+	return nil
+}
+
+// limit is the most that the queue may ever have of the nodes with a label; not known where the
+// scheduler does not say, and where others' nodes can be borrowed.
+func (f Facts) limit(label string) (most yarn.Resource, known bool) {
+	if f.Queue == nil || label == "" && len(f.Shared) > 0 {
+		return most, false
+	}
+	if most, known = f.Queue.Most[label]; known {
+		return most, true
+	}
+	if len(f.Queue.Most) > 0 { // it has nothing of a label that it does not tell of
+		return most, f.Queue.Scheduler == yarn.CapacityScheduler
+	}
+	// Before Hadoop 3.1 a limit is a part of the parent's. Only below the root do we know what that is, and only without labels.
+	part := float64(f.Queue.MaxCapacity)
+	if part <= 0 || part >= 1 || strings.Count(f.Queue.Path, ".") != 1 || label != "" {
+		return most, false
+	}
+	have := total(f.eligible(label))
+	return yarn.Resource{MemoryMiB: int64(part * float64(have.MemoryMiB)), VCores: int32(part * float64(have.VCores))}, true
+}
+
+func total(nodes []yarn.NodeReport) yarn.Resource {
+	var have yarn.Resource
+	for _, n := range nodes {
+		have = have.Add(n.Capability)
+	}
+	return have
 }
 
 // amounts names what r holds any of, memory first, sorted.

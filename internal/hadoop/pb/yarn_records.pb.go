@@ -3623,24 +3623,26 @@ func (x *QueueStatisticsProto) GetReservedContainers() int64 {
 }
 
 type QueueInfoProto struct {
-	state                        protoimpl.MessageState    `protogen:"open.v1"`
-	QueueName                    *string                   `protobuf:"bytes,1,opt,name=queueName" json:"queueName,omitempty"`
-	Capacity                     *float32                  `protobuf:"fixed32,2,opt,name=capacity" json:"capacity,omitempty"`
-	MaximumCapacity              *float32                  `protobuf:"fixed32,3,opt,name=maximumCapacity" json:"maximumCapacity,omitempty"`
-	CurrentCapacity              *float32                  `protobuf:"fixed32,4,opt,name=currentCapacity" json:"currentCapacity,omitempty"`
-	State                        *QueueStateProto          `protobuf:"varint,5,opt,name=state,enum=tfos.hadoop.yarn.QueueStateProto" json:"state,omitempty"`
-	ChildQueues                  []*QueueInfoProto         `protobuf:"bytes,6,rep,name=childQueues" json:"childQueues,omitempty"`
-	Applications                 []*ApplicationReportProto `protobuf:"bytes,7,rep,name=applications" json:"applications,omitempty"`
-	AccessibleNodeLabels         []string                  `protobuf:"bytes,8,rep,name=accessibleNodeLabels" json:"accessibleNodeLabels,omitempty"`
-	DefaultNodeLabelExpression   *string                   `protobuf:"bytes,9,opt,name=defaultNodeLabelExpression" json:"defaultNodeLabelExpression,omitempty"`
-	QueueStatistics              *QueueStatisticsProto     `protobuf:"bytes,10,opt,name=queueStatistics" json:"queueStatistics,omitempty"`
-	PreemptionDisabled           *bool                     `protobuf:"varint,11,opt,name=preemptionDisabled" json:"preemptionDisabled,omitempty"`
-	IntraQueuePreemptionDisabled *bool                     `protobuf:"varint,13,opt,name=intraQueuePreemptionDisabled" json:"intraQueuePreemptionDisabled,omitempty"`
-	Weight                       *float32                  `protobuf:"fixed32,14,opt,name=weight" json:"weight,omitempty"`
-	QueuePath                    *string                   `protobuf:"bytes,15,opt,name=queuePath" json:"queuePath,omitempty"`
-	MaxParallelApps              *int32                    `protobuf:"varint,16,opt,name=maxParallelApps" json:"maxParallelApps,omitempty"`
-	SchedulerType                *string                   `protobuf:"bytes,17,opt,name=schedulerType" json:"schedulerType,omitempty"`
-	MaxRunningApp                *int32                    `protobuf:"varint,27,opt,name=maxRunningApp" json:"maxRunningApp,omitempty"`
+	state                        protoimpl.MessageState         `protogen:"open.v1"`
+	QueueName                    *string                        `protobuf:"bytes,1,opt,name=queueName" json:"queueName,omitempty"`
+	Capacity                     *float32                       `protobuf:"fixed32,2,opt,name=capacity" json:"capacity,omitempty"`
+	MaximumCapacity              *float32                       `protobuf:"fixed32,3,opt,name=maximumCapacity" json:"maximumCapacity,omitempty"`
+	CurrentCapacity              *float32                       `protobuf:"fixed32,4,opt,name=currentCapacity" json:"currentCapacity,omitempty"`
+	State                        *QueueStateProto               `protobuf:"varint,5,opt,name=state,enum=tfos.hadoop.yarn.QueueStateProto" json:"state,omitempty"`
+	ChildQueues                  []*QueueInfoProto              `protobuf:"bytes,6,rep,name=childQueues" json:"childQueues,omitempty"`
+	Applications                 []*ApplicationReportProto      `protobuf:"bytes,7,rep,name=applications" json:"applications,omitempty"`
+	AccessibleNodeLabels         []string                       `protobuf:"bytes,8,rep,name=accessibleNodeLabels" json:"accessibleNodeLabels,omitempty"`
+	DefaultNodeLabelExpression   *string                        `protobuf:"bytes,9,opt,name=defaultNodeLabelExpression" json:"defaultNodeLabelExpression,omitempty"`
+	QueueStatistics              *QueueStatisticsProto          `protobuf:"bytes,10,opt,name=queueStatistics" json:"queueStatistics,omitempty"`
+	PreemptionDisabled           *bool                          `protobuf:"varint,11,opt,name=preemptionDisabled" json:"preemptionDisabled,omitempty"`
+	QueueConfigurationsMap       []*QueueConfigurationsMapProto `protobuf:"bytes,12,rep,name=queueConfigurationsMap" json:"queueConfigurationsMap,omitempty"`
+	IntraQueuePreemptionDisabled *bool                          `protobuf:"varint,13,opt,name=intraQueuePreemptionDisabled" json:"intraQueuePreemptionDisabled,omitempty"`
+	Weight                       *float32                       `protobuf:"fixed32,14,opt,name=weight" json:"weight,omitempty"`
+	QueuePath                    *string                        `protobuf:"bytes,15,opt,name=queuePath" json:"queuePath,omitempty"`
+	MaxParallelApps              *int32                         `protobuf:"varint,16,opt,name=maxParallelApps" json:"maxParallelApps,omitempty"`
+	SchedulerType                *string                        `protobuf:"bytes,17,opt,name=schedulerType" json:"schedulerType,omitempty"`
+	MaxResourceMemory            *int64                         `protobuf:"varint,21,opt,name=maxResourceMemory" json:"maxResourceMemory,omitempty"` // FairScheduler; its field for vcores holds other amounts
+	MaxRunningApp                *int32                         `protobuf:"varint,27,opt,name=maxRunningApp" json:"maxRunningApp,omitempty"`
 	unknownFields                protoimpl.UnknownFields
 	sizeCache                    protoimpl.SizeCache
 }
@@ -3752,6 +3754,13 @@ func (x *QueueInfoProto) GetPreemptionDisabled() bool {
 	return false
 }
 
+func (x *QueueInfoProto) GetQueueConfigurationsMap() []*QueueConfigurationsMapProto {
+	if x != nil {
+		return x.QueueConfigurationsMap
+	}
+	return nil
+}
+
 func (x *QueueInfoProto) GetIntraQueuePreemptionDisabled() bool {
 	if x != nil && x.IntraQueuePreemptionDisabled != nil {
 		return *x.IntraQueuePreemptionDisabled
@@ -3787,11 +3796,115 @@ func (x *QueueInfoProto) GetSchedulerType() string {
 	return ""
 }
 
+func (x *QueueInfoProto) GetMaxResourceMemory() int64 {
+	if x != nil && x.MaxResourceMemory != nil {
+		return *x.MaxResourceMemory
+	}
+	return 0
+}
+
 func (x *QueueInfoProto) GetMaxRunningApp() int32 {
 	if x != nil && x.MaxRunningApp != nil {
 		return *x.MaxRunningApp
 	}
 	return 0
+}
+
+// CapacityScheduler, for each node label that the queue has a part of.
+type QueueConfigurationsMapProto struct {
+	state               protoimpl.MessageState    `protogen:"open.v1"`
+	PartitionName       *string                   `protobuf:"bytes,1,req,name=partitionName" json:"partitionName,omitempty"`
+	QueueConfigurations *QueueConfigurationsProto `protobuf:"bytes,2,opt,name=queueConfigurations" json:"queueConfigurations,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *QueueConfigurationsMapProto) Reset() {
+	*x = QueueConfigurationsMapProto{}
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueueConfigurationsMapProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueueConfigurationsMapProto) ProtoMessage() {}
+
+func (x *QueueConfigurationsMapProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueueConfigurationsMapProto.ProtoReflect.Descriptor instead.
+func (*QueueConfigurationsMapProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *QueueConfigurationsMapProto) GetPartitionName() string {
+	if x != nil && x.PartitionName != nil {
+		return *x.PartitionName
+	}
+	return ""
+}
+
+func (x *QueueConfigurationsMapProto) GetQueueConfigurations() *QueueConfigurationsProto {
+	if x != nil {
+		return x.QueueConfigurations
+	}
+	return nil
+}
+
+type QueueConfigurationsProto struct {
+	state                protoimpl.MessageState `protogen:"open.v1"`
+	EffectiveMaxCapacity *ResourceProto         `protobuf:"bytes,7,opt,name=effectiveMaxCapacity" json:"effectiveMaxCapacity,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
+}
+
+func (x *QueueConfigurationsProto) Reset() {
+	*x = QueueConfigurationsProto{}
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QueueConfigurationsProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QueueConfigurationsProto) ProtoMessage() {}
+
+func (x *QueueConfigurationsProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QueueConfigurationsProto.ProtoReflect.Descriptor instead.
+func (*QueueConfigurationsProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *QueueConfigurationsProto) GetEffectiveMaxCapacity() *ResourceProto {
+	if x != nil {
+		return x.EffectiveMaxCapacity
+	}
+	return nil
 }
 
 type ResourceTypeInfoProto struct {
@@ -3805,7 +3918,7 @@ type ResourceTypeInfoProto struct {
 
 func (x *ResourceTypeInfoProto) Reset() {
 	*x = ResourceTypeInfoProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[28]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3817,7 +3930,7 @@ func (x *ResourceTypeInfoProto) String() string {
 func (*ResourceTypeInfoProto) ProtoMessage() {}
 
 func (x *ResourceTypeInfoProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[28]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3830,7 +3943,7 @@ func (x *ResourceTypeInfoProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceTypeInfoProto.ProtoReflect.Descriptor instead.
 func (*ResourceTypeInfoProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{28}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ResourceTypeInfoProto) GetName() string {
@@ -3865,7 +3978,7 @@ type ContainerIdProto struct {
 
 func (x *ContainerIdProto) Reset() {
 	*x = ContainerIdProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[29]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3877,7 +3990,7 @@ func (x *ContainerIdProto) String() string {
 func (*ContainerIdProto) ProtoMessage() {}
 
 func (x *ContainerIdProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[29]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3890,7 +4003,7 @@ func (x *ContainerIdProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerIdProto.ProtoReflect.Descriptor instead.
 func (*ContainerIdProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{29}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ContainerIdProto) GetAppId() *ApplicationIdProto {
@@ -3937,7 +4050,7 @@ const (
 
 func (x *ApplicationAttemptReportProto) Reset() {
 	*x = ApplicationAttemptReportProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[30]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3949,7 +4062,7 @@ func (x *ApplicationAttemptReportProto) String() string {
 func (*ApplicationAttemptReportProto) ProtoMessage() {}
 
 func (x *ApplicationAttemptReportProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[30]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3962,7 +4075,7 @@ func (x *ApplicationAttemptReportProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ApplicationAttemptReportProto.ProtoReflect.Descriptor instead.
 func (*ApplicationAttemptReportProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{30}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ApplicationAttemptReportProto) GetApplicationAttemptId() *ApplicationAttemptIdProto {
@@ -4062,7 +4175,7 @@ const (
 
 func (x *ContainerReportProto) Reset() {
 	*x = ContainerReportProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[31]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4074,7 +4187,7 @@ func (x *ContainerReportProto) String() string {
 func (*ContainerReportProto) ProtoMessage() {}
 
 func (x *ContainerReportProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[31]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4087,7 +4200,7 @@ func (x *ContainerReportProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerReportProto.ProtoReflect.Descriptor instead.
 func (*ContainerReportProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{31}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ContainerReportProto) GetContainerId() *ContainerIdProto {
@@ -4207,7 +4320,7 @@ const (
 
 func (x *ContainerProto) Reset() {
 	*x = ContainerProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[32]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4219,7 +4332,7 @@ func (x *ContainerProto) String() string {
 func (*ContainerProto) ProtoMessage() {}
 
 func (x *ContainerProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[32]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4232,7 +4345,7 @@ func (x *ContainerProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerProto.ProtoReflect.Descriptor instead.
 func (*ContainerProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{32}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ContainerProto) GetId() *ContainerIdProto {
@@ -4322,7 +4435,7 @@ type ResourceBlacklistRequestProto struct {
 
 func (x *ResourceBlacklistRequestProto) Reset() {
 	*x = ResourceBlacklistRequestProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[33]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4334,7 +4447,7 @@ func (x *ResourceBlacklistRequestProto) String() string {
 func (*ResourceBlacklistRequestProto) ProtoMessage() {}
 
 func (x *ResourceBlacklistRequestProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[33]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4347,7 +4460,7 @@ func (x *ResourceBlacklistRequestProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResourceBlacklistRequestProto.ProtoReflect.Descriptor instead.
 func (*ResourceBlacklistRequestProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{33}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ResourceBlacklistRequestProto) GetBlacklistAdditions() []string {
@@ -4387,7 +4500,7 @@ const (
 
 func (x *ContainerStatusProto) Reset() {
 	*x = ContainerStatusProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[34]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4399,7 +4512,7 @@ func (x *ContainerStatusProto) String() string {
 func (*ContainerStatusProto) ProtoMessage() {}
 
 func (x *ContainerStatusProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[34]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4412,7 +4525,7 @@ func (x *ContainerStatusProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ContainerStatusProto.ProtoReflect.Descriptor instead.
 func (*ContainerStatusProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{34}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ContainerStatusProto) GetContainerId() *ContainerIdProto {
@@ -4480,7 +4593,7 @@ type PreemptionContainerProto struct {
 
 func (x *PreemptionContainerProto) Reset() {
 	*x = PreemptionContainerProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[35]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4492,7 +4605,7 @@ func (x *PreemptionContainerProto) String() string {
 func (*PreemptionContainerProto) ProtoMessage() {}
 
 func (x *PreemptionContainerProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[35]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4505,7 +4618,7 @@ func (x *PreemptionContainerProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreemptionContainerProto.ProtoReflect.Descriptor instead.
 func (*PreemptionContainerProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{35}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *PreemptionContainerProto) GetId() *ContainerIdProto {
@@ -4524,7 +4637,7 @@ type StrictPreemptionContractProto struct {
 
 func (x *StrictPreemptionContractProto) Reset() {
 	*x = StrictPreemptionContractProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[36]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4536,7 +4649,7 @@ func (x *StrictPreemptionContractProto) String() string {
 func (*StrictPreemptionContractProto) ProtoMessage() {}
 
 func (x *StrictPreemptionContractProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[36]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4549,7 +4662,7 @@ func (x *StrictPreemptionContractProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StrictPreemptionContractProto.ProtoReflect.Descriptor instead.
 func (*StrictPreemptionContractProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{36}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *StrictPreemptionContractProto) GetContainer() []*PreemptionContainerProto {
@@ -4568,7 +4681,7 @@ type PreemptionResourceRequestProto struct {
 
 func (x *PreemptionResourceRequestProto) Reset() {
 	*x = PreemptionResourceRequestProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[37]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4580,7 +4693,7 @@ func (x *PreemptionResourceRequestProto) String() string {
 func (*PreemptionResourceRequestProto) ProtoMessage() {}
 
 func (x *PreemptionResourceRequestProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[37]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4593,7 +4706,7 @@ func (x *PreemptionResourceRequestProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreemptionResourceRequestProto.ProtoReflect.Descriptor instead.
 func (*PreemptionResourceRequestProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{37}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *PreemptionResourceRequestProto) GetResource() *ResourceRequestProto {
@@ -4613,7 +4726,7 @@ type PreemptionContractProto struct {
 
 func (x *PreemptionContractProto) Reset() {
 	*x = PreemptionContractProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[38]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4625,7 +4738,7 @@ func (x *PreemptionContractProto) String() string {
 func (*PreemptionContractProto) ProtoMessage() {}
 
 func (x *PreemptionContractProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[38]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4638,7 +4751,7 @@ func (x *PreemptionContractProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreemptionContractProto.ProtoReflect.Descriptor instead.
 func (*PreemptionContractProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{38}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *PreemptionContractProto) GetResource() []*PreemptionResourceRequestProto {
@@ -4665,7 +4778,7 @@ type PreemptionMessageProto struct {
 
 func (x *PreemptionMessageProto) Reset() {
 	*x = PreemptionMessageProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[39]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4677,7 +4790,7 @@ func (x *PreemptionMessageProto) String() string {
 func (*PreemptionMessageProto) ProtoMessage() {}
 
 func (x *PreemptionMessageProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[39]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4690,7 +4803,7 @@ func (x *PreemptionMessageProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreemptionMessageProto.ProtoReflect.Descriptor instead.
 func (*PreemptionMessageProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{39}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PreemptionMessageProto) GetStrictContract() *StrictPreemptionContractProto {
@@ -4719,7 +4832,7 @@ type SerializedExceptionProto struct {
 
 func (x *SerializedExceptionProto) Reset() {
 	*x = SerializedExceptionProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[40]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4731,7 +4844,7 @@ func (x *SerializedExceptionProto) String() string {
 func (*SerializedExceptionProto) ProtoMessage() {}
 
 func (x *SerializedExceptionProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[40]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4744,7 +4857,7 @@ func (x *SerializedExceptionProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SerializedExceptionProto.ProtoReflect.Descriptor instead.
 func (*SerializedExceptionProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{40}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *SerializedExceptionProto) GetMessage() string {
@@ -4790,7 +4903,7 @@ const (
 
 func (x *NodeLabelProto) Reset() {
 	*x = NodeLabelProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[41]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4802,7 +4915,7 @@ func (x *NodeLabelProto) String() string {
 func (*NodeLabelProto) ProtoMessage() {}
 
 func (x *NodeLabelProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[41]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4815,7 +4928,7 @@ func (x *NodeLabelProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeLabelProto.ProtoReflect.Descriptor instead.
 func (*NodeLabelProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{41}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *NodeLabelProto) GetName() string {
@@ -4842,7 +4955,7 @@ type QueueUserACLInfoProto struct {
 
 func (x *QueueUserACLInfoProto) Reset() {
 	*x = QueueUserACLInfoProto{}
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[42]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4854,7 +4967,7 @@ func (x *QueueUserACLInfoProto) String() string {
 func (*QueueUserACLInfoProto) ProtoMessage() {}
 
 func (x *QueueUserACLInfoProto) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[42]
+	mi := &file_internal_hadoop_pb_yarn_records_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4867,7 +4980,7 @@ func (x *QueueUserACLInfoProto) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueUserACLInfoProto.ProtoReflect.Descriptor instead.
 func (*QueueUserACLInfoProto) Descriptor() ([]byte, []int) {
-	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{42}
+	return file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *QueueUserACLInfoProto) GetQueueName() string {
@@ -5110,7 +5223,7 @@ const file_internal_hadoop_pb_yarn_records_proto_rawDesc = "" +
 	"\x0ereservedVCores\x18\x0f \x01(\x03R\x0ereservedVCores\x120\n" +
 	"\x13allocatedContainers\x18\x10 \x01(\x03R\x13allocatedContainers\x12,\n" +
 	"\x11pendingContainers\x18\x11 \x01(\x03R\x11pendingContainers\x12.\n" +
-	"\x12reservedContainers\x18\x12 \x01(\x03R\x12reservedContainers\"\xcf\x06\n" +
+	"\x12reservedContainers\x18\x12 \x01(\x03R\x12reservedContainers\"\xe4\a\n" +
 	"\x0eQueueInfoProto\x12\x1c\n" +
 	"\tqueueName\x18\x01 \x01(\tR\tqueueName\x12\x1a\n" +
 	"\bcapacity\x18\x02 \x01(\x02R\bcapacity\x12(\n" +
@@ -5123,13 +5236,20 @@ const file_internal_hadoop_pb_yarn_records_proto_rawDesc = "" +
 	"\x1adefaultNodeLabelExpression\x18\t \x01(\tR\x1adefaultNodeLabelExpression\x12P\n" +
 	"\x0fqueueStatistics\x18\n" +
 	" \x01(\v2&.tfos.hadoop.yarn.QueueStatisticsProtoR\x0fqueueStatistics\x12.\n" +
-	"\x12preemptionDisabled\x18\v \x01(\bR\x12preemptionDisabled\x12B\n" +
+	"\x12preemptionDisabled\x18\v \x01(\bR\x12preemptionDisabled\x12e\n" +
+	"\x16queueConfigurationsMap\x18\f \x03(\v2-.tfos.hadoop.yarn.QueueConfigurationsMapProtoR\x16queueConfigurationsMap\x12B\n" +
 	"\x1cintraQueuePreemptionDisabled\x18\r \x01(\bR\x1cintraQueuePreemptionDisabled\x12\x16\n" +
 	"\x06weight\x18\x0e \x01(\x02R\x06weight\x12\x1c\n" +
 	"\tqueuePath\x18\x0f \x01(\tR\tqueuePath\x12(\n" +
 	"\x0fmaxParallelApps\x18\x10 \x01(\x05R\x0fmaxParallelApps\x12$\n" +
-	"\rschedulerType\x18\x11 \x01(\tR\rschedulerType\x12$\n" +
-	"\rmaxRunningApp\x18\x1b \x01(\x05R\rmaxRunningApp\"{\n" +
+	"\rschedulerType\x18\x11 \x01(\tR\rschedulerType\x12,\n" +
+	"\x11maxResourceMemory\x18\x15 \x01(\x03R\x11maxResourceMemory\x12$\n" +
+	"\rmaxRunningApp\x18\x1b \x01(\x05R\rmaxRunningApp\"\xa1\x01\n" +
+	"\x1bQueueConfigurationsMapProto\x12$\n" +
+	"\rpartitionName\x18\x01 \x02(\tR\rpartitionName\x12\\\n" +
+	"\x13queueConfigurations\x18\x02 \x01(\v2*.tfos.hadoop.yarn.QueueConfigurationsProtoR\x13queueConfigurations\"o\n" +
+	"\x18QueueConfigurationsProto\x12S\n" +
+	"\x14effectiveMaxCapacity\x18\a \x01(\v2\x1f.tfos.hadoop.yarn.ResourceProtoR\x14effectiveMaxCapacity\"{\n" +
 	"\x15ResourceTypeInfoProto\x12\x12\n" +
 	"\x04name\x18\x01 \x02(\tR\x04name\x12\x14\n" +
 	"\x05units\x18\x02 \x01(\tR\x05units\x128\n" +
@@ -5348,7 +5468,7 @@ func file_internal_hadoop_pb_yarn_records_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_hadoop_pb_yarn_records_proto_enumTypes = make([]protoimpl.EnumInfo, 20)
-var file_internal_hadoop_pb_yarn_records_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_internal_hadoop_pb_yarn_records_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_internal_hadoop_pb_yarn_records_proto_goTypes = []any{
 	(ResourceTypesProto)(0),                     // 0: tfos.hadoop.yarn.ResourceTypesProto
 	(LocalResourceTypeProto)(0),                 // 1: tfos.hadoop.yarn.LocalResourceTypeProto
@@ -5398,22 +5518,24 @@ var file_internal_hadoop_pb_yarn_records_proto_goTypes = []any{
 	(*NodeReportProto)(nil),                     // 45: tfos.hadoop.yarn.NodeReportProto
 	(*QueueStatisticsProto)(nil),                // 46: tfos.hadoop.yarn.QueueStatisticsProto
 	(*QueueInfoProto)(nil),                      // 47: tfos.hadoop.yarn.QueueInfoProto
-	(*ResourceTypeInfoProto)(nil),               // 48: tfos.hadoop.yarn.ResourceTypeInfoProto
-	(*ContainerIdProto)(nil),                    // 49: tfos.hadoop.yarn.ContainerIdProto
-	(*ApplicationAttemptReportProto)(nil),       // 50: tfos.hadoop.yarn.ApplicationAttemptReportProto
-	(*ContainerReportProto)(nil),                // 51: tfos.hadoop.yarn.ContainerReportProto
-	(*ContainerProto)(nil),                      // 52: tfos.hadoop.yarn.ContainerProto
-	(*ResourceBlacklistRequestProto)(nil),       // 53: tfos.hadoop.yarn.ResourceBlacklistRequestProto
-	(*ContainerStatusProto)(nil),                // 54: tfos.hadoop.yarn.ContainerStatusProto
-	(*PreemptionContainerProto)(nil),            // 55: tfos.hadoop.yarn.PreemptionContainerProto
-	(*StrictPreemptionContractProto)(nil),       // 56: tfos.hadoop.yarn.StrictPreemptionContractProto
-	(*PreemptionResourceRequestProto)(nil),      // 57: tfos.hadoop.yarn.PreemptionResourceRequestProto
-	(*PreemptionContractProto)(nil),             // 58: tfos.hadoop.yarn.PreemptionContractProto
-	(*PreemptionMessageProto)(nil),              // 59: tfos.hadoop.yarn.PreemptionMessageProto
-	(*SerializedExceptionProto)(nil),            // 60: tfos.hadoop.yarn.SerializedExceptionProto
-	(*NodeLabelProto)(nil),                      // 61: tfos.hadoop.yarn.NodeLabelProto
-	(*QueueUserACLInfoProto)(nil),               // 62: tfos.hadoop.yarn.QueueUserACLInfoProto
-	(*TokenProto)(nil),                          // 63: tfos.hadoop.common.TokenProto
+	(*QueueConfigurationsMapProto)(nil),         // 48: tfos.hadoop.yarn.QueueConfigurationsMapProto
+	(*QueueConfigurationsProto)(nil),            // 49: tfos.hadoop.yarn.QueueConfigurationsProto
+	(*ResourceTypeInfoProto)(nil),               // 50: tfos.hadoop.yarn.ResourceTypeInfoProto
+	(*ContainerIdProto)(nil),                    // 51: tfos.hadoop.yarn.ContainerIdProto
+	(*ApplicationAttemptReportProto)(nil),       // 52: tfos.hadoop.yarn.ApplicationAttemptReportProto
+	(*ContainerReportProto)(nil),                // 53: tfos.hadoop.yarn.ContainerReportProto
+	(*ContainerProto)(nil),                      // 54: tfos.hadoop.yarn.ContainerProto
+	(*ResourceBlacklistRequestProto)(nil),       // 55: tfos.hadoop.yarn.ResourceBlacklistRequestProto
+	(*ContainerStatusProto)(nil),                // 56: tfos.hadoop.yarn.ContainerStatusProto
+	(*PreemptionContainerProto)(nil),            // 57: tfos.hadoop.yarn.PreemptionContainerProto
+	(*StrictPreemptionContractProto)(nil),       // 58: tfos.hadoop.yarn.StrictPreemptionContractProto
+	(*PreemptionResourceRequestProto)(nil),      // 59: tfos.hadoop.yarn.PreemptionResourceRequestProto
+	(*PreemptionContractProto)(nil),             // 60: tfos.hadoop.yarn.PreemptionContractProto
+	(*PreemptionMessageProto)(nil),              // 61: tfos.hadoop.yarn.PreemptionMessageProto
+	(*SerializedExceptionProto)(nil),            // 62: tfos.hadoop.yarn.SerializedExceptionProto
+	(*NodeLabelProto)(nil),                      // 63: tfos.hadoop.yarn.NodeLabelProto
+	(*QueueUserACLInfoProto)(nil),               // 64: tfos.hadoop.yarn.QueueUserACLInfoProto
+	(*TokenProto)(nil),                          // 65: tfos.hadoop.common.TokenProto
 }
 var file_internal_hadoop_pb_yarn_records_proto_depIdxs = []int32{
 	0,  // 0: tfos.hadoop.yarn.ResourceInformationProto.type:type_name -> tfos.hadoop.yarn.ResourceTypesProto
@@ -5451,12 +5573,12 @@ var file_internal_hadoop_pb_yarn_records_proto_depIdxs = []int32{
 	6,  // 32: tfos.hadoop.yarn.AppTimeoutsMapProto.application_timeout_type:type_name -> tfos.hadoop.yarn.ApplicationTimeoutTypeProto
 	40, // 33: tfos.hadoop.yarn.AppTimeoutsMapProto.application_timeout:type_name -> tfos.hadoop.yarn.ApplicationTimeoutProto
 	20, // 34: tfos.hadoop.yarn.ApplicationReportProto.applicationId:type_name -> tfos.hadoop.yarn.ApplicationIdProto
-	63, // 35: tfos.hadoop.yarn.ApplicationReportProto.client_to_am_token:type_name -> tfos.hadoop.common.TokenProto
+	65, // 35: tfos.hadoop.yarn.ApplicationReportProto.client_to_am_token:type_name -> tfos.hadoop.common.TokenProto
 	7,  // 36: tfos.hadoop.yarn.ApplicationReportProto.yarn_application_state:type_name -> tfos.hadoop.yarn.YarnApplicationStateProto
 	8,  // 37: tfos.hadoop.yarn.ApplicationReportProto.final_application_status:type_name -> tfos.hadoop.yarn.FinalApplicationStatusProto
 	38, // 38: tfos.hadoop.yarn.ApplicationReportProto.app_resource_Usage:type_name -> tfos.hadoop.yarn.ApplicationResourceUsageReportProto
 	39, // 39: tfos.hadoop.yarn.ApplicationReportProto.currentApplicationAttemptId:type_name -> tfos.hadoop.yarn.ApplicationAttemptIdProto
-	63, // 40: tfos.hadoop.yarn.ApplicationReportProto.am_rm_token:type_name -> tfos.hadoop.common.TokenProto
+	65, // 40: tfos.hadoop.yarn.ApplicationReportProto.am_rm_token:type_name -> tfos.hadoop.common.TokenProto
 	9,  // 41: tfos.hadoop.yarn.ApplicationReportProto.log_aggregation_status:type_name -> tfos.hadoop.yarn.LogAggregationStatusProto
 	23, // 42: tfos.hadoop.yarn.ApplicationReportProto.priority:type_name -> tfos.hadoop.yarn.PriorityProto
 	41, // 43: tfos.hadoop.yarn.ApplicationReportProto.appTimeouts:type_name -> tfos.hadoop.yarn.AppTimeoutsMapProto
@@ -5469,44 +5591,47 @@ var file_internal_hadoop_pb_yarn_records_proto_depIdxs = []int32{
 	47, // 50: tfos.hadoop.yarn.QueueInfoProto.childQueues:type_name -> tfos.hadoop.yarn.QueueInfoProto
 	42, // 51: tfos.hadoop.yarn.QueueInfoProto.applications:type_name -> tfos.hadoop.yarn.ApplicationReportProto
 	46, // 52: tfos.hadoop.yarn.QueueInfoProto.queueStatistics:type_name -> tfos.hadoop.yarn.QueueStatisticsProto
-	0,  // 53: tfos.hadoop.yarn.ResourceTypeInfoProto.type:type_name -> tfos.hadoop.yarn.ResourceTypesProto
-	20, // 54: tfos.hadoop.yarn.ContainerIdProto.app_id:type_name -> tfos.hadoop.yarn.ApplicationIdProto
-	39, // 55: tfos.hadoop.yarn.ContainerIdProto.app_attempt_id:type_name -> tfos.hadoop.yarn.ApplicationAttemptIdProto
-	39, // 56: tfos.hadoop.yarn.ApplicationAttemptReportProto.application_attempt_id:type_name -> tfos.hadoop.yarn.ApplicationAttemptIdProto
-	14, // 57: tfos.hadoop.yarn.ApplicationAttemptReportProto.yarn_application_attempt_state:type_name -> tfos.hadoop.yarn.YarnApplicationAttemptStateProto
-	49, // 58: tfos.hadoop.yarn.ApplicationAttemptReportProto.am_container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	49, // 59: tfos.hadoop.yarn.ContainerReportProto.container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	22, // 60: tfos.hadoop.yarn.ContainerReportProto.resource:type_name -> tfos.hadoop.yarn.ResourceProto
-	44, // 61: tfos.hadoop.yarn.ContainerReportProto.node_id:type_name -> tfos.hadoop.yarn.NodeIdProto
-	23, // 62: tfos.hadoop.yarn.ContainerReportProto.priority:type_name -> tfos.hadoop.yarn.PriorityProto
-	15, // 63: tfos.hadoop.yarn.ContainerReportProto.container_state:type_name -> tfos.hadoop.yarn.ContainerStateProto
-	5,  // 64: tfos.hadoop.yarn.ContainerReportProto.executionType:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
-	49, // 65: tfos.hadoop.yarn.ContainerProto.id:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	44, // 66: tfos.hadoop.yarn.ContainerProto.nodeId:type_name -> tfos.hadoop.yarn.NodeIdProto
-	22, // 67: tfos.hadoop.yarn.ContainerProto.resource:type_name -> tfos.hadoop.yarn.ResourceProto
-	23, // 68: tfos.hadoop.yarn.ContainerProto.priority:type_name -> tfos.hadoop.yarn.PriorityProto
-	63, // 69: tfos.hadoop.yarn.ContainerProto.container_token:type_name -> tfos.hadoop.common.TokenProto
-	5,  // 70: tfos.hadoop.yarn.ContainerProto.execution_type:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
-	49, // 71: tfos.hadoop.yarn.ContainerStatusProto.container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	15, // 72: tfos.hadoop.yarn.ContainerStatusProto.state:type_name -> tfos.hadoop.yarn.ContainerStateProto
-	22, // 73: tfos.hadoop.yarn.ContainerStatusProto.capability:type_name -> tfos.hadoop.yarn.ResourceProto
-	5,  // 74: tfos.hadoop.yarn.ContainerStatusProto.executionType:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
-	28, // 75: tfos.hadoop.yarn.ContainerStatusProto.container_attributes:type_name -> tfos.hadoop.yarn.StringStringMapProto
-	17, // 76: tfos.hadoop.yarn.ContainerStatusProto.container_sub_state:type_name -> tfos.hadoop.yarn.ContainerSubStateProto
-	49, // 77: tfos.hadoop.yarn.PreemptionContainerProto.id:type_name -> tfos.hadoop.yarn.ContainerIdProto
-	55, // 78: tfos.hadoop.yarn.StrictPreemptionContractProto.container:type_name -> tfos.hadoop.yarn.PreemptionContainerProto
-	34, // 79: tfos.hadoop.yarn.PreemptionResourceRequestProto.resource:type_name -> tfos.hadoop.yarn.ResourceRequestProto
-	57, // 80: tfos.hadoop.yarn.PreemptionContractProto.resource:type_name -> tfos.hadoop.yarn.PreemptionResourceRequestProto
-	55, // 81: tfos.hadoop.yarn.PreemptionContractProto.container:type_name -> tfos.hadoop.yarn.PreemptionContainerProto
-	56, // 82: tfos.hadoop.yarn.PreemptionMessageProto.strictContract:type_name -> tfos.hadoop.yarn.StrictPreemptionContractProto
-	58, // 83: tfos.hadoop.yarn.PreemptionMessageProto.contract:type_name -> tfos.hadoop.yarn.PreemptionContractProto
-	60, // 84: tfos.hadoop.yarn.SerializedExceptionProto.cause:type_name -> tfos.hadoop.yarn.SerializedExceptionProto
-	19, // 85: tfos.hadoop.yarn.QueueUserACLInfoProto.userAcls:type_name -> tfos.hadoop.yarn.QueueACLProto
-	86, // [86:86] is the sub-list for method output_type
-	86, // [86:86] is the sub-list for method input_type
-	86, // [86:86] is the sub-list for extension type_name
-	86, // [86:86] is the sub-list for extension extendee
-	0,  // [0:86] is the sub-list for field type_name
+	48, // 53: tfos.hadoop.yarn.QueueInfoProto.queueConfigurationsMap:type_name -> tfos.hadoop.yarn.QueueConfigurationsMapProto
+	49, // 54: tfos.hadoop.yarn.QueueConfigurationsMapProto.queueConfigurations:type_name -> tfos.hadoop.yarn.QueueConfigurationsProto
+	22, // 55: tfos.hadoop.yarn.QueueConfigurationsProto.effectiveMaxCapacity:type_name -> tfos.hadoop.yarn.ResourceProto
+	0,  // 56: tfos.hadoop.yarn.ResourceTypeInfoProto.type:type_name -> tfos.hadoop.yarn.ResourceTypesProto
+	20, // 57: tfos.hadoop.yarn.ContainerIdProto.app_id:type_name -> tfos.hadoop.yarn.ApplicationIdProto
+	39, // 58: tfos.hadoop.yarn.ContainerIdProto.app_attempt_id:type_name -> tfos.hadoop.yarn.ApplicationAttemptIdProto
+	39, // 59: tfos.hadoop.yarn.ApplicationAttemptReportProto.application_attempt_id:type_name -> tfos.hadoop.yarn.ApplicationAttemptIdProto
+	14, // 60: tfos.hadoop.yarn.ApplicationAttemptReportProto.yarn_application_attempt_state:type_name -> tfos.hadoop.yarn.YarnApplicationAttemptStateProto
+	51, // 61: tfos.hadoop.yarn.ApplicationAttemptReportProto.am_container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	51, // 62: tfos.hadoop.yarn.ContainerReportProto.container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	22, // 63: tfos.hadoop.yarn.ContainerReportProto.resource:type_name -> tfos.hadoop.yarn.ResourceProto
+	44, // 64: tfos.hadoop.yarn.ContainerReportProto.node_id:type_name -> tfos.hadoop.yarn.NodeIdProto
+	23, // 65: tfos.hadoop.yarn.ContainerReportProto.priority:type_name -> tfos.hadoop.yarn.PriorityProto
+	15, // 66: tfos.hadoop.yarn.ContainerReportProto.container_state:type_name -> tfos.hadoop.yarn.ContainerStateProto
+	5,  // 67: tfos.hadoop.yarn.ContainerReportProto.executionType:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
+	51, // 68: tfos.hadoop.yarn.ContainerProto.id:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	44, // 69: tfos.hadoop.yarn.ContainerProto.nodeId:type_name -> tfos.hadoop.yarn.NodeIdProto
+	22, // 70: tfos.hadoop.yarn.ContainerProto.resource:type_name -> tfos.hadoop.yarn.ResourceProto
+	23, // 71: tfos.hadoop.yarn.ContainerProto.priority:type_name -> tfos.hadoop.yarn.PriorityProto
+	65, // 72: tfos.hadoop.yarn.ContainerProto.container_token:type_name -> tfos.hadoop.common.TokenProto
+	5,  // 73: tfos.hadoop.yarn.ContainerProto.execution_type:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
+	51, // 74: tfos.hadoop.yarn.ContainerStatusProto.container_id:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	15, // 75: tfos.hadoop.yarn.ContainerStatusProto.state:type_name -> tfos.hadoop.yarn.ContainerStateProto
+	22, // 76: tfos.hadoop.yarn.ContainerStatusProto.capability:type_name -> tfos.hadoop.yarn.ResourceProto
+	5,  // 77: tfos.hadoop.yarn.ContainerStatusProto.executionType:type_name -> tfos.hadoop.yarn.ExecutionTypeProto
+	28, // 78: tfos.hadoop.yarn.ContainerStatusProto.container_attributes:type_name -> tfos.hadoop.yarn.StringStringMapProto
+	17, // 79: tfos.hadoop.yarn.ContainerStatusProto.container_sub_state:type_name -> tfos.hadoop.yarn.ContainerSubStateProto
+	51, // 80: tfos.hadoop.yarn.PreemptionContainerProto.id:type_name -> tfos.hadoop.yarn.ContainerIdProto
+	57, // 81: tfos.hadoop.yarn.StrictPreemptionContractProto.container:type_name -> tfos.hadoop.yarn.PreemptionContainerProto
+	34, // 82: tfos.hadoop.yarn.PreemptionResourceRequestProto.resource:type_name -> tfos.hadoop.yarn.ResourceRequestProto
+	59, // 83: tfos.hadoop.yarn.PreemptionContractProto.resource:type_name -> tfos.hadoop.yarn.PreemptionResourceRequestProto
+	57, // 84: tfos.hadoop.yarn.PreemptionContractProto.container:type_name -> tfos.hadoop.yarn.PreemptionContainerProto
+	58, // 85: tfos.hadoop.yarn.PreemptionMessageProto.strictContract:type_name -> tfos.hadoop.yarn.StrictPreemptionContractProto
+	60, // 86: tfos.hadoop.yarn.PreemptionMessageProto.contract:type_name -> tfos.hadoop.yarn.PreemptionContractProto
+	62, // 87: tfos.hadoop.yarn.SerializedExceptionProto.cause:type_name -> tfos.hadoop.yarn.SerializedExceptionProto
+	19, // 88: tfos.hadoop.yarn.QueueUserACLInfoProto.userAcls:type_name -> tfos.hadoop.yarn.QueueACLProto
+	89, // [89:89] is the sub-list for method output_type
+	89, // [89:89] is the sub-list for method input_type
+	89, // [89:89] is the sub-list for extension type_name
+	89, // [89:89] is the sub-list for extension extendee
+	0,  // [0:89] is the sub-list for field type_name
 }
 
 func init() { file_internal_hadoop_pb_yarn_records_proto_init() }
@@ -5521,7 +5646,7 @@ func file_internal_hadoop_pb_yarn_records_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_hadoop_pb_yarn_records_proto_rawDesc), len(file_internal_hadoop_pb_yarn_records_proto_rawDesc)),
 			NumEnums:      20,
-			NumMessages:   43,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

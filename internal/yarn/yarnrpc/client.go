@@ -137,15 +137,19 @@ func (c *Client) Nodes(ctx context.Context) ([]yarn.NodeReport, error) {
 	return each(resp.GetNodeReports(), nodeReportFromPB), nil
 }
 
-// defaultQueue is where applications go that name none.
-const defaultQueue = "default"
-
-// Queue describes one queue, without its children; yarn.ErrUnknownQueue if there is none of that name. The empty name is
-// the default queue's.
-func (c *Client) Queue(ctx context.Context, name string) (yarn.Queue, error) {
-	if name == "" {
-		name = defaultQueue
+// NodeLabels lists the labels that nodes can have; none where the cluster has no labels, or is
+// older than Hadoop 2.8.
+func (c *Client) NodeLabels(ctx context.Context) ([]yarn.NodeLabel, error) {
+	resp := &pb.GetClusterNodeLabelsResponseProto{}
+	if err := c.call(ctx, "getClusterNodeLabels", &pb.GetClusterNodeLabelsRequestProto{}, resp); err != nil && !errors.Is(err, yarn.ErrUnsupported) {
+		return nil, err
 	}
+	return each(resp.GetNodeLabels(), nodeLabelFromPB), nil
+}
+
+// Queue describes one queue, without its children; yarn.ErrUnknownQueue if there is none of that
+// name.
+func (c *Client) Queue(ctx context.Context, name string) (yarn.Queue, error) {
 	return c.queue(ctx, &pb.GetQueueInfoRequestProto{QueueName: &name})
 }
 

@@ -91,7 +91,7 @@ func must1[T, P any](f func(T) (P, error)) func(T) P {
 func TestConversionsKeepEveryField(t *testing.T) {
 	roundTrip(t, must1(submissionToPB), func(p *pb.ApplicationSubmissionContextProto) yarn.Submission {
 		s := submissionFromPB(p)
-		if s.Queue == defaultQueue { // the fields' defaults
+		if s.Queue == "default" { // the fields' defaults
 			s.Queue = ""
 		}
 		s.Type = strings.TrimPrefix(s.Type, "YARN")

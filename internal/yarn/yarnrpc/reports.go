@@ -1,6 +1,9 @@
 package yarnrpc
 
 import (
+	"maps"
+	"math"
+	"slices"
 	"strings"
 
 	"google.golang.org/protobuf/proto"
@@ -134,19 +137,58 @@ func queueToPB(q yarn.Queue) *pb.QueueInfoProto {
 	if q.Running {
 		state = pb.QueueStateProto_Q_RUNNING
 	}
-	return &pb.QueueInfoProto{
+	p := &pb.QueueInfoProto{
 		QueueName: &q.Name, QueuePath: some(q.Path), State: state.Enum(),
 		Capacity: &q.Capacity, MaximumCapacity: &q.MaxCapacity, CurrentCapacity: &q.Used,
-		AccessibleNodeLabels: q.Labels, ChildQueues: each(q.Children, queueToPB),
+		AccessibleNodeLabels: q.Labels, DefaultNodeLabelExpression: some(q.DefaultLabel),
+		SchedulerType: some(q.Scheduler), ChildQueues: each(q.Children, queueToPB),
 	}
+	for _, label := range slices.Sorted(maps.Keys(q.Most)) {
+		if q.Scheduler == yarn.FairScheduler {
+			p.MaxResourceMemory = proto.Int64(q.Most[label].MemoryMiB)
+			continue
+		}
+		p.QueueConfigurationsMap = append(p.QueueConfigurationsMap, &pb.QueueConfigurationsMapProto{
+			PartitionName:       &label,
+			QueueConfigurations: &pb.QueueConfigurationsProto{EffectiveMaxCapacity: resourceToPB(q.Most[label])},
+		})
+	}
+	return p
 }
 
 func queueFromPB(p *pb.QueueInfoProto) yarn.Queue {
-	return yarn.Queue{
+	q := yarn.Queue{
 		Name: p.GetQueueName(), Path: p.GetQueuePath(), Running: p.GetState() == pb.QueueStateProto_Q_RUNNING,
 		Capacity: p.GetCapacity(), MaxCapacity: p.GetMaximumCapacity(), Used: p.GetCurrentCapacity(),
-		Labels: p.GetAccessibleNodeLabels(), Children: each(p.GetChildQueues(), queueFromPB),
+		Labels: p.GetAccessibleNodeLabels(), DefaultLabel: p.GetDefaultNodeLabelExpression(),
+		Scheduler: p.GetSchedulerType(), Children: each(p.GetChildQueues(), queueFromPB),
 	}
+	if q.DefaultLabel == noLabel {
+		q.DefaultLabel = ""
+	}
+	limit := func(label string, most yarn.Resource) {
+		if q.Most == nil {
+			q.Most = map[string]yarn.Resource{}
+		}
+		q.Most[label] = most
+	}
+	for _, c := range p.GetQueueConfigurationsMap() {
+		if most := c.GetQueueConfigurations().GetEffectiveMaxCapacity(); most != nil { // from 3.1 on
+			limit(c.GetPartitionName(), resourceFromPB(most))
+		}
+	}
+	if p.MaxResourceMemory != nil {
+		limit("", yarn.Resource{MemoryMiB: p.GetMaxResourceMemory(), VCores: math.MaxInt32})
+	}
+	return q
+}
+
+// noLabel is how a queue calls the nodes without a label (CommonNodeLabelsManager.NO_LABEL is "",
+// its expression this).
+const noLabel = "<DEFAULT_PARTITION>"
+
+func nodeLabelFromPB(p *pb.NodeLabelProto) yarn.NodeLabel {
+	return yarn.NodeLabel{Name: p.GetName(), Exclusive: p.GetIsExclusive()}
 }
 
 func metricsToPB(m yarn.ClusterMetrics) *pb.YarnClusterMetricsProto {

@@ -234,8 +234,6 @@ func TestEveryCallPassesItsValues(t *testing.T) {
 			call: func(ctx context.Context, b *bench) (any, error) { return b.client().Nodes(ctx) }},
 		"queue": {answer: queue, want: childless, asked: []any{"q"},
 			call: func(ctx context.Context, b *bench) (any, error) { return b.client().Queue(ctx, "q") }},
-		"default queue": {answer: childless, asked: []any{"default"},
-			call: func(ctx context.Context, b *bench) (any, error) { return b.client().Queue(ctx, "") }},
 		"queues": {answer: queue, asked: []any{"root"},
 			call: func(ctx context.Context, b *bench) (any, error) { return b.client().Queues(ctx) }},
 		"resource types": {answer: []yarn.ResourceType{filled[yarn.ResourceType]()},
