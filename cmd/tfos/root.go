@@ -46,8 +46,8 @@ func (c *command) root() *cobra.Command {
 	root.SetErr(c.stderr)
 	flags := root.PersistentFlags()
 	flags.StringVar(&c.master, "master", "yarn", "the `CLUSTER`: yarn, or local for an embedded one on this machine")
-	flags.StringVar(&c.conf, "conf", "", "`DIR` of the Hadoop configuration (default $HADOOP_CONF_DIR, then $YARN_CONF_DIR)")
-	flags.BoolVar(&c.debug, "debug", false, "log to stderr what tfos does")
+	flags.StringVar(&c.conf, "conf", "", "`DIR` of the Hadoop configuration, or several as DIR:DIR (default $HADOOP_CONF_DIR, then $YARN_CONF_DIR)")
+	flags.BoolVar(&c.debug, "debug", false, "log to stderr what tfos does, and what Hadoop says in full, Java's stacks included")
 	root.AddCommand(c.run(), c.submit(), c.resume(), c.status(), c.list(), c.logs(), c.kill(), c.scale(), c.checkpoint(), c.replay(), c.version())
 	for _, sub := range root.Commands() {
 		for _, leaf := range append(sub.Commands(), sub) {

@@ -35,7 +35,7 @@ func FindConf(dir string, getenv func(string) string) ([]string, error) {
 	if err != nil {
 		return nil, exit.Errorf(exit.Usage, "%w", err).Try(advice)
 	}
-	for _, d := range dirs {
+	for _, d := range conf.Split(strings.Join(dirs, ":")) {
 		if isFile(filepath.Join(d, "yarn-site.xml")) {
 			return dirs, nil
 		}
@@ -157,8 +157,12 @@ func shortName(name string, c *conf.Conf) (string, error) {
 
 // userName is whom a cluster without Kerberos takes us for.
 func userName(getenv func(string) string) (string, error) {
-	if name := getenv("HADOOP_USER_NAME"); name != "" {
-		return name, nil
+	// Hadoop's clients act as the proxy user in the name of the other one. Where names are taken on
+	// trust nothing is lost without saying whose proxy it is.
+	for _, key := range []string{"HADOOP_PROXY_USER", "HADOOP_USER_NAME"} {
+		if name := getenv(key); name != "" {
+			return name, nil
+		}
 	}
 	u, err := user.Current()
 	if err != nil {

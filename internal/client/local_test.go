@@ -235,6 +235,7 @@ func TestFindConf(t *testing.T) {
 		{hadoop: good, want: 1},
 		{yarn: good, want: 1},
 		{hadoop: empty, yarn: good, want: 2},
+		{hadoop: empty + ":" + good, want: 1},
 		{hadoop: empty},
 	} {
 		dirs, err := FindConf(c.flag, func(name string) string {
@@ -361,7 +362,7 @@ func TestConnectAsAUserWithARealm(t *testing.T) {
 	}
 	for name, want := range map[string]string{"jane@EXAMPLE.COM": "jane", "jane/gw@EXAMPLE.COM": "jane", `CORP\jane`: `CORP\jane`, "jane@b@c": ""} {
 		c, err := Connect(t.Context(), ConnectOptions{Conf: []string{dir}, Log: zap.NewNop(), Getenv: func(key string) string {
-			return map[string]string{"HADOOP_USER_NAME": name}[key]
+			return map[string]string{"HADOOP_USER_NAME": "oozie", "HADOOP_PROXY_USER": name}[key]
 		}})
 		if want == "" {
 			if exit.Of(err) != exit.Usage {

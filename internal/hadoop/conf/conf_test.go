@@ -398,6 +398,13 @@ func TestLoad(t *testing.T) {
 	if c.String("fs.defaultFS") != "hdfs://nn" || c.String("more") != "1" || c.String("yarn.resourcemanager.hostname") != "y" {
 		t.Errorf("fs %s, more %s, rm %s", c.String("fs.defaultFS"), c.String("more"), c.String("yarn.resourcemanager.hostname"))
 	}
+	// A variable can hold a list, in the order of Java's class path.
+	if c, err = Load([]string{"/none:/h:/y"}, read, Environment{}); err != nil {
+		t.Fatal(err)
+	}
+	if c.String("fs.defaultFS") != "hdfs://nn" || c.String("more") != "1" || c.String("yarn.resourcemanager.hostname") != "h" {
+		t.Errorf("of a list: fs %s, more %s, rm %s", c.String("fs.defaultFS"), c.String("more"), c.String("yarn.resourcemanager.hostname"))
+	}
 	if _, err := Load([]string{"/none"}, read, Environment{}); err == nil || !strings.Contains(err.Error(), "/none holds none of core-site.xml") {
 		t.Errorf("error %v", err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -15,7 +16,7 @@ var ErrNoDirectory = errors.New("no Hadoop configuration directory: give --conf 
 var siteFiles = []string{"core-site.xml", "hdfs-site.xml", "yarn-site.xml"}
 
 // Directories lists where to look for *-site.xml: dir alone if it is not empty, else what HADOOP_CONF_DIR and YARN_CONF_DIR
-// name. None is ErrNoDirectory.
+// name. None is ErrNoDirectory. Each can be a list with colons, as on Java's class path: see Split.
 func Directories(dir string, env func(name string) (string, bool)) ([]string, error) {
 	if dir != "" {
 		return []string{dir}, nil
@@ -32,17 +33,23 @@ func Directories(dir string, env func(name string) (string, bool)) ([]string, er
 	return dirs, nil
 }
 
+// Split takes a list of directories apart: /etc/hadoop/conf:/etc/hive/conf. The first that has a
+// file counts.
+func Split(dirs string) []string {
+	return slices.DeleteFunc(strings.Split(dirs, ":"), func(dir string) bool { return dir == "" })
+}
+
 // Load reads the site files of the directories, each file from the first directory that has it; yarn-site.xml from the last,
 // since YARN_CONF_DIR comes there. Read is os.ReadFile or the like: a file that is not there is fs.ErrNotExist.
 func Load(dirs []string, read func(path string) ([]byte, error), e Environment) (*Conf, error) {
 	c := New(e)
 	found := false
 	for _, file := range siteFiles {
-		for i := range dirs {
-			dir := dirs[i]
-			if file == "yarn-site.xml" {
-				dir = dirs[len(dirs)-1-i]
-			}
+		order := slices.Clone(dirs)
+		if file == "yarn-site.xml" {
+			slices.Reverse(order)
+		}
+		for _, dir := range Split(strings.Join(order, ":")) {
 			name := path.Join(dir, file)
 			data, err := read(name)
 			if errors.Is(err, fs.ErrNotExist) {

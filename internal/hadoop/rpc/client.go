@@ -172,6 +172,9 @@ func (c *Client) retry(ctx context.Context, call *call) ([]byte, error) {
 			if n > 1 {
 				c.log.Warn("call failed for good", zap.String("method", call.method), zap.Int("attempts", n), zap.Error(err))
 			}
+			if remote, ok := errors.AsType[*RemoteError](err); ok { // whose Error leaves Java's stack out
+				c.log.Debug("the service's whole answer", zap.String("method", call.method), zap.String("class", remote.Class), zap.String("message", remote.Message))
+			}
 			return nil, err
 		}
 		if n == 1 {

@@ -13,6 +13,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/hadoop/pb"
@@ -122,6 +125,22 @@ func client(t *testing.T, o Options) *Client {
 		}
 	})
 	return c
+}
+
+// TestAStackIsLogged: what a service says below the first line is not for people, unless they ask.
+func TestAStackIsLogged(t *testing.T) {
+	p := newPipes()
+	serve(t, ServerOptions{Listener: p.listen("rm:1")}, echo)
+	core, logged := observer.New(zapcore.DebugLevel)
+	c := client(t, Options{Addrs: []string{"rm:1"}, Dial: p.dial, Log: zap.New(core)})
+	err := c.Call(t.Context(), "forceKillApplication", &pb.KillApplicationRequestProto{}, &pb.KillApplicationResponseProto{})
+	if err == nil || strings.Contains(err.Error(), "some.java.Class") {
+		t.Errorf("%v", err)
+	}
+	whole := logged.FilterMessage("the service's whole answer").All()
+	if len(whole) != 1 || !strings.Contains(whole[0].ContextMap()["message"].(string), "at some.java.Class") {
+		t.Errorf("logged: %v", whole)
+	}
 }
 
 // whoAmI answers killApplication with an error of the caller's data, and getNewApplication with the id asked for.
