@@ -2,7 +2,9 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -56,9 +58,18 @@ func aggregatedLogsAreFound(t *testing.T, captured string) {
 	places := tfile.Places(func(key string) string {
 		return map[string]string{
 			"yarn.nodemanager.remote-app-log-dir": "/logs", "yarn.nodemanager.remote-app-log-dir-suffix": "logs",
-			"yarn.log-aggregation.Mine.remote-app-log-dir": "/own", "yarn.log-aggregation.Mine.remote-app-log-dir-suffix": "sfx",
+			"yarn.log-aggregation.Mine.remote-app-log-dir": "memory://own", "yarn.log-aggregation.Mine.remote-app-log-dir-suffix": "sfx",
 		}[key]
 	}, []string{"Mine"})
+	in := func(d *dfs.Memory) func(context.Context, string) (dfs.FS, string, error) {
+		return func(_ context.Context, uri string) (dfs.FS, string, error) {
+			name, whole := strings.CutPrefix(uri, "memory:/")
+			if !whole && !strings.HasPrefix(uri, "/") {
+				return nil, "", fmt.Errorf("%s: %w", uri, dfs.ErrUnsupported)
+			}
+			return d, name, nil
+		}
+	}
 	app := anID.String()
 	for _, dir := range []string{"/logs/ann/logs/" + app, "/logs/ann/logs-tfile/" + app, "/logs/ann/bucket-logs-tfile/0007/" + app, "/logs/ann/bucket-logs-ifile/0007/" + app, "/own/ann/bucket-sfx/0007/" + app} {
 		d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
@@ -70,7 +81,7 @@ func aggregatedLogsAreFound(t *testing.T, captured string) {
 				t.Fatal(err)
 			}
 		}
-		logs := aggregatedLogs{d, places}
+		logs := aggregatedLogs{in(d), places}
 		read := func(container, node, stream string, offset int64) (string, error) {
 			var got strings.Builder
 			err := logs.Read(t.Context(), LogFile{Application: anID, User: "ann", Container: container, Node: node, Stream: stream}, offset, func(b []byte) error {
@@ -95,8 +106,12 @@ func aggregatedLogsAreFound(t *testing.T, captured string) {
 			t.Errorf("%s: of nobody: %v", dir, err)
 		}
 	}
-	none := aggregatedLogs{dfs.NewMemory(dfs.MemoryOptions{}), places}
+	none := aggregatedLogs{in(dfs.NewMemory(dfs.MemoryOptions{})), places}
 	if err := none.Read(t.Context(), LogFile{Application: anID, User: "ann"}, 0, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("where there are none: %v", err)
+	}
+	elsewhere := aggregatedLogs{in(dfs.NewMemory(dfs.MemoryOptions{})), []tfile.Place{{Root: "s3a://logs"}}}
+	if err := elsewhere.Read(t.Context(), LogFile{Application: anID, User: "ann"}, 0, nil); !errors.Is(err, dfs.ErrUnsupported) {
+		t.Errorf("where they cannot be read: %v", err)
 	}
 }

@@ -137,7 +137,7 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		close: []func() error{rm.Close, places.Close},
 	}
 	if cluster.Collects {
-		cluster.Logs = aggregatedLogs{fs: files, places: tfile.Places(c.String, c.List("yarn.log-aggregation.file-formats"))}
+		cluster.Logs = aggregatedLogs{resolve: places.Resolve, places: tfile.Places(c.String, c.List("yarn.log-aggregation.file-formats"))}
 	}
 	return cluster, nil
 }
