@@ -83,4 +83,8 @@ func (c *Cluster) warn(p *Prepared, ui UI) {
 	if c.Masters > 0 && !c.Local {
 		ui.Note(term.Masters(c.Masters, launch.MasterWindow, p.Job.Recovery.Resubmit))
 	}
+	if c.Forgets {
+		ui.Note("this cluster ends all containers when its ResourceManager restarts (yarn.resourcemanager.work-preserving-recovery.enabled is false): " +
+			"if that or the job's master goes, every task starts anew from the newest checkpoint")
+	}
 }

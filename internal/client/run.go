@@ -53,10 +53,6 @@ func (c *Cluster) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) err
 // runOne follows one application of a job to its end.
 func (c *Cluster) runOne(ctx context.Context, s *Submitted, ui UI, o RunOptions) (Outcome, error) {
 	ui.Note(fmt.Sprintf("%s submitted: %s", s.ID, s.Job.Name))
-	if c.Forgets {
-		ui.Note("this cluster ends all containers when its ResourceManager restarts (yarn.resourcemanager.work-preserving-recovery.enabled is false): " +
-			"if that or the job's master goes, every task starts anew from the newest checkpoint")
-	}
 	follow := c.Follow
 	if o.KillOnExit {
 		follow = c.followOrStop
