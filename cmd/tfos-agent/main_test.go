@@ -70,6 +70,7 @@ func (m *master) Peers(_ *control.Session, p control.Peers)       { m.peers <- p
 func (m *master) Left(_ *control.Session, why control.Departure)  { m.left <- why }
 func (m *master) Mirror(*control.Session, control.MirrorNews)     {}
 func (m *master) StopJob(string)                                  {}
+func (m *master) View(context.Context) ([]byte, error)            { return []byte("{}"), nil }
 func (*master) Scale(context.Context, control.ScaleWish) (control.ScaleAnswer, error) {
 	return control.ScaleAnswer{}, nil
 }

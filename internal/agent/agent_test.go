@@ -192,6 +192,7 @@ func (w *world) Mirror(_ *control.Session, n control.MirrorNews) {
 	}
 	w.say("%s", text)
 }
+func (w *world) View(context.Context) ([]byte, error)           { return nil, errors.New("nobody looks") }
 func (w *world) Left(_ *control.Session, why control.Departure) { w.say("left %s", why) }
 func (w *world) StopJob(string)                                 {}
 func (*world) Scale(context.Context, control.ScaleWish) (control.ScaleAnswer, error) {

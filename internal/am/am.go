@@ -3,8 +3,8 @@
 //
 // One goroutine, the owner, holds the machine, the ledger and the sessions; every other goroutine of this package carries
 // one call or one connection and talks to the owner through its mailbox. The owner decides nothing about the job itself:
-// that is membership's. A turn is: take an event, step the machine, log event and actions, carry the actions out, publish
-// a new status document.
+// that is membership's. A turn is: take an event, step the machine, log event and actions, carry the actions out. A
+// status document is made when somebody looks.
 package am
 
 import (
@@ -72,15 +72,13 @@ type TokenFile func(identity token.Secret) ([]byte, error)
 type Master struct {
 	o    Options
 	log  *zap.Logger
-	mail chan any      // for the owner; capacity mailbox
+	mail *mailbox      // for the owner
 	done chan struct{} // closed when the owner has ended: mail goes nowhere
+	last []byte        // the status document of the end; nil: another attempt goes on. Set before done is closed
 
 	input  *input.Input   // shares the job's input
 	keeper *keeper.Keeper // looks after the job's checkpoints
 }
-
-// mailbox is how many messages may wait for the owner, which never does more than compute. Senders block beyond it.
-const mailbox = 256
 
 // New makes a master. It starts nothing.
 func New(o Options) *Master {
@@ -90,7 +88,7 @@ func New(o Options) *Master {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	m := &Master{o: o, log: o.Log, mail: make(chan any, mailbox), done: make(chan struct{})}
+	m := &Master{o: o, log: o.Log, mail: newMailbox(), done: make(chan struct{})}
 	m.input = m.newInput()
 	m.keeper = m.newKeeper()
 	return m
@@ -124,7 +122,8 @@ func (m *Master) Run(ctx context.Context) error {
 	defer wg.Wait()
 	defer cancel()
 	defer server.Close() // gives the last status document to its watchers
-	defer close(m.done)
+	ended := sync.OnceFunc(func() { close(m.done) })
+	defer ended()
 	wg.Go(func() {
 		if err := server.Run(ctx); err != nil {
 			m.post(broken{err})
@@ -154,14 +153,17 @@ func (m *Master) Run(ctx context.Context) error {
 	wg.Go(func() { m.keeper.Run(ctx, known) })
 	writing, cutOff := context.WithCancel(ctx)
 	defer cutOff()
-	ended, written := make(chan struct{}), make(chan struct{})
-	wg.Go(func() { defer close(written); own.journal.run(writing, ended) })
+	over, written := make(chan struct{}), make(chan struct{})
+	wg.Go(func() { defer close(written); own.journal.run(writing, over) })
 	result, err := own.run(ctx, &wg, registered)
 	if err != nil {
 		return err
 	}
+	m.last = own.document()
+	ended()
+	server.Changed()
 	// Once YARN knows the result it ends this process, and what is being written then leaves its hidden file behind.
-	close(ended)
+	close(over)
 	defer time.AfterFunc(journalPatience, cutOff).Stop()
 	<-written
 	return m.finish(ctx, own, address, result)
@@ -176,17 +178,12 @@ func (m *Master) address() (string, error) {
 	return net.JoinHostPort(m.o.Host, port), nil
 }
 
-// post hands a message to the owner, or nobody once the owner has ended.
-func (m *Master) post(msg any) {
-	select {
-	case m.mail <- msg:
-	case <-m.done:
-	}
-}
+// post hands the owner a letter that comes of no session.
+func (m *Master) post(letter any) { m.mail.post(letter, nil) }
 
 // finish stages how the job ended and tells YARN. What cannot be staged is logged: that the result is told counts more.
 func (m *Master) finish(ctx context.Context, own *owner, address string, r membership.Result) error {
-	if err := m.stage(ctx, launch.ResultFile, own.document); err != nil {
+	if err := m.stage(ctx, launch.ResultFile, m.last); err != nil {
 		m.log.Warn("result not staged", zap.Error(err))
 	}
 	events, err := own.events.bytes()

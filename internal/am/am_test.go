@@ -2,7 +2,6 @@ package am
 
 import (
 	"errors"
-	"io"
 	"reflect"
 	"strings"
 	"testing"
@@ -11,8 +10,6 @@ import (
 
 	"tfos/internal/control"
 	"tfos/internal/job"
-	"tfos/internal/launch"
-	"tfos/internal/membership"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -165,19 +162,7 @@ func TestEventLogReplays(t *testing.T) {
 		if err := w.train(digits); err != nil {
 			t.Fatal(err)
 		}
-		f, err := w.fs.Open(t.Context(), "/job/"+launch.EventsFile)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		b, err := io.ReadAll(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		header, turns, err := membership.ReadLog(b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		header, turns := w.log()
 		machine, err := header.Machine()
 		if err != nil {
 			t.Fatal(err)

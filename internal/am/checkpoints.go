@@ -22,6 +22,7 @@ func (m *Master) newKeeper() *keeper.Keeper {
 type training struct {
 	told     membership.Progressed
 	unsteady bool
+	fresh    bool             // a step has changed since the machine was told
 	starts   int              // of processes so far
 	reported map[job.Task]int // how many there were at a task's last report
 }
@@ -51,6 +52,10 @@ func (o *owner) tellSteps(ev membership.Event) {
 		return
 	}
 	t := &o.training
+	if !t.fresh {
+		return
+	}
+	t.fresh = false
 	is := membership.Progressed{Unsteady: t.unsteady}
 	for _, p := range o.progress {
 		is.Step, is.Guess = max(is.Step, p.Counted), max(is.Guess, p.Step)

@@ -1,9 +1,13 @@
 package am
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
+
 	"tfos/internal/control"
-	"tfos/internal/job"
 	"tfos/internal/membership"
+	"tfos/internal/status"
 )
 
 // What the mailbox carries besides membership's events.
@@ -18,59 +22,74 @@ type (
 		session *control.Session
 		why     control.Departure
 	}
-	// progressed is a step that a program reported.
-	progressed struct {
-		task     job.Task
-		progress control.Progress
-	}
-	// connected is what an agent says of the connections to its task's peers.
-	connected struct {
-		session *control.Session
-		peers   control.Peers
-	}
 	// mirrored is what happened between a task's local checkpoints and those that they are kept in.
 	mirrored struct {
 		session *control.Session
 		news    control.MirrorNews
 	}
+	// look is somebody's who wants to see the job.
+	look struct {
+		answer chan<- status.View // capacity 1
+	}
 	// broken is an error that ends this attempt.
 	broken struct{ err error }
 )
 
-// handler turns what agents and clients say into mail.
+// handler turns what agents and clients say into mail. What an agent says waits for nobody.
 type handler Master
 
 func (h *handler) Joined(s *control.Session, hello control.Hello) {
-	(*Master)(h).post(joined{s, hello})
+	h.mail.post(joined{s, hello}, s)
 }
 
 func (h *handler) Left(s *control.Session, why control.Departure) {
-	(*Master)(h).post(left{s, why})
+	h.mail.post(left{s, why}, s)
 }
 
 func (h *handler) Started(s *control.Session, e control.Started) {
-	(*Master)(h).post(started(s, e))
+	h.mail.post(started(s, e), s)
 }
 
 func (h *handler) Exited(s *control.Session, e control.Exited) {
-	(*Master)(h).post(exited(s, e))
+	h.mail.post(exited(s, e), s)
 }
 
 func (h *handler) Progress(s *control.Session, p control.Progress) {
-	(*Master)(h).post(progressed{s.Task(), p})
+	h.mail.report(news{session: s, progress: &p})
 }
 
 func (h *handler) Peers(s *control.Session, p control.Peers) {
-	(*Master)(h).post(connected{s, p})
+	h.mail.report(news{session: s, peers: &p})
 }
 
 func (h *handler) Mirror(s *control.Session, n control.MirrorNews) {
-	(*Master)(h).post(mirrored{s, n})
+	h.mail.post(mirrored{s, n}, s)
 }
 
 func (h *handler) StopJob(reason string) {
-	(*Master)(h).post(membership.StopRequested{Reason: reason})
+	h.mail.post(membership.StopRequested{Reason: reason}, nil)
 }
+
+// View implements control.MasterHandler. The owner says how the job stands, and no more: of ten
+// thousand tasks the document is several MiB.
+func (h *handler) View(ctx context.Context) ([]byte, error) {
+	answer := make(chan status.View, 1)
+	h.mail.post(look{answer}, nil)
+	select {
+	case v := <-answer:
+		return json.Marshal(v)
+	case <-h.done:
+		if h.last == nil {
+			return nil, errEnding
+		}
+		return h.last, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// errEnding is for clients that come when there is no owner any more.
+var errEnding = errors.New("the master is ending")
 
 func started(s *control.Session, e control.Started) membership.Started {
 	return membership.Started{Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(), PID: e.PID}

@@ -14,15 +14,8 @@ func (m *Master) newInput() *input.Input {
 		Files:   input.Globs{Resolver: m.o.Files},
 		Store:   input.Beside{Resolver: m.o.Files, Dir: m.o.Job.Checkpoint.Dir},
 		Journal: &input.Journal{FS: m.o.FS, Dir: m.o.Manifest.Staging, Attempt: m.o.Container.Attempt.Attempt},
-		Changed: func(v []lease.View, problem string) bool {
-			select {
-			case m.mail <- shared{v, problem}:
-				return true
-			default:
-				return false
-			}
-		},
-		Log: m.log.Named("input"),
+		Changed: func(v []lease.View, problem string) { m.post(shared{v, problem}) },
+		Log:     m.log.Named("input"),
 	})
 }
 

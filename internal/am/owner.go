@@ -40,8 +40,8 @@ type owner struct {
 	forward    string                             // why all tasks have to take forward; empty: they need not
 	mirrors    map[yarn.ContainerID]status.Mirror // what became of the local checkpoints in a container
 	spec       clusterspec.Spec                   // the published one
-	document   []byte                             // the newest status document
-	dirty      bool                               // there is news for the next one
+	published  publication                        // how spec gets to the agents
+	dirty      bool                               // there is news for those who watch the job
 
 	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
 	beating  bool                                    // a heartbeat is under way
@@ -51,12 +51,17 @@ type owner struct {
 	result   *membership.Result
 	inputs   inputs // of the job, and who may read them
 	training training
+	told     struct { // YARN, of the job's progress
+		at time.Time
+		is float64
+	}
 }
 
-// agent is a connected agent, and the incarnation of its task that it runs or will run.
+// agent is a connected agent.
 type agent struct {
 	session     *control.Session
-	incarnation job.Incarnation
+	incarnation job.Incarnation // of its task, which it runs or will run
+	spec        job.Generation  // of the newest cluster_spec that it was sent, or has said that it has
 }
 
 // newOwner makes the owner of a machine: a new one, or one that an attempt before left.
@@ -109,8 +114,8 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 		select {
 		case <-ctx.Done():
 			return membership.Result{}, ctx.Err()
-		case msg := <-o.m.mail:
-			if err := o.receive(msg); err != nil {
+		case <-o.m.mail.some:
+			if err := o.receive(o.m.mail.take()); err != nil {
 				return membership.Result{}, err
 			}
 		case <-wake.C:
@@ -124,7 +129,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			o.dirty = o.dirty || o.journal.problem != before
 		case <-beat.C:
 			o.beating = true
-			o.heart.next <- o.ledger.Next(float32(o.fraction(o.machine.View().Tasks)))
+			o.heart.next <- o.ledger.Next(float32(o.share()))
 		case answer := <-o.heart.beats:
 			o.beating = false
 			if err := o.answered(answer); err != nil {
@@ -132,8 +137,10 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			}
 			beat.Reset(o.interval())
 		}
-		if o.dirty && len(o.m.mail) == 0 {
-			o.publish() // once for all that came together: a document for each event of a thousand tasks is too much
+		o.distribute()
+		if o.dirty {
+			o.server.Changed()
+			o.dirty = false
 		}
 		if !o.beating && o.failures == 0 && o.ledger.Wanted() > asked {
 			beat.Reset(beatSoon) // a new wish need not wait for an idle heartbeat
@@ -142,7 +149,6 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			return membership.Result{}, err
 		}
 	}
-	o.publish()
 	return *o.result, nil
 }
 
@@ -166,20 +172,14 @@ func (o *owner) receive(msg any) error {
 		o.joined(msg)
 	case left:
 		o.left(msg)
-	case progressed:
-		if a, ok := o.agent(msg.task); ok && msg.progress.Incarnation == a.incarnation {
-			o.training.report(msg.task, o.progress[msg.task], msg.progress)
-			o.progress[msg.task] = msg.progress
-			o.dirty = true
-		}
+	case *news:
+		o.heard(*msg)
+	case look:
+		msg.answer <- o.view()
 	case shared:
 		o.inputs.shared, o.dirty = msg, true
 	case scaleWish:
 		o.scale(msg)
-	case connected:
-		c := msg.session.Container()
-		o.peers[c], o.dirty = o.peers[c].With(msg.peers), true
-		o.agree(msg.session.Task(), o.peers[c])
 	case mirrored:
 		o.mirrored(msg.session, msg.news)
 	case broken:
@@ -188,14 +188,27 @@ func (o *owner) receive(msg any) error {
 	return nil
 }
 
+// heard takes in what an agent says of its task time and again.
+func (o *owner) heard(n news) {
+	task, c := n.session.Task(), n.session.Container()
+	if p := n.progress; p != nil {
+		if a, ok := o.agent(task); ok && p.Incarnation == a.incarnation {
+			o.training.report(task, o.progress[task], *p)
+			o.progress[task], o.training.fresh = *p, true
+		}
+	}
+	if n.peers != nil {
+		o.peers[c] = o.peers[c].With(*n.peers)
+		o.agree(task, o.peers[c])
+	}
+	o.dirty = true
+}
+
 // joined takes a session in.
 func (o *owner) joined(j joined) {
 	h := j.hello
 	o.log.Info("agent joined", zap.Stringer("task", h.Task), zap.Int("incarnation", int(h.Incarnation)), zap.Stringer("container", h.Container), zap.String("address", h.Address))
-	o.agents[h.Container] = agent{j.session, h.Incarnation}
-	if o.spec.Generation > h.Generation {
-		j.session.Spec(o.spec)
-	}
+	o.agents[h.Container] = o.informed(agent{j.session, h.Incarnation, h.Generation})
 	o.peers[h.Container] = h.Peers
 	if o.forward != "" {
 		j.session.Forward(o.forward)
@@ -333,28 +346,28 @@ func (o *owner) perform(a membership.Action) {
 		}
 		if !a.Spare {
 			o.current[a.Task] = a.Container
-			delete(o.progress, a.Task)
+			o.forget(a.Task)
 		}
 		o.launch(a, o.containers[a.Container])
 	case membership.Move:
 		o.current[a.Task] = a.Container
-		delete(o.progress, a.Task)
+		o.forget(a.Task)
 	case membership.Notify:
 		o.notify(a)
 	case membership.Publish:
 		o.spec = a.Spec
-		for _, g := range o.agents {
-			g.session.Spec(a.Spec)
-		}
+		o.published.due(o.clock.now())
 		o.log.Info("cluster_spec published", zap.Int("generation", int(a.Spec.Generation)), zap.Int("tasks", len(a.Spec.Members)))
 	case membership.Inspect:
 		o.m.keeper.Inspect(a)
 	case membership.StartProcess:
 		o.training.starts++
 		if g, ok := o.agent(a.Task); ok {
+			g = o.informed(g)
 			g.session.Start(o.start(a))
-			o.agents[g.session.Container()] = agent{g.session, a.Incarnation}
-			delete(o.progress, a.Task)
+			g.incarnation = a.Incarnation
+			o.agents[g.session.Container()] = g
+			o.forget(a.Task)
 		}
 	case membership.StopProcess:
 		if g, ok := o.agent(a.Task); ok {
@@ -373,6 +386,12 @@ func (o *owner) perform(a membership.Action) {
 	case membership.Finish:
 		o.result = &a.Result
 	}
+}
+
+// forget drops a task's steps: its process begins anew.
+func (o *owner) forget(t job.Task) {
+	delete(o.progress, t)
+	o.training.fresh = true
 }
 
 // agent is a task's own agent, if it is connected. What is to be told to one that is not is told when it joins again: the

@@ -2,7 +2,6 @@ package am
 
 import (
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"testing"
@@ -12,8 +11,6 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/fault"
 	"tfos/internal/job"
-	"tfos/internal/launch"
-	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
 
@@ -234,18 +231,6 @@ const (
 
 // stable reports whether the machine had stable endpoints.
 func (b *breaker) stable() bool {
-	f, err := b.w.fs.Open(b.t.Context(), "/job/"+launch.EventsFile)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	defer f.Close()
-	log, err := io.ReadAll(f)
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	header, _, err := membership.ReadLog(log)
-	if err != nil {
-		b.t.Fatal(err)
-	}
+	header, _ := b.w.log()
 	return header.Options.StableEndpoints
 }

@@ -19,12 +19,12 @@ type scaleWish struct {
 // Scale implements control.MasterHandler.
 func (h *handler) Scale(ctx context.Context, w control.ScaleWish) (control.ScaleAnswer, error) {
 	answer := make(chan control.ScaleAnswer, 1)
-	(*Master)(h).post(scaleWish{w, answer})
+	h.mail.post(scaleWish{w, answer}, nil)
 	select {
 	case a := <-answer:
 		return a, nil
 	case <-h.done:
-		return control.ScaleAnswer{}, errors.New("the master is ending")
+		return control.ScaleAnswer{}, errEnding
 	case <-ctx.Done():
 		return control.ScaleAnswer{}, ctx.Err()
 	}

@@ -86,8 +86,14 @@ func (o *owner) keep(kept []yarn.Container) {
 // wake is when the owner has something to do even if nothing happens; zero: never.
 func (o *owner) wake() time.Time {
 	at := o.machine.Wake()
-	if w := o.journal.wake(); !w.IsZero() && (at.IsZero() || w.Before(at)) {
-		at = w
+	spec := o.published.at
+	if !o.m.mail.empty() {
+		spec = time.Time{} // the next letter is reason enough to look
+	}
+	for _, w := range []time.Time{o.journal.wake(), spec} {
+		if !w.IsZero() && (at.IsZero() || w.Before(at)) {
+			at = w
+		}
 	}
 	return at
 }
@@ -97,7 +103,7 @@ func (o *owner) remember() error {
 	for _, do := range o.journal.ready(o.clock.now()) {
 		do()
 	}
-	if o.journal.due() && len(o.m.mail) == 0 && o.result == nil {
+	if o.journal.due() && o.m.mail.empty() && o.result == nil {
 		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.clock.now(), o.machine)
 	}
 	return nil

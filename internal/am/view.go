@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -75,15 +76,25 @@ func sum(a, b int64) int64 {
 	return a + b
 }
 
-// publish makes a new status document, for watchers and for the result file.
-func (o *owner) publish() {
+// document is the status document of the end.
+func (o *owner) document() []byte {
 	b, err := json.Marshal(o.view())
 	if err != nil {
 		o.log.Error("status document not made", zap.Error(err))
-		return
 	}
-	o.document, o.dirty = b, false
-	o.server.Publish(b)
+	return b
+}
+
+// progressEvery is how old the progress may be that YARN is told: it is a look at every task, for
+// people to see.
+const progressEvery = time.Second
+
+// share is fraction, at most progressEvery old.
+func (o *owner) share() float64 {
+	if now := o.clock.now(); now.Sub(o.told.at) >= progressEvery {
+		o.told.at, o.told.is = now, o.fraction(o.machine.View().Tasks)
+	}
+	return o.told.is
 }
 
 // formed is the part of the progress that a complete gang stands for; the rest is that of the program.

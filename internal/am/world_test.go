@@ -18,6 +18,7 @@ import (
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/membership"
 	"tfos/internal/memnet"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -87,6 +88,10 @@ type world struct {
 	forwarded []string           // guarded by mu: tasks whose agents were told to take forward
 
 	places map[job.Task][]*modelAgent // guarded by mu: a task's agents, oldest first
+
+	chatty bool             // set before the job: each program reports a step every second
+	busy   time.Duration    // guarded by mu: how long the owner is kept busy with the next answer of the ResourceManager
+	specs  map[job.Task]int // guarded by mu: how many cluster_specs a task's agents were sent
 }
 
 func newWorld(t *testing.T, programs map[string]program) *world {
@@ -100,6 +105,7 @@ func newWorld(t *testing.T, programs map[string]program) *world {
 		container: yarn.ContainerID{Attempt: yarn.AttemptID{Application: app, Attempt: 1}, ID: 1},
 		asks:      make(map[int64]yarn.Ask), next: 2, live: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]control.Start),
 		places: make(map[job.Task][]*modelAgent), excluded: make(map[string]bool), grants: make(map[yarn.ContainerID]yarn.Container),
+		specs: make(map[job.Task]int),
 	}
 	return w
 }
@@ -211,7 +217,14 @@ func (w *world) completeLocked(id yarn.ContainerID, exit yarn.ExitStatus, diagno
 	}
 }
 
-func (w *world) SetTokens(...yarn.NMToken) {}
+// SetTokens is called by the owner.
+func (w *world) SetTokens(...yarn.NMToken) {
+	w.mu.Lock()
+	d := w.busy
+	w.busy = 0
+	w.mu.Unlock()
+	time.Sleep(d)
+}
 
 // Start runs a model agent with what the launch context gives it.
 func (w *world) Start(_ context.Context, c yarn.Container, l yarn.LaunchContext) error {
@@ -272,7 +285,12 @@ type modelAgent struct {
 	ended       chan struct{} // closed when the newest program has ended
 }
 
-func (a *modelAgent) Spec(s clusterspec.Spec) { a.link.Spec(s) }
+func (a *modelAgent) Spec(s clusterspec.Spec) {
+	a.w.mu.Lock()
+	a.w.specs[a.task]++
+	a.w.mu.Unlock()
+	a.link.Spec(s)
+}
 
 func (a *modelAgent) Start(c control.Start) {
 	if c.Incarnation <= a.incarnation {
@@ -294,6 +312,9 @@ func (a *modelAgent) Start(c control.Start) {
 	ended := make(chan struct{})
 	a.stop, a.ended = stop, ended
 	a.link.Started(control.Started{Incarnation: c.Incarnation, Generation: c.Generation, PID: 100 + a.task.Index})
+	if a.w.chatty {
+		a.w.agents.Go(func() { a.report(c.Incarnation, ended) })
+	}
 	a.w.agents.Go(func() {
 		defer close(ended)
 		exit := a.w.programs[a.task.Role](a.task, c.Incarnation, ctx.Done())
@@ -302,6 +323,20 @@ func (a *modelAgent) Start(c control.Start) {
 			a.link.Exited(exit)
 		}
 	})
+}
+
+// report says a step every second, until the program has ended.
+func (a *modelAgent) report(inc job.Incarnation, ended <-chan struct{}) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for step := int64(1); ; step++ {
+		select {
+		case <-ended:
+			return
+		case <-tick.C:
+			a.link.Progress(control.Progress{Incarnation: inc, Step: step, Steps: 1000, Counted: step})
+		}
+	}
 }
 
 func (a *modelAgent) Stop(control.Stop) { a.stop() }
@@ -442,4 +477,18 @@ func (w *world) result() status.View {
 		w.t.Fatal(err)
 	}
 	return v
+}
+
+// log reads the staged event log.
+func (w *world) log() (membership.Header, []membership.Turn) {
+	w.t.Helper()
+	b, err := readFile(w.t.Context(), w.fs, "/job/"+launch.EventsFile)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	header, turns, err := membership.ReadLog(b)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return header, turns
 }

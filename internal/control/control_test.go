@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -33,6 +34,8 @@ type world struct {
 	address  string                                // guarded by mu: where agents look for the master
 	said     []string                              // guarded by mu: what the master's handler was told, in order
 	sessions map[yarn.ContainerID]*control.Session // guarded by mu: the newest
+	state    int                                   // guarded by mu: of the job, which is all that its document says
+	views    int                                   // guarded by mu: documents that were made
 }
 
 func newWorld(t *testing.T) *world {
@@ -166,6 +169,21 @@ func (w *world) Scale(_ context.Context, wish control.ScaleWish) (control.ScaleA
 		return control.ScaleAnswer{}, errors.New("the master is ending")
 	}
 	return control.ScaleAnswer{Was: 2}, nil
+}
+
+func (w *world) View(context.Context) ([]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.views++
+	return fmt.Append(nil, w.state), nil
+}
+
+// change has the job go on by a step.
+func (w *world) change() {
+	w.mu.Lock()
+	w.state++
+	w.mu.Unlock()
+	w.master.Changed()
 }
 
 func (w *world) StopJob(reason string) { w.say("stop job: %s", reason) }
@@ -393,6 +411,36 @@ func TestOrdersThatNobodyTakesEndTheSession(t *testing.T) {
 	})
 }
 
+// TestASlowAgentGetsTheNewestClusterSpec: while it takes none many are published, and they neither
+// wait one behind another nor end the session.
+func TestASlowAgentGetsTheNewestClusterSpec(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		w.heard()
+		w.net.Cut("node0")
+		s := w.session(container(2))
+		big := make([]byte, 64<<10)
+		s.Start(control.Start{Incarnation: 1, Command: string(big)}) // fills the windows
+		s.Start(control.Start{Incarnation: 1, Command: string(big)})
+		for g := range job.Generation(1000) {
+			s.Spec(clusterspec.Spec{Generation: g + 1})
+		}
+		w.net.Heal("node0")
+		said := w.heard()
+		specs := 0
+		for _, line := range said {
+			if strings.HasPrefix(line, "agent: spec") {
+				specs++
+			}
+		}
+		if last := said[len(said)-1]; last != "agent: spec 1000 []" || specs > 2 {
+			t.Errorf("the agent was sent %d cluster_specs, and last: %s", specs, last)
+		}
+		a.end()
+	})
+}
+
 func TestWatch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -401,24 +449,40 @@ func TestWatch(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		var views []string
-		ended := make(chan error, 1)
-		go func() {
-			ended <- c.Watch(t.Context(), func(json []byte) error { views = append(views, string(json)); return nil })
-		}()
-		w.master.Publish([]byte("1"))
-		time.Sleep(time.Second)
-		for i := 2; i < 10; i++ { // faster than anyone reads
-			w.master.Publish(fmt.Append(nil, i))
+		for range 10 { // nobody looks
+			w.change()
+			time.Sleep(time.Second)
+		}
+		if w.views != 0 {
+			t.Errorf("%d documents were made, and nobody looked", w.views)
+		}
+		seen := make([][]string, 2)
+		ended := make(chan error, len(seen))
+		for i := range seen {
+			go func() {
+				ended <- c.Watch(t.Context(), func(json []byte) error { seen[i] = append(seen[i], string(json)); return nil })
+			}()
 		}
 		synctest.Wait()
-		w.master.Publish([]byte("last"))
-		w.master.Close()
-		if err := <-ended; err != nil {
-			t.Errorf("watch ended with %v", err)
+		for range 10 { // within the interval
+			time.Sleep(10 * time.Millisecond)
+			w.change()
 		}
-		if diff := cmp.Diff([]string{"1", "9", "last"}, views); diff != "" {
-			t.Errorf("views (-want +got):\n%s", diff)
+		time.Sleep(time.Second)
+		w.change()
+		synctest.Wait()
+		w.change()
+		w.master.Close()
+		for i := range seen {
+			if err := <-ended; err != nil {
+				t.Errorf("watch ended with %v", err)
+			}
+			if diff := cmp.Diff([]string{"10", "20", "21", "22"}, seen[i]); diff != "" {
+				t.Errorf("watcher %d saw (-want +got):\n%s", i, diff)
+			}
+		}
+		if w.views != 4 {
+			t.Errorf("%d documents were made for four states, and two who looked", w.views)
 		}
 	})
 }

@@ -26,7 +26,7 @@ type MasterOptions struct {
 	Logger       *zap.Logger
 	Heartbeat    time.Duration // how often agents say that they live; default 1 s
 	Silence      time.Duration // after how long without a word a session ends; default 5 s
-	ViewInterval time.Duration // the least time between two views to one client; default 250 ms
+	ViewInterval time.Duration // the least time between two status documents; default 250 ms
 }
 
 // closeWait bounds how long Close waits for commands and views to reach their readers.
@@ -63,7 +63,7 @@ func NewMaster(o MasterOptions) (*Master, error) {
 	orDefault(&o.Silence, 5*time.Second)
 	orDefault(&o.ViewInterval, 250*time.Millisecond)
 	o.Listener = bounded(o.Listener, o.Logger)
-	m := &Master{o: o, server: newServer(tls, o.Logger), views: newViews(), done: make(chan struct{}), sessions: make(map[yarn.ContainerID]*Session)}
+	m := &Master{o: o, server: newServer(tls, o.Logger), views: newViews(o.Handler.View, o.ViewInterval), done: make(chan struct{}), sessions: make(map[yarn.ContainerID]*Session)}
 	controlpb.RegisterMasterServer(m.server, masterService{m: m})
 	return m, nil
 }
@@ -95,8 +95,9 @@ func (m *Master) Run(ctx context.Context) error {
 	return nil
 }
 
-// Publish makes view, a status document, the current one. It must not be changed afterwards.
-func (m *Master) Publish(view []byte) { m.views.publish(view) }
+// Changed says that there is news for those who watch the job. They get it when the handler's View
+// has made a document of it.
+func (m *Master) Changed() { m.views.change() }
 
 // Close gives waiting commands and the last view to their readers, for three seconds at most, and stops serving.
 // It is safe to call more than once.
@@ -155,7 +156,8 @@ func (m *Master) current() []*Session {
 	return all
 }
 
-// enter makes s its container's session, and returns once the one before it has left.
+// enter makes s its container's session, and returns once the one before it has left: soon, since
+// nothing that a session waits for depends on what the handler is busy with.
 func (m *Master) enter(s *Session) error {
 	m.mu.Lock()
 	if m.closing {

@@ -20,8 +20,9 @@ type masterService struct {
 
 type agentStream = grpc.BidiStreamingServer[controlpb.FromAgent, controlpb.ToAgent]
 
-// Session serves one agent. It reads and writes in goroutines of their own, which end with the stream's context: gRPC ends
-// that as this function returns, and not before, so it cannot wait for them.
+// Session serves one agent. It reads in a goroutine of its own, and writes in another while there is
+// something to write. They end with the stream's context: gRPC ends that as this function returns,
+// and not before, so it cannot wait for them.
 func (ms masterService) Session(stream agentStream) error {
 	m := ms.m
 	subject, err := admit(stream.Context(), PartyAgent)
@@ -29,12 +30,13 @@ func (ms masterService) Session(stream agentStream) error {
 		m.o.Logger.Warn("caller turned away", zap.Error(err))
 		return err
 	}
-	s := newSession(subject, &m.specs)
+	s := newSession(subject, stream, &m.specs)
 	defer close(s.left)
-	incoming := make(chan *controlpb.FromAgent) // unbuffered: the handler sets the pace
-	go s.read(stream, incoming)
+	defer s.end(Closed)
+	first := make(chan *controlpb.FromAgent, 1)
+	go s.read(first, m.o.Handler)
 
-	hello, err := m.greet(s, incoming)
+	hello, err := m.greet(s, first)
 	if err != nil {
 		m.o.Logger.Warn("agent turned away", zap.Stringer("container", subject.Container), zap.Stringer("task", subject.Task), zap.Error(err))
 		return err
@@ -44,22 +46,19 @@ func (ms masterService) Session(stream agentStream) error {
 		return err
 	}
 	defer m.leave(s)
-	go s.write(stream)
 	m.o.Handler.Joined(s, hello)
-	for {
-		select {
-		case <-s.over:
-			why := s.why()
-			m.o.Handler.Left(s, why)
-			return departed(why)
-		case message := <-incoming:
-			deliver(m.o.Handler, s, message)
-		}
-	}
+	close(s.joined)
+	<-s.over
+	why := s.why()
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	s.gone = true
+	m.o.Handler.Left(s, why)
+	return departed(why)
 }
 
 // greet waits for the Hello, and for one that says no other than the certificate.
-func (m *Master) greet(s *Session, incoming <-chan *controlpb.FromAgent) (Hello, error) {
+func (m *Master) greet(s *Session, first <-chan *controlpb.FromAgent) (Hello, error) {
 	patience := time.NewTimer(m.o.Silence)
 	defer patience.Stop()
 	select {
@@ -67,7 +66,7 @@ func (m *Master) greet(s *Session, incoming <-chan *controlpb.FromAgent) (Hello,
 		return Hello{}, status.Error(codes.Unavailable, "the connection ended before the hello")
 	case <-patience.C:
 		return Hello{}, status.Error(codes.DeadlineExceeded, "no hello")
-	case message := <-incoming:
+	case message := <-first:
 		hello, err := helloFromPB(message.GetHello())
 		if err != nil {
 			return Hello{}, status.Error(codes.InvalidArgument, err.Error())
@@ -116,7 +115,7 @@ func (ms masterService) Watch(_ *controlpb.WatchRequest, stream grpc.ServerStrea
 		ms.m.o.Logger.Warn("caller turned away", zap.Error(err))
 		return err
 	}
-	return ms.m.views.watch(stream.Context(), ms.m.done, ms.m.o.ViewInterval, func(view []byte) error {
+	return ms.m.views.watch(stream.Context(), ms.m.done, func(view []byte) error {
 		return stream.Send(&controlpb.View{Json: view})
 	})
 }

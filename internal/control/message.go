@@ -148,7 +148,8 @@ type Notice struct {
 }
 
 // MasterHandler is what a Master needs of its user. The calls of one session come one after the other: Joined first, Left
-// last, each exactly once. Calls of different sessions come at the same time. A call that blocks holds up its session.
+// last, each exactly once. Calls of different sessions come at the same time. Those of sessions must
+// not wait for anything that takes long: meanwhile no heartbeat of the session is read.
 type MasterHandler interface {
 	// Joined is a new session. A session of the same container before it has Left already.
 	Joined(s *Session, h Hello)
@@ -161,6 +162,10 @@ type MasterHandler interface {
 	Left(s *Session, why Departure)
 	// StopJob is a client's wish that the job end.
 	StopJob(reason string)
+	// View makes the job's status document, a JSON object. It is called when a client looks at the
+	// job; after Master.Changed again, a few times a second at most; and in the end, when it tells
+	// how the job ended.
+	View(ctx context.Context) ([]byte, error)
 	// Scale is a client's wish for another size. It waits until the job's machine has answered; an error: it will not.
 	Scale(ctx context.Context, w ScaleWish) (ScaleAnswer, error)
 }

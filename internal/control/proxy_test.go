@@ -14,5 +14,8 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"NO_PROXY", "no_proxy", "no_grpc_proxy"} {
 		os.Unsetenv(name)
 	}
+	if text, ok := os.LookupEnv(envAgents); ok {
+		os.Exit(agents(text))
+	}
 	os.Exit(m.Run())
 }

@@ -1,8 +1,13 @@
 package control
 
 import (
+	"slices"
 	"sync"
 	"time"
+
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
@@ -17,23 +22,29 @@ const backlog = 256
 // over they go nowhere, and the Hello of the next one tells what came of them. Safe for concurrent use.
 type Session struct {
 	subject Subject
+	stream  agentStream
 	specs   *specCache
-	wake    chan struct{} // capacity 1: there is something in outbox, or ended is set
+	joined  chan struct{} // closed after the handler was told that it Joined
 	over    chan struct{} // closed when ended is set
 	left    chan struct{} // closed after the handler was told that it Left
 
-	mu     sync.Mutex
-	outbox []*controlpb.ToAgent // guarded by mu
-	ended  Departure            // guarded by mu; 0: alive
-	heard  time.Time            // guarded by mu: when the agent was last heard of
-	drain  bool                 // guarded by mu: end once outbox is empty
+	telling sync.Mutex // held while the handler is told something: it is told one thing at a time
+	gone    bool       // guarded by telling: the handler was told that it Left
+
+	mu      sync.Mutex
+	outbox  []any     // guarded by mu: *controlpb.ToAgent, or *encodedSpec
+	writing bool      // guarded by mu: a goroutine empties outbox
+	ended   Departure // guarded by mu; 0: alive
+	heard   time.Time // guarded by mu: when the agent was last heard of
+	drain   bool      // guarded by mu: end once outbox is empty
 }
 
-func newSession(s Subject, specs *specCache) *Session {
+func newSession(s Subject, stream agentStream, specs *specCache) *Session {
 	return &Session{
 		subject: s,
+		stream:  stream,
 		specs:   specs,
-		wake:    make(chan struct{}, 1),
+		joined:  make(chan struct{}),
 		over:    make(chan struct{}),
 		left:    make(chan struct{}),
 		heard:   time.Now(),
@@ -53,9 +64,23 @@ func (s *Session) Heard() time.Time {
 	return s.heard
 }
 
-// Spec hands the agent a cluster_spec.
+// Spec hands the agent a cluster_spec. It takes the place of one that still waits to be sent, so that
+// a slow agent gets the newest one only: an order is good with any that is newer than its own.
 func (s *Session) Spec(spec clusterspec.Spec) {
-	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: s.specs.encode(spec)}})
+	encoded, err := s.specs.encode(spec)
+	if err != nil {
+		s.end(Closed)
+		return
+	}
+	s.mu.Lock()
+	i := slices.IndexFunc(s.outbox, func(m any) bool { _, is := m.(*encodedSpec); return is })
+	if i >= 0 {
+		s.outbox[i] = encoded
+	}
+	s.mu.Unlock()
+	if i < 0 {
+		s.send(encoded)
+	}
 }
 
 // Start has the agent start its process.
@@ -84,24 +109,25 @@ func (s *Session) Forward(reason string) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Forward{Forward: &controlpb.Forward{Reason: valid(reason)}}})
 }
 
-func (s *Session) send(m *controlpb.ToAgent) {
+// send has m sent after what waits already: a *controlpb.ToAgent, or an *encodedSpec.
+func (s *Session) send(m any) {
 	s.mu.Lock()
 	full := len(s.outbox) >= backlog
 	if s.ended == 0 && !full {
 		s.outbox = append(s.outbox, m)
+		s.writeLocked()
 	}
 	s.mu.Unlock()
 	if full {
 		s.end(Overrun)
-		return
 	}
-	s.poke()
 }
 
-func (s *Session) poke() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
+// writeLocked sees to it that somebody empties the outbox.
+func (s *Session) writeLocked() {
+	if !s.writing {
+		s.writing = true
+		go s.write()
 	}
 }
 
@@ -118,9 +144,9 @@ func (s *Session) end(why Departure) {
 // finish ends the session once its commands are out.
 func (s *Session) finish() {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.drain = true
-	s.mu.Unlock()
-	s.poke()
+	s.writeLocked()
 }
 
 func (s *Session) why() Departure {
@@ -135,71 +161,103 @@ func (s *Session) beat() {
 	s.mu.Unlock()
 }
 
-// take empties the outbox. It reports false when the session should end.
-func (s *Session) take() ([]*controlpb.ToAgent, bool) {
+// take empties the outbox. It reports false when there is nothing more to write for now.
+func (s *Session) take() ([]any, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.outbox
 	s.outbox = nil
-	return out, s.ended == 0 && (len(out) > 0 || !s.drain)
+	s.writing = len(out) > 0
+	return out, s.writing
 }
 
-// read hands on what the agent sends, until the stream ends. Heartbeats end here.
-func (s *Session) read(stream agentStream, incoming chan<- *controlpb.FromAgent) {
-	for {
-		message, err := stream.Recv()
+// read hands on what the agent sends, until the stream ends: the first message by a channel, which
+// has room for it, the others to the handler. Heartbeats end here.
+func (s *Session) read(first chan<- *controlpb.FromAgent, h MasterHandler) {
+	for n := 0; ; n++ {
+		message, err := s.stream.Recv()
 		if err != nil {
 			s.end(Closed)
 			return
 		}
 		s.beat()
-		if message.GetHeartbeat() != nil {
-			continue
-		}
-		select {
-		case incoming <- message:
-		case <-s.over:
-			return
+		switch {
+		case n == 0:
+			first <- message
+			select {
+			case <-s.joined:
+			case <-s.over:
+				return
+			}
+		case message.GetHeartbeat() == nil:
+			s.tell(h, message)
 		}
 	}
 }
 
-// write sends what is in the outbox until the session ends.
-func (s *Session) write(stream agentStream) {
+// tell hands a message to the handler, unless that was told that the session is over.
+func (s *Session) tell(h MasterHandler, message *controlpb.FromAgent) {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if !s.gone {
+		deliver(h, s, message)
+	}
+}
+
+// write sends what is in the outbox until that is empty.
+func (s *Session) write() {
 	for {
 		messages, ok := s.take()
 		if !ok {
-			s.end(Closed)
-			return
+			break
 		}
 		for _, m := range messages {
-			if stream.Send(m) != nil { // the connection is gone
+			if s.stream.SendMsg(m) != nil { // the connection is gone
 				s.end(Closed)
 				return
 			}
 		}
-		if len(messages) > 0 {
-			continue
-		}
-		select {
-		case <-s.wake:
-		case <-s.over:
-			return
-		}
 	}
+	s.mu.Lock()
+	drained := s.drain && len(s.outbox) == 0
+	s.mu.Unlock()
+	if drained {
+		s.end(Closed)
+	}
+}
+
+// encodedSpec is a ToAgent with a cluster_spec, as the wire has it: see codec.
+type encodedSpec struct {
+	generation job.Generation
+	bytes      []byte
 }
 
 // specCache keeps the newest cluster_spec as the wire has it: a generation goes to every agent, and is large when they are many.
 type specCache struct {
 	mu   sync.Mutex
-	last *controlpb.Spec // guarded by mu; never changed once it is here
+	last *encodedSpec // guarded by mu; never changed once it is here
 }
 
-func (c *specCache) encode(s clusterspec.Spec) *controlpb.Spec {
+func (c *specCache) encode(s clusterspec.Spec) (*encodedSpec, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.last == nil || c.last.GetGeneration() != int64(s.Generation) {
-		c.last = specToPB(s)
+	if c.last == nil || c.last.generation != s.Generation {
+		b, err := proto.Marshal(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: specToPB(s)}})
+		if err != nil {
+			return nil, err
+		}
+		c.last = &encodedSpec{s.Generation, b}
 	}
-	return c.last
+	return c.last, nil
+}
+
+// codec is gRPC's for protobuf, and sends what is encoded already as it is.
+type codec struct{ encoding.CodecV2 }
+
+// Marshal implements encoding.CodecV2.
+func (c codec) Marshal(v any) (mem.BufferSlice, error) {
+	if s, ok := v.(*encodedSpec); ok {
+		return mem.BufferSlice{mem.SliceBuffer(s.bytes)}, nil
+	}
+	return c.CodecV2.Marshal(v)
 }

@@ -190,7 +190,7 @@ func TestAStrangerGetsNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := newWorld(t)
-				w.master.Publish([]byte("secret of the job"))
+				w.change()
 				source := new(logSource)
 				agent := w.serveLogs(source)
 				w.try("a stranger "+name, w.where(), agent, creds(w))

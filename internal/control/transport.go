@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 )
@@ -29,10 +31,12 @@ var ErrUnreachable = errors.New("unreachable")
 // Dialer opens a connection to host:port.
 type Dialer func(ctx context.Context, address string) (net.Conn, error)
 
-// A master holds a connection for each of thousands of agents, and messages are small but for a cluster_spec: small read and write buffers,
-// sent from a pool.
+// A master holds a connection for each of thousands of agents, and what they say is short: its
+// buffers are small, and those for writing are in a pool. A window that does not grow spares each
+// connection the pings by which gRPC measures how far it should.
 const (
 	bufferBytes     = 4 << 10
+	windowBytes     = 64 << 10
 	maxMessageBytes = 16 << 20 // a cluster_spec of 100,000 tasks
 )
 
@@ -47,8 +51,12 @@ const (
 func newServer(tls credentials.TransportCredentials, logger *zap.Logger) *grpc.Server {
 	return grpc.NewServer(
 		grpc.Creds(tls),
-		grpc.ReadBufferSize(bufferBytes),
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
+		grpc.ReadBufferSize(0), // TLS has a buffer of its own
 		grpc.WriteBufferSize(bufferBytes),
+		grpc.SharedWriteBuffer(true),
+		grpc.StaticStreamWindowSize(windowBytes),
+		grpc.StaticConnWindowSize(windowBytes),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.UnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (_ any, err error) {
 			defer survive(logger, &err)

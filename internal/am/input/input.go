@@ -26,10 +26,9 @@ type Options struct {
 	// Journal keeps the state for the next attempt of the master; nil: nothing does.
 	Journal *Journal
 	// Changed is told of a new state, and of what keeps programs from their input, a few times a
-	// second at most. The slice is not changed afterwards. It must not wait, and is false if it
-	// could not take it now: then it is told again. (Who takes it may wait for Lose at this
-	// moment.)
-	Changed func(views []lease.View, problem string) bool
+	// second at most. The slice is not changed afterwards. It must not wait: whoever is told may be
+	// waiting for Lose.
+	Changed func(views []lease.View, problem string)
 	Log     *zap.Logger
 }
 
@@ -190,7 +189,8 @@ func (i *Input) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-due:
-			fresh = !i.o.Changed(o.machine.View(), o.keeping.problem)
+			fresh = false
+			i.o.Changed(o.machine.View(), o.keeping.problem)
 			tell.Reset(changed)
 		case m := <-i.mail:
 			fresh = o.receive(m) || fresh

@@ -111,10 +111,10 @@ func (s *slow) set(err error) {
 
 func start(t *testing.T, m memory, staging dfs.FS, attempt int32) (*Input, func()) {
 	t.Helper()
-	return startTold(t, m, staging, attempt, func([]lease.View, string) bool { return true })
+	return startTold(t, m, staging, attempt, func([]lease.View, string) {})
 }
 
-func startTold(t *testing.T, m memory, staging dfs.FS, attempt int32, changed func([]lease.View, string) bool) (*Input, func()) {
+func startTold(t *testing.T, m memory, staging dfs.FS, attempt int32, changed func([]lease.View, string)) (*Input, func()) {
 	t.Helper()
 	i := New(Options{
 		Files: Globs{m}, Store: Beside{m, "hdfs:///ckpt"}, Journal: &Journal{staging, "/job", attempt},
@@ -287,7 +287,7 @@ func TestNothingIsAnsweredThatTheJournalDoesNotHave(t *testing.T) {
 		m := newMemory(t, "/d/a", "/job/x")
 		staging := &slow{FS: m.FS}
 		told := make(chan string, 1000)
-		i, stop := startTold(t, m, staging, 1, func(_ []lease.View, problem string) bool { told <- problem; return true })
+		i, stop := startTold(t, m, staging, 1, func(_ []lease.View, problem string) { told <- problem })
 		defer stop()
 		a := worker(t, i, 0, 1)
 		staging.set(errors.New("safe mode"))
