@@ -14,8 +14,6 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"tfos/internal/agent/fileserver"
-	"tfos/internal/agent/port"
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
@@ -29,8 +27,6 @@ const (
 	hurry = 200 * time.Millisecond
 	// defaultGrace is for a program whose Start did not say.
 	defaultGrace = 10 * time.Second
-	// logsWait bounds how long followers of the logs have to read their end.
-	logsWait = 2 * time.Second
 )
 
 // Agent runs one task in one container.
@@ -44,8 +40,8 @@ type Agent struct {
 	link      *control.Link
 	logs      *logs
 	storage   *storage.Storage
-	stop      chan struct{} // closed by Close
-	close     sync.Once
+	stopped   context.Context // ends with Close
+	stop      context.CancelFunc
 }
 
 // New prepares an Agent. Run starts it.
@@ -73,8 +69,8 @@ func New(o Options) (*Agent, error) {
 		log:       o.Logger.With(zap.Stringer("task", s.Task), zap.Stringer("container", s.Container)),
 		inbox:     make(chan func(*owner)),
 		ended:     make(chan struct{}),
-		stop:      make(chan struct{}),
 	}
+	a.stopped, a.stop = context.WithCancel(context.Background())
 	a.logs = newLogs(o.LogDir, o.Logs, o.AgentLog)
 	o.Storage.Logger = a.log.Named("storage")
 	a.storage = storage.New(o.Storage)
@@ -82,22 +78,20 @@ func New(o Options) (*Agent, error) {
 }
 
 // Close ends Run as the end of its context does. It does not wait, and may be called more than once.
-func (a *Agent) Close() { a.close.Do(func() { close(a.stop) }) }
+func (a *Agent) Close() { a.stop() }
 
 // Run joins the master and does what it says, until the master retires the agent (then it is nil), ctx ends or Close is called
 // (the program has a fifth of a second to end; then it is context.Canceled), the master refuses the agent, or there has been no
 // master for too long.
-func (a *Agent) Run(ctx context.Context) error {
+func (a *Agent) Run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(ctx, a.Close)()
-	go func() {
-		select {
-		case <-a.stop:
-			cancel()
-		case <-ctx.Done():
-		}
+	defer context.AfterFunc(a.stopped, cancel)()
+	defer func() {
+		a.log.Info("agent ended", zap.NamedError("cause", err))
+		a.log.Sync()
 	}()
+	defer a.release()
 
 	if err := os.MkdirAll(a.ours(), 0o700); err != nil {
 		return err
@@ -105,71 +99,24 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := arrange(ctx, a.o.Dir); err != nil {
 		return err
 	}
-	held, err := port.Hold(port.ReusePort)
+	s, err := a.open()
 	if err != nil {
 		return err
 	}
-	defer held.Close()
-	proofs, proving, err := orPort(a.o.Witness, a.o.Host)
-	if err != nil {
-		return fmt.Errorf("prove that the task's port is held: %w", err)
-	}
-	witness := endpoint.NewWitness(proofs, a.proof(a.task), a.log)
-	proved := make(chan struct{})
-	go func() {
-		witness.Run()
-		close(proved)
-	}()
-	defer func() { // before the port is anybody's
-		if err := witness.Close(); err != nil {
-			a.log.Warn("the port of the proof is left", zap.Error(err))
-		}
-		<-proved
-	}()
-	listener, ours, err := orPort(a.o.Listener, a.o.Host)
-	if err != nil {
-		return fmt.Errorf("serve logs: %w", err)
-	}
-	server, err := control.NewAgentServer(listener, a.o.Identity, a.logs, a.log)
-	if err != nil {
-		listener.Close()
-		return err
-	}
-	apiListener, err := orSocket(a.o.Socket, a.ours(), apiSocket)
-	if err != nil {
-		listener.Close()
-		return fmt.Errorf("serve the program: %w", err)
-	}
-	api := newAPI(apiListener)
-	filesListener, err := orSocket(a.o.FilesSocket, a.ours(), filesSocket)
-	if err != nil {
-		listener.Close()
-		apiListener.Close()
-		return fmt.Errorf("serve the program: %w", err)
-	}
-	files := fileserver.New(fileserver.Options{Files: a.storage, Listener: filesListener, Dir: a.ours(), Logger: a.log.Named("files")})
+	defer s.close()
 	hello := control.Hello{
 		Container:   a.o.Identity.Subject().Container,
 		Task:        a.task,
 		Incarnation: a.o.Incarnation,
-		Agent:       net.JoinHostPort(a.o.Host, strconv.Itoa(ours)),
-		Address:     net.JoinHostPort(a.o.Host, strconv.Itoa(held.Number)),
-		Witness:     proving,
-	}
-	master := a.o.Master
-	if master == nil {
-		f := &masterFile{known: a.o.MasterAddress, uri: masterURI(a.o.Staging), storage: a.storage, log: a.log}
-		master = f.find
-	}
-	if a.o.Over != nil {
-		o := &orphan{find: master, over: a.o.Over, log: a.log}
-		master = o.master
+		Agent:       net.JoinHostPort(a.o.Host, strconv.Itoa(s.logsPort)),
+		Address:     net.JoinHostPort(a.o.Host, strconv.Itoa(s.port.Number)),
+		Witness:     s.witnessPort,
 	}
 	a.link, err = control.NewLink(control.LinkOptions{
 		Identity: a.o.Identity,
 		Hello:    hello,
 		Handler:  commands{a},
-		Master:   master,
+		Master:   a.master(),
 		Dialer:   a.o.Dialer,
 		Logger:   a.log,
 		Patience: a.o.Patience,
@@ -178,56 +125,69 @@ func (a *Agent) Run(ctx context.Context) error {
 		return err
 	}
 	a.log.Info("agent started", zap.String("address", hello.Address), zap.String("agent", hello.Agent))
+	s.start()
+	return a.work(ctx, s, hello)
+}
 
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Run(); err != nil {
-			a.log.Error("logs are not served", zap.Error(err))
-		}
-	})
-	serving.Go(func() { api.serve(a) })
-	serving.Go(func() {
-		if err := files.Run(); err != nil {
-			a.log.Error("filesystems are not served", zap.Error(err))
-		}
-	})
-	linkCtx, unlink := context.WithCancel(context.WithoutCancel(ctx))
+// work runs the owner beside the link to the master, until the owner is done; then it ends what the owner began, and the link last,
+// which still sends what was reported.
+func (a *Agent) work(ctx context.Context, s *services, hello control.Hello) error {
+	lasting := context.WithoutCancel(ctx) // ctx tells the owner to end, and the owner the rest
+	linkCtx, unlink := context.WithCancel(lasting)
+	defer unlink()
 	linked := make(chan error, 1)
 	go func() { linked <- a.link.Run(linkCtx) }()
 
-	o := newOwner(a, hello, apiListener.Addr().String(), filesListener.Addr().String())
+	o := newOwner(a, hello, s.apiPath, s.filesPath)
 	var calls sync.WaitGroup
-	calling, hangUp := context.WithCancel(context.WithoutCancel(ctx))
+	calling, hangUp := context.WithCancel(lasting)
+	defer hangUp()
 	o.call = func(f func(context.Context)) context.CancelFunc {
 		ctx, cancel := context.WithCancel(calling)
 		calls.Go(func() { defer cancel(); f(ctx) })
 		return cancel
 	}
-	o.reach(held.Number)
+	o.reach(s.port.Number)
 	err, linkOver := o.loop(ctx, linked)
 	close(a.ended)
 	hangUp()
 	calls.Wait()
 	o.closeEndpoints()
-	unlink() // sends what was reported last
+	o.releasePorts()
+	unlink()
 	if !linkOver {
 		<-linked
 	}
-	a.logs.end()
-	server.Close(logsWait)
-	api.close()
-	files.Close()
-	serving.Wait()
-	o.releasePorts()
+	return err
+}
+
+// master is how the agent finds its master.
+func (a *Agent) master() func(context.Context) (string, error) {
+	find := a.o.Master
+	if find == nil {
+		f := &masterFile{known: a.o.MasterAddress, uri: masterURI(a.o.Staging), storage: a.storage, log: a.log}
+		find = f.find
+	}
+	if a.o.Over == nil {
+		return find
+	}
+	o := &orphan{find: find, over: a.o.Over, log: a.log}
+	return o.master
+}
+
+// release closes what New made, and the listeners that were given, whether they came into use or not.
+func (a *Agent) release() {
+	for _, l := range []net.Listener{a.o.Witness, a.o.Listener, a.o.Socket, a.o.FilesSocket} {
+		if l != nil {
+			l.Close()
+		}
+	}
 	if err := a.logs.close(); err != nil {
 		a.log.Warn("logs not closed", zap.Error(err))
 	}
 	if err := a.storage.Close(); err != nil {
 		a.log.Warn("filesystems not closed", zap.Error(err))
 	}
-	a.log.Info("agent ended", zap.NamedError("cause", err))
-	a.log.Sync()
-	return err
 }
 
 // Dump writes the stacks of the agent's goroutines to its log, and has the program's processes that
@@ -255,23 +215,6 @@ func (a *Agent) proof(t job.Task) endpoint.Proof {
 
 // ours is the directory of all files of ours in the container's.
 func (a *Agent) ours() string { return filepath.Join(a.o.Dir, launch.TaskDir) }
-
-// orPort is given, or else any port of this node, which others know as host, with its number.
-func orPort(given net.Listener, host string) (net.Listener, int, error) {
-	l := given
-	if l == nil {
-		var err error
-		if l, err = control.Listen(host); err != nil {
-			return nil, 0, err
-		}
-	}
-	_, text, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		return nil, 0, err
-	}
-	number, err := strconv.Atoi(text)
-	return l, number, err
-}
 
 // post has the owner run f. It is dropped when the agent ends.
 func (a *Agent) post(f func(*owner)) bool {

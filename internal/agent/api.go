@@ -17,8 +17,7 @@ import (
 )
 
 // api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, GET /v1/cluster what the
-// cluster_spec is, POST /v1/step takes the step
-// that it is at, POST /v1/lease is for the module tfos.data.
+// cluster_spec is, POST /v1/step takes the step that it is at, POST /v1/lease is for the module tfos.data.
 type api struct {
 	listener net.Listener
 	server   *http.Server
@@ -111,4 +110,7 @@ func readStep(body io.Reader) (step.Progress, error) {
 }
 
 // close ends serve and removes the socket.
-func (a *api) close() { a.server.Close() }
+func (a *api) close() {
+	a.server.Close()
+	a.listener.Close() // of one that was never served
+}
