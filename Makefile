@@ -95,6 +95,7 @@ versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5
 bench: build venv jars ## times and memory on one real cluster, beside stock DistributedShell
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e,bench -p 1 -v -run '^TestBench' ./test/e2e/...
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -tags e2e -run '^$$' -bench . ./internal/endpoint
+	go test -count=1 -run '^$$' -bench . ./internal/membership
 
 .PHONY: generate
 generate: need-go ## the Go code of the .proto files

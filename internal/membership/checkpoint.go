@@ -227,41 +227,25 @@ func (m *Machine) sure(t *task) bool {
 // It waits for the look that is under way: the peers of a lost task end one after the other.
 func (m *Machine) inspect() {
 	k := &m.s.Checkpoints
-	if m.s.Phase != forming && m.s.Phase != training || m.awaiting() {
+	if m.awaiting() || m.among(unlooked).len() == 0 {
 		return
 	}
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.Outcome == open && !t.Doubt.IsZero() && k.Asked.Before(t.Doubt) {
-			k.Looks++
-			k.Asked, k.Until, k.Busy = m.now, m.now.Add(m.opts.InspectTimeout), m.writing()
-			m.do(Inspect{k.Looks, k.Busy})
-			return
-		}
+	for i := range m.among(unlooked).all() {
+		m.edit(i)
 	}
+	k.Looks++
+	k.Asked, k.Until, k.Busy = m.now, m.now.Add(m.opts.InspectTimeout), m.among(writing).len() > 0
+	m.do(Inspect{k.Looks, k.Busy})
 }
 
 // doubtOutdated has the checkpoints looked at before processes are started anew that run, and may have written.
 func (m *Machine) doubtOutdated() {
-	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
-		if (t.Run == starting || t.Run == running) && m.outdated(t) && !t.Doubt.After(t.Ordered) {
+	for i := range m.among(outlived).all() {
+		if t := m.edit(i); !t.Doubt.After(t.Ordered) {
 			m.doubt(t)
 		}
 	}
 	m.inspect()
-}
-
-// writing reports whether a program runs, and goes on, that writes checkpoints: the leader, and where tasks do not talk to each other
-// any that trains. One that is to be started anew does not go on.
-func (m *Machine) writing() bool {
-	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
-		writes := t.Task == m.job.Leader() || m.job.Strategy == job.StrategyNone && m.trains(t.Task)
-		if (t.Run == starting || t.Run == running) && writes && !m.outdated(t) {
-			return true
-		}
-	}
-	return false
 }
 
 // views are the checkpoints as status shows them.

@@ -164,8 +164,8 @@ func TestLogsThatAreNone(t *testing.T) {
 	for name, log := range map[string]string{
 		"empty":        "",
 		"no header":    "x\n",
-		"unknown kind": `{"tfos_events":2}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
-		"no task":      `{"tfos_events":2}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
+		"unknown kind": `{"tfos_events":3}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
+		"no task":      `{"tfos_events":3}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
 	} {
 		if _, _, err := ReadLog([]byte(log)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -220,7 +220,7 @@ func TestSecretsAreNotWrittenDown(t *testing.T) {
 }
 
 func FuzzReadLog(f *testing.F) {
-	lines := []string{`{"tfos_events":2,"job":"command: x\nroles: {worker: {}}"}`}
+	lines := []string{`{"tfos_events":3,"job":"command: x\nroles: {worker: {}}"}`}
 	for _, e := range loggedEvents {
 		lines = append(lines, `{"time":"2026-03-01T12:00:00Z","event":`+e.line+`}`)
 	}

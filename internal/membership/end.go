@@ -10,33 +10,19 @@ import (
 // succeed ends the job well once the tasks that decide have all ended well. New ones decide nothing, unless they may have been taken in by a
 // master before this one.
 func (m *Machine) succeed() {
-	done := m.all(func(t *task) bool { return !m.job.Decides(t.Task.Role) || t.Outcome == succeeded || !t.member() })
-	if done && m.s.Phase == training && len(m.s.Takeover.Unheard) == 0 {
+	if m.s.Phase == training && m.among(undecided).len() == 0 && len(m.s.Takeover.Unheard) == 0 {
 		m.end(Result{ExitCode: job.ExitSucceeded})
 	}
 }
 
-// end settles the result and stops whatever runs, but for an evaluator that has its time after a
-// training that went well. The first result stays; whatever else would end the job ends that time.
-func (m *Machine) end(r Result) {
-	if m.s.Phase == stopping {
-		m.stopEvaluators("")
-		return
-	}
-	if m.asking() {
-		for _, r := range m.job.Roles { // a spare may have been asked for whom this very event has made of no use
-			if m.waiting(r.Name)+m.s.Wanting[r.Name] > 0 {
-				m.do(Ask{r.Name, 0})
-			}
-		}
-		m.s.Wanting = nil
-	}
+// stopJob settles the result and stops whatever runs, but for an evaluator that has its time after a training that went well.
+func (m *Machine) stopJob(r Result) {
 	m.s.Phase, m.s.Result = stopping, &r
-	m.s.GangUntil, m.s.AskAgain = time.Time{}, time.Time{}
+	m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil, m.s.RenewLeader = time.Time{}, time.Time{}, time.Time{}, false
 	m.s.StopUntil = m.now.Add(m.job.Stop.Grace + m.opts.StopMargin)
 	m.abandonTakeover()
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; r.ExitCode == job.ExitSucceeded && m.evaluates(t) {
+		if t := m.edit(i); r.ExitCode == job.ExitSucceeded && m.evaluates(t) {
 			role, _ := m.job.Role(t.Task.Role)
 			m.s.EvaluateUntil = m.now.Add(role.Wait)
 		} else {
@@ -45,6 +31,16 @@ func (m *Machine) end(r Result) {
 	}
 	if m.due(m.s.EvaluateUntil) { // it has no time
 		m.stopEvaluators("")
+	}
+}
+
+// expireStop acts on the deadlines of a job that ends.
+func (m *Machine) expireStop() {
+	if m.due(m.s.EvaluateUntil) {
+		m.stopEvaluators("had not ended when its time after the training was over (roles." + job.Evaluator + ".wait)")
+	}
+	if m.due(m.s.StopUntil) {
+		m.abandon()
 	}
 }
 
@@ -62,7 +58,7 @@ func (m *Machine) stopEvaluators(why string) {
 	m.s.EvaluateUntil = time.Time{}
 	m.s.StopUntil = m.now.Add(m.job.Stop.Grace + m.opts.StopMargin)
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; m.evaluates(t) {
+		if t := m.edit(i); m.evaluates(t) {
 			m.stop(t)
 			if why != "" {
 				m.s.Result.Diagnostics = fmt.Sprintf("%s %s, and was stopped", t.Task, why)
@@ -103,8 +99,8 @@ func (m *Machine) stop(t *task) {
 // abandon gives back what did not end in time.
 func (m *Machine) abandon() {
 	m.s.StopUntil = time.Time{}
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.held() && (m.s.EvaluateUntil.IsZero() || !m.evaluates(t)) {
+	for i := range m.among(holds).all() {
+		if t := m.edit(i); m.s.EvaluateUntil.IsZero() || !m.evaluates(t) {
 			t.close(m.now, stopped, CauseStopped)
 			m.release(t, gone)
 		}
@@ -113,7 +109,7 @@ func (m *Machine) abandon() {
 
 // settle finishes the job once nothing is held any more.
 func (m *Machine) settle() {
-	if m.s.Phase == stopping && m.all((*task).away) {
+	if m.s.Phase == stopping && m.among(holds).len() == 0 {
 		m.s.Phase, m.s.Ended, m.s.StopUntil, m.s.EvaluateUntil = finished, m.now, time.Time{}, time.Time{}
 		m.do(Finish{*m.s.Result})
 	}

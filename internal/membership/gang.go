@@ -2,7 +2,6 @@ package membership
 
 import (
 	"math/rand/v2"
-	"slices"
 	"time"
 )
 
@@ -18,70 +17,59 @@ func (m *Machine) begin(attempt int32) {
 	}
 	m.s.Phase, m.s.Began = forming, m.now
 	for i := range m.s.Tasks {
-		m.doubt(&m.s.Tasks[i])
+		m.doubt(m.edit(i))
 	}
-	m.ask(func(n int) int { return n })
 }
 
-// ask sets each role's ask, given how many of its tasks wait.
-func (m *Machine) ask(count func(waiting int) int) {
+// ask says how many containers each role still wants, where that is not what was said last. It is the one place that asks.
+func (m *Machine) ask() {
 	for _, r := range m.job.Roles {
-		if n := m.waiting(r.Name); n > 0 {
-			m.do(Ask{r.Name, count(n)})
+		want := 0
+		if m.asking() {
+			want = m.inRole(waits, r.Name) + m.inRole(spareless, r.Name)
 		}
+		if want == m.s.Asked[r.Name] {
+			continue
+		}
+		if m.s.Asked == nil {
+			m.s.Asked = make(map[string]int)
+		}
+		if m.s.Asked[r.Name] = want; want == 0 {
+			delete(m.s.Asked, r.Name)
+		}
+		m.do(Ask{r.Name, want})
 	}
 }
 
-// waiting counts the tasks of a role that have no container, or are to move to another one.
-func (m *Machine) waiting(role string) int {
-	n := 0
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.Task.Role == role && (t.Run == waiting || m.wantsSpare(t)) {
-			n++
-		}
-	}
-	return n
-}
-
-// asking reports whether containers are wanted now.
-func (m *Machine) asking() bool {
-	return !m.resuming() && (m.s.Phase == training || m.s.Phase == forming && m.s.AskAgain.IsZero())
-}
-
-// granted gives a container to the first task of its role that waits. One that nobody waits for goes back.
+// granted gives a container to the first task of its role that waits, or makes it somebody's spare. One that nobody waits for goes
+// back.
 func (m *Machine) granted(ev Granted) {
-	m.drained(Drained{Node: ev.Node}) // YARN gives out nothing on a node that it drains: it must be back
-	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task.Role == ev.Role && t.Run == waiting })
-	switch {
-	case m.holder(ev.Container) != nil: // told twice
-		return
-	case m.spareIn(ev.Container) != nil:
-		return
-	case m.asking() && i < 0 && m.grantSpare(ev):
-		return
-	case !m.asking() || i < 0:
-		m.do(Release{ev.Container})
-		return
+	if m.s.Asked[ev.Role] > 0 {
+		m.s.Asked[ev.Role]-- // a grant counts the ask down
 	}
-	m.assign(&m.s.Tasks[i], ev)
+	if !m.asking() {
+		m.giveBack(ev)
+	} else if t := m.firstOf(waits, ev.Role); t != nil {
+		m.assign(t, ev)
+	} else if t := m.firstOf(spareless, ev.Role); t != nil {
+		m.grantSpare(t, ev)
+	} else {
+		m.giveBack(ev)
+	}
 }
+
+// giveBack refuses a grant.
+func (m *Machine) giveBack(ev Granted) { m.do(Release{ev.Container}) }
 
 // watchGang keeps the clock of an incomplete gang. Waiting in the queue hurts nobody; holding a part of a gang does. A job in
 // training is incomplete when it lacks what it cannot go on without.
 func (m *Machine) watchGang() {
-	lacks, holds := false, false
-	for i := range m.s.Tasks {
-		switch t := &m.s.Tasks[i]; {
-		case t.Outcome != open || !t.member():
-		case t.held():
-			holds = true
-		default:
-			lacks = lacks || m.s.Phase == forming || m.essential(t.Task)
-		}
+	lacking := coreLacks
+	if m.s.Phase == forming {
+		lacking = gangLacks
 	}
 	switch {
-	case m.s.Phase != forming && m.s.Phase != training || m.resuming():
-	case !lacks || !holds:
+	case m.among(lacking).len() == 0 || m.among(gangHolds).len() == 0:
 		m.s.GangUntil = time.Time{}
 	case m.s.GangUntil.IsZero():
 		m.s.GangUntil = m.now.Add(m.job.Gang.Timeout)
@@ -90,10 +78,9 @@ func (m *Machine) watchGang() {
 
 // giveUpGang gives back what an incomplete gang holds, so that another job's gang can become whole, and pauses.
 func (m *Machine) giveUpGang() {
-	m.ask(func(int) int { return 0 })
 	m.s.Phase = forming
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.Outcome == open {
+		if t := m.edit(i); t.Outcome == open {
 			if t.held() {
 				if t.Run == starting || t.Run == running {
 					m.doubt(t)
@@ -107,16 +94,14 @@ func (m *Machine) giveUpGang() {
 		}
 	}
 	m.s.GangUntil = time.Time{}
+	m.s.GrowUntil, m.s.RenewLeader = time.Time{}, false // whatever starts now knows all
 	m.s.AskAgain = m.now.Add(m.backoff())
 	m.s.Attempts++
 }
 
 func (m *Machine) askAgain() {
 	m.s.AskAgain = time.Time{}
-	for i := range m.s.Tasks {
-		m.rested(&m.s.Tasks[i])
-	}
-	m.ask(func(n int) int { return n })
+	m.endRests()
 }
 
 // backoff is the pause before the next gang: doubling, and spread over half as much to either side, so that two jobs in each
@@ -133,9 +118,9 @@ func (m *Machine) backoff() time.Duration {
 	return d/2 + time.Duration(random.Int64N(int64(d)))
 }
 
-// publishWhole begins the training once every task's agent has registered.
-func (m *Machine) publishWhole() {
-	if m.s.Phase == forming && !m.resuming() && m.all(func(t *task) bool { return t.Run == joined || t.Outcome != open && !m.returns(t) }) {
-		m.s.Phase = training
+// begun begins the training once every task's agent has registered.
+func (m *Machine) begun() {
+	if m.among(absent).len() == 0 {
+		m.s.Phase, m.s.AskAgain = training, time.Time{}
 	}
 }

@@ -82,9 +82,14 @@ type Machine struct {
 	seed uint64
 	opts Options
 	s    state
+	x    index // of s
+
+	table *[modeCount]row // what happens in each mode
 
 	now time.Time // of the step under way
 	out []Action  // of the step under way
+	// first says that the step under way is a takeover's first: what YARN kept comes after it.
+	first bool
 }
 
 // state is all that a machine remembers. It is a value of JSON, so that a snapshot is complete by construction.
@@ -112,7 +117,7 @@ type state struct {
 	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
 	Draining     []draining     `json:"draining,omitempty"`      // nodes that are being decommissioned
 	Spares       []spare        `json:"spares,omitempty"`        // containers that tasks are to move to
-	Wanting      map[string]int `json:"wanting,omitempty"`       // by role: spares that were asked for
+	Asked        map[string]int `json:"asked,omitempty"`         // by role: containers that are asked for, less those granted since
 	Former       []former       `json:"former,omitempty"`        // tasks that have left
 	GrowUntil    time.Time      `json:"grow_until,omitzero"`     // new tasks wait until then for one another
 	RenewLeader  bool           `json:"renew_leader,omitempty"`  // is to start again once all new tasks are there
@@ -140,10 +145,11 @@ const (
 // no value of an environment variable: it decides nothing by them, and they would be in each event
 // log and journal.
 func New(j job.Job, seed uint64, opts Options) *Machine {
-	m := &Machine{job: j.Redacted(), seed: seed, opts: opts.withDefaults(), s: state{Phase: idle}}
+	m := &Machine{job: j.Redacted(), seed: seed, opts: opts.withDefaults(), s: state{Phase: idle}, table: table()}
 	for _, t := range j.Tasks() {
 		m.s.Tasks = append(m.s.Tasks, task{Task: t, Run: waiting})
 	}
+	m.build()
 	return m
 }
 
@@ -167,25 +173,17 @@ func (m *Machine) Began() bool { return m.s.Phase != idle }
 // Finished reports whether Finish was given out.
 func (m *Machine) Finished() bool { return m.s.Phase == finished }
 
-// Step applies one event and returns what to do, in order. Late events are dropped without error: the network may deliver
-// them at any time.
+// Step applies one event and returns what to do, in order. Late events are dropped without error: the network may deliver them at
+// any time. A step costs what it changes; a new cluster_spec, a change of size and a change of mode cost a look at each task.
 func (m *Machine) Step(now time.Time, ev Event) []Action {
 	if m.s.Phase == finished {
 		return nil
 	}
-	m.now, m.out = now.UTC().Round(0), nil
+	m.now, m.out, m.first = now.UTC().Round(0), nil, false
+	m.x.alarms.ring(m.now, func(i int) { m.edit(i) })
 	m.apply(ev)
-	if r, first := ev.(Resumed); !first || r.Ended { // what YARN kept comes after it
-		m.taken()
-	}
-	m.drain()
-	m.adjust()
-	m.move()
-	m.inspect()
-	m.proceed()
-	m.watchGang()
-	m.askSpares()
-	m.settle()
+	m.decide()
+	m.rest()
 	return m.out
 }
 
@@ -209,7 +207,10 @@ func (m *Machine) apply(ev Event) {
 	case StopRequested:
 		m.end(Result{job.ExitKilled, sentenceOfStop(ev.Reason)})
 	case Granted:
-		m.granted(ev)
+		m.drained(Drained{Node: ev.Node}) // YARN gives out nothing on a node that it drains: it must be back
+		if m.holder(ev.Container) == nil && m.spareIn(ev.Container) == nil {
+			m.row().granted(m, ev)
+		}
 	case Completed:
 		m.unstray(ev.Container)
 		if t := m.holder(ev.Container); t != nil {
@@ -222,7 +223,7 @@ func (m *Machine) apply(ev Event) {
 	case Joined:
 		t := m.host(ev.Task, ev.Incarnation, ev.Container)
 		if t == nil {
-			t = m.adopt(ev)
+			t = m.row().strange(m, ev)
 		}
 		if t != nil {
 			m.joined(t, ev)
@@ -256,7 +257,9 @@ func (m *Machine) apply(ev Event) {
 	case Scaled:
 		m.scale(ev)
 	case Warned:
-		m.warned(ev)
+		if t := m.holder(ev.Container); t != nil {
+			m.row().warned(m, t, ev)
+		}
 	case Spared:
 		m.spared(ev)
 	case Draining:
@@ -264,19 +267,15 @@ func (m *Machine) apply(ev Event) {
 	case Drained:
 		m.drained(ev)
 	case Tick:
-		m.expire()
+		m.row().tick(m)
 	}
 }
 
 // current finds the task that an event speaks of. It is nil if the event comes late: from an incarnation that was replaced,
 // from a container that was given back, or about a task that the job does not have. This and host are the one place that tells.
 func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
-	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task == name })
-	if i < 0 {
-		return nil
-	}
-	t := &m.s.Tasks[i]
-	if !t.held() || t.Incarnation != inc || !c.IsZero() && t.Container != c {
+	t := m.find(name)
+	if t == nil || !t.held() || t.Incarnation != inc || !c.IsZero() && t.Container != c {
 		return nil
 	}
 	return t
@@ -293,125 +292,37 @@ func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *
 	return t
 }
 
-// holder finds the task that has a container now; nil: none has.
-func (m *Machine) holder(c yarn.ContainerID) *task {
-	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.held() && t.Container == c })
-	if i < 0 {
-		return nil
-	}
-	return &m.s.Tasks[i]
-}
-
 // Wanted reports whether a container that was to be launched has not been given back since.
 func (m *Machine) Wanted(l Launch) bool {
-	if t := m.holder(l.Container); t != nil {
-		return l.Spare || t.Incarnation == l.Incarnation // a task may have moved to its spare before anything is there
+	if i, ok := m.x.in[l.Container]; ok {
+		return l.Spare || m.s.Tasks[i].Incarnation == l.Incarnation // a task may have moved to its spare before anything is there
 	}
 	return l.Spare && m.spareIn(l.Container) != nil
 }
 
-// Current is a task's current incarnation; 0: it has had none yet, or there is no such task.
-func (m *Machine) Current(name job.Task) job.Incarnation {
-	for i := range m.s.Tasks {
-		if m.s.Tasks[i].Task == name {
-			return m.s.Tasks[i].Incarnation
-		}
-	}
-	return 0
-}
-
-// all reports whether every task satisfies is.
-func (m *Machine) all(is func(*task) bool) bool {
-	for i := range m.s.Tasks {
-		if !is(&m.s.Tasks[i]) {
-			return false
-		}
-	}
-	return true
-}
-
 // Wake is when the machine wants a Tick at the latest; zero: only events matter to it.
-func (m *Machine) Wake() time.Time {
-	var wake time.Time
-	for _, d := range m.deadlines() {
-		if !d.IsZero() && (wake.IsZero() || d.Before(wake)) {
-			wake = d
-		}
-	}
-	return wake
-}
+func (m *Machine) Wake() time.Time { return m.row().wake(m) }
 
-func (m *Machine) deadlines() []time.Time {
-	switch m.s.Phase {
-	case idle, finished:
-		return nil
-	case stopping:
-		return []time.Time{m.s.StopUntil, m.s.EvaluateUntil}
-	}
-	if m.resuming() {
-		return []time.Time{m.s.Takeover.Until}
-	}
-	ds := []time.Time{m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil}
-	if m.awaiting() {
-		ds = append(ds, m.s.Checkpoints.Until)
-	}
-	for i := range m.s.Tasks {
-		ds = append(ds, m.s.Tasks[i].Until, m.s.Tasks[i].doubted())
-		// The pause of a process that is over may still have to wait for others. That of a container ends with a Tick alone: an
-		// event that comes between must not take it away.
-		if t := &m.s.Tasks[i]; t.Rest.After(m.now) || t.Run == resting && m.asking() {
-			ds = append(ds, t.Rest)
-		}
-	}
-	for i := range m.s.Nodes {
-		ds = append(ds, m.s.Nodes[i].Until)
-	}
-	for _, s := range m.s.Spares {
-		ds = append(ds, s.Until)
-		if t := m.find(s.Task); t != nil && s.Address != "" && t.Notice != nil && (t.Run == starting || t.Run == running) {
-			ds = append(ds, m.departure(t))
-		}
-	}
-	return ds
-}
-
-// expire acts on the deadlines that have passed. It does so at a Tick only: one answer of YARN is several events, and a new
-// ask in the midst of them would take containers that were granted for the old one, and given back since.
+// expire acts on the deadlines that have passed. It does so at a Tick only: one answer of YARN is several events, and who begins
+// to wait in the midst of them would take containers that were granted for others, and given back since.
 func (m *Machine) expire() {
-	switch m.s.Phase {
-	case forming:
-		if m.due(m.s.AskAgain) && !m.resuming() {
-			m.askAgain()
-		}
-	case stopping:
-		if m.due(m.s.EvaluateUntil) {
-			m.stopEvaluators("had not ended when its time after the training was over (roles." + job.Evaluator + ".wait)")
-		}
-		if m.due(m.s.StopUntil) {
-			m.abandon()
-		}
-		return
-	}
-	if m.resuming() {
-		if m.due(m.s.Takeover.Until) {
-			m.resumed()
-		}
-		return
+	if m.due(m.s.AskAgain) {
+		m.askAgain()
 	}
 	if m.due(m.s.GangUntil) {
 		m.giveUpGang()
 	}
-	m.outlived()
 	for i := range m.s.Nodes {
 		if n := &m.s.Nodes[i]; m.due(n.Until) {
 			m.readmit(n)
 		}
 	}
-	for i := range m.s.Tasks {
+	for _, i := range slices.Sorted(slices.Values(m.x.edited)) { // whose time has come, among others
 		t := &m.s.Tasks[i]
-		if m.rested(t) {
-			m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
+		if m.due(t.doubted()) {
+			m.spareTask(t)
 		}
+		m.rested(t)
 		if m.due(t.Until) {
 			m.overdue(t)
 		}

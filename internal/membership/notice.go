@@ -99,19 +99,21 @@ type spare struct {
 // maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its end where it is.
 const maxSpares = 3
 
-func (m *Machine) warned(ev Warned) {
-	if t := m.holder(ev.Container); t != nil {
-		m.warn(t, ev)
+// leaveNode has a task start over elsewhere: nothing runs yet where it is.
+func (m *Machine) leaveNode(t *task, _ Warned) {
+	if t.Outcome == open {
+		m.release(t, gone)
+		m.vacate(t, time.Time{})
 	}
 }
 
+// warn remembers a warning, and has the program told.
 func (m *Machine) warn(t *task, ev Warned) {
 	switch {
-	case t.Outcome != open || m.s.Phase != forming && m.s.Phase != training:
+	case t.Outcome != open:
 		return
-	case m.s.Phase == forming || t.Run == launched: // nothing runs there yet: start over elsewhere
-		m.release(t, gone)
-		m.vacate(t, time.Time{})
+	case t.Run == launched:
+		m.leaveNode(t, ev)
 		return
 	case t.Notice != nil && t.Notice.Cause == ev.Cause && t.Notice.Deadline.Equal(ev.Deadline):
 		return // told again
@@ -159,9 +161,10 @@ func (m *Machine) draining(ev Draining) {
 		return // told again
 	}
 	d.Timeout, d.Deadline = ev.Timeout, m.now.Add(ev.Timeout)
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.held() && t.Node == ev.Node && t.Notice != nil && t.Notice.Cause == CauseDraining {
-			m.warn(t, Warned{t.Container, CauseDraining, d.Deadline})
+	m.x.drained = false
+	for i := range m.among(warnedOf).all() {
+		if t := m.edit(i); t.held() && t.Node == ev.Node && t.Notice.Cause == CauseDraining {
+			m.row().warned(m, t, Warned{t.Container, CauseDraining, d.Deadline})
 		}
 	}
 }
@@ -171,28 +174,27 @@ func (m *Machine) drained(ev Drained) {
 		return
 	}
 	m.s.Draining = slices.DeleteFunc(m.s.Draining, func(d draining) bool { return d.Node == ev.Node })
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; !ev.Gone && t.held() && t.Node == ev.Node && t.Notice != nil && t.Notice.Cause == CauseDraining {
+	for i := range m.among(warnedOf).all() {
+		if t := m.edit(i); !ev.Gone && t.held() && t.Node == ev.Node && t.Notice.Cause == CauseDraining {
 			m.spareTask(t)
 		}
 	}
 }
 
-// drain warns those who live on a node that is drained, and nobody has warned yet. It runs after every event: they may have been
-// launched there before YARN thought of it, or be what an application master of before left there.
+// drain warns those who live on a node that is drained, and nobody has warned yet: they may have been launched there before YARN
+// thought of it, or be what an application master of before left there.
 func (m *Machine) drain() {
-	if m.resuming() {
-		return
-	}
+	candidates := m.some(holds, m.x.drained)
+	m.x.drained = true
 	for _, d := range m.s.Draining {
 		for i := len(m.s.Spares) - 1; i >= 0; i-- {
 			if s := m.s.Spares[i]; s.Node == d.Node {
 				m.dropSpare(&s, true)
 			}
 		}
-		for i := range m.s.Tasks {
+		for _, i := range candidates {
 			if t := &m.s.Tasks[i]; t.held() && t.Node == d.Node && t.Notice == nil {
-				m.warn(t, Warned{t.Container, CauseDraining, d.Deadline})
+				m.row().warned(m, m.edit(i), Warned{t.Container, CauseDraining, d.Deadline})
 			}
 		}
 	}
@@ -226,19 +228,12 @@ func (m *Machine) spareAt(is func(spare) bool) *spare {
 	return &m.s.Spares[i]
 }
 
-// grantSpare makes a container the spare of a task that wants one. False: none does.
-func (m *Machine) grantSpare(ev Granted) bool {
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.Task.Role == ev.Role && m.wantsSpare(t) {
-			t.Spares++
-			m.s.Wanting[ev.Role]--
-			s := spare{Task: t.Task, Incarnation: t.Incarnation + 1, Container: ev.Container, Node: ev.Node, Until: m.now.Add(m.opts.LaunchTimeout)}
-			m.s.Spares = append(m.s.Spares, s)
-			m.do(Launch{s.Task, s.Incarnation, s.Container, s.Node, true})
-			return true
-		}
-	}
-	return false
+// grantSpare makes a container the spare of a task.
+func (m *Machine) grantSpare(t *task, ev Granted) {
+	t.Spares++
+	s := spare{Task: t.Task, Incarnation: t.Incarnation + 1, Container: ev.Container, Node: ev.Node, Until: m.now.Add(m.opts.LaunchTimeout)}
+	m.s.Spares = append(m.s.Spares, s)
+	m.do(Launch{s.Task, s.Incarnation, s.Container, s.Node, true})
 }
 
 // spareEvent takes in what is told of a spare. False: the event is about none.
@@ -289,53 +284,31 @@ func (m *Machine) spareEvent(ev Event) bool {
 	return true
 }
 
-// askSpares asks for as many spares as are wanted, whatever changed that. It runs after every event.
-func (m *Machine) askSpares() {
-	if m.s.Phase != forming && m.s.Phase != training {
-		return
-	}
-	for _, r := range m.job.Roles {
-		n := 0
-		for i := range m.s.Tasks {
-			if t := &m.s.Tasks[i]; t.Notice != nil && t.Task.Role == r.Name && m.wantsSpare(t) {
-				n++
-			}
-		}
-		if n == m.s.Wanting[r.Name] {
-			continue
-		}
-		if m.s.Wanting == nil {
-			m.s.Wanting = make(map[string]int)
-		}
-		if m.s.Wanting[r.Name] = n; n == 0 {
-			delete(m.s.Wanting, r.Name)
-		}
-		if m.asking() {
-			m.do(Ask{r.Name, m.waiting(r.Name)})
-		}
-	}
-}
-
 // dropSpare gives a spare up.
 func (m *Machine) dropSpare(s *spare, release bool) {
 	c := s.Container // s may lie in the list
+	m.find(s.Task)   // may want another one
 	if release {
 		m.do(Release{c})
 	}
 	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == c })
 }
 
-// move brings those who were warned away. It runs after every event.
-func (m *Machine) move() {
-	if m.resuming() {
-		return
+// dropSpares gives all spares up: nobody moves.
+func (m *Machine) dropSpares() {
+	for i := len(m.s.Spares) - 1; i >= 0; i-- {
+		m.dropSpare(&m.s.Spares[i], true)
 	}
+}
+
+// move brings those who were warned away.
+func (m *Machine) move() {
 	for i := len(m.s.Spares) - 1; i >= 0; i-- {
 		s := m.s.Spares[i]
 		t := m.find(s.Task)
 		switch {
-		case m.s.Phase == training && t != nil && t.Run == gone && t.Outcome == open: // cannot be: a loss vacates
-		case m.s.Phase == training && t != nil && t.Outcome == open && t.member() && (t.Run == waiting || t.Run == resting):
+		case t != nil && t.Run == gone && t.Outcome == open: // cannot be: a loss vacates
+		case t != nil && t.Outcome == open && t.member() && (t.Run == waiting || t.Run == resting):
 			m.moveTo(t, s, CauseNone) // its container went before the spare's agent came
 		case t == nil || !m.movable(t):
 			m.dropSpare(&s, true)
@@ -344,10 +317,22 @@ func (m *Machine) move() {
 		case s.Address == "" || !s.Until.IsZero():
 		case t.Run == pausing || t.Run == joined:
 			m.moveTo(t, s, t.Notice.Cause)
-		case (t.Run == starting || t.Run == running) && m.due(m.departure(t)):
+		case m.due(m.leavesAt(&s)):
 			m.depart(t)
 		}
 	}
+}
+
+// leavesAt is when the process of the task that is to move to a spare is stopped; zero: it does not wait for that.
+func (m *Machine) leavesAt(s *spare) time.Time {
+	i, ok := m.x.at[s.Task]
+	if !ok {
+		return time.Time{}
+	}
+	if t := &m.s.Tasks[i]; s.Address != "" && t.Notice != nil && (t.Run == starting || t.Run == running) {
+		return m.departure(t)
+	}
+	return time.Time{}
 }
 
 // departure is when the process of a task whose spare is ready is stopped.
@@ -377,7 +362,6 @@ func (m *Machine) moveTo(t *task, s spare, why Cause) {
 		m.note(t, why, "", true)
 		m.shake(t)
 	}
-	role, waited := t.Task.Role, t.Run == waiting
 	next := task{Task: t.Task, Incarnation: t.Incarnation + 1, Run: joined, Container: s.Container, Node: s.Node,
 		Agent: s.Agent, Address: s.Address, Witness: s.Witness, Until: s.Until, Cause: t.Cause, Why: t.Why, history: t.history}
 	if s.Address == "" {
@@ -386,9 +370,6 @@ func (m *Machine) moveTo(t *task, s spare, why Cause) {
 	*t = next
 	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == s.Container })
 	m.do(Move{t.Task, t.Incarnation, t.Container, t.Node})
-	if waited {
-		m.do(Ask{role, m.waiting(role)})
-	}
 }
 
 // excuse has a loss of a task that was warned be part of its move.
@@ -415,15 +396,6 @@ func (t *task) aside(now time.Time) time.Time {
 
 // overtime is how long after its deadline a warning is believed. YARN changes its mind about preemption without a word.
 const overtime = time.Minute
-
-// outlived takes back the warnings of preemption that nothing came of.
-func (m *Machine) outlived() {
-	for i := range m.s.Tasks {
-		if at := m.s.Tasks[i].doubted(); m.due(at) {
-			m.spared(Spared{m.s.Tasks[i].Container})
-		}
-	}
-}
 
 // doubted is when a task's warning is taken back if its container is still there; zero: never.
 func (t *task) doubted() time.Time {

@@ -8,25 +8,23 @@ import (
 	"tfos/internal/job"
 )
 
-// proceed publishes what has changed and starts what can be started. It runs after every event while the job trains.
+// proceed publishes what has changed and starts what can be started.
 func (m *Machine) proceed() {
-	if m.s.Phase != training || m.resuming() {
-		return
-	}
 	if !m.opts.StableEndpoints {
 		m.publish() // which outdates processes
 	}
 	m.doubtOutdated()
-	var due []*task
-	for i := range m.s.Tasks {
+	var due []int
+	for _, i := range m.startables() {
 		t := &m.s.Tasks[i]
-		switch {
-		case !t.member() || !m.ready(t) || !m.provided(t) || !m.sure(t):
+		if !m.ready(t) || !m.provided(i) || !m.sure(t) {
 			continue
-		case t.Run == joined:
-		case t.Run == pausing:
+		}
+		t = m.edit(i)
+		switch t.Run {
+		case pausing:
 			t.Incarnation++
-		case (t.Run == starting || t.Run == running) && m.outdated(t):
+		case starting, running: // outdated
 			cause := CauseAftershock
 			if t.Resized {
 				cause = CauseScaled
@@ -34,17 +32,30 @@ func (m *Machine) proceed() {
 			m.note(t, cause, "", false)
 			t.Lost = m.now  // for those that depend on it
 			t.Incarnation++ // the agent stops the one before first
-		default:
-			continue
 		}
-		due = append(due, t)
+		due = append(due, i)
 	}
 	if m.opts.StableEndpoints {
 		m.publish() // which has the endpoints reset connections to incarnations of before
 	}
-	for _, t := range due {
-		m.start(t)
+	for _, i := range due {
+		m.start(m.edit(i))
 	}
+}
+
+// startables are the tasks whose process may be in for a start: those of this step, unless something has happened that others may
+// have waited for.
+func (m *Machine) startables() []int {
+	gates := gates{m.among(unready).len() == 0, m.among(addressless).len() == 0, m.awaiting(), m.s.Checkpoints.Asked}
+	same := gates == m.x.gates
+	m.x.gates = gates
+	return m.some(startable, same)
+}
+
+// gates are what several tasks at once wait for. They are part of the index: a machine that was restored looks at all tasks.
+type gates struct {
+	ready, placed, looking bool
+	looked                 time.Time
 }
 
 // start gives the order to start the current incarnation's process.
@@ -62,10 +73,12 @@ func (m *Machine) start(t *task) {
 // about to end because of it. The coordination service of mirrored workers refuses whoever comes back that early. No process of a
 // peer is an excuse twice: then it has not noticed in all the time that one takes to start and fail.
 func (m *Machine) meetsPast(t *task) bool {
-	for i := range m.s.Tasks {
-		peer := &m.s.Tasks[i]
-		if m.depends(t.Task, peer.Task) && m.depends(peer.Task, t.Task) && peer.Outcome == open && (peer.Run == starting || peer.Run == running) &&
-			peer.Ordered.Before(t.Lost) && peer.Ordered.After(t.Excused) {
+	if t.Lost.IsZero() || !m.leans(t.Task) || !m.bears(t.Task) {
+		return false
+	}
+	peers := &m.x.sets[mutual] // as this pass began, but that those which were started since are told by their times
+	for i := range peers.all() {
+		if peer := &m.s.Tasks[i]; peer != t && peer.Ordered.Before(t.Lost) && peer.Ordered.After(t.Excused) {
 			return true
 		}
 	}
@@ -78,18 +91,13 @@ func (m *Machine) ready(t *task) bool {
 		(t.Run == joined || t.Run == pausing || t.Run == starting || t.Run == running)
 }
 
-// provided reports whether the others are where they must be for the task's process to start.
-func (m *Machine) provided(t *task) bool {
-	for i := range m.s.Tasks {
-		switch peer := &m.s.Tasks[i]; {
-		case peer == t || peer.Outcome != open || !peer.member():
-		case !m.ready(peer) && m.depends(t.Task, peer.Task):
-			return false
-		case !m.opts.StableEndpoints && m.meets(t.Task, peer.Task) && peer.Address == "":
-			return false // it would have to start again as soon as that is known
-		}
+// provided reports whether the others are where they must be for a task's process to start. The task itself is ready.
+func (m *Machine) provided(i int) bool {
+	if m.x.traits[i].leans && m.x.sets[unready].len() > 0 {
+		return false
 	}
-	return true
+	// Without stable endpoints it would have to start again as soon as the missing address is known.
+	return m.opts.StableEndpoints || m.x.sets[addressless].len() == 0 || m.s.Tasks[i].Task.Role == job.Evaluator
 }
 
 // outdated reports whether a process must be started anew although it runs: it is of before a loss that it does not outlive,
@@ -106,31 +114,23 @@ func (m *Machine) outdated(t *task) bool {
 // are told of a loss at once, and of another incarnation at the same place: they cut the connections to the one before. Without
 // them a spec is for starting processes with: it waits until it is whole, and only addresses matter.
 func (m *Machine) publish() {
-	spec := clusterspec.Spec{Generation: m.nextGeneration(), Members: make([]clusterspec.Member, 0, len(m.s.Tasks))}
-	for i := range m.s.Tasks {
-		switch t := &m.s.Tasks[i]; {
-		case !t.member():
-		case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
-			spec.Members = append(spec.Members, clusterspec.Member{Task: t.Task, Incarnation: t.Incarnation, Address: t.Address, Witness: t.Witness})
-		case m.opts.StableEndpoints:
-			spec.Members = append(spec.Members, clusterspec.Member{Task: t.Task}) // its place stays: a TF_CONFIG may be written now
-		case t.Task.Role != job.Evaluator && t.Outcome == open:
-			return
-		}
-	}
-	same := func(a, b clusterspec.Member) bool {
-		return a.Task == b.Task && a.Address == b.Address && (a.Incarnation == b.Incarnation || !m.opts.StableEndpoints)
-	}
 	k := &m.s.Takeover
 	ahead := k.Generation > 0
-	if !ahead && slices.EqualFunc(spec.Members, m.s.Spec.Members, same) {
+	news := m.among(unpublished)
+	if !ahead && news.len() == 0 && m.x.strangers == 0 {
+		return
+	}
+	if !m.opts.StableEndpoints && m.among(addressless).len() > 0 {
 		return
 	}
 	moved := false
-	for _, is := range spec.Members { // who is new, or has left, makes nobody's address untrue
-		i := slices.IndexFunc(m.s.Spec.Members, func(was clusterspec.Member) bool { return was.Task == is.Task })
-		moved = moved || is.Task.Role != job.Evaluator && i >= 0 && !same(is, m.s.Spec.Members[i])
+	for i := range news.all() { // who is new, or has left, makes nobody's address untrue
+		_, is := m.entry(i)
+		moved = moved || is && m.x.member[i] >= 0 && m.s.Tasks[i].Task.Role != job.Evaluator
 	}
+	members, patched := m.members(news)
+	spec := clusterspec.Spec{Generation: m.nextGeneration(), Members: members}
+	before := m.s.Moved
 	switch {
 	case ahead && spec.Digest() == k.Digest: // what the newest processes know is true
 		if moved {
@@ -139,7 +139,64 @@ func (m *Machine) publish() {
 	case ahead || moved:
 		m.s.Moved = spec.Generation
 	}
+	if m.s.Moved != before && !m.opts.StableEndpoints {
+		m.editAll() // processes know an address that is not true any more
+	}
 	m.s.Generation, m.s.Spec = spec.Generation, spec
 	k.Generation, k.Digest, k.Doubt = 0, 0, false
-	m.do(Publish{spec.Clone()})
+	for i := range news.all() {
+		m.edit(i)
+	}
+	if !patched {
+		m.place()
+	}
+	m.do(Publish{spec})
+}
+
+// entry is a task as the cluster_spec is to have it; false: not at all.
+func (m *Machine) entry(i int) (clusterspec.Member, bool) {
+	switch t := &m.s.Tasks[i]; {
+	case !t.member():
+	case t.Address != "": // that of a task which has ended well stays: a TF_CONFIG tells its place by the order
+		return clusterspec.Member{Task: t.Task, Incarnation: t.Incarnation, Address: t.Address, Witness: t.Witness}, true
+	case m.opts.StableEndpoints:
+		return clusterspec.Member{Task: t.Task}, true // its place stays: a TF_CONFIG may be written now
+	}
+	return clusterspec.Member{}, false
+}
+
+// published reports whether the cluster_spec that was published last has a task as it is.
+func (m *Machine) published(i int) bool {
+	now, is := m.entry(i)
+	at := m.x.member[i]
+	if !is || at < 0 {
+		return is == (at >= 0)
+	}
+	then := &m.s.Spec.Members[at]
+	return now.Address == then.Address && (now.Incarnation == then.Incarnation || !m.opts.StableEndpoints)
+}
+
+// members are those of the next cluster_spec: the published ones but for the news, or all anew if somebody has come or left. What
+// was published is never changed: others have it. Patched says that all have the places that they had.
+func (m *Machine) members(news *set) (members []clusterspec.Member, patched bool) {
+	members = slices.Clone(m.s.Spec.Members)
+	patched = m.x.strangers == 0 && m.opts.StableEndpoints // without them the incarnations of others may have changed as well
+	for i := range news.all() {
+		now, is := m.entry(i)
+		if at := m.x.member[i]; is && at >= 0 {
+			members[at] = now
+		} else {
+			patched = false
+		}
+	}
+	if patched {
+		return members, true
+	}
+	members = make([]clusterspec.Member, 0, len(m.s.Tasks))
+	for i := range m.s.Tasks {
+		if member, is := m.entry(i); is {
+			members = append(members, member)
+		}
+	}
+	return members, false
 }

@@ -43,17 +43,27 @@ type failure struct {
 	Why  string    `json:"why"`
 }
 
-// lose takes a loss in: it finds out whose fault it was, books it, and replaces what was lost or ends the job.
+// lose takes a loss in.
 func (m *Machine) lose(t *task, l loss) {
-	if m.s.Phase == stopping || t.Leaving {
-		if !m.s.EvaluateUntil.IsZero() && m.job.Part(t.Task.Role) == job.PartEvaluates && t.Outcome == open { // nobody told it to end
-			m.s.Result.Diagnostics = "the training has succeeded, but " + sentenceOfFailure(t.Task, l.what, l.stderr)
-			t.close(m.now, failed, l.cause)
-		}
-		t.close(m.now, stopped, CauseStopped)
-		m.leave(t, l)
-		return
+	if t.Leaving {
+		m.leaveForGood(t, l)
+	} else {
+		m.row().lost(m, t, l)
 	}
+}
+
+// leaveForGood is a loss when nobody has a use for the task any more.
+func (m *Machine) leaveForGood(t *task, l loss) {
+	if !m.s.EvaluateUntil.IsZero() && m.job.Part(t.Task.Role) == job.PartEvaluates && t.Outcome == open { // nobody told it to end
+		m.s.Result.Diagnostics = "the training has succeeded, but " + sentenceOfFailure(t.Task, l.what, l.stderr)
+		t.close(m.now, failed, l.cause)
+	}
+	t.close(m.now, stopped, CauseStopped)
+	m.leave(t, l)
+}
+
+// replace finds out whose fault a loss was, books it, and replaces what was lost or ends the job.
+func (m *Machine) replace(t *task, l loss) {
 	if l.cause == CauseProgram && !l.hopeless && m.aftershock(t) {
 		l.cause = CauseAftershock
 		if t.Met {
@@ -82,9 +92,9 @@ func (m *Machine) lose(t *task, l loss) {
 	case l.excused:
 		m.vacate(t, time.Time{})
 	case !l.container:
-		t.Run, t.Rest = pausing, m.rest(t, l.cause)
+		t.Run, t.Rest = pausing, m.pause(t, l.cause)
 	default:
-		m.vacate(t, m.rest(t, l.cause))
+		m.vacate(t, m.pause(t, l.cause))
 	}
 }
 
@@ -107,16 +117,21 @@ func (m *Machine) aftershock(t *task) bool {
 	if t.Met && m.now.Sub(t.Ordered) <= m.opts.AftershockWindow {
 		return true // it was refused by the peer, or went down with it
 	}
-	for i := range m.s.Tasks {
-		peer := &m.s.Tasks[i]
-		if !m.depends(t.Task, peer.Task) {
-			continue
-		}
-		if peer.held() && !peer.Until.IsZero() && peer.Run != launched && peer.Outcome == open {
+	if !m.leans(t.Task) {
+		return false
+	}
+	for i := range m.among(cutOff).all() {
+		if m.s.Tasks[i].Task != t.Task {
 			return true // its agent's connection has ended, and soon we shall know why
 		}
+	}
+	for i := range m.among(wasLost).all() {
+		peer := &m.s.Tasks[i]
+		if peer == t {
+			continue
+		}
 		back := peer.Run == starting || peer.Run == running || peer.Outcome == succeeded
-		if !peer.Lost.IsZero() && !t.Ordered.After(peer.Lost) && (!back || m.now.Sub(peer.Ordered) <= m.opts.AftershockWindow) {
+		if !t.Ordered.After(peer.Lost) && (!back || m.now.Sub(peer.Ordered) <= m.opts.AftershockWindow) {
 			return true
 		}
 	}
@@ -194,17 +209,18 @@ func (f failure) after(first failure) string {
 // shake notes a loss for those that depend on the task.
 func (m *Machine) shake(t *task) {
 	t.Lost = m.now
-	for i := range m.s.Tasks {
-		peer := &m.s.Tasks[i]
-		if peer.Task == t.Task || !peer.member() || !m.depends(peer.Task, t.Task) {
-			continue
+	if !m.bears(t.Task) {
+		return
+	}
+	if m.job.Strategy == job.StrategyMirrored {
+		for i := range m.among(doneTraining).all() {
+			if peer := m.edit(i); peer != t && peer.member() {
+				m.reopen(peer) // nobody else can make a step without it
+			}
 		}
-		switch {
-		case peer.Outcome == succeeded && m.job.Strategy == job.StrategyMirrored:
-			m.reopen(peer) // nobody else can make a step without it
-		case peer.Outcome == open && !m.outlives(peer.Task, t.Task):
-			peer.Renew = true
-		}
+	}
+	if leader := m.find(m.job.Leader()); !m.outlives() && leader != nil && leader != t && leader.Outcome == open && leader.member() {
+		leader.Renew = true
 	}
 }
 
@@ -225,18 +241,21 @@ func (m *Machine) vacate(t *task, rest time.Time) {
 		m.s.Takeover.Doubt = true
 	}
 	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, Why: t.Why, history: t.history}
-	if m.rested(t) {
-		m.do(Ask{t.Task.Role, m.waiting(t.Task.Role)})
+	m.rested(t)
+}
+
+// rested has a task wait for a container if its pause is over and containers are wanted now.
+func (m *Machine) rested(t *task) {
+	if t.Run == resting && !m.now.Before(t.Rest) && m.asking() {
+		t.Run, t.Rest = waiting, time.Time{}
 	}
 }
 
-// rested has a task wait for a container if its pause is over and containers are wanted now. It reports whether one more is.
-func (m *Machine) rested(t *task) bool {
-	if t.Run != resting || m.now.Before(t.Rest) || !m.asking() {
-		return false
+// endRests has those wait for a container whose pauses are over.
+func (m *Machine) endRests() {
+	for i := range m.among(rests).all() {
+		m.rested(m.edit(i))
 	}
-	t.Run, t.Rest = waiting, time.Time{}
-	return true
 }
 
 // interrupt ends a task's row of failures if its newest process was of use: it ran for long, or the
@@ -252,10 +271,10 @@ func (m *Machine) interrupt(t *task) {
 	}
 }
 
-// rest is until when a task pauses before it is tried again; zero: it need not. Losing something
+// pause is until when a task pauses before it is tried again; zero: it need not. Losing something
 // once, to the cluster or by its own fault, says nothing of the next try: most who die once were
 // killed. The pause stays short while the job gets on.
-func (m *Machine) rest(t *task, c Cause) time.Time {
+func (m *Machine) pause(t *task, c Cause) time.Time {
 	row := t.Crashes
 	if c.Infrastructure() {
 		row = t.Strikes

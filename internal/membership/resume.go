@@ -46,9 +46,6 @@ const (
 	maxTakeovers = 100
 )
 
-// resuming reports whether agents are awaited after the application master was replaced.
-func (m *Machine) resuming() bool { return !m.s.Takeover.Until.IsZero() }
-
 // leapTo leaves room for the numbers of attempts that nothing is known of.
 func (m *Machine) leapTo(attempts int32) {
 	m.s.Generation = job.Generation(attempts) * generationLeap
@@ -62,6 +59,7 @@ func (m *Machine) leapTo(attempts int32) {
 func (m *Machine) resume(ev Resumed) {
 	k := &m.s.Takeover
 	k.Attempt, k.Strays, k.Unheard = ev.Attempt, nil, nil
+	m.first, m.s.Asked = !ev.Ended, nil // who takes over has asked for nothing yet
 	if m.s.Phase == idle {
 		m.begin(ev.Attempt)
 		return
@@ -75,11 +73,8 @@ func (m *Machine) resume(ev Resumed) {
 	} else {
 		k.Until, m.s.GangUntil = patience, time.Time{}
 	}
-	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
-		if !t.held() {
-			continue
-		}
+	for i := range m.among(holds).all() {
+		t := m.edit(i)
 		if m.s.Phase != stopping {
 			t.Unsure, t.Until = true, patience
 		}
@@ -109,12 +104,9 @@ func (m *Machine) endContainers() {
 	for len(m.s.Spares) > 0 {
 		m.dropSpare(&m.s.Spares[0], false)
 	}
-	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
+	for i := range m.among(holds).all() {
+		t := m.edit(i)
 		before := t.Run
-		if !t.held() {
-			continue
-		}
 		t.Run, t.Until = gone, time.Time{}
 		if before != retiring {
 			m.lose(t, loss{cause: CauseMaster, what: "its container on " + t.Node.Host + " ended with the application master: the cluster keeps none", container: true})
@@ -133,13 +125,19 @@ func (m *Machine) kept(ev Kept) {
 	case t != nil && t.Unsure && t.Run == launched:
 		t.Until = m.now.Add(m.opts.LaunchTimeout) // its files may still be on their way
 	case t != nil:
-	case m.resuming():
-		m.unstray(ev.Container)
-		m.s.Takeover.Strays = append(m.s.Takeover.Strays, stray(ev))
 	default:
-		m.do(Release{ev.Container})
+		m.row().kept(m, ev)
 	}
 }
+
+// keepStray remembers a container until its agent tells whose it is.
+func (m *Machine) keepStray(ev Kept) {
+	m.unstray(ev.Container)
+	m.s.Takeover.Strays = append(m.s.Takeover.Strays, stray(ev))
+}
+
+// refuse gives a container back that is no task's.
+func (m *Machine) refuse(ev Kept) { m.do(Release{ev.Container}) }
 
 // unstray forgets a container that nobody has to wait for any more.
 func (m *Machine) unstray(c yarn.ContainerID) {
@@ -150,11 +148,10 @@ func (m *Machine) unstray(c yarn.ContainerID) {
 // adopt gives a task the container whose agent claims to have a later incarnation of it than the journal knows. Nil: it has
 // not, or nobody has to ask.
 func (m *Machine) adopt(ev Joined) *task {
-	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task == ev.Task })
-	if !m.resuming() || i < 0 || m.holder(ev.Container) != nil || ev.Incarnation <= m.s.Tasks[i].Incarnation {
+	t := m.find(ev.Task)
+	if t == nil || m.holder(ev.Container) != nil || ev.Incarnation <= t.Incarnation {
 		return nil
 	}
-	t := &m.s.Tasks[i]
 	if ev.Running == nil && ev.Exited == nil && (t.held() || t.Outcome != open) {
 		return nil // it may be a spare: the task has not moved there
 	}
@@ -198,31 +195,31 @@ func (m *Machine) confirm(t *task, ev Joined) {
 	if ev.Running != nil || ev.Exited != nil {
 		t.Run, t.Generation, t.New = starting, ev.Since, false // others may know it already
 		if m.s.Phase == forming {
-			m.s.Phase = training
+			m.s.Phase, m.s.AskAgain = training, time.Time{}
 			m.s.Takeover.Until = m.now.Add(m.opts.ResumeTimeout) // the others may be as far
 		}
 	}
 }
 
-// taken ends the wait for agents when nobody is left to wait for. It runs after every event but the one that begins the wait.
-func (m *Machine) taken() {
-	k := &m.s.Takeover
-	if !m.resuming() || len(k.Strays) > 0 {
+// endTakeover ends the wait for agents when nobody is left to wait for. What YARN kept comes after the event that begins the wait.
+func (m *Machine) endTakeover() {
+	if m.first || len(m.s.Takeover.Strays) > 0 || m.among(unheard).len() > 0 {
 		return
-	}
-	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; t.Unsure && t.held() {
-			return
-		}
 	}
 	wanted := func(s spare) bool { // by a task that goes on
 		t := m.find(s.Task)
 		return s.Unsure && t != nil && t.Outcome == open
 	}
-	if m.spareAt(wanted) != nil {
-		return
+	if m.spareAt(wanted) == nil {
+		m.resumed()
 	}
-	m.resumed()
+}
+
+// giveUpUnheard ends the wait for agents that have had their time.
+func (m *Machine) giveUpUnheard() {
+	if m.due(m.s.Takeover.Until) {
+		m.resumed()
+	}
 }
 
 // resumedSpares gives up what a task may have left, with the numbers that it may have in the spare of which nothing is heard. A spare
@@ -251,23 +248,14 @@ func (m *Machine) resumed() {
 	k := &m.s.Takeover
 	until := k.Until
 	k.Doubt = k.Doubt || len(k.Strays) > 0
-	over := TakenOver{}
-	for i := range m.s.Tasks {
-		switch t := &m.s.Tasks[i]; {
-		case !t.held():
-		case t.Unsure:
-			over.Missing++
-		default:
-			over.Reported++
-		}
-	}
-	m.do(over)
+	missing := m.among(unheard).len()
+	m.do(TakenOver{Reported: m.among(holds).len() - missing, Missing: missing})
 	m.resumedSpares()
 	for _, s := range k.Strays {
 		m.do(Release{s.Container})
 	}
 	for i := range m.s.Tasks { // what was launched there, and for whom, nobody has told
-		switch t := &m.s.Tasks[i]; {
+		switch t := m.edit(i); {
 		case len(k.Strays) == 0 || t.held():
 		case t.Outcome == open:
 			t.Incarnation += incarnationLeap
@@ -283,7 +271,7 @@ func (m *Machine) resumed() {
 	}
 	k.Unheard = nil
 	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
+		t := m.edit(i)
 		k.Doubt = k.Doubt || t.Unsure && t.held()
 		switch {
 		case !t.Unsure || !t.held() || t.Until.After(until):
@@ -294,13 +282,8 @@ func (m *Machine) resumed() {
 		}
 	}
 	k.Until = time.Time{}
-	m.publishWhole()
-	m.succeed()
 	if m.asking() {
-		for i := range m.s.Tasks {
-			m.rested(&m.s.Tasks[i])
-		}
-		m.ask(func(n int) int { return n })
+		m.endRests()
 	}
 }
 

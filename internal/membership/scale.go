@@ -106,14 +106,10 @@ func (m *Machine) scale(ev Scaled) {
 		m.shrink(ev.Role)
 	}
 	m.grow(ev.Role)
+	m.build()
 	if ev.Renew && m.s.Phase == training && m.job.Strategy == job.StrategyParameterServer {
 		m.s.RenewLeader = true
 	}
-	if m.asking() && ev.Count != was {
-		m.do(Ask{ev.Role, m.waiting(ev.Role)})
-	}
-	m.publishWhole() // those that it waited for may have left
-	m.succeed()
 }
 
 // size is how many tasks a role is to have.
@@ -126,7 +122,7 @@ func (m *Machine) size(role string) int {
 func (m *Machine) shrink(role string) {
 	lost := false // somebody whom others knew
 	for i := range m.s.Tasks {
-		t := &m.s.Tasks[i]
+		t := m.edit(i)
 		if t.Task.Role != role || t.Task.Index < m.size(role) || t.Leaving {
 			continue
 		}
@@ -143,11 +139,12 @@ func (m *Machine) shrink(role string) {
 	m.forget()
 }
 
-// forget drops the tasks that have left. The numbers of their incarnations are kept: they must not be given out again. One that
+// forget drops the tasks that have left. It looks at those on their way only. The numbers of their incarnations are kept: they must not be given out again. One that
 // is wanted again since waits for a container like a new one.
 func (m *Machine) forget() {
-	for i := len(m.s.Tasks) - 1; i >= 0; i-- {
-		t := &m.s.Tasks[i]
+	dropped := false
+	for _, i := range slices.Backward(slices.Collect(m.among(inTransit).all())) {
+		t := m.edit(i)
 		switch {
 		case !t.Leaving:
 			continue
@@ -158,11 +155,7 @@ func (m *Machine) forget() {
 			continue
 		}
 		if t.Task.Index < m.size(t.Task.Role) && m.s.Phase != stopping && m.s.Phase != finished {
-			role := t.Task.Role
 			*t = m.fresh(t.Task, t.Incarnation)
-			if m.asking() {
-				m.do(Ask{role, m.waiting(role)})
-			}
 			continue
 		}
 		if m.s.Phase == stopping || m.s.Phase == finished {
@@ -171,6 +164,10 @@ func (m *Machine) forget() {
 		m.s.Former = slices.DeleteFunc(m.s.Former, func(f former) bool { return f.Task == t.Task })
 		m.s.Former = append(m.s.Former, former{t.Task, t.Incarnation})
 		m.s.Tasks = slices.Delete(m.s.Tasks, i, i+1)
+		dropped = true
+	}
+	if dropped {
+		m.build()
 	}
 }
 
@@ -192,7 +189,7 @@ func (m *Machine) fresh(name job.Task, last job.Incarnation) task {
 func (m *Machine) grow(role string) {
 	for index := range m.size(role) {
 		name := job.Task{Role: role, Index: index}
-		if m.find(name) != nil {
+		if _, known := m.x.at[name]; known {
 			continue
 		}
 		last := job.Incarnation(0)
@@ -211,22 +208,15 @@ func (m *Machine) grow(role string) {
 	})
 }
 
-// adjust brings the cluster nearer to the size that is wanted. It runs after every event.
+// adjust brings the cluster of a job that trains nearer to the size that is wanted.
 func (m *Machine) adjust() {
-	if m.resuming() {
-		return
-	}
-	if !m.s.RenewLeader && m.all((*task).member) {
+	if !m.s.RenewLeader && m.among(inTransit).len() == 0 {
 		m.s.GrowUntil = time.Time{}
 		return
 	}
 	m.forget()
-	if m.s.Phase != training {
-		m.s.GrowUntil, m.s.RenewLeader = time.Time{}, false // whatever starts now knows all
-		return
-	}
 	m.takeIn()
-	if m.s.RenewLeader && m.all(func(t *task) bool { return !t.New }) {
+	if m.s.RenewLeader && m.among(isNew).len() == 0 {
 		m.s.RenewLeader = false
 		m.renew(m.find(m.job.Leader()))
 	}
@@ -246,7 +236,7 @@ func (m *Machine) takeIn() {
 		}
 		together, missing = append(together, came...), missing || !all
 	}
-	over := !m.all(func(t *task) bool { return !m.trains(t.Task) || t.Outcome != succeeded })
+	over := m.among(doneTraining).len() > 0
 	switch {
 	case len(together) == 0 || over: // nobody steps with new ones when some have finished
 		m.s.GrowUntil = time.Time{}
@@ -267,9 +257,9 @@ func (m *Machine) returns(t *task) bool { return t.Leaving && t.Task.Index < m.s
 // arrived are the new tasks of a role that can be taken in now; all: there are no others, nor will be.
 func (m *Machine) arrived(role string) (came []*task, all bool) {
 	all = true
-	for i := range m.s.Tasks { // by index
-		switch t := &m.s.Tasks[i]; {
-		case t.Task.Role != role || t.member() || t.Leaving && !m.returns(t):
+	for i := range m.among(inTransit).all() { // by index
+		switch t := m.edit(i); {
+		case t.Task.Role != role || t.Leaving && !m.returns(t):
 		case all && !t.Leaving && t.Run == joined && t.Until.IsZero():
 			came = append(came, t)
 		default:
@@ -282,7 +272,7 @@ func (m *Machine) arrived(role string) (came []*task, all bool) {
 // resize has everyone start again in place whom another number of peers concerns.
 func (m *Machine) resize() {
 	for i := range m.s.Tasks {
-		if t := &m.s.Tasks[i]; m.concerned(t) {
+		if t := m.edit(i); m.concerned(t) {
 			m.renew(t)
 		}
 	}
@@ -293,14 +283,6 @@ func (m *Machine) renew(t *task) {
 	if t != nil && t.Outcome == open && (t.Run == starting || t.Run == running) {
 		t.Renew, t.Resized = true, true
 	}
-}
-
-func (m *Machine) find(name job.Task) *task {
-	i := slices.IndexFunc(m.s.Tasks, func(t task) bool { return t.Task == name })
-	if i < 0 {
-		return nil
-	}
-	return &m.s.Tasks[i]
 }
 
 // member reports whether others count on a task: it is neither on its way in nor on its way out.

@@ -59,5 +59,6 @@ func restore(j job.Job, seed uint64, opts Options, s state) (*Machine, error) {
 	}
 	m := New(j, seed, opts)
 	m.s = s
+	m.build()
 	return m, nil
 }

@@ -31,7 +31,7 @@ import (
 // Containers are c=1 in commands and c1 in what is shown; a node is its host. Lines below exited are its last lines of stderr; below unfit,
 // launch-failed, completed, stop-requested and master-failed, the reason. An agent that joins tells of its process with running=PID, or
 // exited and code=; of the cluster_spec it has, and of the one its process began with, by gen= and since=. After each event the machine is taken apart and
-// put together again from its snapshot.
+// put together again from its snapshot, and has to decide as one that was not.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata", RunStory)
 }
@@ -50,7 +50,7 @@ func RunStory(t *testing.T, path string) {
 			seed := uint64(1)
 			td.MaybeScanArgs(t, "strikes", &opts.MaxStrikes)
 			td.MaybeScanArgs(t, "seed", &seed)
-			s.m = New(j, seed, opts)
+			s.m, s.whole = New(j, seed, opts), nil
 			return ""
 		case "machine":
 			s.machine(t, td)
@@ -72,7 +72,8 @@ func RunStory(t *testing.T, path string) {
 }
 
 type story struct {
-	m       *Machine
+	m       *Machine // taken apart after each event
+	whole   *Machine // beside it, never taken apart; nil: the same as m
 	now     time.Time
 	journal []byte                    // nil: it is up to date
 	digests map[job.Generation]uint64 // of the cluster_specs that were published
@@ -81,16 +82,22 @@ type story struct {
 func (s *story) step(t *testing.T, ev Event) []Action {
 	t.Helper()
 	if _, ok := ev.(Resumed); ok && s.journal != nil {
-		s.restore(t, s.journal)
-		s.journal = nil
+		s.m, s.whole, s.journal = s.restored(t, s.journal), nil, nil
+	}
+	if s.whole == nil {
+		s.whole = s.restored(t, s.snapshot(t))
 	}
 	actions := s.m.Step(s.now, ev)
+	if same, err := sameActions(actions, s.whole.Step(s.now, ev)); err != nil || !same {
+		t.Errorf("%T: a machine that was never taken apart decides otherwise (%v)", ev, err)
+	}
+	checkIndex(t, s.whole)
 	for _, a := range actions {
 		if p, ok := a.(Publish); ok {
 			s.digests[p.Spec.Generation] = p.Spec.Digest()
 		}
 	}
-	s.restore(t, s.snapshot(t))
+	s.m = s.restored(t, s.snapshot(t))
 	return actions
 }
 
@@ -103,12 +110,13 @@ func (s *story) snapshot(t *testing.T) []byte {
 	return b
 }
 
-func (s *story) restore(t *testing.T, snapshot []byte) {
+func (s *story) restored(t *testing.T, snapshot []byte) *Machine {
 	t.Helper()
-	var err error
-	if s.m, err = Restore(snapshot); err != nil {
+	m, err := Restore(snapshot)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return m
 }
 
 // machine makes the machine of an event log's first line.
@@ -120,6 +128,7 @@ func (s *story) machine(t *testing.T, td *datadriven.TestData) {
 	err := json.Unmarshal([]byte(td.Input), &h)
 	if err == nil {
 		s.m, err = h.Machine()
+		s.whole = nil
 	}
 	if err == nil {
 		s.now, err = time.Parse(time.RFC3339Nano, at)

@@ -11,30 +11,39 @@ func (m *Machine) trains(t job.Task) bool { return m.job.Trains(t.Role) }
 // serves reports whether a task is a parameter server, by whatever name.
 func (m *Machine) serves(t job.Task) bool { return m.job.Part(t.Role) == job.PartServes }
 
-// depends reports whether t's program cannot go on without peer's: it ends with an error when peer's process is lost, or waits
-// for it, and has no use for being started before peer can be.
-func (m *Machine) depends(t, peer job.Task) bool {
-	if t == peer {
-		return false
-	}
+// leans reports whether a task's program cannot go on without those that bear it: it ends with an error when one of their
+// processes is lost, or waits for it, and has no use for being started before all of them can be.
+func (m *Machine) leans(t job.Task) bool {
 	switch m.job.Strategy {
-	case job.StrategyParameterServer: // the coordinator's variables live there; workers are told by the coordinator
-		return t == m.job.Leader() && m.serves(peer)
-	case job.StrategyMirrored: // a step is everyone's
-		return m.trains(t) && m.trains(peer)
-	case job.StrategyV1: // sessions wait for the chief to initialise, and run on the servers
-		return m.trains(t) && (m.serves(peer) || peer == m.job.Leader())
+	case job.StrategyParameterServer: // the coordinator's variables live on the servers; workers are told by the coordinator
+		return t == m.job.Leader()
+	case job.StrategyMirrored, job.StrategyV1: // a step is everyone's; sessions wait for the chief to initialise
+		return m.trains(t)
 	}
 	return false
 }
 
-// outlives reports whether t's running process goes on by itself once peer is back. Where it does not, it ends with an error,
-// and is started anew if it does not.
-func (m *Machine) outlives(t, peer job.Task) bool {
-	// A new parameter server has no variables. A MonitoredTrainingSession restores them; a coordinator only when it starts. Of
-	// mirrored peers each notices by itself, within seconds of the reset of its connections.
-	return m.job.Strategy != job.StrategyParameterServer || !m.depends(t, peer)
+// bears reports whether a task is one of those without which the others that lean cannot go on.
+func (m *Machine) bears(t job.Task) bool {
+	switch m.job.Strategy {
+	case job.StrategyParameterServer:
+		return m.serves(t)
+	case job.StrategyMirrored:
+		return m.trains(t)
+	case job.StrategyV1: // sessions run on the servers
+		return m.serves(t) || t == m.job.Leader()
+	}
+	return false
 }
+
+// depends reports whether t's program cannot go on without peer's.
+func (m *Machine) depends(t, peer job.Task) bool { return t != peer && m.leans(t) && m.bears(peer) }
+
+// outlives reports whether running processes that lean go on by themselves once a lost one that bears them is back. Where they do
+// not, they end with an error, and are started anew if they do not end. A new parameter server has no variables: a
+// MonitoredTrainingSession restores them, a coordinator only when it starts. Of mirrored peers each notices by itself, within
+// seconds of the reset of its connections.
+func (m *Machine) outlives() bool { return m.job.Strategy != job.StrategyParameterServer }
 
 // follows reports whether t's process starts again when peer is lost, be it that it ends with an error or that it is ended.
 func (m *Machine) follows(t, peer job.Task) bool {

@@ -86,9 +86,6 @@ const (
 // held reports whether the task has a container.
 func (t *task) held() bool { return t.Run != resting && t.Run != waiting && t.Run != gone }
 
-// away reports whether the task holds nothing.
-func (t *task) away() bool { return !t.held() }
-
 // close notes how the process ended; what was noted first stays.
 func (t *task) close(now time.Time, o outcome, c Cause) {
 	if t.Outcome == open {
@@ -130,7 +127,6 @@ func (m *Machine) joined(t *task, ev Joined) {
 	case launched, joined:
 		m.s.Unfit = nil // its files came into its container
 		t.Run, t.Agent, t.Address, t.Witness = joined, ev.Agent, ev.Address, ev.Witness
-		m.publishWhole()
 	case starting:
 		if ev.Incarnation < t.Incarnation || ev.Running == nil && ev.Exited == nil { // it may not have heard
 			m.do(StartProcess{t.Task, t.Incarnation, t.Generation})
@@ -182,7 +178,6 @@ func (m *Machine) exited(t *task, ev Exited) {
 	case ev.Reason == "" && ev.Code == 0:
 		t.close(m.now, succeeded, CauseNone)
 		m.retire(t)
-		m.succeed()
 	case byUs:
 		t.close(m.now, stopped, CauseStopped)
 		m.retire(t)
@@ -231,10 +226,13 @@ func (m *Machine) left(t *task, silent bool) {
 		t.Run = gone
 	case silent:
 		m.lost(t, "nothing was heard from its agent on "+t.Node.Host+": the node, the network or the agent is gone")
-	case m.s.Phase != stopping:
-		t.Until = m.now.Add(m.opts.RejoinTimeout)
+	default:
+		m.row().left(m, t)
 	}
 }
+
+// awaitReturn gives an agent time to come back.
+func (m *Machine) awaitReturn(t *task) { t.Until = m.now.Add(m.opts.RejoinTimeout) }
 
 // overdue is an agent that did not come, or not come back, in time.
 func (m *Machine) overdue(t *task) {

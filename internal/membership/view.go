@@ -136,7 +136,7 @@ func (m *Machine) situation() string {
 		}
 		return m.s.Result.Diagnostics
 	}
-	if m.resuming() {
+	if m.mode() == modeTakeover {
 		return m.reporting()
 	}
 	if m.s.Phase == training {
