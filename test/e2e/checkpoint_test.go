@@ -20,6 +20,7 @@ func (c *cluster) damage(t testing.TB, name string) {
 // TestBrokenCheckpointIsSetAside damages the newest checkpoint of a job that trains, and kills its chief: the job goes on from the one before,
 // and says so.
 func TestBrokenCheckpointIsSetAside(t *testing.T) {
+	t.Parallel()
 	c := hadoop(t)
 	const dir = "/models/set-aside"
 	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),

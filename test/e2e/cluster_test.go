@@ -60,11 +60,14 @@ func hadoop(t testing.TB) *cluster {
 }
 
 // started are the clusters to take down at the end.
-var started []*cluster
+var started struct {
+	sync.Mutex
+	clusters []*cluster
+}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for _, c := range started {
+	for _, c := range started.clusters {
 		if err := c.script("down"); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
@@ -75,7 +78,9 @@ func TestMain(m *testing.M) {
 
 func startCluster(name string, base int, args ...string) (*cluster, error) {
 	c := &cluster{name: name}
-	started = append(started, c)
+	started.Lock()
+	started.clusters = append(started.clusters, c)
+	started.Unlock()
 	if err := c.script("down"); err != nil { // a run before this one may have been cut off
 		return nil, err
 	}

@@ -49,6 +49,7 @@ func verifyModel(t testing.TB, dir string) {
 }
 
 func TestDigitsOnTheEmbeddedYARN(t *testing.T) {
+	t.Parallel()
 	for _, strategy := range strategies {
 		t.Run(strategy, func(t *testing.T) {
 			dir := t.TempDir()
@@ -64,6 +65,7 @@ func TestDigitsOnTheEmbeddedYARN(t *testing.T) {
 
 // TestDigitsOnHadoop trains on the real cluster in each way, with checkpoints and model on HDFS.
 func TestDigitsOnHadoop(t *testing.T) {
+	t.Parallel()
 	c := hadoop(t)
 	for _, strategy := range strategies {
 		t.Run(strategy, func(t *testing.T) { c.trains(t, strategy) })

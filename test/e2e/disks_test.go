@@ -18,6 +18,7 @@ import (
 // on, under a job. Meanwhile a program dies and is started again; what it cannot write is lost, and
 // nothing else.
 func TestFullDisks(t *testing.T) {
+	t.Parallel()
 	disks := map[string]string{"local": smallDisk(t), "log": smallDisk(t)}
 	c, err := startCluster("e2e-disks", portBase+6000, "--nms", "1",
 		"--set", "yarn.nodemanager.local-dirs="+disks["local"], "--set", "yarn.nodemanager.log-dirs="+disks["log"])

@@ -89,6 +89,7 @@ func found(t *testing.T, state string, names []string, from string) {
 }
 
 func TestFaultsInCheckpointsOnTheEmbeddedYARN(t *testing.T) {
+	t.Parallel()
 	top := t.TempDir()
 	faulty(t, top)
 	for _, b := range brokenCheckpoints {
@@ -113,6 +114,7 @@ func TestFaultsInCheckpointsOnTheEmbeddedYARN(t *testing.T) {
 }
 
 func TestFaultsInCheckpointsOnHDFS(t *testing.T) {
+	t.Parallel()
 	c := hadoop(t)
 	top := filepath.Join(t.TempDir(), "faults")
 	faulty(t, top)

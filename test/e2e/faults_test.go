@@ -29,7 +29,6 @@ func TestFaults(t *testing.T) {
 	for _, row := range []struct{ plan, strategy string }{
 		{"worker-process", "mirrored"},
 		{"ps-process", "v1"},
-		{"worker-agent", "ps"},
 		{"leader-node", "mirrored"},
 		{"worker-node-stops", "v1"},
 		{"worker-cut", "ps"},

@@ -51,6 +51,7 @@ func TestFileCallsOverHDFS(t *testing.T) {
 
 // TestTensorFlowOverHDFS keeps everything on HDFS that TensorFlow keeps in files.
 func TestTensorFlowOverHDFS(t *testing.T) {
+	t.Parallel()
 	c := hadoop(t)
 	r := c.onTask(t, "on_hdfs.py", "hdfs:///tmp")
 	if r.code != 0 || !strings.Contains(r.stdout, "all is well") {

@@ -17,6 +17,7 @@ import (
 // TestLeases has ten tasks share 1,000 files of very different sizes for two epochs, kills the processes of two and the agent of a
 // third while they read, and counts: each record is consumed exactly once in each epoch.
 func TestLeases(t *testing.T) {
+	t.Parallel()
 	const epochs = 2
 	data, out := t.TempDir(), t.TempDir()
 	records := writeLines(t, data, 1000)

@@ -19,6 +19,7 @@ import (
 // TestLeasesInTensorFlow reads shared TFRecords as a tf.data.Dataset in a program that is killed, and goes back to its checkpoint in
 // the middle of an epoch: what it has seen then is every record once.
 func TestLeasesInTensorFlow(t *testing.T) {
+	t.Parallel()
 	data, checkpoints := t.TempDir(), t.TempDir()
 	total := writeTFRecords(t, data, 20)
 	job := jobFile(t, fmt.Sprintf("command: %s %s '%s/*.tfrecord' %s 45\ncheckpoint: {dir: %s}\nroles:\n  worker: {memory: 1GiB}\n",
@@ -35,6 +36,7 @@ func TestLeasesInTensorFlow(t *testing.T) {
 // TestLeasesOnHDFS keeps records, model and the state of the input on a real HDFS. The program is killed, then the whole job, and resumed by
 // another application in the middle of the epoch: what it has seen in the end is every record once.
 func TestLeasesOnHDFS(t *testing.T) {
+	t.Parallel()
 	c := storage(t)
 	data := t.TempDir()
 	total := writeTFRecords(t, data, 20)
@@ -68,6 +70,7 @@ func TestLeasesOnHDFS(t *testing.T) {
 // TestDamagedRecordsOnHDFS: a job that meets a damaged record says which file it is in and where it begins, and does not pass over it, in
 // TensorFlow or without, in whichever piece of the file it lies.
 func TestDamagedRecordsOnHDFS(t *testing.T) {
+	t.Parallel()
 	c := storage(t)
 	for _, d := range []struct {
 		name, program string

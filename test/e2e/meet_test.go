@@ -13,6 +13,7 @@ import (
 // lose their agents and move, two fail and come back in place, and a thief takes the ports that are left as soon as they are free, long before
 // the master can know: nobody may ever be connected to it, to another task, or to an incarnation of before.
 func TestNoWrongPeer(t *testing.T) {
+	t.Parallel()
 	for _, endpoints := range []string{"redirect", "forward"} {
 		t.Run(endpoints, func(t *testing.T) {
 			const tasks, moves = 40, 3

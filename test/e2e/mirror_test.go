@@ -93,6 +93,7 @@ func last(re *regexp.Regexp, text string) int {
 // TestLocalFilesOfAnyKind: a program that knows local files alone goes on where it was when its agent is killed, loses nothing when it is
 // stopped, and a new job goes on from that.
 func TestLocalFilesOfAnyKind(t *testing.T) {
+	t.Parallel()
 	c := hadoop(t)
 	const dir = "hdfs:///models/any-kind"
 	line := python(t) + " local_files.py --steps "
@@ -147,6 +148,7 @@ func TestLocalFilesOfAnyKind(t *testing.T) {
 
 // TestLocalCheckpointsOfAnEmbeddedCluster: the same without Hadoop, kept on another directory of the machine.
 func TestLocalCheckpointsOfAnEmbeddedCluster(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "kept")
 	run := func(steps int, more string) string {
 		return tfos(t, nil, "run", "--master", "local", "--name", "kept", "--workers", "1", "--worker-memory", "512MiB", "--files", program("local_files.py"),

@@ -13,6 +13,7 @@ import (
 // TestSomeCannotBeRedirected trains with TensorFlow while one task's process does not load the library. Under parameter-server all take forward
 // with it: the coordinator hands its addresses on. Where each process reads its own, the others stay redirected.
 func TestSomeCannotBeRedirected(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ strategy, program, roles, chief string }{
 		{"parameter-server", "train_ps.py", "  chief: {}\n  worker: {%s}\n  ps: {memory: 1GiB}\n", "forward"},
 		{"mirrored", "train_mirrored.py", "  chief: {}\n  worker: {%s}\n", "redirect"},

@@ -43,6 +43,7 @@ func (c *cluster) cut(t testing.TB, host string, peers ...string) (heal func()) 
 // what each of them has to stand: a link that is away for a moment, a worker that moves.
 // TestMatrixOfHosts has the rest.
 func TestCarriersBetweenHosts(t *testing.T) {
+	t.Parallel()
 	c := network(t)
 	for _, row := range []struct{ carrier, strategy, plan string }{
 		{"redirect", "ps", "worker-node-blinks"},

@@ -35,6 +35,7 @@ func TestDraining(t *testing.T) {
 // TestPreemption has the queue next door want its share back. What a capacity scheduler sends is a notice; the program has saved
 // its step when YARN takes the container, and goes on from there when there is room again.
 func TestPreemption(t *testing.T) {
+	t.Parallel()
 	c, err := startCluster("e2e-queues", portBase+2000, "--nms", "1",
 		"--set", "yarn.resourcemanager.scheduler.monitor.enable=true",
 		"--set", "yarn.resourcemanager.monitor.capacity.preemption.monitoring_interval=500",

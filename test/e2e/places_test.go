@@ -43,6 +43,7 @@ func TestAProgramThatEmptiesItsDirectory(t *testing.T) {
 // TestATaskFindsItselfByOtherNames as the dispatcher of tf.data's service, and health checks, have
 // it.
 func TestATaskFindsItselfByOtherNames(t *testing.T) {
+	t.Parallel()
 	for _, endpoints := range []string{"redirect", "forward"} {
 		file := jobFile(t, fmt.Sprintf("name: service\ncommand: %s data_service.py\nfiles: [%s]\nendpoints: %s\nrecovery: {user-failures: 0}\n"+
 			"roles:\n  worker: {memory: 1GiB}\n", python(t), program("data_service.py"), endpoints))

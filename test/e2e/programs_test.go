@@ -33,6 +33,7 @@ var quickPrograms = []userProgram{
 }
 
 func TestProgramsOfUsers(t *testing.T) {
+	t.Parallel()
 	for _, p := range quickPrograms {
 		t.Run(p.name, func(t *testing.T) { hadoop(t).loses(t, p, python(t)) })
 	}

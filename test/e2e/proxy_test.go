@@ -14,6 +14,7 @@ var deadProxy = []string{"http_proxy=http://127.0.0.1:9", "https_proxy=http://12
 // TestAProxyInTheEnvironment of the client and of the program: neither tfos nor TensorFlow goes
 // through it to the job's own processes.
 func TestAProxyInTheEnvironment(t *testing.T) {
+	t.Parallel()
 	for _, endpoints := range []string{"redirect", "forward"} {
 		t.Run(endpoints, func(t *testing.T) {
 			var env strings.Builder

@@ -12,6 +12,7 @@ import (
 
 // TestPythonModuleIsThere: a task imports tfos, its own modules and those of its PYTHONPATH, and talks to its agent.
 func TestPythonModuleIsThere(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for name, text := range map[string]string{"beside.py": "NAME = 'beside'\n", "lib/theirs.py": "NAME = 'theirs'\n"} {
 		name = filepath.Join(dir, name)

@@ -67,6 +67,7 @@ func newest(t testing.TB, files []string) int {
 
 // TestResumeOnTheEmbeddedYARN interrupts a local job and resumes it by its job file.
 func TestResumeOnTheEmbeddedYARN(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	args := func(verb string) []string {
 		return []string{verb, "--master", "local", "--env", "PYTHON=" + python(t), "--checkpoint-dir", dir, digitsJob("mirrored"), "--", long}
@@ -108,6 +109,7 @@ func TestResumeOnTheEmbeddedYARN(t *testing.T) {
 
 // TestResumeOnHadoop kills a job and resumes it by its id, after its newest checkpoint was damaged.
 func TestResumeOnHadoop(t *testing.T) {
+	t.Parallel()
 	c := hadoop(t)
 	const dir = "/models/resume"
 	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),

@@ -166,6 +166,7 @@ func managers(t testing.TB) *cluster {
 
 // TestNodeManagersRestarted restarts the NodeManagers, which recover their containers.
 func TestNodeManagersRestarted(t *testing.T) {
+	t.Parallel()
 	c := managers(t)
 	f := c.follow(t, "nm-restarted")
 	for _, nm := range []string{"1", "2", "3"} {

@@ -45,6 +45,7 @@ func verified(t testing.TB, env []string, dir string, code int) []verdict {
 // TestCheckpointsOfTensorFlow: of checkpoints of random variables, in every format, none is called broken; then one bit is flipped in
 // each that has checksums, and each is.
 func TestCheckpointsOfTensorFlow(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	ctx, cancel := context.WithTimeout(t.Context(), patience+time.Duration(*checkpoints)*time.Second)
 	defer cancel()
