@@ -67,14 +67,14 @@ func (o *owner) tellSteps(ev membership.Event) {
 	o.turn(is)
 }
 
-// resume is where a process that starts now goes on; nil: that is not known.
-func (o *owner) resume() *launch.Resume {
+// startPoint is where a process that starts now goes on; nil: that is not known.
+func (o *owner) startPoint() *launch.StartPoint {
 	path, step, ok := o.machine.Restores()
 	first := o.m.o.Manifest.Resume
 	if !ok {
 		return first
 	}
-	r := launch.Resume{Checkpoint: path, Step: step}
+	r := launch.StartPoint{Checkpoint: path, Step: step}
 	if step < 0 {
 		r.Step = checkpoint.Unknown
 	}

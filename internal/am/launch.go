@@ -121,7 +121,7 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 	j := o.job()
 	role := j.Roles[o.roles[a.Task.Role]]
 	env := clusterspec.Env(j, a.Task)
-	maps.Copy(env, resumeEnv(o.resume()))
+	maps.Copy(env, o.startPoint().Env())
 	return control.Start{
 		Incarnation: a.Incarnation,
 		Generation:  a.Generation,

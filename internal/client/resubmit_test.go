@@ -68,7 +68,7 @@ func TestAJobThatTheClusterEndedIsSubmittedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		m, err := launch.ParseManifest(b)
-		if want := (launch.Resume{From: anID.String(), Checkpoint: "hdfs://" + models + "/ckpt-300", Step: 300}); err != nil || m.Resume == nil || *m.Resume != want {
+		if want := (launch.StartPoint{From: anID.String(), Checkpoint: "hdfs://" + models + "/ckpt-300", Step: 300}); err != nil || m.Resume == nil || *m.Resume != want {
 			t.Errorf("the manifest has %+v, %v; want %+v", m.Resume, err, want)
 		}
 		for _, want := range []string{

@@ -191,7 +191,7 @@ func (c *Cluster) Resume(ctx context.Context, p *Prepared, e *Earlier, ui UI) er
 	if found.Verdict.Unjudged {
 		ui.Note(fmt.Sprintf("%s %s", below(dir, newest.Name), found.Verdict))
 	}
-	r := &launch.Resume{Checkpoint: below(dir, newest.Name), Step: newest.Step}
+	r := &launch.StartPoint{Checkpoint: below(dir, newest.Name), Step: newest.Step}
 	from := ""
 	if e != nil {
 		r.From = e.ID.String()

@@ -112,7 +112,7 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	m, err := launch.ParseManifest(b)
-	want := launch.Resume{From: anID.String(), Checkpoint: "hdfs://" + models + "/ckpt-200", Step: 200}
+	want := launch.StartPoint{From: anID.String(), Checkpoint: "hdfs://" + models + "/ckpt-200", Step: 200}
 	if err != nil || m.Resume == nil || *m.Resume != want {
 		t.Errorf("the manifest has %+v, %v; want %+v", m.Resume, err, want)
 	}

@@ -54,10 +54,10 @@ func isFile(name string) bool {
 // Prepared is a job whose local side is in order: its files are there and packed.
 type Prepared struct {
 	Job     job.Job
-	Version string         // of tfos
-	Level   string         // of the master's and the agents' log
-	Resume  *launch.Resume // nil: the job starts from nothing
-	vcores  string         // for the manifest
+	Version string             // of tfos
+	Level   string             // of the master's and the agents' log
+	Resume  *launch.StartPoint // nil: the job starts from nothing
+	vcores  string             // for the manifest
 	set     *stage.Set
 
 	configured bool // the cluster's configuration is among the files

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/url"
 	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -99,7 +100,7 @@ const (
 	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away
 )
 
-// Environment of a task's process that goes on from a checkpoint; see Resume.
+// Environment of a task's process that goes on from a checkpoint; see StartPoint.
 const (
 	EnvResumedFrom      = "TFOS_RESUMED_FROM"
 	EnvResumeStep       = "TFOS_RESUME_STEP"
@@ -125,21 +126,36 @@ func JobDir(home string, id yarn.ApplicationID) string {
 
 // Manifest tells the master what the client staged.
 type Manifest struct {
-	Version string     `json:"version"` // of tfos
-	User    string     `json:"user"`    // who submitted
-	Staging string     `json:"staging"` // the job's directory, a name in the default filesystem
-	Agent   Resource   `json:"agent"`
-	Files   []Resource `json:"files"`             // for every task's container
-	Forgets bool       `json:"forgets,omitempty"` // a container ends with the master that started it
-	VCores  string     `json:"vcores,omitempty"`  // why the cluster can never hold the job if its scheduler counts vcores
-	Resume  *Resume    `json:"resume,omitempty"`  // nil: the job starts from nothing
+	Version string      `json:"version"` // of tfos
+	User    string      `json:"user"`    // who submitted
+	Staging string      `json:"staging"` // the job's directory, a name in the default filesystem
+	Agent   Resource    `json:"agent"`
+	Files   []Resource  `json:"files"`             // for every task's container
+	Forgets bool        `json:"forgets,omitempty"` // a container ends with the master that started it
+	VCores  string      `json:"vcores,omitempty"`  // why the cluster can never hold the job if its scheduler counts vcores
+	Resume  *StartPoint `json:"resume,omitempty"`  // nil: the job starts from nothing
 }
 
-// Resume is where a job goes on that another one left.
-type Resume struct {
+// StartPoint is the checkpoint that a job which tfos resume submits, or one of its processes, goes on from.
+type StartPoint struct {
 	From       string `json:"from,omitempty"` // application_…; empty: resumed by its job file
 	Checkpoint string `json:"checkpoint"`     // below the job's checkpoint.dir, and written as that is
 	Step       int64  `json:"step"`           // that it was saved at; -1: not known
+}
+
+// Env tells a task's process where it goes on. A nil StartPoint tells nothing.
+func (p *StartPoint) Env() map[string]string {
+	if p == nil {
+		return nil
+	}
+	env := map[string]string{EnvResumeCheckpoint: p.Checkpoint}
+	if p.Step >= 0 {
+		env[EnvResumeStep] = strconv.FormatInt(p.Step, 10)
+	}
+	if p.From != "" {
+		env[EnvResumedFrom] = p.From
+	}
+	return env
 }
 
 // Resource is a staged file that NodeManagers localize.

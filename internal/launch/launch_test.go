@@ -95,7 +95,7 @@ func TestGranted(t *testing.T) {
 func FuzzManifest(f *testing.F) {
 	m := Manifest{Version: "1", User: "ann", Staging: "/user/ann/.tfos/jobs/a", Agent: Resource{Name: "tfos-agent", URI: "hdfs://nn/c/1", Size: 1, ModTime: 2}}
 	m.Files = []Resource{{Name: "Grüße.zip", URI: "hdfs://nn/c/2.by-agent.zip", Archive: true}}
-	m.Resume = &Resume{From: "application_1_0001", Checkpoint: "ckpt-4", Step: 4}
+	m.Resume = &StartPoint{From: "application_1_0001", Checkpoint: "ckpt-4", Step: 4}
 	b, err := m.Encode()
 	if err != nil {
 		f.Fatal(err)

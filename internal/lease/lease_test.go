@@ -183,7 +183,7 @@ func FuzzParseSaved(f *testing.F) {
 	})
 }
 
-func FuzzResume(f *testing.F) {
+func FuzzFromSnapshot(f *testing.F) {
 	m := New()
 	m.Call(Call{reader("worker", 0), "c", 1, Next{Dataset: whole}})
 	files := []File{{"/a", 1}, {"/b", 2}}
@@ -196,7 +196,7 @@ func FuzzResume(f *testing.F) {
 	}
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		m, err := Resume(b, map[string][]File{"train:d": files})
+		m, err := FromSnapshot(b, map[string][]File{"train:d": files})
 		if err != nil {
 			return
 		}
@@ -229,7 +229,7 @@ func TestSnapshotsHaveTheirFilesApart(t *testing.T) {
 	if strings.Contains(string(b), `"/b"`) {
 		t.Errorf("the snapshot holds files: %s", b)
 	}
-	again, err := Resume(b, m.FilesOf())
+	again, err := FromSnapshot(b, m.FilesOf())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -241,7 +241,7 @@ func TestSnapshotsHaveTheirFilesApart(t *testing.T) {
 		t.Error(diff)
 	}
 	if c, err := again.Snapshot(); err != nil || string(b) != string(c) {
-		t.Errorf("%v: the snapshot of a resumed machine differs:\n%s\n%s", err, b, c)
+		t.Errorf("%v: the snapshot of a machine from one differs:\n%s\n%s", err, b, c)
 	}
 	if !json.Valid(b) {
 		t.Error("no JSON")

@@ -314,7 +314,7 @@ func (w *world) turn() {
 			w.fail("%w", err)
 			return
 		}
-		if w.m, err = Resume(b, w.m.FilesOf()); err != nil {
+		if w.m, err = FromSnapshot(b, w.m.FilesOf()); err != nil {
 			w.fail("%w", err)
 		}
 	case n < 15 && len(w.zombies) > 0:

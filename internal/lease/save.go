@@ -73,8 +73,8 @@ func (d *dataset) extent() Extent {
 	return x
 }
 
-// resume begins an epoch where a part of it is consumed. Nothing is free before refill.
-func (d *dataset) resume(epoch int, x Extent) error {
+// beginAt begins an epoch of which a part is consumed. Nothing is free before refill.
+func (d *dataset) beginAt(epoch int, x Extent) error {
 	if epoch < 1 || d.Definition.Epochs > 0 && epoch > d.Definition.Epochs {
 		return fmt.Errorf("dataset %s: there is no epoch %d", d.Definition.Name, epoch)
 	}
@@ -120,7 +120,7 @@ func (s SavedDataset) thaw() (*dataset, error) {
 	if d.Problem != "" {
 		return nil, fmt.Errorf("%s", d.Problem)
 	}
-	if err := d.resume(s.Epoch, s.Extent); err != nil {
+	if err := d.beginAt(s.Epoch, s.Extent); err != nil {
 		return nil, err
 	}
 	d.refill(nil)

@@ -38,7 +38,7 @@ func (m *Machine) FilesOf() map[string][]File {
 	return all
 }
 
-// Snapshot is the machine as JSON, but for FilesOf. Resume makes of the two one that answers the same from here on. A
+// Snapshot is the machine as JSON, but for FilesOf. FromSnapshot makes of the two one that answers the same from here on. A
 // dataset with a problem is left out: it is listed again.
 func (m *Machine) Snapshot() ([]byte, error) {
 	s := snapshot{Version: snapshotVersion, State: m.s, Datasets: make(map[string]datasetCopy)}
@@ -72,16 +72,16 @@ func (d *dataset) copy() datasetCopy {
 	return c
 }
 
-// Resume makes a machine of a snapshot and the files that its datasets had.
-func Resume(b []byte, files map[string][]File) (*Machine, error) {
-	m, err := resume(b, files)
+// FromSnapshot makes a machine of a snapshot and the files that its datasets had.
+func FromSnapshot(b []byte, files map[string][]File) (*Machine, error) {
+	m, err := fromSnapshot(b, files)
 	if err != nil {
-		return nil, fmt.Errorf("resume the input: %w", err)
+		return nil, fmt.Errorf("read the snapshot of the input: %w", err)
 	}
 	return m, nil
 }
 
-func resume(b []byte, files map[string][]File) (*Machine, error) {
+func fromSnapshot(b []byte, files map[string][]File) (*Machine, error) {
 	m := New()
 	s := snapshot{State: m.s}
 	if err := json.Unmarshal(b, &s); err != nil {
@@ -175,7 +175,7 @@ func (c datasetCopy) dataset(files []File) (*dataset, error) {
 	if d.list(files); d.Problem != "" {
 		return nil, fmt.Errorf("%s", d.Problem)
 	}
-	if err := d.resume(c.Epoch, c.Extent); err != nil {
+	if err := d.beginAt(c.Epoch, c.Extent); err != nil {
 		return nil, err
 	}
 	d.Free = nil

@@ -90,10 +90,10 @@ func literal(part string) (string, bool) {
 // is enough, and takes no more than len(pattern)*len(name) steps.
 func matches(pattern, name string) bool {
 	p, n := 0, 0
-	star, resume := -1, 0
+	star, retry := -1, 0
 	for n < len(name) {
 		if p < len(pattern) && pattern[p] == '*' {
-			star, resume = p, n
+			star, retry = p, n
 			p++
 			continue
 		}
@@ -105,8 +105,8 @@ func matches(pattern, name string) bool {
 		if star < 0 {
 			return false
 		}
-		resume += runeLength(name[resume:])
-		p, n = star+1, resume
+		retry += runeLength(name[retry:])
+		p, n = star+1, retry
 	}
 	return strings.Trim(pattern[p:], "*") == ""
 }

@@ -109,7 +109,7 @@ func (j Journal) recall(ctx context.Context) (*lease.Machine, error) {
 			}
 			files[key] = list
 		}
-		return lease.Resume(r.Machine, files)
+		return lease.FromSnapshot(r.Machine, files)
 	}
 	return lease.New(), nil
 }
