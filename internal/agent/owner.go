@@ -20,6 +20,7 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/pause"
 	"tfos/internal/supervise"
 )
 
@@ -58,7 +59,8 @@ type owner struct {
 }
 
 func newOwner(a *Agent, hello control.Hello, api, files string) *owner {
-	return &owner{a: a, hello: hello, api: api, files: files, incarnation: a.o.Incarnation, grace: defaultGrace, changed: make(chan struct{})}
+	return &owner{a: a, hello: hello, api: api, files: files, incarnation: a.o.Incarnation, grace: defaultGrace, changed: make(chan struct{}),
+		peers: peers{again: pause.Growing(againMin, againMax)}}
 }
 
 // loop runs until the agent is to end, and then until the program has. It reports whether the link had ended by itself.

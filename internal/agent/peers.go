@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -12,13 +11,13 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
+	"tfos/internal/pause"
 )
 
 // peersEvery is the least time between two reports of what happened to the connections to the peers.
 const peersEvery = 5 * time.Second
 
-// How long to wait before a generation is applied again of which some host was not found: it doubles, and is spread over half as
-// much more.
+// The pauses before a generation is applied again some of whose hosts were not found.
 const (
 	againMin = time.Second
 	againMax = 30 * time.Second
@@ -36,7 +35,7 @@ type peers struct {
 	spec      clusterspec.Spec   // the newest that the master published
 	applied   job.Generation     // the newest that endpoints have
 	over      context.CancelFunc // gives up the update under way; nil: there was none
-	again     time.Duration      // the next pause before the newest generation is applied again
+	again     *pause.Pauses      // before the newest generation is applied again
 	toldPeers control.Peers      // as the master knows them
 	toldAt    time.Time
 }
@@ -88,12 +87,12 @@ func (o *owner) made(e Endpoints, reason string, err error) {
 // update has the newest generation applied. One before it that is being applied is not waited for: endpoints cut off who moved
 // before they look for anybody, and drop what is old.
 func (o *owner) update() {
-	o.again = againMin
+	o.again.Reset()
 	o.apply(0)
 }
 
 // apply applies the newest generation after a pause.
-func (o *owner) apply(pause time.Duration) {
+func (o *owner) apply(rest time.Duration) {
 	if o.over != nil {
 		o.over()
 	}
@@ -102,12 +101,8 @@ func (o *owner) apply(pause time.Duration) {
 		return
 	}
 	o.over = o.call(func(ctx context.Context) {
-		if pause > 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
-			}
+		if pause.For(ctx, rest) != nil {
+			return
 		}
 		if err := e.Update(ctx, spec); ctx.Err() == nil {
 			o.a.post(func(o *owner) { o.updated(e, spec.Generation, err) })
@@ -125,12 +120,11 @@ func (o *owner) updated(e Endpoints, g job.Generation, err error) {
 	log := o.a.log.With(zap.Int("generation", int(g)))
 	switch {
 	case err != nil:
-		if o.again == againMin {
+		if o.again.Taken() == 0 {
 			log.Warn("some peers cannot be reached, tries again", zap.Error(err))
 		}
-		o.apply(o.again + rand.N(o.again/2))
-		o.again = min(2*o.again, againMax)
-	case o.again > againMin:
+		o.apply(o.again.Next())
+	case o.again.Taken() > 0:
 		log.Info("all peers can be reached now")
 	}
 	o.proceed()

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
+	"tfos/internal/pause"
 	"tfos/internal/yarn"
 )
 
@@ -86,9 +86,5 @@ func (h *heart) beat(ctx context.Context, req yarn.AllocateRequest) beat {
 	return beat{err: err, registered: err == nil, kept: r.Kept}
 }
 
-// pause is how long to wait before the next call after failures in a row: doubling from a tenth of a second to five
-// seconds, less up to half, so that a thousand masters do not return in step.
-func pause(failures int) time.Duration {
-	d := min(beatBusy<<min(failures, 10), 5*time.Second)
-	return d - rand.N(d/2)
-}
+// rests are the pauses between calls that fail: up to some five seconds.
+func rests() *pause.Pauses { return pause.Growing(2*beatBusy, 4*time.Second) }

@@ -196,7 +196,7 @@ func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Ma
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()
 	name := path.Join(m.o.Manifest.Staging, launch.JournalFile(attempt))
-	for failures := 1; ; failures++ {
+	for pauses := rests(); ; {
 		b, err := readFile(ctx, m.o.FS, name)
 		if err == nil {
 			return parseJournal(name, b)
@@ -204,7 +204,7 @@ func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Ma
 		if errors.Is(err, fs.ErrNotExist) || !errors.Is(err, dfs.ErrUnreachable) && !errors.Is(err, dfs.ErrSafeMode) {
 			return nil, time.Time{}, fmt.Errorf("read %s: %w", name, err)
 		}
-		if !m.rest(ctx, failures) {
+		if pauses.Wait(ctx) != nil {
 			return nil, time.Time{}, fmt.Errorf("read %s: %w", name, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/membership"
+	"tfos/internal/pause"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/ledger"
@@ -46,6 +47,7 @@ type owner struct {
 	launch   func(membership.Launch, yarn.Container) // starts a container; does not wait
 	beating  bool                                    // a heartbeat is under way
 	failures int                                     // heartbeats that failed in a row
+	rests    *pause.Pauses                           // between them
 	silence  string                                  // why, once they are more than a few; empty: they are not
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
@@ -74,6 +76,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		clock:      c,
 		journal:    newJournal(m.keepJournal),
 		ledger:     ledger.New(),
+		rests:      rests(),
 		roles:      make(map[string]int),
 		containers: make(map[yarn.ContainerID]yarn.Container),
 		current:    make(map[job.Task]yarn.ContainerID),
@@ -156,7 +159,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 func (o *owner) interval() time.Duration {
 	switch {
 	case o.failures > 0:
-		return pause(o.failures)
+		return o.rests.Next()
 	case o.ledger.Wanted() > 0:
 		return beatBusy
 	}
@@ -250,6 +253,7 @@ func (o *owner) answered(b beat) error {
 	case b.registered:
 		o.log.Info("registered again with a ResourceManager that restarted")
 		o.failures = 0
+		o.rests.Reset()
 		o.ledger.Resync()
 		o.keep(b.kept)
 		return nil
@@ -275,6 +279,7 @@ func (o *owner) answered(b beat) error {
 		o.silence, o.dirty = "", o.dirty || o.silence != ""
 		o.log.Info("heartbeats go on", zap.Int("failed", o.failures))
 		o.failures = 0
+		o.rests.Reset()
 	}
 	o.m.o.Nodes.SetTokens(b.response.NMTokens...)
 	out, err := o.ledger.Answered(b.response)

@@ -35,7 +35,7 @@ func (m *Master) register(ctx context.Context, address string) (yarn.Registered,
 	if err != nil {
 		return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: port of %s: %w", address, err)
 	}
-	for failures := 1; ; failures++ {
+	for pauses := rests(); ; {
 		r, err := m.o.RM.Register(ctx, yarn.Registration{Host: host, Port: int32(port)})
 		switch {
 		case err == nil:
@@ -45,7 +45,7 @@ func (m *Master) register(ctx context.Context, address string) (yarn.Registered,
 		case errors.Is(err, yarn.ErrOutOfStep):
 			m.log.Warn("registered already: an answer was lost", zap.Error(err))
 			return yarn.Registered{}, nil
-		case hopeless(err) || !m.rest(ctx, failures):
+		case hopeless(err) || pauses.Wait(ctx) != nil:
 			return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: %w", err)
 		}
 	}
@@ -55,7 +55,7 @@ func (m *Master) register(ctx context.Context, address string) (yarn.Registered,
 func (m *Master) unregister(ctx context.Context, address string, r membership.Result) error {
 	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
 	defer cancel()
-	for failures := 1; ; failures++ {
+	for pauses := rests(); ; {
 		err := m.o.RM.Finish(ctx, finalStatus(r), r.Diagnostics, "")
 		if errors.Is(err, yarn.ErrNotRegistered) { // it has restarted since the last heartbeat
 			_, err = m.register(ctx, address)
@@ -63,10 +63,10 @@ func (m *Master) unregister(ctx context.Context, address string, r membership.Re
 				continue
 			}
 		}
-		if err == nil || hopeless(err) || !m.rest(ctx, failures) {
+		if err == nil || hopeless(err) || pauses.Wait(ctx) != nil {
 			return err
 		}
-		if failures == 1 {
+		if pauses.Taken() == 1 {
 			m.log.Warn("the ResourceManager does not take the result, trying again", zap.Error(err))
 		}
 	}
@@ -75,16 +75,4 @@ func (m *Master) unregister(ctx context.Context, address string, r membership.Re
 // hopeless reports whether the ResourceManager would answer a further call alike.
 func hopeless(err error) bool {
 	return errors.Is(err, yarn.ErrAttemptGone) || errors.Is(err, yarn.ErrUnauthorized)
-}
-
-// rest lets some time pass after failures in a row. It is false if ctx ends meanwhile.
-func (m *Master) rest(ctx context.Context, failures int) bool {
-	t := time.NewTimer(pause(failures))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

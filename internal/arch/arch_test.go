@@ -32,7 +32,7 @@ var layers = []struct {
 		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "python",
 	}},
 	{"transport", []string{
-		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen",
+		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen", "internal/pause",
 	}},
 	{"services", []string{"internal/unpack", "internal/supervise", "internal/endpoint", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},

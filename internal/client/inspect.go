@@ -16,6 +16,7 @@ import (
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
 	"tfos/internal/launch"
+	"tfos/internal/pause"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -122,7 +123,7 @@ func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(st
 		if err := show(merge(status.View{}, r)); err != nil {
 			return err
 		}
-		if err := wait(ctx, lastPoll); err != nil {
+		if err := pause.For(ctx, lastPoll); err != nil {
 			return err
 		}
 	}
@@ -135,7 +136,7 @@ func (c *Cluster) watchUntilEnd(ctx context.Context, r yarn.Report, watch func(c
 	defer asking.Wait()
 	defer cancel(nil)
 	asking.Go(func() {
-		for wait(within, lastPoll) == nil {
+		for pause.For(within, lastPoll) == nil {
 			if r, err := c.RM.Report(within, r.ID); err == nil && r.State.Terminal() || errors.Is(err, yarn.ErrUnknownApplication) {
 				cancel(errSeen)
 				return

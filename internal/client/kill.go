@@ -8,6 +8,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/pause"
 	"tfos/internal/yarn"
 )
 
@@ -76,11 +77,11 @@ func (c *Cluster) stopInOrder(ctx context.Context, r yarn.Report, reason string)
 func (c *Cluster) awaitEnd(ctx context.Context, id yarn.ApplicationID, patience time.Duration) (yarn.Report, bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for pause := firstPoll; ; pause = min(2*pause, lastPoll) {
+	for pauses := pause.Growing(firstPoll, lastPoll); ; {
 		if r, err := c.RM.Report(ctx, id); err == nil && r.State.Terminal() {
 			return r, true
 		}
-		if wait(ctx, pause) != nil {
+		if pauses.Wait(ctx) != nil {
 			return yarn.Report{}, false
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/hadoop/tfile"
 	"tfos/internal/job"
+	"tfos/internal/pause"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -73,7 +74,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 		return c.copyMaster(ctx, r, o, out)
 	}
 	for o.Follow && r.State < yarn.StateRunning && !c.hasMaster(ctx, r) { // there will be a log
-		if err := wait(ctx, lastPoll); err != nil {
+		if err := pause.For(ctx, lastPoll); err != nil {
 			return err
 		}
 		if r, err = c.report(ctx, id); err != nil {
@@ -202,7 +203,7 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, str
 		if !r.State.Terminal() && time.Since(began) >= endingPatience {
 			return errLater
 		}
-		if err := wait(ctx, lastPoll); err != nil {
+		if err := pause.For(ctx, lastPoll); err != nil {
 			return err
 		}
 		if !r.State.Terminal() { // its end may be what ended the container

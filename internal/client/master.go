@@ -14,6 +14,7 @@ import (
 
 	"tfos/internal/control"
 	"tfos/internal/launch"
+	"tfos/internal/pause"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -52,11 +53,12 @@ const outOfReach = "try again: it may be moving to another node; if it stays so,
 // watch hands every view of a running job to show, finding the master again as often as it takes, until the master says
 // that a view was the last, show fails, or ctx ends. trouble is called once for each time the master cannot be reached.
 func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error, trouble func(error)) error {
-	pause, troubled, lost := firstPause, false, time.Now()
-	for {
+	troubled, lost := false, time.Now()
+	for pauses := pause.Growing(firstPause, lastPause); ; {
 		seen := false
 		err := c.watchOnce(ctx, r, key, func(v status.View) error {
-			pause, troubled, seen = firstPause, false, true
+			pauses.Reset()
+			troubled, seen = false, true
 			return show(v)
 		})
 		if seen {
@@ -76,10 +78,9 @@ func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity
 			troubled = true
 			trouble(err)
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return err
 		}
-		pause = min(2*pause, lastPause)
 	}
 }
 
@@ -135,16 +136,4 @@ func (c *Cluster) watchOnce(ctx context.Context, r yarn.Report, key control.Iden
 		}
 		return nil
 	})
-}
-
-// wait lets time pass.
-func wait(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

@@ -10,6 +10,7 @@ import (
 	"tfos/internal/client/exit"
 	"tfos/internal/client/term"
 	"tfos/internal/launch"
+	"tfos/internal/pause"
 	"tfos/internal/yarn"
 )
 
@@ -31,7 +32,7 @@ func (c *Cluster) resubmit(ctx context.Context, p *Prepared, before []yarn.Appli
 	ui.Note(fmt.Sprintf("%s (%s) was ended by the cluster: %s", p.Job.Name, last, firstLine(why)))
 	ui.Note(fmt.Sprintf("it is submitted again, %d of %d (recovery.resubmit)", len(before), p.Job.Recovery.Resubmit))
 	began := time.Now()
-	for pause := lastPoll; ; pause = min(2*pause, resubmitPause) {
+	for pauses := pause.Growing(lastPoll, resubmitPause); ; {
 		s, err := c.submitFrom(ctx, p, last, ui)
 		switch {
 		case err == nil:
@@ -40,10 +41,10 @@ func (c *Cluster) resubmit(ctx context.Context, p *Prepared, before []yarn.Appli
 			return nil, exit.Errorf(exit.Interrupted, "%w before %s was submitted again: it had been ended by the cluster as %s", ErrInterrupted, p.Job.Name, last)
 		case exit.Of(err) != exit.Infrastructure || time.Since(began) >= patience:
 			return nil, exit.Errorf(exit.Of(err), "%s was ended by the cluster as %s (%s), and could not be submitted again: %w", p.Job.Name, last, firstLine(why), err)
-		case pause == lastPoll:
+		case pauses.Taken() == 0:
 			ui.Note(fmt.Sprintf("not submitted, trying again for %v: %v", patience, err))
 		}
-		_ = wait(ctx, pause) // an end of ctx shows at the next try
+		_ = pauses.Wait(ctx) // an end of ctx shows at the next try
 	}
 }
 

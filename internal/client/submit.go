@@ -24,6 +24,7 @@ import (
 	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/pause"
 	"tfos/internal/yarn"
 	"tfos/python"
 )
@@ -376,7 +377,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, err
 		}
 		return yarn.Report{}, c.unreachable("submit "+s.ID.String(), err)
 	}
-	for pause := firstPoll / 5; ; pause = min(2*pause, lastPoll) {
+	for pauses := pause.Growing(firstPoll/5, lastPoll); ; {
 		r, err := c.RM.Report(ctx, s.ID)
 		switch {
 		case err == nil && rejected(r):
@@ -387,7 +388,7 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, err
 		case err != nil && ctx.Err() == nil && !errors.Is(err, yarn.ErrUnknownApplication):
 			return r, c.giveBack(ctx, s.ID, c.unreachable("ask for "+s.ID.String(), err))
 		}
-		if wait(ctx, pause) != nil {
+		if pauses.Wait(ctx) != nil {
 			return r, c.giveBack(ctx, s.ID, exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx)))
 		}
 	}

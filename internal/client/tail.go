@@ -12,6 +12,7 @@ import (
 	"tfos/internal/client/term"
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/pause"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -149,14 +150,14 @@ func (t *tail) follow(ctx context.Context, streams []*stream, address string) *c
 
 // copyLive copies a stream from an agent until that has sent all, opening it again where it broke.
 func (t *tail) copyLive(ctx context.Context, s *stream, address string, ending <-chan struct{}) {
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for pauses := pause.Growing(firstPause, lastPause); ; {
 		err := t.copyOnce(ctx, s, address)
 		if err == nil {
 			s.whole = true
 			return
 		}
 		t.c.Log.Debug("log stream broke", zap.String("stream", s.name), zap.Stringer("task", t.task), zap.Error(err))
-		again := time.NewTimer(pause)
+		again := time.NewTimer(pauses.Next())
 		select {
 		case <-again.C:
 		case <-ending:
@@ -216,7 +217,7 @@ func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) {
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !t.c.Collects {
 			return
 		}
-		if wait(ctx, lastPoll) != nil {
+		if pause.For(ctx, lastPoll) != nil {
 			return
 		}
 	}

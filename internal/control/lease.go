@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"go.uber.org/zap"
@@ -14,6 +13,7 @@ import (
 	"tfos/internal/control/controlpb"
 	"tfos/internal/job"
 	"tfos/internal/lease"
+	"tfos/internal/pause"
 )
 
 // LeaseHandler answers calls for leases on the job's input. Calls come at the same time. One that has nothing to say yet is held
@@ -54,8 +54,7 @@ func (ms masterService) Lease(ctx context.Context, r *controlpb.LeaseRequest) (*
 // waits for one: until ctx ends. The task in the call is the agent's, whatever it says.
 func (l *Link) Lease(ctx context.Context, c lease.Call) (lease.Answer, error) {
 	request := leaseCallToPB(c)
-	pause := firstPause
-	for attempt := 1; ; attempt++ {
+	for pauses := pause.Growing(firstPause, time.Second); ; {
 		client, err := l.client()
 		if err == nil {
 			var answer *controlpb.LeaseResponse
@@ -67,15 +66,12 @@ func (l *Link) Lease(ctx context.Context, c lease.Call) (lease.Answer, error) {
 		if errors.Is(err, ErrRefused) || ctx.Err() == nil && !errors.Is(err, ErrUnreachable) {
 			return lease.Answer{}, fmt.Errorf("ask the master for input: %w", err)
 		}
-		if attempt == 1 {
+		if pauses.Taken() == 0 {
 			l.o.Logger.Info("the program's input waits for a master", zap.Error(err))
 		}
-		select {
-		case <-ctx.Done():
+		if pauses.Wait(ctx) != nil {
 			return lease.Answer{}, fmt.Errorf("ask the master for input: %w: %w", ctx.Err(), err)
-		case <-time.After(pause/2 + rand.N(pause)):
 		}
-		pause = min(2*pause, time.Second)
 	}
 }
 

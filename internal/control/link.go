@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +14,7 @@ import (
 
 	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
+	"tfos/internal/pause"
 )
 
 // ErrNoMaster says that an agent has been without a master for longer than it waits for one.
@@ -130,7 +130,7 @@ func (l *Link) Joined() bool {
 // (ErrNoMaster).
 func (l *Link) Run(ctx context.Context) error {
 	log := l.o.Logger
-	last, pause := time.Now(), firstPause // last: when there was a master
+	last, pauses := time.Now(), pause.Growing(firstPause, l.o.MaxPause) // last: when there was a master
 	failed := 0
 	for {
 		welcomed, err := l.session(ctx)
@@ -145,7 +145,8 @@ func (l *Link) Run(ctx context.Context) error {
 			return err
 		}
 		if welcomed {
-			last, pause, failed = time.Now(), firstPause, 0
+			last, failed = time.Now(), 0
+			pauses.Reset()
 			log.Info("connection to the master ended", zap.Error(err))
 		} else if failed++; failed == 1 {
 			log.Warn("no master", zap.Error(err))
@@ -154,12 +155,9 @@ func (l *Link) Run(ctx context.Context) error {
 			log.Error("gave up on the master", zap.Duration("after", gone), zap.Int("attempts", failed), zap.Error(err))
 			return fmt.Errorf("%w for %v: %w", ErrNoMaster, gone.Round(time.Second), err)
 		}
-		select {
-		case <-ctx.Done():
+		if pauses.Wait(ctx) != nil {
 			return ctx.Err()
-		case <-time.After(pause/2 + rand.N(pause)):
 		}
-		pause = min(2*pause, l.o.MaxPause)
 	}
 }
 

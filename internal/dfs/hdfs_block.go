@@ -14,6 +14,7 @@ import (
 	"tfos/internal/dfs/datanode"
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/rpc"
+	"tfos/internal/pause"
 )
 
 const (
@@ -118,7 +119,7 @@ func (w *hdfsWriter) addBlock(ctx context.Context, refused []*pb.DatanodeInfoPro
 // allot asks for a block, and again if it comes too early, as Java clients do.
 func (w *hdfsWriter) allot(ctx context.Context, excluded []*pb.DatanodeInfoProto) (*pb.LocatedBlockProto, error) {
 	end := time.Now().Add(replicationWait)
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 2*time.Second) {
+	for pauses := pause.Growing(50*time.Millisecond, 2*time.Second); ; {
 		resp := &pb.AddBlockResponseProto{}
 		req := &pb.AddBlockRequestProto{Src: &w.path, ClientName: &w.holder, Previous: w.last, ExcludeNodes: excluded, FileId: &w.fileID}
 		err := w.ask(ctx, "addBlock", req, resp)
@@ -126,8 +127,8 @@ func (w *hdfsWriter) allot(ctx context.Context, excluded []*pb.DatanodeInfoProto
 		if !ok || remote.Class != notReplicatedYetException || time.Now().After(end) {
 			return resp.GetBlock(), err
 		}
-		w.fs.log.Debug("a new block waits for the one before", zap.String("file", w.name), zap.Duration("pause", pause))
-		if err := wait(ctx, pause); err != nil {
+		w.fs.log.Debug("a new block waits for the one before", zap.String("file", w.name))
+		if err := pauses.Wait(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -282,7 +283,7 @@ func (b *openBlock) recover(ctx context.Context, cause error) error {
 			b.w.fs.outcasts.add(node)
 			b.lost = true
 			b.nodes = slices.Delete(slices.Clone(b.nodes), failed.Node, failed.Node+1)
-		} else if err := wait(ctx, b.w.pause); err != nil {
+		} else if err := pause.About(ctx, b.w.pause); err != nil {
 			return err
 		}
 		b.w.fs.log.Warn("a DataNode failed under a file that is being written, which goes on with those left", zap.String("file", b.w.name),

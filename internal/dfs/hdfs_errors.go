@@ -1,12 +1,9 @@
 package dfs
 
 import (
-	"context"
 	"errors"
 	"io/fs"
-	"math/rand/v2"
 	"strings"
-	"time"
 
 	"tfos/internal/hadoop/rpc"
 )
@@ -76,16 +73,4 @@ func meaning(err error) error {
 		return ErrSafeMode // so says an active NameNode that has just started: come again
 	}
 	return nil
-}
-
-// wait pauses for about d, or until ctx ends.
-func wait(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d/2 + rand.N(d))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

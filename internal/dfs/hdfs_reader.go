@@ -14,6 +14,7 @@ import (
 
 	"tfos/internal/dfs/datanode"
 	"tfos/internal/hadoop/pb"
+	"tfos/internal/pause"
 )
 
 const (
@@ -151,7 +152,7 @@ func (f *hdfsFile) readSome(p []byte, offset int64) (int, error) {
 	p = p[:min(int64(len(p)), f.size-offset)]
 	f.turns <- struct{}{}
 	defer func() { <-f.turns }()
-	pause := f.blocks.pause / 16
+	rest := f.blocks.pause / 16
 	for attempt := 1; ; attempt++ {
 		n, err := f.try(p, offset)
 		if n > 0 {
@@ -168,10 +169,10 @@ func (f *hdfsFile) readSome(p []byte, offset int64) (int, error) {
 		}
 		f.fs.log.Info("read failed, will be tried again with new block locations", zap.String("file", f.name), zap.Int("attempt", attempt), zap.Error(err))
 		if attempt > 1 || !errors.Is(err, datanode.ErrToken) {
-			if wait(f.ctx, pause) != nil {
+			if pause.About(f.ctx, rest) != nil {
 				return 0, f.fs.fail("read", f.name, fs.ErrClosed)
 			}
-			pause *= 4
+			rest *= 4
 		}
 		if _, err := f.where.locate(f.ctx, offset); err != nil {
 			return 0, err

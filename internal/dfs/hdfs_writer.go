@@ -15,6 +15,7 @@ import (
 
 	"tfos/internal/dfs/datanode"
 	"tfos/internal/hadoop/pb"
+	"tfos/internal/pause"
 )
 
 const (
@@ -335,7 +336,7 @@ func (w *hdfsWriter) complete(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, w.fs.patience)
 	defer cancel()
-	for pause := 20 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+	for pauses := pause.Growing(20*time.Millisecond, time.Second); ; {
 		resp := &pb.CompleteResponseProto{}
 		// The last block is named each time: the NameNode looks only then whether enough DataNodes have told of it meanwhile.
 		if err := w.ask(ctx, "complete", &pb.CompleteRequestProto{Src: &w.path, ClientName: &w.holder, Last: w.last, FileId: &w.fileID}, resp); err != nil {
@@ -344,7 +345,7 @@ func (w *hdfsWriter) complete(ctx context.Context) error {
 		if resp.GetResult() {
 			return nil
 		}
-		if err := wait(ctx, pause); err != nil {
+		if err := pauses.Wait(ctx); err != nil {
 			return fmt.Errorf("wait until the last block is on enough DataNodes: %w", err)
 		}
 	}

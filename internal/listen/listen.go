@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"tfos/internal/pause"
 )
 
 // Options are the bounds of a Listener. Zero values are the defaults.
@@ -105,15 +107,15 @@ func (p patient) Accept() (net.Conn, error) { return Accept(p.Listener.Accept, n
 // Accept waits for a connection by a listener's function. It goes on when the system cannot give
 // one, until done is closed.
 func Accept[C any](accept func() (C, error), done <-chan struct{}, logger *zap.Logger) (C, error) {
-	for pause := pauseMin; ; pause = min(2*pause, pauseMax) {
+	for pauses := pause.Growing(pauseMin, pauseMax); ; {
 		c, err := accept()
 		if err == nil || !passes(err) {
 			return c, err
 		}
-		if pause == pauseMin {
+		if pauses.Taken() == 0 {
 			logger.Warn("a connection could not be accepted, and others wait", zap.Error(err))
 		}
-		t := time.NewTimer(pause)
+		t := time.NewTimer(pauses.Next())
 		select {
 		case <-t.C:
 		case <-done:

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"time"
 
 	"go.uber.org/zap"
 
 	"tfos/internal/dfs"
+	"tfos/internal/pause"
 )
 
 const (
@@ -84,14 +84,14 @@ func (s *spool) Write(b []byte) (int, error) {
 func (s *spool) again(cause error, closed bool) error {
 	deadline := time.Now().Add(giveUpAfter)
 	once := taken(cause)
-	for pause := time.Second; ; pause = min(2*pause, 15*time.Second) {
+	for pauses := pause.Growing(time.Second, 15*time.Second); ; {
 		s.out.Abort()
 		if s.local == nil || !passing(cause) && !once || time.Now().After(deadline) {
 			return cause
 		}
 		once = false
 		s.log.Warn("a file is written again from its start", zap.String("file", s.name), zap.Int64("bytes", s.size), zap.NamedError("cause", cause))
-		if err := sleep(s.ctx, pause); err != nil {
+		if pauses.Wait(s.ctx) != nil {
 			return cause
 		}
 		if cause = s.replay(closed); cause == nil {
@@ -127,18 +127,6 @@ func passing(err error) bool {
 // taken reports whether an error may say that the hidden file was taken from its writer: somebody took it for dead, since it had not
 // reached the NameNode for a minute. If it was the directory that went, the next try says so.
 func taken(err error) bool { return errors.Is(err, dfs.ErrBusy) || errors.Is(err, fs.ErrNotExist) }
-
-// sleep waits for about d.
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d/2 + rand.N(d))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
 
 // Sync implements dfs.Writer. Nobody can read the file yet, and a copy is on the local disk.
 func (s *spool) Sync() error { return nil }

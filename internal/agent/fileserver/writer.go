@@ -11,6 +11,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/dfs"
+	"tfos/internal/pause"
 )
 
 // syncEvery is the least time between two flushes of a file that grows in place: each is a call to a NameNode and waits for every
@@ -92,15 +93,15 @@ func (s *Server) append(name string) (*writer, error) {
 // its container.
 func (s *Server) takeOver(name string, open func() (dfs.Writer, error)) (dfs.Writer, error) {
 	deadline := time.Now().Add(leaseWait)
-	for pause := time.Second; ; pause = min(2*pause, 5*time.Second) {
+	for pauses := pause.Growing(time.Second, 5*time.Second); ; {
 		w, err := open()
 		if !errors.Is(err, dfs.ErrBusy) || time.Now().After(deadline) {
 			return w, err
 		}
-		if pause == time.Second {
+		if pauses.Taken() == 0 {
 			s.log.Info("a file to be appended to is still held by another writer, and waited for", zap.String("file", name), zap.NamedError("cause", err))
 		}
-		if sleep(s.ctx, pause) != nil {
+		if pauses.Wait(s.ctx) != nil {
 			return nil, err
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"tfos/internal/dfs"
 	"tfos/internal/lease"
+	"tfos/internal/pause"
 )
 
 // Journal keeps the newest state of the machine in the job's staging directory, for the attempt of the master that comes after
@@ -192,14 +193,8 @@ func (o *owner) keep(ctx context.Context) {
 	files, failed := o.machine.FilesOf(), k.failures > 0
 	k.writing = k.turn
 	o.work.Go(func() {
-		if failed {
-			pause := time.NewTimer(journalPause)
-			defer pause.Stop()
-			select {
-			case <-ctx.Done():
-				return
-			case <-pause.C:
-			}
+		if failed && pause.For(ctx, journalPause) != nil {
+			return
 		}
 		ctx, cancel := context.WithTimeout(ctx, journalWait)
 		defer cancel()

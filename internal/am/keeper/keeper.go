@@ -21,6 +21,7 @@ import (
 	"tfos/internal/dfs"
 	"tfos/internal/launch"
 	"tfos/internal/membership"
+	"tfos/internal/pause"
 	"tfos/internal/status"
 )
 
@@ -169,7 +170,7 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	}
 	answer := membership.Inspected{Number: i.Number, Step: checkpoint.Unknown}
 	found, err := k.newest(ctx, i.Busy)
-	for away := err; k.bars(err) == membership.BarAway && wait(ctx, awayRest); { // it may come back
+	for away := err; k.bars(err) == membership.BarAway && pause.For(ctx, awayRest) == nil; { // it may come back
 		if found, err = k.newest(ctx, i.Busy); err != nil && ctx.Err() != nil {
 			err = away
 		}
@@ -202,18 +203,6 @@ func (k *Keeper) bars(err error) membership.Bar {
 
 // onDisk reports whether the directory is on the master's disk, and a program may find another under its name.
 func (k *Keeper) onDisk() bool { return strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:") }
-
-// wait reports whether ctx lasted so long.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-t.C:
-		return true
-	}
-}
 
 // newest finds the newest whole checkpoint, and sets newer ones aside unless a program may be writing them.
 func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {

@@ -13,6 +13,7 @@ import (
 	"tfos/internal/checkpoint"
 	"tfos/internal/checkpoint/unit"
 	"tfos/internal/dfs"
+	"tfos/internal/pause"
 )
 
 // From is where a program that starts now goes on.
@@ -26,24 +27,22 @@ type From struct {
 // program that starts without its checkpoints begins anew. The error is ctx's if that was canceled, else the last attempt's; a token that is
 // refused ends them at once.
 func (m *Mirror) Prepare(ctx context.Context, newest string) (From, error) {
-	m.pause = 0
+	m.begin(lastPause)
 	m.urgent.Store(false)
 	pin, _ := m.below(newest)
 	for {
 		from, err := m.prepare(ctx, pin)
-		if m.report(err, lastPause); err == nil {
+		if m.report(err); err == nil {
 			return from, nil
 		}
 		if hopeless(err) {
 			return From{}, fmt.Errorf("fetch checkpoints from %s: %w", m.o.Remote, err)
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, m.interval()) != nil {
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return From{}, ctx.Err()
 			}
 			return From{}, fmt.Errorf("fetch checkpoints from %s: %w", m.o.Remote, err)
-		case <-time.After(m.interval()):
 		}
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math/rand/v2"
 	"path"
 	"runtime"
 	"slices"
@@ -26,6 +25,7 @@ import (
 	"tfos/internal/checkpoint/store"
 	"tfos/internal/checkpoint/unit"
 	"tfos/internal/dfs"
+	"tfos/internal/pause"
 )
 
 // Options are what a Mirror is made of.
@@ -90,7 +90,8 @@ type Mirror struct {
 	open    bool               // a copy may be ready and not in its place
 	copied  bool               // something was copied
 	failing bool               // the last attempt did not succeed, and that was told
-	pause   time.Duration      // before the next attempt
+	pauses  *pause.Pauses      // between attempts
+	rest    time.Duration      // the pause before the next attempt; 0: the last one worked
 }
 
 // Times.
@@ -159,7 +160,7 @@ func (m *Mirror) Run(ctx context.Context, ended <-chan unit.Life) error {
 	if err := background(); err != nil {
 		m.o.Log.Debug("copies do not give way to others", zap.Error(err))
 	}
-	m.pause = 0
+	m.begin(lastPause)
 	look := time.NewTimer(lookEvery)
 	defer look.Stop()
 	for {
@@ -176,10 +177,15 @@ func (m *Mirror) Run(ctx context.Context, ended <-chan unit.Life) error {
 	}
 }
 
+// begin begins a time in which the pauses between attempts grow up to longest.
+func (m *Mirror) begin(longest time.Duration) {
+	m.pauses, m.rest = pause.Growing(firstPause, longest), 0
+}
+
 func (m *Mirror) interval() time.Duration {
 	switch {
-	case m.pause > 0:
-		return m.pause/2 + rand.N(m.pause)
+	case m.rest > 0:
+		return m.rest
 	case m.o.Follow && !m.o.Upload:
 		return followEvery
 	case m.urgent.Load():
@@ -191,18 +197,13 @@ func (m *Mirror) interval() time.Duration {
 // turn does what there is to do now.
 func (m *Mirror) turn(ctx context.Context, ended <-chan unit.Life) {
 	if m.o.Follow {
-		m.report(m.follow(ctx), lastPause)
+		m.report(m.follow(ctx))
 	}
 	if !m.o.Upload || m.scan(ctx) != nil {
 		return
 	}
 	if m.tracker.Restless() {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(restPause):
-		}
-		if m.scan(ctx) != nil {
+		if pause.For(ctx, restPause) != nil || m.scan(ctx) != nil {
 			return
 		}
 	}
@@ -210,7 +211,7 @@ func (m *Mirror) turn(ctx context.Context, ended <-chan unit.Life) {
 	passed := map[string]bool{}
 	for len(ended) == 0 && ctx.Err() == nil {
 		more, err := m.step(ctx, unit.Runs, passed)
-		if m.report(err, lastPause); err != nil || !more {
+		if m.report(err); err != nil || !more {
 			return
 		}
 	}
@@ -221,23 +222,21 @@ func (m *Mirror) finish(ctx context.Context, life unit.Life) error {
 	if !m.o.Upload {
 		return nil
 	}
-	m.pause = 0
+	m.begin(endPause)
 	passed := map[string]bool{}
 	for {
 		err := m.scan(ctx)
 		for more := true; err == nil && more; {
 			more, err = m.step(ctx, life, passed)
 		}
-		if m.report(err, endPause); err == nil {
+		if m.report(err); err == nil {
 			break
 		}
 		if hopeless(err) {
 			return m.lost(ctx, life, err)
 		}
-		select {
-		case <-ctx.Done():
+		if pause.For(ctx, m.interval()) != nil {
 			return m.lost(ctx, life, err)
-		case <-time.After(m.interval()):
 		}
 	}
 	if life == unit.CutOff {
@@ -387,15 +386,16 @@ func (m *Mirror) follows(ctx context.Context, life unit.Life) error {
 }
 
 // report says when it begins to fail and when that is over, and sets the pause before the next attempt.
-func (m *Mirror) report(err error, longest time.Duration) {
+func (m *Mirror) report(err error) {
 	switch {
 	case err == nil:
-		if m.pause = 0; m.failing {
+		m.pauses.Reset()
+		if m.rest = 0; m.failing {
 			m.failing = false
 			m.tell(News{What: Recovers, Step: checkpoint.Unknown})
 		}
 	default:
-		m.pause = min(max(2*m.pause, firstPause), longest)
+		m.rest = m.pauses.Next()
 		if !m.failing && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			m.failing = true
 			m.tell(News{What: Failing, Step: checkpoint.Unknown, Problem: m.o.Explain(err)})

@@ -11,12 +11,12 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"go.uber.org/zap"
 	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/pause"
 )
 
 // Options says what a Client speaks, to whom, and as whom.
@@ -147,9 +147,7 @@ func (c *Client) nextID() int32 {
 
 // retry makes the call until it is answered or must not be tried again.
 func (c *Client) retry(ctx context.Context, call *call) ([]byte, error) {
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = c.o.Retry.Base, c.o.Retry.Max
-	pauses.Reset()
+	pauses := pause.Growing(c.o.Retry.Base, c.o.Retry.Max)
 	began := time.Now()
 	for n := 1; ; n++ {
 		body, err := c.once(ctx, call)
@@ -164,11 +162,11 @@ func (c *Client) retry(ctx context.Context, call *call) ([]byte, error) {
 			return nil, ctxError(ctx, err, call)
 		}
 		call.last = err
-		pause := time.Duration(0)
+		rest := time.Duration(0)
 		if again == sameService || n%len(c.o.Addrs) == 0 { // every address had its turn
-			pause = pauses.NextBackOff()
+			rest = pauses.Next()
 		}
-		if again == giveUp || n == c.o.Retry.MaxAttempts || time.Since(began)+pause > within {
+		if again == giveUp || n == c.o.Retry.MaxAttempts || time.Since(began)+rest > within {
 			if n > 1 {
 				c.log.Warn("call failed for good", zap.String("method", call.method), zap.Int("attempts", n), zap.Error(err))
 			}
@@ -180,7 +178,7 @@ func (c *Client) retry(ctx context.Context, call *call) ([]byte, error) {
 		if n == 1 {
 			c.log.Info("call failed, will be tried again", zap.String("method", call.method), zap.Error(err))
 		}
-		if !sleep(ctx, pause) {
+		if pause.For(ctx, rest) != nil {
 			return nil, ctxError(ctx, err, call)
 		}
 	}
@@ -195,17 +193,6 @@ func ctxError(ctx context.Context, err error, call *call) error {
 		return fmt.Errorf("%w; before: %w", err, call.last)
 	}
 	return err
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // verdict is what a failure lets us do.

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/cenkalti/backoff/v5"
 	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/hadoop/pb"
 	"tfos/internal/hadoop/rpc"
 	"tfos/internal/hadoop/token"
+	"tfos/internal/pause"
 	"tfos/internal/yarn"
 )
 
@@ -111,19 +111,12 @@ const (
 func until(ctx context.Context, what string, done func() (bool, error)) error {
 	ctx, cancel := context.WithTimeout(ctx, untilTimeout)
 	defer cancel()
-	pauses := backoff.NewExponentialBackOff()
-	pauses.InitialInterval, pauses.MaxInterval = firstPause, lastPause
-	pauses.Reset()
-	for {
+	for pauses := pause.Growing(firstPause, lastPause); ; {
 		if ok, err := done(); ok || err != nil {
 			return err
 		}
-		t := time.NewTimer(pauses.NextBackOff())
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
-			return fmt.Errorf("%s: not done yet: %w", what, context.Cause(ctx))
+		if err := pauses.Wait(ctx); err != nil {
+			return fmt.Errorf("%s: not done yet: %w", what, err)
 		}
 	}
 }
