@@ -29,7 +29,7 @@ func eventLog(t *testing.T) (name string) {
 	}
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, ev := range []membership.Event{membership.Began{}, membership.ClusterSized{Nodes: 3}, membership.StopRequested{Reason: "by ann"}} {
-		if err := enc.Encode(membership.Turn{Time: now, Event: ev, Actions: m.Step(now, ev)}); err != nil {
+		if err := enc.Encode(membership.Turn{Time: now, Event: ev, Actions: m.Step(now, ev).All()}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -164,7 +164,7 @@ func (m *Master) Run(ctx context.Context) error {
 	server.Changed()
 	// Once YARN knows the result it ends this process, and what is being written then leaves its hidden file behind.
 	close(over)
-	defer time.AfterFunc(journalPatience, cutOff).Stop()
+	defer time.AfterFunc(membership.JournalPatience, cutOff).Stop()
 	<-written
 	return m.finish(ctx, own, address, result)
 }

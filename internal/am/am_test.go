@@ -168,7 +168,7 @@ func TestEventLogReplays(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i, turn := range turns {
-			got := machine.Step(turn.Time, turn.Event)
+			got := machine.Step(turn.Time, turn.Event).All()
 			if len(got)+len(turn.Actions) > 0 && !reflect.DeepEqual(got, turn.Actions) {
 				t.Fatalf("turn %d, %T: decided %v, the log says %v", i, turn.Event, got, turn.Actions)
 			}

@@ -25,7 +25,7 @@ func TestEventLogKeepsBeginningAndNewest(t *testing.T) {
 	turn := func(ev membership.Event) {
 		t.Helper()
 		now, taken = now.Add(time.Second), taken+1
-		if err := l.append(membership.Turn{Time: now, Event: ev, Actions: m.Step(now, ev)}, m); err != nil {
+		if err := l.append(membership.Turn{Time: now, Event: ev, Actions: m.Step(now, ev).All()}, m); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"path"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -32,12 +33,6 @@ type record struct {
 	Machine json.RawMessage `json:"machine"` // membership's snapshot
 }
 
-// journalPatience is how long the end of a process waits for the journal to have what led to it. A filesystem that takes longer must
-// not hold up the job: then a death of the master at the wrong moment costs a restart. A launch, whose files come from the same
-// filesystem, waits for as long as no write fails, so that no incarnation is given out twice; so does a client, so that what was
-// promised is not forgotten.
-const journalPatience = 3 * time.Second
-
 // journal carries snapshots to the filesystem. It decides nothing; the owner uses the fields below store.
 type journal struct {
 	store func(ctx context.Context, content []byte) error
@@ -50,14 +45,15 @@ type journal struct {
 	safe     int64  // the newest turn that the journal has
 	failures int    // writes that failed in a row
 	problem  string // why the first of them did; empty: none
-	waiting  []held // oldest first
+	outbox   membership.Outbox
+	promises []promise // oldest first
 }
 
-// held is something that is not to be done before the journal has the turn that it came of.
-type held struct {
-	turn  int64
-	until time.Time // when it is done in any case; zero: when a write fails
-	do    func()
+// promise is what a client is told once the journal has the turn that it is of, so that what was promised is not forgotten. It
+// waits for as long as no write fails.
+type promise struct {
+	turn int64
+	tell func()
 }
 
 func newJournal(store func(context.Context, []byte) error) *journal {
@@ -96,49 +92,17 @@ func restAfter(err error) time.Duration {
 	return 0
 }
 
-// precious reports whether an action destroys what the agents could tell the next attempt, or starts what could not tell: the
-// journal must have it first.
-func precious(a membership.Action) bool {
-	switch a.(type) {
-	case membership.Launch, membership.StopProcess, membership.Retire:
-		return true
-	}
-	return false
-}
-
-// hold keeps something back until the journal has this turn, or until it has waited for too long. What is patient waits on.
-func (j *journal) hold(now time.Time, patient bool, do func()) {
-	h := held{turn: j.turn, do: do}
-	if !patient {
-		h.until = now.Add(journalPatience)
-	}
-	j.waiting = append(j.waiting, h)
-}
-
-// ready takes out what need not wait any longer.
-func (j *journal) ready(now time.Time) []func() {
+// kept takes out the promises that can be given now.
+func (j *journal) kept() []func() {
 	var out []func()
-	var still []held
-	for _, h := range j.waiting {
-		if late := !h.until.IsZero() && !now.Before(h.until); late || j.failures > 0 || h.turn <= j.safe {
-			out = append(out, h.do)
-		} else {
-			still = append(still, h)
+	j.promises = slices.DeleteFunc(j.promises, func(p promise) bool {
+		ready := j.failures > 0 || p.turn <= j.safe
+		if ready {
+			out = append(out, p.tell)
 		}
-	}
-	j.waiting = still
+		return ready
+	})
 	return out
-}
-
-// wake is when ready has to be asked even if nothing happens; zero: never.
-func (j *journal) wake() time.Time {
-	var at time.Time
-	for _, h := range j.waiting {
-		if !h.until.IsZero() && (at.IsZero() || h.until.Before(at)) {
-			at = h.until
-		}
-	}
-	return at
 }
 
 // due reports whether there is something to write, and nobody writes.

@@ -312,7 +312,8 @@ func (o *owner) answered(b beat) error {
 func (o *owner) turn(ev membership.Event) {
 	o.tellSteps(ev)
 	now := o.clock.now()
-	actions := o.machine.Step(now, ev)
+	decision := o.machine.Step(now, ev)
+	actions := decision.All()
 	if _, tick := ev.(membership.Tick); tick && len(actions) == 0 {
 		return
 	}
@@ -321,14 +322,10 @@ func (o *owner) turn(ev membership.Event) {
 	}
 	o.inputs.turn(ev, actions)
 	o.journal.turn++
-	for _, a := range actions {
-		if precious(a) {
-			_, launches := a.(membership.Launch)
-			o.journal.hold(now, launches, func() { o.perform(a) })
-		} else {
-			o.perform(a)
-		}
+	for _, a := range decision.Now {
+		o.perform(a)
 	}
+	o.journal.outbox.Put(o.journal.turn, now, decision)
 	o.dirty = true
 }
 
@@ -346,14 +343,15 @@ func (o *owner) perform(a membership.Action) {
 	case membership.TakenOver:
 		o.log.Info("agents have reported to this master", zap.Int("reported", a.Reported), zap.Int("missing", a.Missing))
 	case membership.Launch:
-		if !o.machine.Wanted(a) {
-			return // given back while it waited for the journal
+		c, ours := o.containers[a.Container]
+		if !ours {
+			return // it ended while the launch waited for the journal
 		}
 		if !a.Spare {
 			o.current[a.Task] = a.Container
 			o.forget(a.Task)
 		}
-		o.launch(a, o.containers[a.Container])
+		o.launch(a, c)
 	case membership.Move:
 		o.current[a.Task] = a.Container
 		o.forget(a.Task)

@@ -44,5 +44,5 @@ func (o *owner) scale(w scaleWish) {
 	}
 	o.log.Info("another size is wanted", zap.String("role", w.Role), zap.Int("was", a.Was), zap.Int("is", w.Count))
 	o.turn(membership.Scaled{Role: w.Role, Count: w.Count, Renew: w.RestartCoordinator})
-	o.journal.hold(o.clock.now(), true, func() { w.answer <- a })
+	o.journal.promises = append(o.journal.promises, promise{o.journal.turn, func() { w.answer <- a }})
 }

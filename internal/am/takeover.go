@@ -90,7 +90,7 @@ func (o *owner) wake() time.Time {
 	if !o.m.mail.empty() {
 		spec = time.Time{} // the next letter is reason enough to look
 	}
-	for _, w := range []time.Time{o.journal.wake(), spec} {
+	for _, w := range []time.Time{o.journal.outbox.Wake(), spec} {
 		if !w.IsZero() && (at.IsZero() || w.Before(at)) {
 			at = w
 		}
@@ -100,8 +100,11 @@ func (o *owner) wake() time.Time {
 
 // remember writes the journal if there is news for it, and does what waited for it.
 func (o *owner) remember() error {
-	for _, do := range o.journal.ready(o.clock.now()) {
-		do()
+	for _, a := range o.journal.outbox.Take(o.clock.now(), o.journal.safe, o.journal.failures > 0) {
+		o.perform(a)
+	}
+	for _, tell := range o.journal.kept() {
+		tell()
 	}
 	if o.journal.due() && o.m.mail.empty() && o.result == nil {
 		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.clock.now(), o.machine)

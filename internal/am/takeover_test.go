@@ -354,7 +354,7 @@ func TestJournalIsNotCutOffAtTheEnd(t *testing.T) {
 func TestMasterDiesBeforeItsJournalHasWhyItStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0), "chief/0#12": after(time.Minute, 0)}.programs())
-		death := time.Minute + journalPatience + time.Second
+		death := time.Minute + membership.JournalPatience + time.Second
 		w.fs = slowFS{FS: w.fs, delay: time.Hour, from: time.Now().Add(50 * time.Second), until: time.Now().Add(death)}
 		w.after(death, w.kill)
 		v := w.succeeded(t, digits+"recovery: {user-failures: 0}\n")

@@ -135,7 +135,7 @@ func TestLogReadsBack(t *testing.T) {
 	log := string(head) + "\n"
 	now := time.Date(2026, 3, 1, 12, 0, 0, 123, time.UTC)
 	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}} {
-		line, err := json.Marshal(Turn{now, ev, m.Step(now, ev)})
+		line, err := json.Marshal(Turn{now, ev, m.Step(now, ev).All()})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -154,7 +154,7 @@ func TestLogReadsBack(t *testing.T) {
 		t.Fatalf("%d turns, want 2", len(turns))
 	}
 	for _, turn := range turns {
-		if diff := cmp.Diff(turn.Actions, again.Step(turn.Time, turn.Event)); diff != "" {
+		if diff := cmp.Diff(turn.Actions, again.Step(turn.Time, turn.Event).All()); diff != "" {
 			t.Errorf("%s: replayed different (-logged +replayed):\n%s", EventKind(turn.Event), diff)
 		}
 	}
@@ -164,8 +164,8 @@ func TestLogsThatAreNone(t *testing.T) {
 	for name, log := range map[string]string{
 		"empty":        "",
 		"no header":    "x\n",
-		"unknown kind": `{"tfos_events":3}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
-		"no task":      `{"tfos_events":3}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
+		"unknown kind": `{"tfos_events":4}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
+		"no task":      `{"tfos_events":4}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
 	} {
 		if _, _, err := ReadLog([]byte(log)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -220,7 +220,7 @@ func TestSecretsAreNotWrittenDown(t *testing.T) {
 }
 
 func FuzzReadLog(f *testing.F) {
-	lines := []string{`{"tfos_events":3,"job":"command: x\nroles: {worker: {}}"}`}
+	lines := []string{`{"tfos_events":4,"job":"command: x\nroles: {worker: {}}"}`}
 	for _, e := range loggedEvents {
 		lines = append(lines, `{"time":"2026-03-01T12:00:00Z","event":`+e.line+`}`)
 	}

@@ -38,7 +38,7 @@ func newGang(b *testing.B, strategy job.Strategy, n int) *gang {
 
 func (g *gang) step(ev Event) []Action {
 	g.now = g.now.Add(time.Millisecond)
-	actions := g.m.Step(g.now, ev)
+	actions := g.m.Step(g.now, ev).All()
 	g.m.Wake()
 	return actions
 }

@@ -1,10 +1,11 @@
 // Package membership decides what becomes of a job's tasks: which containers to ask for, when the gang is whole, which
 // cluster_spec holds, which processes start and stop, and how the job ends.
 //
-// It is a state machine: an event goes in, the actions to carry out come back, in order. It reads no clock, starts nothing
-// and talks to no one. The caller's duties:
+// It is a state machine: an event goes in, the actions to carry out come back. It reads no clock, starts nothing and talks to no
+// one. The caller's duties:
 //   - Give it every event with the time it was noticed, times never going back, from one goroutine.
-//   - Carry out each action, however often it comes, and report what came of it as an event.
+//   - Carry out each action, however often it comes, and report what came of it as an event. Those of Decision.Later wait in an
+//     Outbox until a Snapshot that was taken after the step is where the next attempt of the application master finds it.
 //   - Give it a Tick when Wake says so, at the latest.
 //   - Give it each container that YARN granted once. The events of one agent may come late and twice; that is told apart here.
 //   - After Finish, give it nothing more. Nothing would come back.
@@ -87,7 +88,7 @@ type Machine struct {
 	table *[modeCount]row // what happens in each mode
 
 	now time.Time // of the step under way
-	out []Action  // of the step under way
+	out Decision  // of the step under way
 	// first says that the step under way is a takeover's first: what YARN kept comes after it.
 	first bool
 }
@@ -173,13 +174,13 @@ func (m *Machine) Began() bool { return m.s.Phase != idle }
 // Finished reports whether Finish was given out.
 func (m *Machine) Finished() bool { return m.s.Phase == finished }
 
-// Step applies one event and returns what to do, in order. Late events are dropped without error: the network may deliver them at
+// Step applies one event and returns what to do. Late events are dropped without error: the network may deliver them at
 // any time. A step costs what it changes; a new cluster_spec, a change of size and a change of mode cost a look at each task.
-func (m *Machine) Step(now time.Time, ev Event) []Action {
+func (m *Machine) Step(now time.Time, ev Event) Decision {
 	if m.s.Phase == finished {
-		return nil
+		return Decision{}
 	}
-	m.now, m.out, m.first = now.UTC().Round(0), nil, false
+	m.now, m.out, m.first = now.UTC().Round(0), Decision{}, false
 	m.x.alarms.ring(m.now, func(i int) { m.edit(i) })
 	m.apply(ev)
 	m.decide()
@@ -187,7 +188,15 @@ func (m *Machine) Step(now time.Time, ev Event) []Action {
 	return m.out
 }
 
-func (m *Machine) do(a Action) { m.out = append(m.out, a) }
+// do has an action carried out. It is the one place that knows which ones wait for the journal.
+func (m *Machine) do(a Action) {
+	switch a.(type) {
+	case Launch, StopProcess, Retire:
+		m.out.Later = append(m.out.Later, a)
+	default:
+		m.out.Now = append(m.out.Now, a)
+	}
+}
 
 func (m *Machine) apply(ev Event) {
 	if m.spareEvent(ev) {
@@ -290,14 +299,6 @@ func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *
 		return nil
 	}
 	return t
-}
-
-// Wanted reports whether a container that was to be launched has not been given back since.
-func (m *Machine) Wanted(l Launch) bool {
-	if i, ok := m.x.in[l.Container]; ok {
-		return l.Spare || m.s.Tasks[i].Incarnation == l.Incarnation // a task may have moved to its spare before anything is there
-	}
-	return l.Spare && m.spareIn(l.Container) != nil
 }
 
 // Wake is when the machine wants a Tick at the latest; zero: only events matter to it.

@@ -25,7 +25,7 @@ func Replay(h Header, turns []Turn) ([]Difference, error) {
 	}
 	var differences []Difference
 	for i, t := range turns {
-		decided := m.Step(t.Time, t.Event)
+		decided := m.Step(t.Time, t.Event).All()
 		same, err := sameActions(decided, t.Actions)
 		if err != nil {
 			return nil, fmt.Errorf("turn %d: %w", i+1, err)

@@ -57,7 +57,7 @@ func logOf(t *testing.T, log []byte) []byte {
 		t.Fatal(err)
 	}
 	for _, turn := range turns {
-		turn.Actions = m.Step(turn.Time, turn.Event)
+		turn.Actions = m.Step(turn.Time, turn.Event).All()
 		if err := enc.Encode(turn); err != nil {
 			t.Fatal(err)
 		}
@@ -163,7 +163,7 @@ func TestEveryEventIsTold(t *testing.T) {
 			membership.Tick{},
 		} {
 			now = now.Add(1500 * time.Millisecond)
-			if err := enc.Encode(membership.Turn{Time: now, Event: ev, Actions: m.Step(now, ev)}); err != nil {
+			if err := enc.Encode(membership.Turn{Time: now, Event: ev, Actions: m.Step(now, ev).All()}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -16,18 +16,19 @@ import (
 // bug is a machine with a bug: step stands between it and the world.
 type bug struct {
 	Machine
-	step func(m Machine, now time.Time, ev membership.Event) []membership.Action
+	step func(m Machine, now time.Time, ev membership.Event) membership.Decision
 }
 
-func (b bug) Step(now time.Time, ev membership.Event) []membership.Action {
+func (b bug) Step(now time.Time, ev membership.Event) membership.Decision {
 	return b.step(b.Machine, now, ev)
 }
 
-// answers is a bug in what comes out.
+// answers is a bug in what comes out, in what is done now and in what waits for the journal.
 func answers(change func(ev membership.Event, actions []membership.Action) []membership.Action) Options {
 	return Options{Wrap: func(m Machine) Machine {
-		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
-			return change(ev, slices.Clone(m.Step(now, ev)))
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
+			d := m.Step(now, ev)
+			return membership.Decision{Now: change(ev, slices.Clone(d.Now)), Later: change(ev, slices.Clone(d.Later))}
 		}}
 	}}
 }
@@ -35,7 +36,7 @@ func answers(change func(ev membership.Event, actions []membership.Action) []mem
 // events is a bug in what goes in.
 func events(change func(membership.Event) membership.Event) Options {
 	return Options{Wrap: func(m Machine) Machine {
-		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
 			return m.Step(now, change(ev))
 		}}
 	}}
@@ -123,7 +124,7 @@ func dying(sc *scenario) {
 
 // dyingAlone are worlds in which nothing else goes wrong.
 func dyingAlone(sc *scenario) {
-	*sc = scenario{nodes: sc.nodes, nodeMiB: sc.nodeMiB, jobs: sc.jobs, journal: min(sc.journal, journalPatience/2)}
+	*sc = scenario{nodes: sc.nodes, nodeMiB: sc.nodeMiB, jobs: sc.jobs, journal: min(sc.journal, membership.JournalPatience/2)}
 	dying(sc)
 	sc.calm = true
 }
@@ -225,7 +226,7 @@ var bugs = []struct {
 	})},
 
 	{"gang", "sleeps through its deadlines", Options{Wrap: func(m Machine) Machine {
-		return bug{m, func(m Machine, _ time.Time, ev membership.Event) []membership.Action { return m.Step(epoch, ev) }}
+		return bug{m, func(m Machine, _ time.Time, ev membership.Event) membership.Decision { return m.Step(epoch, ev) }}
 	}}.in(slow)},
 	{"gang", "gives a gang up and keeps its containers", answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
 		if has[membership.Ask](actions) && !has[membership.Finish](actions) {
@@ -237,13 +238,13 @@ var bugs = []struct {
 	{"gang", "asks again at once for a gang that it gave up", Options{Machine: func(o *membership.Options) { o.BackoffMin = 1 }}},
 	{"gang", "gives up what trains, and keeps its containers", Options{Wrap: func(m Machine) Machine {
 		trains := false
-		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
-			actions := m.Step(now, ev)
-			trains = trains || has[membership.Publish](actions)
-			if _, tick := ev.(membership.Tick); tick && trains && !has[membership.Finish](actions) {
-				return without[membership.Release](slices.Clone(actions))
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
+			d := m.Step(now, ev)
+			trains = trains || has[membership.Publish](d.Now)
+			if _, tick := ev.(membership.Tick); tick && trains && !has[membership.Finish](d.Now) {
+				d.Now = without[membership.Release](slices.Clone(d.Now))
 			}
-			return actions
+			return d
 		}}
 	}}},
 
@@ -254,9 +255,9 @@ var bugs = []struct {
 		return ev
 	})},
 	{"ends", "does not hear that processes exit", Options{Wrap: func(m Machine) Machine {
-		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
 			if _, exited := ev.(membership.Exited); exited {
-				return nil
+				return membership.Decision{}
 			}
 			return m.Step(now, ev)
 		}}
@@ -315,14 +316,15 @@ var bugs = []struct {
 		return without[membership.Inspect](actions)
 	})},
 	{"restore", "answers its own question", Options{Wrap: func(m Machine) Machine {
-		return bug{m, func(m Machine, now time.Time, ev membership.Event) []membership.Action {
-			actions := m.Step(now, ev)
-			for _, a := range actions {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
+			d := m.Step(now, ev)
+			for _, a := range d.Now {
 				if i, ok := a.(membership.Inspect); ok {
-					actions = append(slices.Clone(actions), m.Step(now, membership.Inspected{Number: i.Number})...)
+					more := m.Step(now, membership.Inspected{Number: i.Number})
+					d = membership.Decision{Now: slices.Concat(d.Now, more.Now), Later: slices.Concat(d.Later, more.Later)}
 				}
 			}
-			return actions
+			return d
 		}}
 	}}},
 	{"restore", "starts programs that find no checkpoint", events(func(ev membership.Event) membership.Event {

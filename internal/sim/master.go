@@ -128,22 +128,20 @@ func (m *master) turn(ev membership.Event) {
 	m.journal.turn++
 	m.audit.step = m.journal.turn
 	_, m.audit.restoring.decided = m.journal.real.Result()
-	actions := m.machine.Step(now, ev)
+	decision := m.machine.Step(now, ev)
+	actions := decision.All()
 	m.audit.turn(now, ev, actions)
-	m.compare(now, ev, actions)
+	m.compare(now, ev, decision)
 	if _, tick := ev.(membership.Tick); !tick || len(actions) > 0 {
 		t := membership.Turn{Time: now, Event: ev, Actions: actions}
 		m.turns = append(m.turns, t)
 		m.journal.logged = append(m.journal.logged, m.journal.turn)
 		m.write(t)
 	}
-	for _, a := range actions {
-		if precious(a) {
-			m.hold(now, a)
-		} else {
-			m.perform(a)
-		}
+	for _, a := range decision.Now {
+		m.perform(a)
 	}
+	m.journal.outbox.Put(int64(m.journal.turn), now, decision)
 	m.remember()
 	m.planTick()
 }
@@ -187,10 +185,10 @@ func (m *master) planTick() {
 const tickLag = 500 * time.Millisecond
 
 // compare steps a machine that was restored from a snapshot along with the real one: they must decide alike.
-func (m *master) compare(now time.Time, ev membership.Event, actions []membership.Action) {
+func (m *master) compare(now time.Time, ev membership.Event, decided membership.Decision) {
 	if m.shadow != nil {
-		if got := m.shadow.Step(now, ev); !equal(got, actions) {
-			m.audit.violate("snapshot", "a restored machine answers %s with %s, the real one with %s", tell(ev), tellAll(got), tellAll(actions))
+		if got := m.shadow.Step(now, ev); !equal(got.All(), decided.All()) {
+			m.audit.violate("snapshot", "a restored machine answers %s with %s, the real one with %s", tell(ev), tellAll(got.All()), tellAll(decided.All()))
 		}
 	}
 	if !m.w.chance(100) { // it costs more than the turn
@@ -236,7 +234,7 @@ func (m *master) replayOne(h history) string {
 	}
 	machine := m.w.opts.Wrap(again)
 	for i, t := range turns {
-		if got := machine.Step(t.Time, t.Event); !equal(got, t.Actions) {
+		if got := machine.Step(t.Time, t.Event).All(); !equal(got, t.Actions) {
 			return fmt.Sprintf("replay: job %d, turn %d: %s was answered with %s, is now with %s", m.audit.number, i, tell(t.Event), tellAll(t.Actions), tellAll(got))
 		}
 	}
@@ -315,7 +313,7 @@ func (m *master) finish() {
 		return
 	}
 	m.done = true
-	if more := m.machine.Step(m.w.clock.now, membership.Tick{}); len(more) > 0 {
+	if more := m.machine.Step(m.w.clock.now, membership.Tick{}).All(); len(more) > 0 {
 		m.audit.violate("finish", "%s comes after Finish", tellAll(more))
 	}
 	_, actions, err := m.w.rm.Finish(m.w.clock.now, m.attempt, yarn.FinalSucceeded, "", "")

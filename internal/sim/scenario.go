@@ -69,7 +69,7 @@ func draw(rng *rand.Rand) scenario {
 		}
 		// In half of those masters die, and nothing else goes wrong. With a slow journal that may cost a restart: what is to be
 		// written next has to wait for the write that is under way.
-		sc.calm, sc.mortal, sc.journal, sc.scales = true, true, min(drawJournal(rng), journalPatience/2), nil
+		sc.calm, sc.mortal, sc.journal, sc.scales = true, true, min(drawJournal(rng), membership.JournalPatience/2), nil
 		for range 1 + rng.IntN(4) {
 			sc.mishaps = append(sc.mishaps, mishap{time.Duration(rng.Int64N(int64(5 * time.Minute))), (*world).killMaster})
 		}

@@ -1,7 +1,6 @@
 package sim
 
 import (
-	"slices"
 	"time"
 
 	"tfos/internal/clusterspec"
@@ -20,55 +19,20 @@ type journal struct {
 	logged  []int               // which turns master.turns are
 	content []byte              // that the master before left; nil: none has written anything
 	writing bool
-	waiting []waiting
-}
-
-// waiting is an action that the journal must have before it is done, unless it has waited for so long.
-type waiting struct {
-	turn   int
-	until  time.Time // zero: it waits for as long as it takes
-	action membership.Action
-}
-
-// journalPatience is package am's: a filesystem that takes longer must not hold up the job. A launch waits until it is written.
-const journalPatience = 3 * time.Second
-
-// precious are the actions that package am holds back for the journal.
-func precious(a membership.Action) bool {
-	switch a.(type) {
-	case membership.Launch, membership.StopProcess, membership.Retire:
-		return true
-	}
-	return false
-}
-
-// hold keeps an action back until the journal has this turn.
-func (m *master) hold(now time.Time, a membership.Action) {
-	h := waiting{turn: m.journal.turn, action: a}
-	if _, launches := a.(membership.Launch); !launches {
-		h.until = now.Add(journalPatience)
-		if m.w.sc.journal > journalPatience {
-			m.w.after(journalPatience, m.living(m.remember))
-		}
-	}
-	m.journal.waiting = append(m.journal.waiting, h)
+	outbox  membership.Outbox
+	waking  time.Time // when it is asked next
 }
 
 // remember writes the journal, if nobody does, and does what waited for it.
 func (m *master) remember() {
 	j := &m.journal
-	var ready []membership.Action
-	j.waiting = slices.DeleteFunc(j.waiting, func(w waiting) bool {
-		done := w.turn <= j.safe || !w.until.IsZero() && !m.w.clock.now.Before(w.until)
-		if done {
-			ready = append(ready, w.action)
-		}
-		return done
-	})
-	for _, a := range ready {
-		if l, ok := a.(membership.Launch); !ok || j.real.Wanted(l) { // else it was given back meanwhile
-			m.perform(a)
-		}
+	now := m.w.clock.now
+	for _, a := range j.outbox.Take(now, int64(j.safe), false) {
+		m.perform(a)
+	}
+	if wake := j.outbox.Wake(); !wake.IsZero() && !wake.Equal(j.waking) {
+		j.waking = wake
+		m.w.after(wake.Sub(now), m.living(m.remember))
 	}
 	if j.writing || j.turn == j.safe || m.done {
 		return
@@ -99,7 +63,7 @@ func (m *master) leave() {
 			panic("sim: " + err.Error())
 		}
 	}
-	j.turn, j.safe, j.logged, j.writing, j.waiting = 0, 0, nil, false, nil
+	j.turn, j.safe, j.logged, j.writing, j.outbox, j.waking = 0, 0, nil, false, membership.Outbox{}, time.Time{}
 }
 
 // logs are the event logs of all attempts, oldest first.

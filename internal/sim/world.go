@@ -62,7 +62,7 @@ import (
 
 // Machine is what the simulation needs of membership.Machine. Tests put broken ones in its place.
 type Machine interface {
-	Step(now time.Time, ev membership.Event) []membership.Action
+	Step(now time.Time, ev membership.Event) membership.Decision
 	Wake() time.Time
 	Snapshot() ([]byte, error)
 	CheckScale(role string, count int) error

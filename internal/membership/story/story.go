@@ -63,7 +63,7 @@ func (w *writer) part(header membership.Header, turns []membership.Turn) error {
 		if err := w.event(now, ev); err != nil {
 			return err
 		}
-		w.output(membership.Tell(machine.Step(now, ev)))
+		w.output(membership.Tell(machine.Step(now, ev).All()))
 	}
 	return nil
 }
