@@ -21,15 +21,16 @@ import (
 
 // owner is the state of one attempt. Only the goroutine in run touches it.
 type owner struct {
-	m       *Master
-	log     *zap.Logger
-	server  *control.Master
-	heart   *heart
-	machine *membership.Machine
-	clock   clock
-	journal *journal
-	ledger  *ledger.Ledger
-	events  eventLog
+	m            *Master
+	log          *zap.Logger
+	server       *control.Master
+	heart        *heart
+	machine      *membership.Machine
+	clock        clock
+	journal      *journal
+	ledger       *ledger.Ledger
+	countsVCores bool // the scheduler does
+	events       eventLog
 
 	roles      map[string]int                      // a role's place in the job, from which its ask id and priority come
 	containers map[yarn.ContainerID]yarn.Container // granted and not completed

@@ -36,7 +36,11 @@ func (o *owner) scale(w scaleWish) {
 	if r, ok := o.machine.Job().Role(w.Role); ok {
 		a.Was = r.Instances
 	}
-	if err := o.machine.CheckScale(w.Role, w.Count); err != nil {
+	err := o.machine.CheckScale(w.Role, w.Count)
+	if err == nil && o.countsVCores && w.VCores != "" {
+		err = errors.New(w.VCores)
+	}
+	if err != nil {
 		var refused *membership.Refusal
 		a.Refused, a.Usage = err.Error(), errors.As(err, &refused) && refused.Usage
 		w.answer <- a

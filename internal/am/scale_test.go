@@ -53,6 +53,7 @@ func TestScale(t *testing.T) {
 		scale(2*time.Minute, control.ScaleWish{Role: "worker", Count: 3}, "")
 		scale(3*time.Minute, control.ScaleWish{Role: "ps", Count: 2}, "variables are divided among the 1 tasks of ps")
 		scale(4*time.Minute, control.ScaleWish{Role: "nobody", Count: 2}, `no role "nobody"; its roles are chief, worker, ps`)
+		scale(5*time.Minute, control.ScaleWish{Role: "worker", Count: 5, VCores: "6 vcores of 5"}, "6 vcores of 5")
 		scale(5*time.Minute, control.ScaleWish{Role: "worker", Count: 1}, "")
 		v := w.succeeded(t, digits)
 		expect(t, "started again", w.again(), nil)

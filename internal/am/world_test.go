@@ -131,7 +131,7 @@ func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, e
 		w.mute, w.answered = false, w.container.Attempt
 		return yarn.Registered{}, errors.New("connection reset")
 	}
-	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", Kept: kept}, nil
+	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", CountsVCores: true, Kept: kept}, nil
 }
 
 func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {

@@ -37,7 +37,7 @@ func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control
 	if err != nil {
 		return err
 	}
-	if err := c.fitsAt(ctx, j, r.Queue, v, wish); err != nil {
+	if wish.VCores, err = c.fitsAt(ctx, j, r.Queue, v, wish); err != nil {
 		return err
 	}
 	answer, err := c.askToScale(ctx, r, wish)
@@ -72,8 +72,9 @@ func (c *Cluster) jobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, er
 }
 
 // fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, in the queue where it is, given
-// the other roles' sizes now. What makes no sense is left to the master to say.
-func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now status.View, wish control.ScaleWish) error {
+// the other roles' sizes now. The string is what speaks against it if the scheduler counts vcores, as the master knows.
+// What makes no sense is left to the master to say.
+func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now status.View, wish control.ScaleWish) (string, error) {
 	grows := false
 	for i := range j.Roles {
 		r := &j.Roles[i]
@@ -88,17 +89,21 @@ func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now statu
 		}
 	}
 	if !grows {
-		return nil
+		return "", nil
 	}
 	app, err := c.newApplication(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	facts, err := c.facts(ctx, app.Max)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return c.fits(ctx, j, facts, queue)
+	if err := c.fits(ctx, j, facts, queue); err != nil {
+		return "", err
+	}
+	j.Queue = queue
+	return c.counting(ctx, j, facts)
 }
 
 func (c *Cluster) askToScale(ctx context.Context, r yarn.Report, wish control.ScaleWish) (control.ScaleAnswer, error) {

@@ -25,6 +25,7 @@ func TestScale(t *testing.T) {
 		{"shrinks", func(*world) {}, "worker", 1, exit.OK, "the others start again in place", 1},
 		{"is so already", func(*world) {}, "worker", 2, exit.OK, "has 2 of worker already", 1},
 		{"can never fit", func(*world) {}, "worker", 40, exit.Refused, "40", 0},
+		{"has too many vcores", func(w *world) { w.nodes[0].Capability.VCores, w.nodes[1].Capability.VCores = 3, 3 }, "worker", 6, exit.OK, "goes from 2 to 6", 1},
 		{"unknown role", func(*world) {}, "nobody", 2, exit.Usage, "the job has no role nobody", 1},
 		{"ending", func(w *world) { w.stubborn = true }, "worker", 3, exit.Refused, "the job is ending", 1},
 		{"over", func(w *world) { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) }, "worker", 3, exit.Refused, "has ended: only a running job", 0},
@@ -46,6 +47,9 @@ func TestScale(t *testing.T) {
 				err := w.cluster().Scale(t.Context(), anID, control.ScaleWish{Role: c.role, Count: c.count}, func(line string) { said = line })
 				if err != nil {
 					said = err.Error()
+				}
+				if counted := len(w.scaled) == 1 && strings.Contains(w.scaled[0].VCores, "and its scheduler counts vcores"); counted != (c.name == "has too many vcores") {
+					t.Errorf("the master was told %+v", w.scaled)
 				}
 				if exit.Of(err) != c.code || !strings.Contains(said, c.says) || len(w.scaled) != c.asked {
 					t.Errorf("exit code %d, asked %v: %s; want %d, %d times, and %q", exit.Of(err), w.scaled, said, c.code, c.asked, c.says)

@@ -15,7 +15,8 @@ import (
 type ScaleWish struct {
 	Role               string
 	Count              int
-	RestartCoordinator bool // have it start again in place once the new tasks are there
+	RestartCoordinator bool   // have it start again in place once the new tasks are there
+	VCores             string // why the cluster can never hold it if its scheduler counts vcores, which the master knows
 }
 
 // ScaleAnswer is what became of a ScaleWish.
@@ -31,7 +32,7 @@ func (ms masterService) Scale(ctx context.Context, r *controlpb.ScaleRequest) (*
 		ms.m.o.Logger.Warn("caller turned away", zap.Error(err))
 		return nil, err
 	}
-	a, err := ms.m.o.Handler.Scale(ctx, ScaleWish{Role: r.GetRole(), Count: int(r.GetCount()), RestartCoordinator: r.GetRestartCoordinator()})
+	a, err := ms.m.o.Handler.Scale(ctx, ScaleWish{Role: r.GetRole(), Count: int(r.GetCount()), RestartCoordinator: r.GetRestartCoordinator(), VCores: r.GetVcores()})
 	if err != nil {
 		return nil, status.Error(codes.Unavailable, err.Error())
 	}
@@ -40,7 +41,7 @@ func (ms masterService) Scale(ctx context.Context, r *controlpb.ScaleRequest) (*
 
 // Scale has the master give a role another number of tasks. It returns when the master has decided.
 func (c *MasterClient) Scale(ctx context.Context, w ScaleWish) (ScaleAnswer, error) {
-	r, err := c.rpc.Scale(ctx, &controlpb.ScaleRequest{Role: valid(w.Role), Count: int32(w.Count), RestartCoordinator: w.RestartCoordinator})
+	r, err := c.rpc.Scale(ctx, &controlpb.ScaleRequest{Role: valid(w.Role), Count: int32(w.Count), RestartCoordinator: w.RestartCoordinator, Vcores: valid(w.VCores)})
 	if err != nil {
 		return ScaleAnswer{}, fmt.Errorf("scale the job: %w", foreign(err))
 	}

@@ -1895,6 +1895,7 @@ type ScaleRequest struct {
 	Role               string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
 	Count              int32                  `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
 	RestartCoordinator bool                   `protobuf:"varint,3,opt,name=restart_coordinator,json=restartCoordinator,proto3" json:"restart_coordinator,omitempty"`
+	Vcores             string                 `protobuf:"bytes,4,opt,name=vcores,proto3" json:"vcores,omitempty"` // why the cluster can never hold it if its scheduler counts vcores
 	unknownFields      protoimpl.UnknownFields
 	sizeCache          protoimpl.SizeCache
 }
@@ -1948,6 +1949,13 @@ func (x *ScaleRequest) GetRestartCoordinator() bool {
 		return x.RestartCoordinator
 	}
 	return false
+}
+
+func (x *ScaleRequest) GetVcores() string {
+	if x != nil {
+		return x.Vcores
+	}
+	return ""
 }
 
 type ScaleResponse struct {
@@ -2924,11 +2932,12 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04json\x18\x01 \x01(\fR\x04json\"%\n" +
 	"\vStopRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
-	"\fStopResponse\"i\n" +
+	"\fStopResponse\"\x81\x01\n" +
 	"\fScaleRequest\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x05R\x05count\x12/\n" +
-	"\x13restart_coordinator\x18\x03 \x01(\bR\x12restartCoordinator\"Q\n" +
+	"\x13restart_coordinator\x18\x03 \x01(\bR\x12restartCoordinator\x12\x16\n" +
+	"\x06vcores\x18\x04 \x01(\tR\x06vcores\"Q\n" +
 	"\rScaleResponse\x12\x10\n" +
 	"\x03was\x18\x01 \x01(\x05R\x03was\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\tR\arefused\x12\x14\n" +
