@@ -160,6 +160,7 @@ CALLS = [
     ("glob escaped", on(g.glob, "d/50\\% of #1 \\?*")),
     ("glob nothing", on(g.glob, "none/*")),
     ("glob below file", on(g.glob, "d/f/*")),
+    ("glob through a file", on(g.glob, "d/*/x/*")),
     ("glob deep", on(g.glob, "a/*/*")),
     ("walk", on(lambda d: [(p, sorted(s), sorted(f)) for p, s, f in g.walk(d)], "")),
     ("walk up", on(lambda d: [(p, sorted(s), sorted(f)) for p, s, f in g.walk(d, topdown=False)], "a")),

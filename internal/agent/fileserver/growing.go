@@ -9,7 +9,7 @@ import (
 	"tfos/internal/dfs"
 )
 
-// growingFiles are those that this server's programs have open and that grow under their names.
+// growingFiles are those that this server's programs have open for writing.
 // What a program flushed it reads at once, though flushes are put off (syncEvery): whoever is about
 // to look at such a file settles it first.
 type growingFiles struct {

@@ -301,17 +301,22 @@ func TestWritersThatDie(t *testing.T) {
 	for _, c := range []struct {
 		op         op
 		name, want string // empty: it is not there
+		flushed    bool
 	}{
-		{opCreate, "/d/new", ""},
-		{opCreate, "/d/old", "old"},
-		{opAppend, "/d/log", "log more"},
-		{opAppend, "/d/fresh", " more"},
-		{opCreate, "/d/events.out.tfevents.1", " more"},
+		{opCreate, "/d/new", "", false},
+		{opCreate, "/d/old", "old", false},
+		{opCreate, "/d/old", " more", true},
+		{opCreate, "/d/notes", " more", true},
+		{opAppend, "/d/log", "log more", true},
+		{opAppend, "/d/fresh", " more", false},
+		{opCreate, "/d/events.out.tfevents.1", " more", true},
 	} {
 		p := w.dial()
 		p.must(p.names(c.op, "hdfs://"+c.name))
 		p.must(p.call(opWrite, []byte(" more")))
-		p.must(p.call(opFlush, nil))
+		if c.flushed {
+			p.must(p.call(opFlush, nil))
+		}
 		p.conn.Close()
 		w.settle()
 		got, err := contents(t, f, c.name)
@@ -368,6 +373,37 @@ func TestReadBackWhatWasFlushed(t *testing.T) {
 	}
 }
 
+// A file that is to appear whole appears when its program flushes it, and grows from then on: a log, or records that another
+// part of the program reads.
+func TestAFileAppearsWhenItIsFlushed(t *testing.T) {
+	w := newWorld(t, inMemory(t), 0)
+	put(t, w.fs, "/d/notes.txt", []byte("old"))
+	writer, reader := w.dial(), w.dial()
+	writer.must(writer.names(opCreate, "hdfs:///d/notes.txt"))
+	writer.must(writer.call(opWrite, []byte("one")))
+	if got, err := contents(t, w.fs, "/d/notes.txt"); err != nil || got != "old" {
+		t.Errorf("before the flush: %q, %v", got, err)
+	}
+	writer.must(writer.call(opFlush, nil))
+	reader.must(reader.names(opOpen, "hdfs:///d/notes.txt"))
+	if got := reader.read(0, 100); string(got) != "one" {
+		t.Errorf("flushed: %q", got)
+	}
+	writer.must(writer.call(opWrite, []byte(" two")))
+	writer.must(writer.call(opFlush, nil))
+	if got := reader.read(3, 100); string(got) != " two" {
+		t.Errorf("flushed again: %q", got)
+	}
+	writer.must(writer.call(opWrite, []byte(" three")))
+	writer.must(writer.call(opClose, nil))
+	if got, err := contents(t, w.fs, "/d/notes.txt"); err != nil || got != "one two three" {
+		t.Errorf("closed: %q, %v", got, err)
+	}
+	if len(w.s.growing.writers) != 0 {
+		t.Errorf("%d files are known to grow", len(w.s.growing.writers))
+	}
+}
+
 // settle waits until the server has noticed every connection's end.
 func (w *world) settle() {
 	for {
@@ -408,7 +444,12 @@ func TestWritersThatClose(t *testing.T) {
 
 // TestErrors are those that TensorFlow's own filesystem would have.
 func TestErrors(t *testing.T) {
-	f := inMemory(t)
+	f := dfs.NewMemory(dfs.MemoryOptions{User: "ann", Refuse: func(op, name string) error {
+		if op == "list" && strings.HasPrefix(name, "/d/f/") { // so a NameNode calls it
+			return &fs.PathError{Op: op, Path: name, Err: fs.ErrPermission}
+		}
+		return nil
+	}})
 	put(t, f, "/d/f", nil)
 	put(t, f, "/full/x/y", nil)
 	if err := f.Mkdir(t.Context(), "/empty", 0o755); err != nil {
@@ -425,7 +466,9 @@ func TestErrors(t *testing.T) {
 		{opExists, []string{"/d/f"}, codeOK},
 		{opList, []string{"/none"}, codeNotFound},
 		{opList, []string{"/d/f"}, codeFailedPrecondition},
+		{opList, []string{"/d/f/x"}, codeFailedPrecondition},
 		{opGlob, []string{"/none/*"}, codeOK},
+		{opGlob, []string{"/d/*/x/*"}, codeOK},
 		{opMkdir, []string{"/d"}, codeAlreadyExists},
 		{opMkdir, []string{"/no/such"}, codeNotFound},
 		{opMkdir, []string{"/d/f/x"}, codeFailedPrecondition},

@@ -68,7 +68,7 @@ func (t tree) list(ctx context.Context, name string) (names []string, err error)
 		for _, i := range infos {
 			names = append(names, path.Base(i.Name))
 		}
-		return err
+		return belowFile(ctx, f, name, err)
 	})
 	return names, err
 }
@@ -100,9 +100,11 @@ func directory(ctx context.Context, f dfs.FS, name string) error {
 	return err
 }
 
-// belowFile is err, or that something above name is a file if that is why there is no such file: HDFS does not tell everyone.
+// belowFile is err, or that something above name is a file if that is why there is no such file: HDFS does not tell everyone, and calls
+// it a lack of permission where a directory is listed.
 func belowFile(ctx context.Context, f dfs.FS, name string, err error) error {
-	if !errors.Is(err, fs.ErrNotExist) {
+	unclear := func(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) }
+	if !unclear(err) {
 		return err
 	}
 	for dir := path.Dir(name); dir != "/"; dir = path.Dir(dir) {
@@ -110,7 +112,7 @@ func belowFile(ctx context.Context, f dfs.FS, name string, err error) error {
 		if errors.Is(wrongly, dfs.ErrNotDirectory) {
 			return wrongly
 		}
-		if wrongly == nil || !errors.Is(wrongly, fs.ErrNotExist) {
+		if !unclear(wrongly) {
 			break
 		}
 	}

@@ -27,19 +27,20 @@ type writer struct {
 	path    string
 	size    int64 // when it was opened
 	release func()
-	inPlace bool // it grows under its name; else it appears when it is closed
+	reopen  func() (dfs.Writer, error) // to append to the file
 	log     *zap.Logger
 
-	mu     sync.Mutex
-	file   dfs.Writer  // guarded by mu, as what follows
-	err    error       // of a flush that nobody waited for
-	dirty  bool        // something was written since the last sync
-	timer  *time.Timer // syncs later; nil: nothing is due
-	synced time.Time
-	closed bool
+	mu      sync.Mutex
+	file    dfs.Writer  // guarded by mu, as what follows
+	inPlace bool        // it grows under its name; else it appears when it is flushed or closed
+	err     error       // of a flush that nobody waited for, or that ended the file
+	dirty   bool        // something was written since the last sync
+	timer   *time.Timer // syncs later; nil: nothing is due
+	synced  time.Time
+	closed  bool
 }
 
-// growing reports whether others read a file of this name while it is written.
+// growing reports whether others read a file of this name while it is written, from its first byte on.
 func growing(name string) bool { return strings.Contains(path.Base(name), "tfevents") }
 
 func (s *Server) create(name string) (*writer, error) {
@@ -54,15 +55,19 @@ func (s *Server) create(name string) (*writer, error) {
 			return w, 0, nil
 		}
 		w, err := create()
-		if err != nil {
-			return nil, 0, err
+		if err == nil {
+			w, err = inView(w, func() (dfs.Writer, error) { return f.Append(s.ctx, inside) })
 		}
-		if err := w.Close(); err != nil {
-			return nil, 0, err
-		}
-		w, err = f.Append(s.ctx, inside)
 		return w, 0, err
 	})
+}
+
+// inView has a file appear under its name, and goes on writing it there.
+func inView(hidden dfs.Writer, reopen func() (dfs.Writer, error)) (dfs.Writer, error) {
+	if err := hidden.Close(); err != nil {
+		return nil, err
+	}
+	return reopen()
 }
 
 func (s *Server) append(name string) (*writer, error) {
@@ -117,11 +122,11 @@ func (s *Server) openWriter(name string, inPlace bool, open func(f dfs.FS, insid
 		release()
 		return nil, err
 	}
-	w := &writer{path: name, size: size, release: release, inPlace: inPlace, log: s.log, file: file}
-	if id := (fileID{f, path.Clean(inside)}); inPlace {
-		s.growing.add(id, w)
-		w.release = func() { s.growing.remove(id, w); release() }
-	}
+	w := &writer{path: name, size: size, log: s.log, file: file, inPlace: inPlace}
+	w.reopen = func() (dfs.Writer, error) { return f.Append(s.ctx, inside) }
+	id := fileID{f, path.Clean(inside)}
+	s.growing.add(id, w)
+	w.release = func() { s.growing.remove(id, w); release() }
 	return w, nil
 }
 
@@ -136,11 +141,19 @@ func (w *writer) write(b []byte) error {
 	return err
 }
 
-// flush lets others read what was written, at once or within a second. A file that is to appear whole has nobody to read it.
+// flush lets others read what was written, at once or within a second. A file that was to appear whole appears with the first one:
+// nobody flushes what is not to be read yet.
 func (w *writer) flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil || !w.inPlace || !w.dirty || w.timer != nil {
+	if w.err == nil && !w.inPlace {
+		hidden := w.file
+		if w.file, w.err = inView(hidden, w.reopen); w.err != nil {
+			w.file = hidden // of which nothing is left but what close asks of it
+		}
+		w.inPlace, w.dirty, w.synced = w.err == nil, false, time.Now()
+	}
+	if w.err != nil || !w.dirty || w.timer != nil {
 		return w.err
 	}
 	wait := syncEvery - time.Since(w.synced)
