@@ -49,7 +49,7 @@ const maxPeers = 64
 
 // viewPeers shows how a task reaches the others.
 func (o *owner) viewPeers(t *status.Task) {
-	p := o.peers[o.current[job.Task{Role: t.Role, Index: t.Index}]]
+	p := o.peers[o.current[t.ID()]]
 	t.Endpoints, t.EndpointsReason, t.Peers = string(p.Endpoints), p.Reason, []status.Peer{}
 	all := status.Peer{}
 	for _, c := range p.Counters {
@@ -116,7 +116,7 @@ func (o *owner) fraction(tasks []status.Task) float64 {
 				done++
 			}
 		}
-		if p := o.progress[job.Task{Role: t.Role, Index: t.Index}]; p.Steps > 0 {
+		if p := o.progress[t.ID()]; p.Steps > 0 {
 			best = max(best, min(1, float64(p.Step)/float64(p.Steps)))
 		}
 	}

@@ -99,7 +99,7 @@ func List(files []File, open Opener) (Listing, error) {
 	l.legacy(files, result.States)
 	for _, c := range l.groups {
 		if c.Format == Bundle && len(c.Files) > 1 && !c.missing() {
-			l.bundles[c.series()] = true
+			l.bundles[c.Series()] = true
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(l.groups)) {
@@ -107,7 +107,7 @@ func List(files []File, open Opener) (Listing, error) {
 		if len(c.Files) == 0 {
 			continue
 		}
-		c.Expected = l.bundles[c.series()] || slices.ContainsFunc(result.States, func(s StateAt) bool { return s.lists(c.Name) })
+		c.Expected = l.bundles[c.Series()] || slices.ContainsFunc(result.States, func(s StateAt) bool { return s.lists(c.Name) })
 		l.complete(c)
 		if err := l.epoch(c, open); err != nil {
 			return Listing{}, err

@@ -36,7 +36,7 @@ func Series(l Listing) [][]Checkpoint {
 		if c.Format == SavedModel || number(c.Name, c.Format) == Unknown {
 			continue
 		}
-		key := c.series()
+		key := c.Series()
 		i, ok := at[key]
 		if !ok {
 			i = len(series)
@@ -48,8 +48,8 @@ func Series(l Listing) [][]Checkpoint {
 	return series
 }
 
-// series is the same for those whose names differ in a number only.
-func (c Checkpoint) series() string {
+// Series is the same for checkpoints of one format whose names differ in a number only.
+func (c Checkpoint) Series() string {
 	return string(c.Format) + " " + path.Join(path.Dir(c.Name), digits.ReplaceAllString(path.Base(c.Name), "#"))
 }
 

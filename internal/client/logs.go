@@ -60,7 +60,7 @@ func ParseLogs(which, stream string, follow bool) (LogsOptions, error) {
 }
 
 func (o LogsOptions) wants(t status.Task) bool {
-	return o.Task == (job.Task{}) || o.Task == job.Task{Role: t.Role, Index: t.Index}
+	return o.Task == (job.Task{}) || o.Task == t.ID()
 }
 
 // CopyLogs writes what the tasks of a job wrote: from their agents while the job runs, afterwards from where the cluster keeps
@@ -130,7 +130,7 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 		}
 		found++
 		for _, stream := range o.Streams {
-			head := []byte(fmt.Sprintf("==> %s/%d %s <==\n", t.Role, t.Index, stream))
+			head := []byte(fmt.Sprintf("==> %s %s <==\n", t.ID(), stream))
 			if single {
 				head = nil
 			}
@@ -251,9 +251,9 @@ func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Ide
 		}
 		prefix := ""
 		if o.Task == (job.Task{}) {
-			prefix = fmt.Sprintf("%s/%d | ", t.Role, t.Index)
+			prefix = t.ID().String() + " | "
 		}
-		tl := newTail(c, r.ID, key, job.Task{Role: t.Role, Index: t.Index}, func(lines []byte) {
+		tl := newTail(c, r.ID, key, t.ID(), func(lines []byte) {
 			mu.Lock()
 			defer mu.Unlock()
 			writeLines(out, prefix, lines)

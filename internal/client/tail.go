@@ -45,7 +45,7 @@ func newTail(c *Cluster, id yarn.ApplicationID, key control.Identity, task job.T
 
 // update tells where the task is now. It never waits.
 func (t *tail) update(v status.View) {
-	task, ok := find(v, t.task)
+	task, ok := v.Find(t.task)
 	if !ok || task.Agent == "" || task.Container == "" {
 		return
 	}
@@ -185,7 +185,7 @@ func (t *tail) copyOnce(ctx context.Context, s *stream, address string) error {
 
 // drain copies what is left when the job has ended.
 func (t *tail) drain(ctx context.Context, v status.View, streams []*stream) {
-	task, _ := find(v, t.task)
+	task, _ := v.Find(t.task)
 	if task.Container != "" && (len(streams) == 0 || streams[0].container != task.Container) {
 		flush(streams)
 		streams = t.streams(task.Container) // the job was over before we saw its task run there
@@ -221,13 +221,4 @@ func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) {
 			return
 		}
 	}
-}
-
-func find(v status.View, task job.Task) (status.Task, bool) {
-	for _, t := range v.Tasks {
-		if t.Role == task.Role && t.Index == task.Index {
-			return t, true
-		}
-	}
-	return status.Task{}, false
 }

@@ -6,6 +6,7 @@ package status
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 
 	"tfos/internal/job"
@@ -96,6 +97,18 @@ type Loss struct {
 	// Also are those whose processes start again with it: "chief/0", or a role, "worker", for all its other tasks.
 	Also []string `json:"also"`
 }
+
+// Find looks for a task.
+func (v View) Find(task job.Task) (Task, bool) {
+	i := slices.IndexFunc(v.Tasks, func(t Task) bool { return t.ID() == task })
+	if i < 0 {
+		return Task{}, false
+	}
+	return v.Tasks[i], true
+}
+
+// ID is how the job calls the task.
+func (t Task) ID() job.Task { return job.Task{Role: t.Role, Index: t.Index} }
 
 // Task is one task of a View.
 type Task struct {

@@ -47,17 +47,6 @@ func (id AttemptID) Compare(other AttemptID) int {
 	return cmp.Or(id.Application.Compare(other.Application), cmp.Compare(id.Attempt, other.Attempt))
 }
 
-// ParseAttemptID reads what AttemptID.String writes.
-func ParseAttemptID(s string) (AttemptID, error) {
-	p := idParser{rest: s}
-	p.word("appattempt")
-	id := AttemptID{Application: p.application(), Attempt: p.int32()}
-	if err := p.end("attempt id", s); err != nil {
-		return AttemptID{}, err
-	}
-	return id, nil
-}
-
 // Epoch counts the restarts of the ResourceManager before it made this container.
 func (id ContainerID) Epoch() int64 { return id.ID >> sequenceBits }
 

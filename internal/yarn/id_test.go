@@ -35,9 +35,6 @@ func TestApplicationAndAttemptText(t *testing.T) {
 	if id, err := ParseApplicationID("application_1410901177871_0042"); err != nil || id != app {
 		t.Errorf("%v, %v", id, err)
 	}
-	if id, err := ParseAttemptID("appattempt_1410901177871_0042_000002"); err != nil || id != (AttemptID{app, 2}) {
-		t.Errorf("%v, %v", id, err)
-	}
 }
 
 func TestIDsThatAreNone(t *testing.T) {
@@ -68,7 +65,6 @@ func FuzzParseID(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, s string) {
 		again(t, s, ParseApplicationID)
-		again(t, s, ParseAttemptID)
 		again(t, s, ParseContainerID)
 		again(t, s, ParseNodeID)
 	})

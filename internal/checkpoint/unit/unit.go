@@ -125,12 +125,12 @@ func (u Unit) key() string {
 	return "? " + u.Name
 }
 
-// series is the same for those whose names differ in a number only.
+// series is the checkpoint's; of an unknown kind each is one of its own.
 func (u Unit) series() string {
 	if u.Known == nil {
 		return "? " + u.Name
 	}
-	return string(u.Known.Format) + " " + path.Join(path.Dir(u.Name), numbers.ReplaceAllString(path.Base(u.Name), "#"))
+	return u.Known.Series()
 }
 
 // Wanted lists what a program needs to go on. There are several choices for each: the newest first, to be taken if it is whole. Of known

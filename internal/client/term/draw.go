@@ -3,33 +3,43 @@ package term
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/charmbracelet/lipgloss"
 	"github.com/charmbracelet/x/ansi"
 
 	"tfos/internal/status"
 )
 
 var (
-	bold  = lipgloss.NewStyle().Bold(true)
-	faint = lipgloss.NewStyle().Faint(true)
+	bold, faint = style(ansi.Style{}.Bold()), style(ansi.Style{}.Faint())
 
 	// Colours of the sixteen that every terminal's theme defines.
-	colours = map[status.State]lipgloss.Style{
+	colours = map[status.State]style{
 		status.Pending:   faint,
-		status.Starting:  lipgloss.NewStyle().Foreground(lipgloss.Color("3")),
-		status.Running:   lipgloss.NewStyle().Foreground(lipgloss.Color("4")),
-		status.Succeeded: lipgloss.NewStyle().Foreground(lipgloss.Color("2")),
-		status.Failed:    lipgloss.NewStyle().Foreground(lipgloss.Color("1")),
+		status.Starting:  style(ansi.Style{}.ForegroundColor(ansi.Yellow)),
+		status.Running:   style(ansi.Style{}.ForegroundColor(ansi.Blue)),
+		status.Succeeded: style(ansi.Style{}.ForegroundColor(ansi.Green)),
+		status.Failed:    style(ansi.Style{}.ForegroundColor(ansi.Red)),
 		status.Stopped:   faint,
 	}
 	marks = map[status.State]string{
 		status.Pending: "·", status.Starting: "◌", status.Running: "●", status.Succeeded: "✓", status.Failed: "✗", status.Stopped: "–",
 	}
 )
+
+// style is how text looks on a terminal.
+type style ansi.Style
+
+// Render gives text the style, unless NO_COLOR is set (no-color.org).
+func (s style) Render(text string) string {
+	if text == "" || os.Getenv("NO_COLOR") != "" {
+		return text
+	}
+	return ansi.Style(s).Styled(text)
+}
 
 // model is what is drawn. It is a value.
 type model struct {

@@ -105,7 +105,7 @@ func why(r status.Restart) string {
 	return r.Cause + ": " + r.Why
 }
 
-func name(t status.Task) string { return fmt.Sprintf("%s/%d", t.Role, t.Index) }
+func name(t status.Task) string { return t.ID().String() }
 
 // taskLine is what became of a task; empty: nothing that a person would want to know.
 func taskLine(was, is status.Task) string {

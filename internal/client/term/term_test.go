@@ -202,3 +202,13 @@ func TestBytes(t *testing.T) {
 		}
 	}
 }
+
+func TestColoursCanBeTurnedOff(t *testing.T) {
+	m := model{now: noon, width: 80, height: 20, view: aView(status.Task{Role: "worker", State: status.Failed})}
+	for setting, coloured := range map[string]bool{"": true, "1": false} {
+		t.Setenv("NO_COLOR", setting)
+		if got := m.draw(); strings.Contains(got, "\x1b[31m") != coloured || strings.Contains(got, "\x1b") != coloured {
+			t.Errorf("with NO_COLOR=%s: %q", setting, got)
+		}
+	}
+}
