@@ -171,7 +171,10 @@ func (a *Agent) master() func(context.Context) (string, error) {
 	if a.o.Over == nil {
 		return find
 	}
-	o := &orphan{find: find, over: a.o.Over, log: a.log}
+	o := &orphan{find: find, over: []func(context.Context) (string, error){a.o.Over}, log: a.log}
+	if a.o.Staging != "" {
+		o.over = append(o.over, lookForResult(a.storage, a.o.Staging))
+	}
 	return o.master
 }
 

@@ -2,8 +2,11 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -11,6 +14,7 @@ import (
 	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/conf"
+	"tfos/internal/launch"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/yarnrpc"
 )
@@ -34,8 +38,8 @@ const (
 // the job that was submitted again. One goroutine uses it.
 type orphan struct {
 	find func(ctx context.Context) (string, error)
-	// over says why the application is over; empty: it is not.
-	over func(ctx context.Context) (string, error)
+	// over say, one after the other, why the application is over; empty: that one does not know.
+	over []func(ctx context.Context) (string, error)
 	log  *zap.Logger
 
 	since, last, asked time.Time // there is no master since; it was looked for last; over was asked last
@@ -49,17 +53,38 @@ func (o *orphan) master(ctx context.Context) (string, error) {
 	o.last = now
 	if now.Sub(o.since) >= orphanAfter && now.Sub(o.asked) >= askAgain {
 		o.asked = now
-		asking, done := context.WithTimeout(ctx, askWait)
-		why, err := o.over(asking)
-		done()
-		if err != nil {
-			o.log.Debug("it is not known whether the application still is", zap.Error(err))
-		}
-		if err == nil && why != "" {
-			return "", fmt.Errorf("%w: %s", control.ErrOver, why)
+		for _, over := range o.over {
+			asking, done := context.WithTimeout(ctx, askWait)
+			why, err := over(asking)
+			done()
+			if err != nil {
+				o.log.Debug("it is not known whether the application still is", zap.Error(err))
+			}
+			if err == nil && why != "" {
+				return "", fmt.Errorf("%w: %s", control.ErrOver, why)
+			}
 		}
 	}
 	return o.find(ctx)
+}
+
+// lookForResult looks into the job's staging directory for its result. The master leaves it, or, for
+// a master that could not, whoever submits a job to the same directory of checkpoints.
+func lookForResult(s *storage.Storage, staging string) func(ctx context.Context) (string, error) {
+	return func(ctx context.Context) (string, error) {
+		fsys, name, release, err := s.Use(ctx, strings.TrimRight(staging, "/")+"/"+launch.ResultFile)
+		if err != nil {
+			return "", err
+		}
+		defer release()
+		switch _, err := fsys.Stat(ctx, name); {
+		case errors.Is(err, fs.ErrNotExist):
+			return "", nil
+		case err != nil:
+			return "", err
+		}
+		return "its result is there, " + fsys.URI(name), nil
+	}
 }
 
 // askYARN asks the ResourceManager of a Hadoop configuration, which it reads at once: a NodeManager

@@ -58,3 +58,27 @@ func TestAskYARN(t *testing.T) {
 		t.Errorf("once it has failed: %q, %v", why, err)
 	}
 }
+
+// Where the ResourceManager does not answer an agent, the job's result does.
+func TestLookForResult(t *testing.T) {
+	dir := t.TempDir()
+	site := filepath.Join(dir, "conf.xml")
+	if err := os.WriteFile(site, []byte("<configuration/>"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := storage.New(storage.Options{Conf: site, Getenv: func(string) string { return "" }})
+	defer s.Close()
+	if err := os.Remove(site); err != nil { // as a NodeManager does that has lost the container
+		t.Fatal(err)
+	}
+	look := lookForResult(s, "file://"+dir)
+	if why, err := look(t.Context()); why != "" || err != nil {
+		t.Errorf("while it runs: %q, %v", why, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "result.json"), []byte("{}"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if why, err := look(t.Context()); !strings.Contains(why, "result.json") || err != nil {
+		t.Errorf("once it is over: %q, %v", why, err)
+	}
+}

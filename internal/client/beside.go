@@ -4,14 +4,17 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"path"
 	"strings"
 
 	"go.uber.org/zap"
 
+	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
 
@@ -36,8 +39,8 @@ func (c *Cluster) directoryTag(ctx context.Context, j job.Job) string {
 	return "tfos-checkpoints-" + hex.EncodeToString(sum[:8])
 }
 
-// beside says which applications run that have a job's tag. That it cannot be known is no reason
-// not to submit.
+// beside says which applications run that have a job's tag, and tells the orphans of those that
+// ended that they did. That it cannot be known is no reason not to submit.
 func (c *Cluster) beside(ctx context.Context, j job.Job, tag string, ui UI) {
 	if tag == "" {
 		return
@@ -48,12 +51,30 @@ func (c *Cluster) beside(ctx context.Context, j job.Job, tag string, ui UI) {
 		return
 	}
 	for _, r := range found {
-		if _, err := c.FS.Stat(ctx, path.Join(c.jobDir(r.ID), launch.ResultFile)); err == nil {
-			continue // its master is about to end
-		}
-		if !r.State.Terminal() {
+		result := path.Join(c.jobDir(r.ID), launch.ResultFile)
+		_, err := c.FS.Stat(ctx, result)
+		switch left := err == nil; {
+		case r.State.Terminal() && r.User == c.User && !left:
+			c.leaveResult(ctx, r, result)
+		case !r.State.Terminal() && !left: // with a result, its master is about to end
 			ui.Note(fmt.Sprintf("%s (%s) of %s has not ended, and has the same checkpoint.dir, %s: if both train, they overwrite each other's checkpoints",
 				r.ID, r.Name, r.User, j.Checkpoint.Dir))
 		}
+	}
+}
+
+// leaveResult leaves the result of a job whose master could not. An agent of it on a node that YARN
+// has lost may run on and write checkpoints, and cannot ask a ResourceManager that wants a token: it
+// looks for the result, as long as there is the job's directory.
+func (c *Cluster) leaveResult(ctx context.Context, r yarn.Report, result string) {
+	if _, err := c.FS.Stat(ctx, path.Dir(result)); err != nil {
+		return
+	}
+	b, err := json.Marshal(merge(status.View{}, r))
+	if err == nil {
+		err = dfs.WriteFile(ctx, c.FS, result, b, 0o600)
+	}
+	if err != nil {
+		c.Log.Debug("leave the result of an ended job", zap.Stringer("application", r.ID), zap.Error(err))
 	}
 }

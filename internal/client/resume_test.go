@@ -209,6 +209,43 @@ func TestJobBesideAnother(t *testing.T) {
 	}
 }
 
+// TestOrphansAreTold: a master that was lost with its node leaves no result, by which agents that
+// YARN does not reach know that the job is over. Who submits the job again leaves it.
+func TestOrphansAreTold(t *testing.T) {
+	w := newWorld(t)
+	w.fresh = true
+	j := aJob()
+	j.Checkpoint.Dir = "hdfs:///models/a"
+	var s shown
+	submit := func() {
+		t.Helper()
+		if _, err := w.cluster().Submit(t.Context(), prepare(t, j), s.ui()); err != nil {
+			t.Fatal(err)
+		}
+		id := w.sent[len(w.sent)-1].ID
+		r := w.apps[id]
+		r.Tags = w.sent[len(w.sent)-1].Tags
+		w.apps[id] = r
+	}
+	submit()
+	result := path.Join(launch.JobDir("/user/ann", w.sent[0].ID), launch.ResultFile)
+	submit()
+	if _, err := w.fs.Stat(t.Context(), result); err == nil {
+		t.Error("a job that runs has a result")
+	}
+	r := w.apps[w.sent[0].ID]
+	r.State, r.Final, r.Diagnostics = yarn.StateFailed, yarn.FinalFailed, "its master was lost"
+	w.apps[w.sent[0].ID] = r
+	submit()
+	o := w.cluster().outcome(t.Context(), r, status.View{})
+	if _, err := w.fs.Stat(t.Context(), result); err != nil || o.Code != exit.Infrastructure || o.View.Diagnostics != "its master was lost" {
+		t.Errorf("%v; the outcome is %+v", err, o)
+	}
+	if _, err := w.fs.Stat(t.Context(), path.Join(launch.JobDir("/user/ann", w.sent[1].ID), launch.ResultFile)); err == nil {
+		t.Error("a job that runs has a result")
+	}
+}
+
 // TestResumeFinishesACopy: the agent of a job with local checkpoints was killed between two renames, when it had copied a checkpoint over the
 // one of that name. It is finished and resumed from, not taken for a broken one.
 func TestResumeFinishesACopy(t *testing.T) {

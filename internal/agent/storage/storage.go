@@ -2,8 +2,9 @@
 // they are first needed, and lets go of them when nobody has needed them for a while.
 //
 // What it goes by is the client's Hadoop configuration, which lies in the container, and the
-// container's tokens. The configuration is not read before the first use: an agent whose program
-// keeps to local files pays nothing.
+// container's tokens. The configuration is read at once, for a NodeManager that has lost a container
+// deletes its directory; it is made sense of at the first use: an agent whose program keeps to local
+// files pays no more than its bytes.
 package storage
 
 import (
@@ -39,7 +40,9 @@ type Options struct {
 
 // Storage is the filesystems of a container. It is safe for concurrent use.
 type Storage struct {
-	o Options
+	o       Options
+	site    []byte // the Hadoop configuration
+	siteErr error
 
 	mu     sync.Mutex
 	open   *dfs.Resolver // guarded by mu, as what follows; nil: nobody needed one lately
@@ -48,7 +51,7 @@ type Storage struct {
 	closed bool
 }
 
-// New makes a Storage. It reads and opens nothing.
+// New makes a Storage. It opens no filesystem.
 func New(o Options) *Storage {
 	if o.Getenv == nil {
 		o.Getenv = os.Getenv
@@ -59,7 +62,9 @@ func New(o Options) *Storage {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &Storage{o: o}
+	s := &Storage{o: o}
+	s.site, s.siteErr = os.ReadFile(o.Conf)
+	return s
 }
 
 // Use finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in the default filesystem. The
@@ -126,14 +131,13 @@ func (s *Storage) let() error {
 	return err
 }
 
-// resolver reads what the container holds.
+// resolver is of the configuration that the container held.
 func (s *Storage) resolver() (*dfs.Resolver, error) {
-	b, err := os.ReadFile(s.o.Conf)
-	if err != nil {
-		return nil, fmt.Errorf("read the Hadoop configuration: %w", err)
+	if s.siteErr != nil {
+		return nil, fmt.Errorf("read the Hadoop configuration: %w", s.siteErr)
 	}
 	c := conf.New(conf.Environment{Env: func(name string) (string, bool) { v := s.o.Getenv(name); return v, v != "" }})
-	if err := c.AddResource(s.o.Conf, b, nil); err != nil {
+	if err := c.AddResource(s.o.Conf, s.site, nil); err != nil {
 		return nil, err
 	}
 	return dfs.NewResolver(dfs.Options{Conf: c, User: s.o.User, Tokens: s.o.Tokens, Patience: patience, Log: s.o.Logger}), nil

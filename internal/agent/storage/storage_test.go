@@ -15,11 +15,14 @@ const siteXML = `<configuration><property><name>fs.defaultFS</name><value>file:/
 func TestOpensLateAndClosesWhenIdle(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "conf.xml")
 	synctest.Test(t, func(t *testing.T) {
-		s := New(Options{Conf: file, Idle: time.Minute})
-		if _, _, _, err := s.Use(t.Context(), "/x"); !errors.Is(err, fs.ErrNotExist) {
+		if _, _, _, err := New(Options{Conf: file}).Use(t.Context(), "/x"); !errors.Is(err, fs.ErrNotExist) {
 			t.Fatalf("without a configuration: %v", err)
 		}
 		if err := os.WriteFile(file, []byte(siteXML), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := New(Options{Conf: file, Idle: time.Minute})
+		if err := os.Remove(file); err != nil { // with the container's directory
 			t.Fatal(err)
 		}
 		first, name, release, err := s.Use(t.Context(), "/x")
