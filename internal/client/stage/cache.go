@@ -35,6 +35,11 @@ type cache struct {
 func openCache(ctx context.Context, p Place) (*cache, error) {
 	c := &cache{fs: p.FS, dir: p.Cache, owner: p.User}
 	if err := c.fs.Mkdir(ctx, c.dir, 0o700); err != nil {
+		above := path.Dir(c.dir)
+		if info, unseen := c.fs.Stat(ctx, above); errors.Is(err, fs.ErrPermission) && unseen == nil && info.Owner != p.User {
+			return nil, exit.Errorf(exit.Refused, "%s, where tfos keeps your files, belongs to %s: %w", c.fs.URI(above), info.Owner, err).
+				Try("have it removed, or given to you: hdfs dfs -chown -R %s %s", p.User, c.fs.URI(above))
+		}
 		return nil, Explain(c.fs, "make the cache directory", c.dir, err)
 	}
 	info, err := c.fs.Stat(ctx, c.dir)

@@ -239,6 +239,21 @@ func TestTheCacheIsNotTrustedBlindly(t *testing.T) {
 	}
 }
 
+// TestADirectoryOfSomebodyElse: an administrator who made it is named, with what to do.
+func TestADirectoryOfSomebodyElse(t *testing.T) {
+	dir := write(t, map[string]string{"a": "content"})
+	d := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
+	mkHome(t, d)
+	if err := errors.Join(d.Chmod(t.Context(), "/user/ann", 0o777), d.As("bob").Mkdir(t.Context(), "/user/ann/.tfos", 0o755), d.Chmod(t.Context(), "/user/ann", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := collect(t, Item{Source: filepath.Join(dir, "a"), Name: "a"}).Upload(t.Context(), at(d, "/user/ann/.tfos/cache"), nil)
+	const want = "memory:///user/ann/.tfos, where tfos keeps your files, belongs to bob"
+	if exit.Of(err) != exit.Refused || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "hdfs dfs -chown -R ann memory:///user/ann/.tfos") {
+		t.Errorf("code %d, %v; want %q", exit.Of(err), err, want)
+	}
+}
+
 // TestAUserWhomTheFilesystemKnowsByAnotherName owns what they make.
 func TestAUserWhomTheFilesystemKnowsByAnotherName(t *testing.T) {
 	dir := write(t, map[string]string{"a": "content"})
