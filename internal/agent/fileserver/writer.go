@@ -31,9 +31,9 @@ type writer struct {
 	log     *zap.Logger
 
 	mu      sync.Mutex
-	file    dfs.Writer  // guarded by mu, as what follows
+	file    dfs.Writer  // guarded by mu, as what follows; nil: it is whole, and opened again for what comes
 	inPlace bool        // it grows under its name; else it appears when it is flushed or closed
-	err     error       // of a flush that nobody waited for, or that ended the file
+	err     error       // what ended the file before it was closed, or of a flush that nobody waited for
 	dirty   bool        // something was written since the last sync
 	timer   *time.Timer // syncs later; nil: nothing is due
 	synced  time.Time
@@ -55,19 +55,11 @@ func (s *Server) create(name string) (*writer, error) {
 			return w, 0, nil
 		}
 		w, err := create()
-		if err == nil {
-			w, err = inView(w, func() (dfs.Writer, error) { return f.Append(s.ctx, inside) })
+		if err != nil {
+			return nil, 0, err
 		}
-		return w, 0, err
+		return nil, 0, w.Close()
 	})
-}
-
-// inView has a file appear under its name, and goes on writing it there.
-func inView(hidden dfs.Writer, reopen func() (dfs.Writer, error)) (dfs.Writer, error) {
-	if err := hidden.Close(); err != nil {
-		return nil, err
-	}
-	return reopen()
 }
 
 func (s *Server) append(name string) (*writer, error) {
@@ -136,6 +128,12 @@ func (w *writer) write(b []byte) error {
 	if w.err != nil {
 		return w.err
 	}
+	if w.file == nil {
+		if w.file, w.err = w.reopen(); w.err != nil {
+			w.file = nil
+			return w.err
+		}
+	}
 	w.dirty = true
 	_, err := w.file.Write(b)
 	return err
@@ -147,11 +145,9 @@ func (w *writer) flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.err == nil && !w.inPlace {
-		hidden := w.file
-		if w.file, w.err = inView(hidden, w.reopen); w.err != nil {
-			w.file = hidden // of which nothing is left but what close asks of it
+		if w.err = w.file.Close(); w.err == nil {
+			w.file, w.inPlace, w.dirty, w.synced = nil, true, false, time.Now()
 		}
-		w.inPlace, w.dirty, w.synced = w.err == nil, false, time.Now()
 	}
 	if w.err != nil || !w.dirty || w.timer != nil {
 		return w.err
@@ -207,7 +203,10 @@ func (w *writer) close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.end()
-	if w.err != nil {
+	switch {
+	case w.file == nil:
+		return w.err
+	case w.err != nil:
 		w.file.Abort()
 		return w.err
 	}
@@ -220,6 +219,9 @@ func (w *writer) orphaned() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.end()
+	if w.file == nil {
+		return
+	}
 	if !w.inPlace {
 		w.file.Abort()
 		w.log.Info("a file was given up: the program left it unfinished", zap.String("file", w.path))
