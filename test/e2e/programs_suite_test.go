@@ -8,28 +8,53 @@ import (
 	"testing"
 )
 
-const fine = `accuracy (0\.9|1\.0)`
+const (
+	fine    = `accuracy (0\.9|1\.0)`
+	version = `TensorFlow 2\.\d+\.\d+ `
+)
 
-// programs are those of `make programs`, by the version of TensorFlow that they are for.
-var programs = map[string][]userProgram{
-	"2.15": {estimator},
-	"2.21": {
-		{name: "monitored", kills: "worker/0", at: 100, says: []string{`RESULT chief/0 TensorFlow 2.21.0 steps \d+ ` + fine}, exports: []string{`model.ckpt-30\d.index`}},
-		{name: "data_service", kills: "dataworker/0", at: 100, says: []string{`RESULT TensorFlow 2.21.0 steps 300 ` + fine}},
-	},
+// suite is what `make programs` runs on one version of TensorFlow.
+type suite struct {
+	version  string
+	programs []userProgram
+}
+
+// suites are all of `make programs`. tf.estimator, and Keras 2 in TensorFlow, ended with 2.15.
+var suites = []suite{
+	{"2.15", append(keras2, estimator)},
+	{"2.21", []userProgram{
+		{name: "monitored", kills: "worker/0", at: 100, says: []string{`RESULT chief/0 ` + version + `steps \d+ ` + fine}, exports: []string{`model.ckpt-30\d.index`}},
+		{name: "supervisor", kills: "worker/0", at: 100, says: []string{`RESULT chief/0 ` + version + `steps \d+ ` + fine}, exports: []string{`model.ckpt-40\d.index`}},
+		{name: "data_service", kills: "dataworker/0", at: 100, says: []string{`RESULT ` + version + `steps 300 ` + fine}},
+		{name: "dtensor", kills: "worker/1", at: 100, says: []string{`restored hdfs://`, `RESULT worker/0 ` + version + `steps 200 ` + fine}},
+		{name: "mirrored_evaluator", kills: "worker/0", at: 100,
+			says: []string{`the evaluator has 1 replica`, `restored hdfs://`, `RESULT chief/0 ` + version + `steps 200`, `RESULT evaluator: step 200 ` + fine}},
+		{name: "profiler", kills: "worker/1", at: 100, says: []string{`restored hdfs://`, `RESULT a profile of port 6009`, `RESULT a profile of port 6010`, `RESULT worker/1 ` + version + `steps 500 ` + fine}},
+	}},
 }
 
 // estimator keeps its evaluator until the last export is there.
 var estimator = userProgram{
 	name: "estimator", kills: "worker/0", at: 200,
-	says:    []string{`RESULT chief/0 TensorFlow 2\.15\.\d ended`, `RESULT steps \d+ ` + fine},
+	says:    []string{`RESULT chief/0 ` + version + `ended`, `RESULT steps \d+ ` + fine},
 	exports: []string{`export/best/\d+/saved_model.pb`, `export/latest/\d+/saved_model.pb`, `export/final/\d+/saved_model.pb`, `eval/events.*`},
 }
 
+// keras2 are programs for the Keras that came with TensorFlow until 2.15.
+var keras2 = []userProgram{
+	{name: "keras2_ps", kills: "worker/1", at: 5, says: []string{`RESULT ` + version + `epochs 30 ` + fine}},
+	{name: "keras2_mirrored", kills: "worker/1", at: 5,
+		says:    []string{`begins with epoch ([2-9]|\d\d)`, `RESULT ` + version + `epochs 30 ` + fine},
+		exports: []string{"model/saved_model.pb"}},
+	{name: "sidecar", kills: "chief/0", at: 8,
+		says:    []string{`restored hdfs://`, `RESULT evaluated: ` + fine, `RESULT the evaluator has seen the last checkpoint`},
+		exports: []string{"logs/validation/events.*"}},
+}
+
 func TestProgramsOfEachVersion(t *testing.T) {
-	for version, list := range programs {
-		for _, p := range list {
-			t.Run(p.name+" "+version, func(t *testing.T) { hadoop(t).loses(t, p, venv(t, version)) })
+	for _, s := range suites {
+		for _, p := range s.programs {
+			t.Run(p.name+" "+s.version, func(t *testing.T) { hadoop(t).loses(t, p, venv(t, s.version)) })
 		}
 	}
 }

@@ -1,4 +1,4 @@
-"""tf.estimator.train_and_evaluate with all four roles, and the exporters that go with it. TensorFlow 2.15.
+"""tf.estimator.train_and_evaluate with all four roles, and the exporters that go with it. TensorFlow 2.12 to 2.15.
 
 usage: estimator.py STEPS
 """

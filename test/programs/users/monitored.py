@@ -43,6 +43,7 @@ with tf.train.MonitoredTrainingSession(
     checkpoint_dir=os.environ["TFOS_CHECKPOINT_DIR"],
     hooks=hooks,
     save_checkpoint_steps=50,
+    stop_grace_period_secs=10,
     config=tf.ConfigProto(device_filters=devices),
 ) as session:
     n = 0
