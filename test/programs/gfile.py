@@ -69,6 +69,27 @@ def unflushed(base):
     return g.GFile(f"{base}/never closed").read()
 
 
+def flushed(base):
+    """What a program reads of a file that it is writing."""
+    name, seen = f"{base}/flushed", []
+    with g.GFile(name, "w") as f:
+        for text in ("one", "two", "three"):
+            f.write(text)
+            f.flush()
+            seen.append((g.GFile(name).read(), g.stat(name).length))
+    return seen
+
+
+def flushed_records(base):
+    name, seen = f"{base}/flushed records", []
+    with tf.io.TFRecordWriter(name) as w:
+        for i in range(5):
+            w.write(b"%d" % i)
+            w.flush()
+            seen.append(len(list(tf.data.TFRecordDataset(name))))
+    return seen
+
+
 def tell(base):
     with g.GFile(f"{base}/told", "wb") as f:
         f.write(b"0123456789")
@@ -134,6 +155,8 @@ CALLS = [
     ("append to directory", write("d", "x", "a")),
     ("tell", tell),
     ("never closed", unflushed),
+    ("read what was flushed", flushed),
+    ("read records that were flushed", flushed_records),
     ("exists file", on(g.exists, "d/f")),
     ("exists directory", on(g.exists, "d")),
     ("exists nothing", on(g.exists, "d/none")),

@@ -165,13 +165,16 @@ def size_of(name):
 
 
 def killed():
-    """A killed writer leaves nothing under the name, and what it appended."""
+    """A killed writer leaves nothing under the name, but what it flushed and appended."""
     ready, tell = os.pipe()
     child = os.fork()
     if not child:
         whole = g.GFile(f"{base}/half", "w")
         whole.write("x" * (3 << 20))
-        whole.flush()
+        shown = g.GFile(f"{base}/shown", "w")
+        shown.write("shown")
+        shown.flush()
+        shown.write(" and not")
         added = g.GFile(f"{base}/fork", "a")
         added.write("more")
         added.flush()
@@ -188,6 +191,7 @@ def killed():
     while text() != "0123456789more" and time.monotonic() < deadline:
         time.sleep(0.2)
     check("killed writer", not g.exists(f"{base}/half") and text() == "0123456789more")
+    check("killed after a flush", g.GFile(f"{base}/shown").read() == "shown")
 
 
 if __name__ == "__main__":
