@@ -37,7 +37,7 @@ demo: build venv ## train the handwritten digits on the embedded YARN, into buil
 .PHONY: test
 test: check need-cc need-ip build venv jars ## every test: the fast ones, real TensorFlow on the embedded YARN, and a real Hadoop cluster
 	cd python && $(PYTHON) -B -m unittest discover -t . -s tests
-	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/agent/fileserver ./test/e2e/...
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/fileserver ./test/e2e/...
 
 .PHONY: nightly
 nightly: test vulnerable fuzz matrix programs versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
@@ -104,7 +104,7 @@ generate: need-go ## the Go code of the .proto files
 .PHONY: library
 library: need-cc ## the C libraries, for each kind of machine there is a compiler for; they are committed
 	internal/endpoint/build
-	internal/agent/fileserver/build
+	internal/fileserver/build
 	internal/supervise/guard/build
 	python/native/build
 

@@ -1,7 +1,7 @@
 // Package python holds the Python modules that tfos gives every task: what a client packs and ships, an agent puts on PYTHONPATH.
 //
 // The modules want nothing but Python's standard library, 3.8 or newer. docs/python.md says what programs may use of them. Beside them
-// lie, for each kind of machine, TensorFlow's filesystem plugin, made by internal/agent/fileserver/build, and the checksum of TFRecord
+// lie, for each kind of machine, TensorFlow's filesystem plugin, made by internal/fileserver/build, and the checksum of TFRecord
 // files, made by native/build. The modules do without the latter, slowly.
 package python
 

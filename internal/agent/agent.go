@@ -14,11 +14,11 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/sys/unix"
 
-	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/storage"
 )
 
 const (

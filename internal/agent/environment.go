@@ -12,11 +12,11 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"tfos/internal/agent/logfile"
-	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/storage"
 )
 
 // What a NodeManager tells the processes of a container (org.apache.hadoop.yarn.api.ApplicationConstants.Environment).

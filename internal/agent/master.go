@@ -7,9 +7,9 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/agent/storage"
 	"tfos/internal/dfs"
 	"tfos/internal/launch"
+	"tfos/internal/storage"
 )
 
 // maxMasterFile bounds what is read of launch.MasterFile, in bytes.

@@ -11,12 +11,12 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/agent/fileserver"
 	"tfos/internal/checkpoint"
 	"tfos/internal/checkpoint/mirror"
 	"tfos/internal/checkpoint/unit"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
+	"tfos/internal/fileserver"
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/supervise"

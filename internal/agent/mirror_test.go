@@ -10,9 +10,9 @@ import (
 	"time"
 
 	"tfos/internal/agent"
-	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/launch"
+	"tfos/internal/storage"
 	"tfos/internal/supervise"
 )
 

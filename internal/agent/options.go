@@ -9,11 +9,11 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/agent/logfile"
-	"tfos/internal/agent/storage"
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
+	"tfos/internal/storage"
 	"tfos/internal/supervise"
 )
 

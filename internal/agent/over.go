@@ -11,10 +11,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/agent/storage"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/conf"
 	"tfos/internal/launch"
+	"tfos/internal/storage"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/yarnrpc"
 )

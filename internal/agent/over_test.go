@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
-	"tfos/internal/agent/storage"
 	"tfos/internal/hadoop/rpc"
+	"tfos/internal/storage"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/yarnrpc"
 )

@@ -9,10 +9,10 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/agent/fileserver"
 	"tfos/internal/agent/port"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
+	"tfos/internal/fileserver"
 )
 
 // logsWait bounds how long followers of the logs have to read their end.

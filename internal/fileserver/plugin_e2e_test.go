@@ -102,7 +102,7 @@ func buildProgram(t *testing.T) (exe, framework string) {
 func startProgram(t *testing.T, exe, framework, socket string) *program {
 	t.Helper()
 	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	plugin, err := filepath.Abs("../../../python/tfos/native/files_" + machine + ".so")
+	plugin, err := filepath.Abs("../../python/tfos/native/files_" + machine + ".so")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ var libc = []string{
 
 // TestPluginIsBuiltFromItsSource and needs nothing that a machine with TensorFlow may lack.
 func TestPluginIsBuiltFromItsSource(t *testing.T) {
-	built, err := filepath.Glob("../../../python/tfos/native/files_*.so")
+	built, err := filepath.Glob("../../python/tfos/native/files_*.so")
 	if err != nil || len(built) == 0 {
 		t.Fatalf("no plugin: %v", err)
 	}
@@ -38,7 +38,7 @@ func TestPluginIsBuiltFromItsSource(t *testing.T) {
 			t.Fatal(err)
 		}
 		if !bytes.Contains(b, []byte(sum)) {
-			t.Errorf("%s is not of these sources: run internal/agent/fileserver/build", name)
+			t.Errorf("%s is not of these sources: run internal/fileserver/build", name)
 		}
 		f, err := elf.NewFile(bytes.NewReader(b))
 		if err != nil {
