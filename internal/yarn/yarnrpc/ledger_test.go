@@ -1,6 +1,7 @@
 package yarnrpc
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -39,6 +40,7 @@ func FuzzAnswers(f *testing.F) {
 		l.SetAsk(yarn.Ask{ID: 1, Priority: 1, Resource: yarn.Resource{MemoryMiB: 100, VCores: 1}, Count: 2})
 		l.SetAsk(yarn.Ask{ID: 2, Priority: 2, Resource: yarn.Resource{MemoryMiB: 100, VCores: 1, Custom: map[string]int64{"yarn.io/gpu": 1}}, Count: 3, NodeLabel: "gpu"})
 		l.Exclude("bad")
+		told := map[yarn.ContainerID]bool{}
 		for len(in) > 0 {
 			var b []byte
 			var err error
@@ -63,8 +65,17 @@ func FuzzAnswers(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if n := len(out.Granted) + len(out.Surplus) + len(out.Unfit); n != len(response.Granted) {
-				t.Errorf("%d containers of %d", n, len(response.Granted))
+			booked := map[yarn.ContainerID]int{}
+			for _, c := range slices.Concat(out.Granted, out.Surplus, out.Unfit) {
+				booked[c.ID]++
+			}
+			for _, c := range response.Granted {
+				if n := booked[c.ID]; n > 1 || n == 0 && !told[c.ID] { // one that was told before may be told again
+					t.Errorf("%s is booked %d times", c.ID, n)
+				}
+			}
+			for _, c := range slices.Concat(response.Granted, response.Kept) {
+				told[c.ID] = true
 			}
 			if n := len(out.Completed) + len(out.Unknown); n != len(response.Completed) {
 				t.Errorf("%d completions of %d", n, len(response.Completed))
