@@ -1,7 +1,9 @@
 package agent_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -510,6 +512,34 @@ func write(t *testing.T, name, text string) {
 	if _, err := f.WriteString(text); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func TestStateOfTheAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		session := w.master()
+		c, err := control.DialAgent(w.hello.Agent, w.client, w.net.Host("laptop").Dial)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var out bytes.Buffer
+		if err := c.Debug(t.Context(), "state", &out); err != nil {
+			t.Fatal(err)
+		}
+		var s struct {
+			Task        string
+			Incarnation job.Incarnation
+			Joined      bool
+		}
+		if err := json.Unmarshal(out.Bytes(), &s); err != nil || s.Task != w.hello.Task.String() || !s.Joined || s.Incarnation != w.hello.Incarnation {
+			t.Errorf("state %s: %v", out.Bytes(), err)
+		}
+		session.Retire(control.Retire{})
+		if err := <-w.ended; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestLogsAreFollowedToTheEnd(t *testing.T) {

@@ -56,7 +56,7 @@ func (s *services) open() (err error) {
 	if err != nil {
 		return fmt.Errorf("serve logs: %w", err)
 	}
-	if s.logs, err = control.NewAgentServer(readers, a.o.Identity, a.logs, a.log); err != nil {
+	if s.logs, err = control.NewAgentServer(readers, a.o.Identity, a.logs, a.pages(), a.log); err != nil {
 		readers.Close()
 		return err
 	}

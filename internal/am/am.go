@@ -106,7 +106,7 @@ func (m *Master) Run(ctx context.Context) error {
 		return err
 	}
 	server, err := control.NewMaster(control.MasterOptions{
-		Listener: m.o.Listener, Identity: identity, Handler: (*handler)(m), Leases: m.input, Logger: m.log.Named("control"),
+		Listener: m.o.Listener, Identity: identity, Handler: (*handler)(m), Leases: m.input, Pages: m.pages(), Logger: m.log.Named("control"),
 	})
 	if err != nil {
 		cancel()

@@ -180,6 +180,9 @@ func (o *owner) receive(msg any) error {
 		o.heard(*msg)
 	case look:
 		msg.answer <- o.view()
+	case inside:
+		content, err := msg.page(o)
+		msg.answer <- written{content, err}
 	case shared:
 		o.inputs.shared, o.dirty = msg, true
 	case scaleWish:

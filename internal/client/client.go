@@ -9,6 +9,7 @@ package client
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"path"
 	"time"
@@ -46,12 +47,14 @@ type Master interface {
 	Watch(ctx context.Context, view func(json []byte) error) error
 	Stop(ctx context.Context, reason string) error
 	Scale(ctx context.Context, w control.ScaleWish) (control.ScaleAnswer, error)
+	Debug(ctx context.Context, page string, w io.Writer) error
 	Close() error
 }
 
 // Agent is a task's agent.
 type Agent interface {
 	Logs(ctx context.Context, r control.LogsRequest, chunk func(control.LogChunk) error) error
+	Debug(ctx context.Context, page string, w io.Writer) error
 	Close() error
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -303,6 +304,19 @@ func (m fakeMaster) Stop(_ context.Context, reason string) error {
 	return nil
 }
 
+func (m fakeMaster) Debug(_ context.Context, page string, w io.Writer) error {
+	return debugPage("the master", page, w)
+}
+
+// debugPage is the inside of a process that shows one page.
+func debugPage(whose, page string, w io.Writer) error {
+	if page != "" && page != "state" {
+		return control.ErrNoPage
+	}
+	_, err := fmt.Fprintf(w, "%s of %s", page, whose)
+	return err
+}
+
 func (m fakeMaster) Scale(_ context.Context, w control.ScaleWish) (control.ScaleAnswer, error) {
 	defer m.w.lock()()
 	if m.w.lonely != nil {
@@ -391,6 +405,9 @@ func (a fakeAgent) Logs(ctx context.Context, r control.LogsRequest, chunk func(c
 	}
 }
 
+func (fakeAgent) Debug(_ context.Context, page string, w io.Writer) error {
+	return debugPage("an agent", page, w)
+}
 func (fakeAgent) Close() error { return nil }
 
 func (w *world) Read(_ context.Context, f LogFile, offset int64, chunk func([]byte) error) error {

@@ -27,7 +27,7 @@ type LogSource interface {
 	Logs(ctx context.Context, r LogsRequest, send func(LogChunk) error) error
 }
 
-// AgentServer serves an agent's logs to the job's clients and its master.
+// AgentServer serves an agent's logs to the job's clients and its master, and its inside to clients.
 type AgentServer struct {
 	listener net.Listener
 	server   *grpc.Server
@@ -35,7 +35,8 @@ type AgentServer struct {
 }
 
 // NewAgentServer prepares a server on listener, which it closes in the end. It serves from Run on.
-func NewAgentServer(listener net.Listener, id Identity, logs LogSource, logger *zap.Logger) (*AgentServer, error) {
+// Pages are those of the agent's inside, besides those that every process has.
+func NewAgentServer(listener net.Listener, id Identity, logs LogSource, pages []Page, logger *zap.Logger) (*AgentServer, error) {
 	if id.Subject().Party != PartyAgent {
 		return nil, fmt.Errorf("serve as agent: the identity is %s", id)
 	}
@@ -44,7 +45,7 @@ func NewAgentServer(listener net.Listener, id Identity, logs LogSource, logger *
 		return nil, fmt.Errorf("serve as agent: %w", err)
 	}
 	s := &AgentServer{listener: bounded(listener, logger), server: newServer(tls, logger)}
-	controlpb.RegisterAgentServer(s.server, agentService{logs: logs, logger: logger})
+	controlpb.RegisterAgentServer(s.server, agentService{logs: logs, pages: pages, logger: logger})
 	return s, nil
 }
 
@@ -72,6 +73,7 @@ func (s *AgentServer) Close(wait time.Duration) {
 type agentService struct {
 	controlpb.UnimplementedAgentServer
 	logs   LogSource
+	pages  []Page
 	logger *zap.Logger
 }
 

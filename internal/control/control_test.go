@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.move(l.Addr().String())
 	w.master, err = control.NewMaster(control.MasterOptions{
-		Listener: l, Identity: w.issue(control.Subject{Party: control.PartyMaster}), Handler: w, Leases: w, Logger: zaptest.NewLogger(t),
+		Listener: l, Identity: w.issue(control.Subject{Party: control.PartyMaster}), Handler: w, Leases: w, Pages: []control.Page{big}, Logger: zaptest.NewLogger(t),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ type MasterOptions struct {
 	Identity     Identity     // of PartyMaster
 	Handler      MasterHandler
 	Leases       LeaseHandler // nil: the job's input is not shared by the master
+	Pages        []Page       // of the master's inside, besides those that every process has
 	Logger       *zap.Logger
 	Heartbeat    time.Duration // how often agents say that they live; default 1 s
 	Silence      time.Duration // after how long without a word a session ends; default 5 s

@@ -39,7 +39,7 @@ func (w *world) serveLogs(source control.LogSource) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := control.NewAgentServer(l, w.issue(agentSubject(0)), source, zaptest.NewLogger(w.t))
+	s, err := control.NewAgentServer(l, w.issue(agentSubject(0)), source, []control.Page{big}, zaptest.NewLogger(w.t))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -231,6 +231,11 @@ func TestEachPartyKeepsToItsCalls(t *testing.T) {
 			_, err = logs.Recv()
 		}
 		refused("Logs by an agent", err)
+		debug, err := m.Debug(ctx, &controlpb.DebugRequest{})
+		if err == nil {
+			_, err = debug.Recv()
+		}
+		refused("Debug by an agent", err)
 
 		client := credentials.NewTLS(&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, Certificates: []tls.Certificate{raw(t, w.issue(control.Subject{Party: control.PartyClient}))}})
 		session, err := controlpb.NewMasterClient(w.dialRaw(w.where(), client)).Session(ctx)
@@ -324,7 +329,7 @@ func TestOnlyTheRightPartyServesAndJoins(t *testing.T) {
 	if _, err := control.NewMaster(control.MasterOptions{Identity: client}); err == nil {
 		t.Error("a client serves as master")
 	}
-	if _, err := control.NewAgentServer(nil, client, nil, nil); err == nil {
+	if _, err := control.NewAgentServer(nil, client, nil, nil, nil); err == nil {
 		t.Error("a client serves as agent")
 	}
 	if _, err := control.NewLink(control.LinkOptions{Identity: client}); err == nil {

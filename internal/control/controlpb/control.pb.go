@@ -2138,6 +2138,94 @@ func (x *LogChunk) GetFile() int64 {
 	return 0
 }
 
+type DebugRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Page          string                 `protobuf:"bytes,1,opt,name=page,proto3" json:"page,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DebugRequest) Reset() {
+	*x = DebugRequest{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DebugRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DebugRequest) ProtoMessage() {}
+
+func (x *DebugRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DebugRequest.ProtoReflect.Descriptor instead.
+func (*DebugRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DebugRequest) GetPage() string {
+	if x != nil {
+		return x.Page
+	}
+	return ""
+}
+
+type DebugChunk struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DebugChunk) Reset() {
+	*x = DebugChunk{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DebugChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DebugChunk) ProtoMessage() {}
+
+func (x *DebugChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DebugChunk.ProtoReflect.Descriptor instead.
+func (*DebugChunk) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *DebugChunk) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
 type LeaseRequest struct {
 	state       protoimpl.MessageState `protogen:"open.v1"`
 	Incarnation int32                  `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"` // of the process
@@ -2156,7 +2244,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2168,7 +2256,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2181,7 +2269,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -2287,7 +2375,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +2387,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +2400,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -2350,7 +2438,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2362,7 +2450,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2375,7 +2463,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -2429,7 +2517,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2441,7 +2529,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2454,7 +2542,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -2475,7 +2563,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2487,7 +2575,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2500,7 +2588,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -2534,7 +2622,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2546,7 +2634,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2559,7 +2647,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -2585,7 +2673,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2597,7 +2685,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2610,7 +2698,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -2633,7 +2721,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2645,7 +2733,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2658,7 +2746,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -2712,7 +2800,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2724,7 +2812,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2737,7 +2825,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2949,7 +3037,12 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\bLogChunk\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x12\n" +
-	"\x04file\x18\x03 \x01(\x03R\x04file\"\xb4\x02\n" +
+	"\x04file\x18\x03 \x01(\x03R\x04file\"\"\n" +
+	"\fDebugRequest\x12\x12\n" +
+	"\x04page\x18\x01 \x01(\tR\x04page\" \n" +
+	"\n" +
+	"DebugChunk\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xb4\x02\n" +
 	"\fLeaseRequest\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x16\n" +
 	"\x06client\x18\x02 \x01(\tR\x06client\x12\x16\n" +
@@ -3010,15 +3103,17 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x10LEASE_STATE_OVER\x10\x02\x12\x16\n" +
 	"\x12LEASE_STATE_AGREED\x10\x03\x12\x15\n" +
 	"\x11LEASE_STATE_FRESH\x10\x04\x12\x17\n" +
-	"\x13LEASE_STATE_REFUSED\x10\x052\xe3\x02\n" +
+	"\x13LEASE_STATE_REFUSED\x10\x052\xaa\x03\n" +
 	"\x06Master\x12C\n" +
 	"\aSession\x12\x1a.tfos.control.v1.FromAgent\x1a\x18.tfos.control.v1.ToAgent(\x010\x01\x12?\n" +
 	"\x05Watch\x12\x1d.tfos.control.v1.WatchRequest\x1a\x15.tfos.control.v1.View0\x01\x12C\n" +
 	"\x04Stop\x12\x1c.tfos.control.v1.StopRequest\x1a\x1d.tfos.control.v1.StopResponse\x12F\n" +
 	"\x05Lease\x12\x1d.tfos.control.v1.LeaseRequest\x1a\x1e.tfos.control.v1.LeaseResponse\x12F\n" +
-	"\x05Scale\x12\x1d.tfos.control.v1.ScaleRequest\x1a\x1e.tfos.control.v1.ScaleResponse2J\n" +
+	"\x05Scale\x12\x1d.tfos.control.v1.ScaleRequest\x1a\x1e.tfos.control.v1.ScaleResponse\x12E\n" +
+	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x012\x91\x01\n" +
 	"\x05Agent\x12A\n" +
-	"\x04Logs\x12\x1c.tfos.control.v1.LogsRequest\x1a\x19.tfos.control.v1.LogChunk0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
+	"\x04Logs\x12\x1c.tfos.control.v1.LogsRequest\x1a\x19.tfos.control.v1.LogChunk0\x01\x12E\n" +
+	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
 
 var (
 	file_internal_control_controlpb_control_proto_rawDescOnce sync.Once
@@ -3033,7 +3128,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 38)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -3065,16 +3160,18 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*ScaleResponse)(nil), // 27: tfos.control.v1.ScaleResponse
 	(*LogsRequest)(nil),   // 28: tfos.control.v1.LogsRequest
 	(*LogChunk)(nil),      // 29: tfos.control.v1.LogChunk
-	(*LeaseRequest)(nil),  // 30: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 31: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 32: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 33: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 34: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 35: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 36: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 37: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 38: tfos.control.v1.LeaseGrant
-	nil,                   // 39: tfos.control.v1.Start.EnvEntry
+	(*DebugRequest)(nil),  // 30: tfos.control.v1.DebugRequest
+	(*DebugChunk)(nil),    // 31: tfos.control.v1.DebugChunk
+	(*LeaseRequest)(nil),  // 32: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 33: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 34: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 35: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 36: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 37: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 38: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 39: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 40: tfos.control.v1.LeaseGrant
+	nil,                   // 41: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -3097,32 +3194,36 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	20, // 17: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
 	21, // 18: tfos.control.v1.ToAgent.forward:type_name -> tfos.control.v1.Forward
 	14, // 19: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	39, // 20: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	41, // 20: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
 	17, // 21: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
 	16, // 22: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
-	31, // 23: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	33, // 24: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	35, // 25: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	36, // 26: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	32, // 27: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	34, // 28: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	33, // 23: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	35, // 24: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	37, // 25: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	38, // 26: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	34, // 27: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	36, // 28: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
 	0,  // 29: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
 	1,  // 30: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	38, // 31: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	40, // 31: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
 	2,  // 32: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
 	22, // 33: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
 	24, // 34: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	30, // 35: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	32, // 35: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
 	26, // 36: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
-	28, // 37: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	11, // 38: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	23, // 39: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	25, // 40: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	37, // 41: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	27, // 42: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	29, // 43: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	38, // [38:44] is the sub-list for method output_type
-	32, // [32:38] is the sub-list for method input_type
+	30, // 37: tfos.control.v1.Master.Debug:input_type -> tfos.control.v1.DebugRequest
+	28, // 38: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	30, // 39: tfos.control.v1.Agent.Debug:input_type -> tfos.control.v1.DebugRequest
+	11, // 40: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	23, // 41: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	25, // 42: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	39, // 43: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	27, // 44: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	31, // 45: tfos.control.v1.Master.Debug:output_type -> tfos.control.v1.DebugChunk
+	29, // 46: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	31, // 47: tfos.control.v1.Agent.Debug:output_type -> tfos.control.v1.DebugChunk
+	40, // [40:48] is the sub-list for method output_type
+	32, // [32:40] is the sub-list for method input_type
 	32, // [32:32] is the sub-list for extension type_name
 	32, // [32:32] is the sub-list for extension extendee
 	0,  // [0:32] is the sub-list for field type_name
@@ -3151,20 +3252,20 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Notice)(nil),
 		(*ToAgent_Forward)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[28].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[30].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[30].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[32].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   38,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

@@ -27,6 +27,7 @@ const (
 	Master_Stop_FullMethodName    = "/tfos.control.v1.Master/Stop"
 	Master_Lease_FullMethodName   = "/tfos.control.v1.Master/Lease"
 	Master_Scale_FullMethodName   = "/tfos.control.v1.Master/Scale"
+	Master_Debug_FullMethodName   = "/tfos.control.v1.Master/Debug"
 )
 
 // MasterClient is the client API for Master service.
@@ -46,6 +47,8 @@ type MasterClient interface {
 	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
 	// Scale gives a role another number of tasks. It returns once the master has decided, not when they are there or gone.
 	Scale(ctx context.Context, in *ScaleRequest, opts ...grpc.CallOption) (*ScaleResponse, error)
+	// Debug shows the master's inside.
+	Debug(ctx context.Context, in *DebugRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DebugChunk], error)
 }
 
 type masterClient struct {
@@ -118,6 +121,25 @@ func (c *masterClient) Scale(ctx context.Context, in *ScaleRequest, opts ...grpc
 	return out, nil
 }
 
+func (c *masterClient) Debug(ctx context.Context, in *DebugRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DebugChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Master_ServiceDesc.Streams[2], Master_Debug_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DebugRequest, DebugChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Master_DebugClient = grpc.ServerStreamingClient[DebugChunk]
+
 // MasterServer is the server API for Master service.
 // All implementations must embed UnimplementedMasterServer
 // for forward compatibility.
@@ -135,6 +157,8 @@ type MasterServer interface {
 	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
 	// Scale gives a role another number of tasks. It returns once the master has decided, not when they are there or gone.
 	Scale(context.Context, *ScaleRequest) (*ScaleResponse, error)
+	// Debug shows the master's inside.
+	Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error
 	mustEmbedUnimplementedMasterServer()
 }
 
@@ -159,6 +183,9 @@ func (UnimplementedMasterServer) Lease(context.Context, *LeaseRequest) (*LeaseRe
 }
 func (UnimplementedMasterServer) Scale(context.Context, *ScaleRequest) (*ScaleResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Scale not implemented")
+}
+func (UnimplementedMasterServer) Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error {
+	return status.Error(codes.Unimplemented, "method Debug not implemented")
 }
 func (UnimplementedMasterServer) mustEmbedUnimplementedMasterServer() {}
 func (UnimplementedMasterServer) testEmbeddedByValue()                {}
@@ -253,6 +280,17 @@ func _Master_Scale_Handler(srv interface{}, ctx context.Context, dec func(interf
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Master_Debug_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(DebugRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(MasterServer).Debug(m, &grpc.GenericServerStream[DebugRequest, DebugChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Master_DebugServer = grpc.ServerStreamingServer[DebugChunk]
+
 // Master_ServiceDesc is the grpc.ServiceDesc for Master service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -285,12 +323,18 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _Master_Watch_Handler,
 			ServerStreams: true,
 		},
+		{
+			StreamName:    "Debug",
+			Handler:       _Master_Debug_Handler,
+			ServerStreams: true,
+		},
 	},
 	Metadata: "internal/control/controlpb/control.proto",
 }
 
 const (
-	Agent_Logs_FullMethodName = "/tfos.control.v1.Agent/Logs"
+	Agent_Logs_FullMethodName  = "/tfos.control.v1.Agent/Logs"
+	Agent_Debug_FullMethodName = "/tfos.control.v1.Agent/Debug"
 )
 
 // AgentClient is the client API for Agent service.
@@ -299,6 +343,8 @@ const (
 type AgentClient interface {
 	// Logs sends a task's output from an offset, and follows it if asked to.
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
+	// Debug shows the agent's inside.
+	Debug(ctx context.Context, in *DebugRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DebugChunk], error)
 }
 
 type agentClient struct {
@@ -328,12 +374,33 @@ func (c *agentClient) Logs(ctx context.Context, in *LogsRequest, opts ...grpc.Ca
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Agent_LogsClient = grpc.ServerStreamingClient[LogChunk]
 
+func (c *agentClient) Debug(ctx context.Context, in *DebugRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DebugChunk], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Agent_ServiceDesc.Streams[1], Agent_Debug_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DebugRequest, DebugChunk]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Agent_DebugClient = grpc.ServerStreamingClient[DebugChunk]
+
 // AgentServer is the server API for Agent service.
 // All implementations must embed UnimplementedAgentServer
 // for forward compatibility.
 type AgentServer interface {
 	// Logs sends a task's output from an offset, and follows it if asked to.
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
+	// Debug shows the agent's inside.
+	Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error
 	mustEmbedUnimplementedAgentServer()
 }
 
@@ -346,6 +413,9 @@ type UnimplementedAgentServer struct{}
 
 func (UnimplementedAgentServer) Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error {
 	return status.Error(codes.Unimplemented, "method Logs not implemented")
+}
+func (UnimplementedAgentServer) Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error {
+	return status.Error(codes.Unimplemented, "method Debug not implemented")
 }
 func (UnimplementedAgentServer) mustEmbedUnimplementedAgentServer() {}
 func (UnimplementedAgentServer) testEmbeddedByValue()               {}
@@ -379,6 +449,17 @@ func _Agent_Logs_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Agent_LogsServer = grpc.ServerStreamingServer[LogChunk]
 
+func _Agent_Debug_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(DebugRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServer).Debug(m, &grpc.GenericServerStream[DebugRequest, DebugChunk]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Agent_DebugServer = grpc.ServerStreamingServer[DebugChunk]
+
 // Agent_ServiceDesc is the grpc.ServiceDesc for Agent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -390,6 +471,11 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Logs",
 			Handler:       _Agent_Logs_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Debug",
+			Handler:       _Agent_Debug_Handler,
 			ServerStreams: true,
 		},
 	},

@@ -1,0 +1,71 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"tfos/internal/client/exit"
+	"tfos/internal/control"
+	"tfos/internal/job"
+	"tfos/internal/yarn"
+)
+
+// Debug writes a page of the inside of a running job's master, or of a task's agent; without a page
+// which there are. A zero task means the master.
+func (c *Cluster) Debug(ctx context.Context, id yarn.ApplicationID, task job.Task, page string, w io.Writer) error {
+	r, err := c.report(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !c.hasMaster(ctx, r) {
+		return exit.Errorf(exit.Refused, "%s does not run: there is nothing to look into", id).Try("%s shows where it stands", c.command("status "+id.String()))
+	}
+	key, err := c.key(ctx, id)
+	if err != nil {
+		return err
+	}
+	process, err := c.process(ctx, r, key, task)
+	if err != nil {
+		return err
+	}
+	defer process.Close()
+	switch err := process.Debug(ctx, page, w); {
+	case errors.Is(err, control.ErrNoPage):
+		return exit.Errorf(exit.Usage, "there is no page %q", page).Try("without --page the pages are listed")
+	case errors.Is(err, control.ErrUnreachable):
+		return exit.Errorf(exit.Infrastructure, "%s: %w", id, err).Try(outOfReach)
+	default:
+		return err
+	}
+}
+
+// process is a process of a job that shows its inside.
+type process interface {
+	Debug(ctx context.Context, page string, w io.Writer) error
+	Close() error
+}
+
+func (c *Cluster) process(ctx context.Context, r yarn.Report, key control.Identity, task job.Task) (process, error) {
+	if task == (job.Task{}) {
+		m, err := c.master(ctx, r, key)
+		if err != nil {
+			return nil, masterSilent(r.ID, err)
+		}
+		return m, nil
+	}
+	v, err := c.look(ctx, r)
+	if err != nil {
+		return nil, masterSilent(r.ID, err)
+	}
+	for _, t := range v.Tasks {
+		if t.Role != task.Role || t.Index != task.Index {
+			continue
+		}
+		if t.Agent == "" {
+			return nil, exit.Errorf(exit.Refused, "%s has no agent now: it is %s", task, t.State)
+		}
+		return c.Peers.Agent(t.Agent, key)
+	}
+	return nil, exit.Errorf(exit.Usage, "%s has no task %s", r.ID, task)
+}
