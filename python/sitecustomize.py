@@ -2,7 +2,7 @@
 the program is, as a JVM does: the agent hands it on when somebody asks YARN for a thread dump.
 
 Nothing happens outside of a task, or in a program without TensorFlow. The sitecustomize that the environment has itself, and that
-this one hides, is run as ever.
+this one hides, is run as ever. A Python 2 that the program starts, a tool of the system say, reads this file as well.
 """
 
 import os
@@ -65,6 +65,18 @@ def _run_hidden():
     spec.loader.exec_module(module)
 
 
+def _run_hidden_in_python_2():
+    here = os.path.realpath(os.path.dirname(__file__))
+    for directory in sys.path:
+        name = os.path.join(directory, "sitecustomize.py")
+        if os.path.realpath(directory) != here and os.path.exists(name):
+            module = sys.modules["sitecustomize"] = type(sys)("sitecustomize")
+            module.__file__ = name
+            with open(name) as f:
+                exec(compile(f.read(), name, "exec"), module.__dict__)
+            return
+
+
 def _print_stacks_on_quit():
     try:
         import faulthandler
@@ -76,7 +88,10 @@ def _print_stacks_on_quit():
         pass  # no standard error, or a Python without signals: then nothing is printed
 
 
-if os.environ.get("TFOS_FILES"):
-    _print_stacks_on_quit()
-    sys.meta_path.insert(0, _TensorFlowFinder())
-_run_hidden()
+if sys.version_info < (3,):
+    _run_hidden_in_python_2()
+else:
+    if os.environ.get("TFOS_FILES"):
+        _print_stacks_on_quit()
+        sys.meta_path.insert(0, _TensorFlowFinder())
+    _run_hidden()

@@ -76,6 +76,12 @@ class SiteCustomizeTest(unittest.TestCase):
         program = "import sys; sys.stderr = sys.stdout; import tensorflow"
         self.assertEqual(self.python(program)[1], "tfos: TensorFlow cannot open hdfs:// paths: hdfs is taken")
 
+    def test_python_2_imports_as_ever(self):
+        """Whose finders are of another kind: one that has no find_module breaks every import."""
+        self.write("sitecustomize.py", "print('theirs', __name__)")
+        program = "import runpy, sys\nbefore = list(sys.meta_path)\nsys.version_info = (2, 7)\nrunpy.run_path(%r)\nprint(before == sys.meta_path)"
+        self.assertEqual(self.python(program % os.path.join(HERE, "sitecustomize.py")), ["theirs sitecustomize"] * 2 + ["True"])
+
     def test_hidden_sitecustomize_runs(self):
         self.write("sitecustomize.py", "import sys; print('theirs', __name__); mark = 1")
         self.assertEqual(self.python("import sitecustomize; print(sitecustomize.mark, sitecustomize.__file__.startswith(%r))" % self.dir),
