@@ -54,3 +54,17 @@ func FuzzFromTheWire(f *testing.F) {
 		}
 	})
 }
+
+// TestLeaseEnumsAreComplete: whatever constant the protocol has, package lease has one for it.
+func TestLeaseEnumsAreComplete(t *testing.T) {
+	for n, name := range controlpb.LeaseEnd_name {
+		if _, ok := leaseEnds.Ours(controlpb.LeaseEnd(n)); !ok {
+			t.Errorf("%s is not in the table", name)
+		}
+	}
+	for n, name := range controlpb.LeaseState_name {
+		if _, ok := leaseStates.Ours(controlpb.LeaseState(n)); !ok {
+			t.Errorf("%s is not in the table", name)
+		}
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"tfos/internal/control/controlpb"
+	"tfos/internal/enum"
 	"tfos/internal/job"
 	"tfos/internal/lease"
 	"tfos/internal/pause"
@@ -85,6 +86,22 @@ func (l *Link) client() (controlpb.MasterClient, error) {
 	return l.open.client, nil
 }
 
+var (
+	leaseEnds = enum.New(map[lease.End]controlpb.LeaseEnd{
+		lease.Open:     controlpb.LeaseEnd_LEASE_END_OPEN,
+		lease.Done:     controlpb.LeaseEnd_LEASE_END_DONE,
+		lease.Returned: controlpb.LeaseEnd_LEASE_END_RETURNED,
+	})
+	leaseStates = enum.New(map[lease.State]controlpb.LeaseState{
+		lease.Waiting: controlpb.LeaseState_LEASE_STATE_WAITING,
+		lease.Granted: controlpb.LeaseState_LEASE_STATE_GRANTED,
+		lease.Over:    controlpb.LeaseState_LEASE_STATE_OVER,
+		lease.Agreed:  controlpb.LeaseState_LEASE_STATE_AGREED,
+		lease.Fresh:   controlpb.LeaseState_LEASE_STATE_FRESH,
+		lease.Refused: controlpb.LeaseState_LEASE_STATE_REFUSED,
+	})
+)
+
 func leaseCallToPB(c lease.Call) *controlpb.LeaseRequest {
 	p := &controlpb.LeaseRequest{Incarnation: int32(c.Holder.Incarnation), Client: valid(c.Client), Number: c.Number}
 	switch op := c.Op.(type) {
@@ -96,7 +113,7 @@ func leaseCallToPB(c lease.Call) *controlpb.LeaseRequest {
 	case lease.Ack:
 		a := &controlpb.LeaseAck{}
 		for _, x := range op.Acks {
-			a.Acks = append(a.Acks, &controlpb.LeaseConsumed{Lease: uint64(x.Lease), Position: x.Position, End: controlpb.LeaseEnd(x.End)})
+			a.Acks = append(a.Acks, &controlpb.LeaseConsumed{Lease: uint64(x.Lease), Position: x.Position, End: *leaseEnds.ToWire(x.End)})
 		}
 		p.Op = &controlpb.LeaseRequest_Ack{Ack: a}
 	case lease.Save:
@@ -123,7 +140,7 @@ func leaseCallFromPB(p *controlpb.LeaseRequest) lease.Call {
 	case *controlpb.LeaseRequest_Ack:
 		var a lease.Ack
 		for _, x := range op.Ack.GetAcks() {
-			a.Acks = append(a.Acks, lease.Consumed{Lease: lease.ID(x.GetLease()), Position: x.GetPosition(), End: lease.End(x.GetEnd())})
+			a.Acks = append(a.Acks, lease.Consumed{Lease: lease.ID(x.GetLease()), Position: x.GetPosition(), End: leaseEnds.FromWire(x.GetEnd())})
 		}
 		c.Op = a
 	case *controlpb.LeaseRequest_Save:
@@ -135,7 +152,7 @@ func leaseCallFromPB(p *controlpb.LeaseRequest) lease.Call {
 }
 
 func leaseAnswerToPB(a lease.Answer) *controlpb.LeaseResponse {
-	p := &controlpb.LeaseResponse{State: controlpb.LeaseState(a.State), Epoch: int32(a.Epoch), Code: string(a.Code), Reason: valid(a.Reason)}
+	p := &controlpb.LeaseResponse{State: *leaseStates.ToWire(a.State), Epoch: int32(a.Epoch), Code: string(a.Code), Reason: valid(a.Reason)}
 	if a.State == lease.Granted {
 		l := a.Lease
 		p.Lease = &controlpb.LeaseGrant{
@@ -148,7 +165,7 @@ func leaseAnswerToPB(a lease.Answer) *controlpb.LeaseResponse {
 func leaseAnswerFromPB(p *controlpb.LeaseResponse) lease.Answer {
 	l := p.GetLease()
 	return lease.Answer{
-		State: lease.State(p.GetState()), Epoch: int(p.GetEpoch()), Code: lease.Code(p.GetCode()), Reason: p.GetReason(),
+		State: leaseStates.FromWire(p.GetState()), Epoch: int(p.GetEpoch()), Code: lease.Code(p.GetCode()), Reason: p.GetReason(),
 		Lease: lease.Lease{
 			ID: lease.ID(l.GetId()), Epoch: int(l.GetEpoch()), Piece: int(l.GetPiece()), Path: l.GetPath(), Size: l.GetSize(),
 			From: l.GetFrom(), To: l.GetTo(), Position: l.GetPosition(),

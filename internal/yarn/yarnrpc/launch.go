@@ -24,7 +24,7 @@ func localResourceToPB(r yarn.LocalResource) (*pb.LocalResourceProto, error) {
 	}
 	return &pb.LocalResourceProto{
 		Resource: u, Size: &r.Size, Timestamp: timeToPB(r.ModTime), Type: kind.Enum(),
-		Visibility: pb.LocalResourceVisibilityProto(r.Visibility).Enum(),
+		Visibility: visibilities.ToWire(r.Visibility),
 	}, nil
 }
 
@@ -35,7 +35,7 @@ func localResourceFromPB(p *pb.LocalResourceProto) yarn.LocalResource {
 		Size:       p.GetSize(),
 		ModTime:    timeFromPB(p.GetTimestamp()),
 		Archive:    p.GetType() != pb.LocalResourceTypeProto_FILE,
-		Visibility: yarn.Visibility(p.GetVisibility()),
+		Visibility: visibilities.FromWire(p.GetVisibility()),
 	}
 }
 

@@ -92,7 +92,7 @@ func (m *Master) Allocate(ctx context.Context, r yarn.AllocateRequest) (yarn.All
 // is to be seen; empty: the ResourceManager's own page. The master should exit soon after.
 func (m *Master) Finish(ctx context.Context, final yarn.FinalStatus, diagnostics, trackingURL string) error {
 	req := &pb.FinishApplicationMasterRequestProto{
-		FinalApplicationStatus: pb.FinalApplicationStatusProto(final).Enum(), Diagnostics: some(diagnostics), TrackingUrl: some(trackingURL),
+		FinalApplicationStatus: finalStatuses.ToWire(final), Diagnostics: some(diagnostics), TrackingUrl: some(trackingURL),
 	}
 	return until(ctx, "unregister", func() (bool, error) {
 		resp := &pb.FinishApplicationMasterResponseProto{}

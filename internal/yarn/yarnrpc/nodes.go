@@ -186,7 +186,7 @@ func (c caller) statuses(ctx context.Context, ids ...yarn.ContainerID) ([]yarn.C
 func (n *Nodes) Signal(ctx context.Context, node yarn.NodeID, id yarn.ContainerID, s yarn.Signal) error {
 	c, err := n.node(node)
 	if err == nil {
-		req := &pb.SignalContainerRequestProto{ContainerId: containerIDToPB(id), Command: pb.SignalContainerCommandProto(s).Enum()}
+		req := &pb.SignalContainerRequestProto{ContainerId: containerIDToPB(id), Command: signals.ToWire(s)}
 		err = c.call(ctx, "signalToContainer", req, &pb.SignalContainerResponseProto{})
 	}
 	if err != nil {

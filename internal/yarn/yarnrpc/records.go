@@ -182,7 +182,7 @@ func containerFromPB(p *pb.ContainerProto) yarn.Container {
 func containerStatusToPB(s yarn.ContainerStatus) *pb.ContainerStatusProto {
 	return &pb.ContainerStatusProto{
 		ContainerId: containerIDToPB(s.ID),
-		State:       pb.ContainerStateProto(s.State).Enum(),
+		State:       containerStates.ToWire(s.State),
 		ExitStatus:  proto.Int32(int32(s.ExitStatus)),
 		Diagnostics: &s.Diagnostics,
 	}
@@ -191,7 +191,7 @@ func containerStatusToPB(s yarn.ContainerStatus) *pb.ContainerStatusProto {
 func containerStatusFromPB(p *pb.ContainerStatusProto) yarn.ContainerStatus {
 	return yarn.ContainerStatus{
 		ID:          containerIDFromPB(p.GetContainerId()),
-		State:       yarn.ContainerState(p.GetState()),
+		State:       containerStates.FromWire(p.GetState()),
 		ExitStatus:  yarn.ExitStatus(p.GetExitStatus()),
 		Diagnostics: said(p.GetDiagnostics()),
 	}
@@ -205,7 +205,7 @@ func nodeReportToPB(n yarn.NodeReport) *pb.NodeReportProto {
 		Used:          resourceToPB(n.Used),
 		Capability:    resourceToPB(n.Capability),
 		NumContainers: proto.Int32(int32(n.Containers)),
-		NodeState:     pb.NodeStateProto(n.State).Enum(),
+		NodeState:     nodeStates.ToWire(n.State),
 		HealthReport:  some(n.HealthReport),
 		NodeLabels:    n.Labels,
 	}
@@ -220,7 +220,7 @@ func nodeReportFromPB(p *pb.NodeReportProto) yarn.NodeReport {
 		ID:                nodeIDFromPB(p.GetNodeId()),
 		HTTP:              p.GetHttpAddress(),
 		Rack:              p.GetRackName(),
-		State:             yarn.NodeState(p.GetNodeState()),
+		State:             nodeStates.FromWire(p.GetNodeState()),
 		Used:              resourceFromPB(p.GetUsed()),
 		Capability:        resourceFromPB(p.GetCapability()),
 		Containers:        int(p.GetNumContainers()),

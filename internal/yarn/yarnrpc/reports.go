@@ -21,8 +21,8 @@ func reportToPB(r yarn.Report) *pb.ApplicationReportProto {
 		User:                        &r.User,
 		Queue:                       &r.Queue,
 		ApplicationTags:             r.Tags,
-		YarnApplicationState:        pb.YarnApplicationStateProto(r.State).Enum(),
-		FinalApplicationStatus:      pb.FinalApplicationStatusProto(r.Final).Enum(),
+		YarnApplicationState:        applicationStates.ToWire(r.State),
+		FinalApplicationStatus:      finalStatuses.ToWire(r.Final),
 		Host:                        some(r.Host),
 		RpcPort:                     &r.Port,
 		TrackingUrl:                 some(r.TrackingURL),
@@ -48,8 +48,8 @@ func reportFromPB(p *pb.ApplicationReportProto) yarn.Report {
 		User:        p.GetUser(),
 		Queue:       p.GetQueue(),
 		Tags:        p.GetApplicationTags(),
-		State:       yarn.ApplicationState(p.GetYarnApplicationState()),
-		Final:       yarn.FinalStatus(p.GetFinalApplicationStatus()),
+		State:       applicationStates.FromWire(p.GetYarnApplicationState()),
+		Final:       finalStatuses.FromWire(p.GetFinalApplicationStatus()),
 		Host:        said(p.GetHost()),
 		Port:        max(p.GetRpcPort(), 0),
 		TrackingURL: said(p.GetTrackingUrl()),
@@ -73,7 +73,7 @@ func reportFromPB(p *pb.ApplicationReportProto) yarn.Report {
 func attemptReportToPB(r yarn.AttemptReport) *pb.ApplicationAttemptReportProto {
 	return &pb.ApplicationAttemptReportProto{
 		ApplicationAttemptId:        attemptIDToPB(r.ID),
-		YarnApplicationAttemptState: pb.YarnApplicationAttemptStateProto(r.State).Enum(),
+		YarnApplicationAttemptState: attemptStates.ToWire(r.State),
 		Host:                        some(r.Host),
 		RpcPort:                     &r.Port,
 		TrackingUrl:                 some(r.TrackingURL),
@@ -88,7 +88,7 @@ func attemptReportToPB(r yarn.AttemptReport) *pb.ApplicationAttemptReportProto {
 func attemptReportFromPB(p *pb.ApplicationAttemptReportProto) yarn.AttemptReport {
 	return yarn.AttemptReport{
 		ID:          attemptIDFromPB(p.GetApplicationAttemptId()),
-		State:       yarn.AttemptState(p.GetYarnApplicationAttemptState()),
+		State:       attemptStates.FromWire(p.GetYarnApplicationAttemptState()),
 		Host:        said(p.GetHost()),
 		Port:        max(p.GetRpcPort(), 0),
 		TrackingURL: said(p.GetTrackingUrl()),
@@ -107,7 +107,7 @@ func containerReportToPB(r yarn.ContainerReport) *pb.ContainerReportProto {
 		NodeHttpAddress:     some(r.NodeHTTP),
 		Resource:            resourceToPB(r.Resource),
 		Priority:            priorityToPB(r.Priority),
-		ContainerState:      pb.ContainerStateProto(r.State).Enum(),
+		ContainerState:      containerStates.ToWire(r.State),
 		ContainerExitStatus: proto.Int32(int32(r.ExitStatus)),
 		DiagnosticsInfo:     &r.Diagnostics,
 		LogUrl:              some(r.LogURL),
@@ -123,7 +123,7 @@ func containerReportFromPB(p *pb.ContainerReportProto) yarn.ContainerReport {
 		NodeHTTP:    said(p.GetNodeHttpAddress()),
 		Resource:    resourceFromPB(p.GetResource()),
 		Priority:    p.GetPriority().GetPriority(),
-		State:       yarn.ContainerState(p.GetContainerState()),
+		State:       containerStates.FromWire(p.GetContainerState()),
 		ExitStatus:  yarn.ExitStatus(p.GetContainerExitStatus()),
 		Diagnostics: said(p.GetDiagnosticsInfo()),
 		LogURL:      said(p.GetLogUrl()),
@@ -210,20 +210,16 @@ func metricsFromPB(p *pb.YarnClusterMetricsProto) yarn.ClusterMetrics {
 
 func queryToPB(q yarn.ApplicationsQuery) *pb.GetApplicationsRequestProto {
 	return &pb.GetApplicationsRequestProto{
-		ApplicationTypes: q.Types,
-		ApplicationStates: each(q.States, func(s yarn.ApplicationState) pb.YarnApplicationStateProto {
-			return pb.YarnApplicationStateProto(s)
-		}),
-		Users: q.Users, Queues: q.Queues, ApplicationTags: each(q.Tags, strings.ToLower),
+		ApplicationTypes:  q.Types,
+		ApplicationStates: each(q.States, func(s yarn.ApplicationState) pb.YarnApplicationStateProto { return *applicationStates.ToWire(s) }),
+		Users:             q.Users, Queues: q.Queues, ApplicationTags: each(q.Tags, strings.ToLower),
 	}
 }
 
 func queryFromPB(p *pb.GetApplicationsRequestProto) yarn.ApplicationsQuery {
 	return yarn.ApplicationsQuery{
-		Types: p.GetApplicationTypes(),
-		States: each(p.GetApplicationStates(), func(s pb.YarnApplicationStateProto) yarn.ApplicationState {
-			return yarn.ApplicationState(s)
-		}),
-		Users: p.GetUsers(), Queues: p.GetQueues(), Tags: p.GetApplicationTags(),
+		Types:  p.GetApplicationTypes(),
+		States: each(p.GetApplicationStates(), applicationStates.FromWire),
+		Users:  p.GetUsers(), Queues: p.GetQueues(), Tags: p.GetApplicationTags(),
 	}
 }

@@ -182,7 +182,7 @@ func ServeMaster(s *rpc.Server, h MasterService) {
 			return allocateResponseToPB(resp), err
 		}),
 		"finishApplicationMaster": answer(func(ctx context.Context, c rpc.Caller, r *pb.FinishApplicationMasterRequestProto) (*pb.FinishApplicationMasterResponseProto, error) {
-			done, err := h.Finish(ctx, c, yarn.FinalStatus(r.GetFinalApplicationStatus()), r.GetDiagnostics(), r.GetTrackingUrl())
+			done, err := h.Finish(ctx, c, finalStatuses.FromWire(r.GetFinalApplicationStatus()), r.GetDiagnostics(), r.GetTrackingUrl())
 			return &pb.FinishApplicationMasterResponseProto{IsUnregistered: &done}, err
 		}),
 	})
@@ -229,7 +229,7 @@ func ServeContainers(s *rpc.Server, h ContainerService) {
 			return resp, nil
 		}),
 		"signalToContainer": answer(func(ctx context.Context, c rpc.Caller, r *pb.SignalContainerRequestProto) (*pb.SignalContainerResponseProto, error) {
-			return &pb.SignalContainerResponseProto{}, h.Signal(ctx, c, containerIDFromPB(r.GetContainerId()), yarn.Signal(r.GetCommand()))
+			return &pb.SignalContainerResponseProto{}, h.Signal(ctx, c, containerIDFromPB(r.GetContainerId()), signals.FromWire(r.GetCommand()))
 		}),
 	})
 }
