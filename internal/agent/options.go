@@ -69,7 +69,7 @@ type Endpoints interface {
 	View() clusterspec.Spec
 	Env(environ []string) []string
 	Look(pid int) endpoint.Bare
-	Counters() []endpoint.Counters
+	Counters() []clusterspec.Counters
 	Close() error
 }
 

@@ -173,15 +173,14 @@ func (o *owner) reportPeers() {
 func (o *owner) tellPeers() {
 	o.toldAt = time.Now()
 	news := control.Peers{Endpoints: o.endpoints.Kind(), Reason: o.reason}
-	for _, c := range o.endpoints.Counters() {
-		was := slices.IndexFunc(o.toldPeers.Counters, func(t control.PeerCounters) bool { return t.Task == c.Task })
-		is := control.PeerCounters(c)
+	for _, is := range o.endpoints.Counters() {
+		was := slices.IndexFunc(o.toldPeers.Counters, func(t clusterspec.Counters) bool { return t.Task == is.Task })
 		if used := is.Connections+is.Refused > 0; used && (was < 0 || o.toldPeers.Counters[was] != is) {
 			news.Counters = append(news.Counters, is)
 		}
 	}
 	if len(news.Counters) > 0 || news.Endpoints != o.toldPeers.Endpoints {
-		slices.SortFunc(news.Counters, func(a, b control.PeerCounters) int { return a.Task.Compare(b.Task) })
+		slices.SortFunc(news.Counters, func(a, b clusterspec.Counters) int { return a.Task.Compare(b.Task) })
 		o.toldPeers = o.toldPeers.With(news)
 		o.a.link.Peers(news)
 	}

@@ -28,7 +28,7 @@ type carriers struct {
 	slow        time.Duration        // guarded by mu: what an update takes
 	lost        int                  // guarded by mu: so many updates find no host
 	made        []*carried           // guarded by mu
-	counters    control.PeerCounters // guarded by mu
+	counters    clusterspec.Counters // guarded by mu
 }
 
 func (c *carriers) use(o *agent.Options) { o.Endpoints, o.NewEndpoints = job.EndpointsRedirect, c.new }
@@ -85,10 +85,10 @@ func (e *carried) Look(pid int) endpoint.Bare {
 	}
 	return endpoint.Bare{PID: pid, Why: e.c.bare.Why, Sure: e.c.bare.Sure}
 }
-func (e *carried) Counters() []endpoint.Counters {
+func (e *carried) Counters() []clusterspec.Counters {
 	e.c.mu.Lock()
 	defer e.c.mu.Unlock()
-	return []endpoint.Counters{endpoint.Counters(e.c.counters)}
+	return []clusterspec.Counters{e.c.counters}
 }
 func (e *carried) Close() error { e.c.mu.Lock(); defer e.c.mu.Unlock(); e.closed = true; return nil }
 
@@ -285,7 +285,7 @@ func TestItEndsAsItIsToStartOnceMore(t *testing.T) {
 
 func TestConnectionsToPeersAreReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &carriers{bare: static, counters: control.PeerCounters{Task: subject.Task, Connections: 1, Sent: -1, Received: -1}}
+		c := &carriers{bare: static, counters: clusterspec.Counters{Task: subject.Task, Connections: 1, Sent: -1, Received: -1}}
 		w := newWorld(t, c.use)
 		w.ownPID()
 		w.master().Start(start(1))

@@ -48,3 +48,14 @@ func (s Spec) Address(t job.Task) (string, bool) {
 	}
 	return s.Members[i].Address, true
 }
+
+// Counters are what happened to the connections of a task's processes to one peer. They only grow while the task reaches its peers
+// in the same way.
+type Counters struct {
+	Task        job.Task // the peer
+	Connections uint64   // begun, to a target
+	Refused     uint64   // there was no target, it did not prove who it is, or, under forward, it could not be reached
+	Resets      uint64   // because the peer moved
+	Sent        int64    // bytes that the processes sent; -1: not known, they do not pass through the agent
+	Received    int64    // bytes that the peer sent; -1: not known
+}

@@ -151,11 +151,11 @@ func peersFromPB(p *controlpb.Peers) (Peers, error) {
 		if err != nil {
 			return Peers{}, fmt.Errorf("peers: %w", err)
 		}
-		x.Counters = append(x.Counters, PeerCounters{
+		x.Counters = append(x.Counters, clusterspec.Counters{
 			Task: task, Connections: c.GetConnections(), Refused: c.GetRefused(), Resets: c.GetResets(), Sent: c.GetSent(), Received: c.GetReceived(),
 		})
 	}
-	slices.SortFunc(x.Counters, func(a, b PeerCounters) int { return a.Task.Compare(b.Task) })
+	slices.SortFunc(x.Counters, func(a, b clusterspec.Counters) int { return a.Task.Compare(b.Task) })
 	return x, nil
 }
 

@@ -63,17 +63,7 @@ type Peers struct {
 	Endpoints job.Endpoints // empty: not known yet
 	Reason    string        // why not as the job wants; empty: it is
 	// Counters are sorted by task. A report has those that changed, a Hello all.
-	Counters []PeerCounters
-}
-
-// PeerCounters are what happened to the connections to one peer. They only grow while Endpoints stay the same.
-type PeerCounters struct {
-	Task        job.Task
-	Connections uint64 // begun, to a target
-	Refused     uint64 // the peer was nowhere, or could not be reached
-	Resets      uint64 // because the peer moved
-	Sent        int64  // bytes; -1: not known, they do not pass through the agent
-	Received    int64
+	Counters []clusterspec.Counters
 }
 
 // With is p after a report.
@@ -83,7 +73,7 @@ func (p Peers) With(news Peers) Peers {
 	}
 	counters := slices.Clone(p.Counters)
 	for _, c := range news.Counters {
-		i, there := slices.BinarySearchFunc(counters, c, func(a, b PeerCounters) int { return a.Task.Compare(b.Task) })
+		i, there := slices.BinarySearchFunc(counters, c, func(a, b clusterspec.Counters) int { return a.Task.Compare(b.Task) })
 		if there {
 			counters[i] = c
 		} else {

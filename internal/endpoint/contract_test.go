@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/endpoint"
 	"tfos/internal/job"
 )
@@ -64,13 +65,13 @@ func (r *rig) ps(t testing.TB) string {
 	return a
 }
 
-func (r *rig) counters() endpoint.Counters {
+func (r *rig) counters() clusterspec.Counters {
 	for _, c := range r.endpoints.Counters() {
 		if c.Task == ps0 {
 			return c
 		}
 	}
-	return endpoint.Counters{}
+	return clusterspec.Counters{}
 }
 
 // refuses fails the test unless a connection to ps/0 is refused, or accepted and ended without a word.

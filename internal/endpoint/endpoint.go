@@ -50,16 +50,6 @@ type Options struct {
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
-// Counters are what happened to the connections of the task's processes to one peer. They only grow.
-type Counters struct {
-	Task        job.Task
-	Connections uint64 // begun, to a target
-	Refused     uint64 // there was no target, it did not prove who it is, or, under Forward, it could not be reached
-	Resets      uint64 // by a re-target
-	Sent        int64  // bytes that the processes sent; -1: not known, they do not pass through us
-	Received    int64  // bytes that the peer sent; -1: not known
-}
-
 // Endpoints are the addresses of one agent's task and its peers. Safe for concurrent use.
 type Endpoints struct {
 	kind    Kind
@@ -67,11 +57,11 @@ type Endpoints struct {
 	carrier carrier
 
 	mu    sync.Mutex
-	spec  clusterspec.Spec   // guarded by mu: the newest
-	peers map[job.Task]*peer // guarded by mu: every task there ever was
-	order []*peer            // guarded by mu: the same, as they came
-	final []Counters         // guarded by mu: as they were when it was closed
-	end   bool               // guarded by mu: closed
+	spec  clusterspec.Spec       // guarded by mu: the newest
+	peers map[job.Task]*peer     // guarded by mu: every task there ever was
+	order []*peer                // guarded by mu: the same, as they came
+	final []clusterspec.Counters // guarded by mu: as they were when it was closed
+	end   bool                   // guarded by mu: closed
 }
 
 // peer is one task as the process knows it.
@@ -101,7 +91,7 @@ type carrier interface {
 	// env adds to a process's environment what it needs.
 	env(environ []string) []string
 	// count fills in the numbers. It may be called at any time.
-	count(slot int, c *Counters)
+	count(slot int, c *clusterspec.Counters)
 	close() error
 }
 
@@ -246,7 +236,7 @@ func (e *Endpoints) Env(environ []string) []string { return e.carrier.env(enviro
 
 // Counters tell of every task there ever was but, under Forward, the task itself, in the order they came. Under Direct there
 // are none.
-func (e *Endpoints) Counters() []Counters {
+func (e *Endpoints) Counters() []clusterspec.Counters {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.end {
@@ -256,16 +246,16 @@ func (e *Endpoints) Counters() []Counters {
 }
 
 // count reads the counters. e.mu is held.
-func (e *Endpoints) count() []Counters {
+func (e *Endpoints) count() []clusterspec.Counters {
 	if e.kind == Direct {
 		return nil
 	}
-	cs := make([]Counters, 0, len(e.order))
+	cs := make([]clusterspec.Counters, 0, len(e.order))
 	for _, p := range e.order {
 		if e.kind == Forward && p.task == e.o.Self {
 			continue
 		}
-		c := Counters{Task: p.task}
+		c := clusterspec.Counters{Task: p.task}
 		e.carrier.count(p.slot, &c)
 		cs = append(cs, c)
 	}

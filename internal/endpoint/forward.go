@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/listen"
 )
@@ -70,7 +71,7 @@ func (f *forward) retarget(slot int, to target) {
 
 func (f *forward) env(environ []string) []string { return environ }
 
-func (f *forward) count(slot int, c *Counters) {
+func (f *forward) count(slot int, c *clusterspec.Counters) {
 	if p := f.ports[slot]; p != nil {
 		c.Connections, c.Refused, c.Resets = p.connections.Load(), p.refused.Load(), p.resets.Load()
 		c.Sent, c.Received = p.sent.Load(), p.received.Load()

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 )
 
@@ -111,7 +112,7 @@ func (r *redirect) env(environ []string) []string {
 	return append(env, envPreload+"="+preload, envTable+"="+r.table.path)
 }
 
-func (r *redirect) count(slot int, c *Counters) { r.table.read(slot, c) }
+func (r *redirect) count(slot int, c *clusterspec.Counters) { r.table.read(slot, c) }
 
 func (r *redirect) close() error {
 	var err error

@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"tfos/internal/clusterspec"
 )
 
 // The layout of the table: preload/endpoint.h, which says how it is written and why. A test compares the two.
@@ -165,7 +167,7 @@ func wake(word *uint32) {
 }
 
 // read fills in what processes counted. They may write what they like there: these are only numbers.
-func (t *table) read(i int, c *Counters) {
+func (t *table) read(i int, c *clusterspec.Counters) {
 	c.Connections = atomic.LoadUint64(&t.count[i].connections)
 	c.Refused = atomic.LoadUint64(&t.count[i].refused)
 	c.Resets = atomic.LoadUint64(&t.count[i].resets)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"tfos/internal/clusterspec"
 )
 
 // TestTheFileIsWhatTheLibraryReads looks at the bytes.
@@ -83,7 +85,7 @@ func TestTheFileIsWhatTheLibraryReads(t *testing.T) {
 	if _, err := f.WriteAt(counted, offset+64+8192+32); err != nil {
 		t.Fatal(err)
 	}
-	var c Counters
+	var c clusterspec.Counters
 	tab.read(1, &c)
 	if c.Connections != 5 || c.Refused != 6 || c.Resets != 7 || c.Sent != -1 {
 		t.Errorf("counted %+v", c)
