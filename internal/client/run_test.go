@@ -309,6 +309,11 @@ func TestRefusals(t *testing.T) {
 				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "submitted by user : ann to non-leaf queue : dept"
 			}
 		}, code: exit.Refused, says: "\n  queue root.dept is divided into others: use one of root.dept.a, root.dept.b"},
+		{name: "a parent queue, without a right to it", job: func(j *job.Job) { j.Queue = "root.dept" }, world: func(w *world) {
+			w.verdict = func(r *yarn.Report) {
+				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "User ann does not have permission to submit application_1_7 to queue root.dept"
+			}
+		}, code: exit.Refused, says: "use one of root.dept.a, root.dept.b"},
 		{name: "a parent queue without queues", job: func(j *job.Job) { j.Queue = "root.auto" }, world: func(w *world) {
 			w.verdict = func(r *yarn.Report) {
 				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "root.auto is not a leaf queue"

@@ -416,21 +416,19 @@ func (c *Cluster) refused(ctx context.Context, s yarn.Submission, err error) err
 		where = fmt.Sprintf(" in queue %q", s.Queue)
 	}
 	e := exit.Errorf(exit.Refused, "the cluster refused %s%s: %w", s.Name, where, err)
-	if yarn.MayNotSubmit(err.Error()) {
-		return e.Try("%s wants the right to submit to the queue: ask who administers it (acl_submit_applications in capacity-scheduler.xml, aclSubmitApps in fair-scheduler.xml), "+
-			"or use another queue with --queue", c.User)
-	}
 	root, unknown := c.RM.Queues(ctx)
-	if unknown != nil {
-		return e.Try("yarn queue -list all shows the queues; choose with --queue, or queue: in the job file")
-	}
 	q, listed := root.Find(s.Queue)
-	switch {
-	case s.Queue == "" || !listed:
-		return e.Try("the cluster has %s; choose with --queue, or queue: in the job file", several(root.Leaves()))
+	switch said := err.Error(); {
 	case len(q.Children) > 0:
 		return e.Try("queue %s is divided into others: use one of %s", q.FullName(), several(q.Leaves()))
-	case yarn.NoLeaf(err.Error()):
+	case yarn.MayNotSubmit(said):
+		return e.Try("%s wants the right to submit to the queue: ask who administers it (acl_submit_applications in capacity-scheduler.xml, aclSubmitApps in fair-scheduler.xml), "+
+			"or use another queue with --queue", c.User)
+	case unknown != nil:
+		return e.Try("yarn queue -list all shows the queues; choose with --queue, or queue: in the job file")
+	case s.Queue == "" || !listed:
+		return e.Try("the cluster has %s; choose with --queue, or queue: in the job file", several(root.Leaves()))
+	case yarn.NoLeaf(said):
 		return e.Try("queue %s is there for queues below it, and has none yet: name one as in %[1]s.%s, if it may be made", q.FullName(), c.User)
 	case !q.Running:
 		return e.Try("queue %s is stopped: use another one, or ask an administrator to start it", q.FullName())

@@ -193,8 +193,9 @@ func TestMoreVCoresThanThereAre(t *testing.T) {
 }
 
 // TestUnknownQueue: a queue that the cluster does not list may be made for the job, so the
-// ResourceManager decides, and its words are shown.
+// ResourceManager decides, and its words are shown with the queues that may do.
 func TestUnknownQueue(t *testing.T) {
 	c := hadoop(t)
-	tfos(t, c.env, "run", "--queue", "nowhere", jobFile(t, hello)).want(t, 3).says(t, "unknown queue: nowhere", "the cluster has ", "default")
+	tfos(t, c.env, "run", "--queue", "nowhere", jobFile(t, hello)).want(t, 3).says(t, "unknown queue: nowhere", "the cluster has ", "root.default")
+	tfos(t, c.env, "run", "--queue", "root", jobFile(t, hello)).want(t, 3).says(t, "queue root is divided into others: use one of ", "root.default", "root.other")
 }
