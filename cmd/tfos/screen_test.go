@@ -13,7 +13,6 @@ import (
 	"tfos/internal/client"
 	"tfos/internal/client/exit"
 	"tfos/internal/client/term/termtest"
-	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/yarn"
 )
@@ -32,7 +31,7 @@ func TestTerminalsObeyNobodyElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sub := yarn.Submission{ID: app.ID, Name: "nice" + attack, Type: launch.ApplicationType, Queue: job.DefaultQueue, MaxAttempts: 1,
+	sub := yarn.Submission{ID: app.ID, Name: "nice" + attack, Type: launch.ApplicationType, MaxAttempts: 1,
 		Resource: yarn.Resource{MemoryMiB: 128, VCores: 1}}
 	sub.Launch.Command = []string{`(printf 'here\033]0;owned\007\033[2J\n'; exit 1)`, "1><LOG_DIR>/stdout"}
 	if err := l.RM.Submit(t.Context(), sub); err != nil {

@@ -29,7 +29,8 @@ type owner struct {
 	clock        clock
 	journal      *journal
 	ledger       *ledger.Ledger
-	countsVCores bool // the scheduler does
+	countsVCores bool   // the scheduler does
+	queue        string // where YARN had put the job when this attempt registered
 	events       eventLog
 
 	roles      map[string]int                      // a role's place in the job, from which its ask id and priority come

@@ -55,7 +55,7 @@ func (m *Master) keepJournal(ctx context.Context, content []byte) error {
 
 // begin is the machine's first turn in this attempt, with the containers that YARN kept.
 func (o *owner) begin(r yarn.Registered) {
-	o.countsVCores = r.CountsVCores
+	o.countsVCores, o.queue = r.CountsVCores, r.Queue
 	attempt := o.m.o.Container.Attempt.Attempt
 	switch result, decided := o.machine.Result(); {
 	case o.machine.Finished() && decided: // YARN alone has not heard of it

@@ -1,6 +1,7 @@
 package am
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ func (o *owner) view() status.View {
 	v := o.machine.View()
 	v.ID = o.m.o.Container.Attempt.Application.String()
 	v.User = o.m.o.Manifest.User
+	v.Queue = cmp.Or(o.queue, v.Queue)
 	v.Progress = o.fraction(v.Tasks)
 	v.Inputs = o.inputs.view()
 	v.Recovery.Masters, v.Recovery.MasterWindow, v.Recovery.Resubmit = o.m.o.Masters, launch.MasterWindow.Seconds(), o.m.o.Job.Recovery.Resubmit

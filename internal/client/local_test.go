@@ -17,7 +17,6 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/control"
-	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/miniyarn"
 	"tfos/internal/status"
@@ -149,7 +148,7 @@ func TestJobsOfAllLocalClustersAreFound(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		sub := yarn.Submission{ID: app.ID, Type: launch.ApplicationType, Queue: job.DefaultQueue, Resource: yarn.Resource{MemoryMiB: 128, VCores: 1}}
+		sub := yarn.Submission{ID: app.ID, Type: launch.ApplicationType, Resource: yarn.Resource{MemoryMiB: 128, VCores: 1}}
 		sub.Launch.Command = []string{"sleep 1000"}
 		if err := l.RM.Submit(t.Context(), sub); err != nil {
 			t.Fatal(err)
@@ -301,7 +300,7 @@ func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	j := aJob()
-	j.Queue = job.DefaultQueue
+	j.Queue = "" // YARN knows one
 	p, err := Prepare(j, b, "1.2.3", "info")
 	if err != nil {
 		t.Fatal(err)

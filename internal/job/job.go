@@ -28,7 +28,7 @@ const GPU = "yarn.io/gpu"
 type Job struct {
 	Name        string // the file's name without its extension, if the file gives none
 	Command     string // a shell command line, run by every role that has none of its own
-	Queue       string
+	Queue       string // empty: YARN finds one
 	Files       []File
 	Archives    []File
 	Env         map[string]string

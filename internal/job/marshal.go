@@ -17,7 +17,7 @@ func Marshal(j Job) []byte {
 	var doc tree
 	doc.text("name", j.Name)
 	doc.optional("command", j.Command)
-	doc.text("queue", j.Queue)
+	doc.optional("queue", j.Queue)
 	doc.files("files", j.Files)
 	doc.files("archives", j.Archives)
 	doc.texts("env", j.Env)

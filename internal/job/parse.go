@@ -13,7 +13,6 @@ import (
 
 // Defaults of what the job file leaves out.
 const (
-	DefaultQueue         = "default"
 	DefaultMemoryMiB     = 2048
 	DefaultVCores        = 1
 	DefaultUserFailures  = 3
@@ -63,7 +62,6 @@ func Parse(file string, data []byte, flags Overlay) (Job, error) {
 func (d *decoder) job(root *value, file string) Job {
 	j := Job{
 		Name:      defaultName(file),
-		Queue:     DefaultQueue,
 		Endpoints: EndpointsRedirect,
 		Recovery:  Recovery{UserFailures: DefaultUserFailures, Window: DefaultWindow},
 		Gang:      Gang{Timeout: DefaultGangTimeout},
