@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"time"
 
@@ -28,6 +29,7 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return err
 	}
+	debug.SetMemoryLimit(memoryLimit(c.job.Master.MemoryMiB))
 	scheduler, err := yarnrpc.MasterOptions(c.conf)
 	if err != nil {
 		return err
@@ -68,6 +70,15 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	})
 	err = m.Run(ctx)
 	return errors.Join(err, rm.Close(), nodes.Close(), files.Close())
+}
+
+// programMiB is what a master has of memory that Go's runtime does not count: the program itself.
+const programMiB = 16
+
+// memoryLimit is how many bytes the runtime may use in a container of so many MiB before it spends
+// more of its time on collecting garbage: YARN ends a process that needs more than its container has.
+func memoryLimit(containerMiB int64) int64 {
+	return max(containerMiB-programMiB, containerMiB/2) << 20
 }
 
 // container is what a master's container holds.

@@ -28,3 +28,11 @@ func TestMoreVCoresThanThereAre(t *testing.T) {
 		t.Errorf("enough vcores: %v", err)
 	}
 }
+
+func TestMemoryLimit(t *testing.T) {
+	for mib, want := range map[int64]int64{512: 496, 64: 48, 16: 8} {
+		if got := memoryLimit(mib) >> 20; got != want {
+			t.Errorf("in a container of %d MiB: %d MiB, want %d", mib, got, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"path"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/preflight"
 	"tfos/internal/client/stage"
 	"tfos/internal/control"
 	"tfos/internal/job"
@@ -48,6 +49,9 @@ func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control
 		return exit.Errorf(exit.Usage, "%s: %s", id, answer.Refused)
 	case answer.Refused != "":
 		return exit.Errorf(exit.Refused, "%s: %s", id, answer.Refused)
+	}
+	if short := preflight.MasterShort(j); short != "" {
+		note(short)
 	}
 	note(scaled(id, j, answer.Was, wish))
 	return nil

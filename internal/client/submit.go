@@ -174,8 +174,8 @@ func (c *Cluster) newApplication(ctx context.Context) (yarn.NewApplication, erro
 	return app, nil
 }
 
-// enlarge returns the job with containers that are large enough where the cluster limits virtual
-// memory.
+// enlarge returns the job with containers that are large enough: the master's for the tasks, and all
+// where the cluster limits virtual memory.
 func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui UI) (job.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -188,8 +188,9 @@ func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui
 			ratio = 0
 		}
 	}
-	j, notes := preflight.Virtual(j, ratio, most.MemoryMiB)
-	for _, note := range notes {
+	j, notes := preflight.Master(j)
+	j, more := preflight.Virtual(j, ratio, most.MemoryMiB)
+	for _, note := range append(notes, more...) {
 		ui.Note(note)
 	}
 	return j, nil
