@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -330,6 +331,33 @@ func TestStepOfAnExport(t *testing.T) {
 		got, err := checkpoint.Step(find(d.list(t), c.dir), d.open)
 		if err != nil || got != c.want {
 			t.Errorf("%s, %v: step %d, %v, want %d", c.dir, c.counts, got, err, c.want)
+		}
+	}
+}
+
+// TestEveryFormatHasAnExample of what TensorFlow or Keras wrote, and a line for people.
+func TestEveryFormatHasAnExample(t *testing.T) {
+	source, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc, err := os.ReadFile("../../docs/checkpoints.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	formats := regexp.MustCompile(`(?m)^\t\w+ +Format = "(.+?)"`).FindAllStringSubmatch(string(source), -1)
+	if len(formats) < 6 {
+		t.Errorf("%d formats are found", len(formats))
+	}
+	for _, f := range formats {
+		example := func(checkpoints []string) bool {
+			return slices.ContainsFunc(checkpoints, func(c string) bool { return strings.Contains(c, " "+f[1]+" ") })
+		}
+		if !slices.ContainsFunc(slices.Collect(maps.Values(known)), example) {
+			t.Errorf("testdata has no checkpoint of the format %s", f[1])
+		}
+		if !strings.Contains(string(doc), "`"+f[1]+"`") {
+			t.Errorf("docs/checkpoints.md does not have the format %s", f[1])
 		}
 	}
 }
