@@ -48,12 +48,12 @@ matrix: need-cc need-ip build venv jars ## every fault plan under every strategy
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 5h -tags e2e,matrix -p 1 -v -run '^TestMatrix' ./test/e2e/...
 
 .PHONY: programs
-programs: need-cc need-ip build venv venvs jars ## programs as users write them, on TensorFlow 2.15 and 2.21, with a task killed in each
+programs: need-cc need-ip build venv venvs jars ## programs as users write them, on TensorFlow 2.12, 2.15 and 2.21, with a task killed in each
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 90m -tags e2e,programs -p 1 -v -run '^TestPrograms' ./test/e2e/
 
 .PHONY: venvs
 venvs: # Python environments with other versions of TensorFlow
-	@for v in 2.15; do deploy/python/venv.sh $(CURDIR)/build/venv-$$v $$v || exit 1; done
+	@for v in 2.12 2.15; do deploy/python/venv.sh $(CURDIR)/build/venv-$$v $$v || exit 1; done
 
 SEED ?= 0
 

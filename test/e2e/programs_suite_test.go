@@ -5,6 +5,7 @@ package e2e
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -21,17 +22,22 @@ type suite struct {
 
 // suites are all of `make programs`. tf.estimator, and Keras 2 in TensorFlow, ended with 2.15.
 var suites = []suite{
-	{"2.15", append(keras2, estimator)},
+	{"2.12", append(slices.Clone(keras2), estimator, monitored, dataService,
+		userProgram{name: "jax_distributed", kills: "worker/1", at: 100, says: []string{`restored hdfs://`, `RESULT worker/0 JAX \S+ steps 200 ` + fine}})},
+	{"2.15", append(slices.Clone(keras2), estimator)},
 	{"2.21", []userProgram{
-		{name: "monitored", kills: "worker/0", at: 100, says: []string{`RESULT chief/0 ` + version + `steps \d+ ` + fine}, exports: []string{`model.ckpt-30\d.index`}},
+		monitored, dataService,
 		{name: "supervisor", kills: "worker/0", at: 100, says: []string{`RESULT chief/0 ` + version + `steps \d+ ` + fine}, exports: []string{`model.ckpt-40\d.index`}},
-		{name: "data_service", kills: "dataworker/0", at: 100, says: []string{`RESULT ` + version + `steps 300 ` + fine}},
 		{name: "dtensor", kills: "worker/1", at: 100, says: []string{`restored hdfs://`, `RESULT worker/0 ` + version + `steps 200 ` + fine}},
 		{name: "mirrored_evaluator", kills: "worker/0", at: 100,
 			says: []string{`the evaluator has 1 replica`, `restored hdfs://`, `RESULT chief/0 ` + version + `steps 200`, `RESULT evaluator: step 200 ` + fine}},
 		{name: "profiler", kills: "worker/1", at: 100, says: []string{`restored hdfs://`, `RESULT a profile of port 6009`, `RESULT a profile of port 6010`, `RESULT worker/1 ` + version + `steps 500 ` + fine}},
 	}},
 }
+
+var monitored = userProgram{name: "monitored", kills: "worker/0", at: 100, says: []string{`RESULT chief/0 ` + version + `steps \d+ ` + fine}, exports: []string{`model.ckpt-30\d.index`}}
+
+var dataService = userProgram{name: "data_service", kills: "dataworker/0", at: 100, says: []string{`RESULT ` + version + `steps 300 ` + fine}}
 
 // estimator keeps its evaluator until the last export is there.
 var estimator = userProgram{
