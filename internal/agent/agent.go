@@ -219,7 +219,7 @@ func (a *Agent) proof(t job.Task) endpoint.Proof {
 // ours is the directory of all files of ours in the container's.
 func (a *Agent) ours() string { return filepath.Join(a.o.Dir, launch.TaskDir) }
 
-// post has the owner run f. It is dropped when the agent ends.
+// post hands f to the owner, which runs it. It is dropped when the agent ends.
 func (a *Agent) post(f func(*owner)) bool {
 	select {
 	case a.inbox <- f:

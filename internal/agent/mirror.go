@@ -160,7 +160,7 @@ func (o *owner) mirrorEnv(env map[string]string, c control.Start) {
 	}
 }
 
-// keep has what the program writes be copied from now on.
+// keep begins to copy what the program writes.
 func (o *owner) keep(c control.Start) {
 	if c.Mirror == nil {
 		return
@@ -199,7 +199,7 @@ func (o *owner) hasten(grace time.Duration) {
 	}
 }
 
-// flush has what is left be copied before the program's end is told. False: there is nothing to wait for.
+// flush copies what is left before the program's end is reported. False: there is nothing to wait for.
 func (o *owner) flush(x supervise.Exit) bool {
 	k := o.copying
 	if k == nil {

@@ -225,7 +225,7 @@ func (o *owner) env(c control.Start) []string {
 	return o.endpoints.Env(list)
 }
 
-// exited has what the program wrote last be copied, if it is, before its end is reported.
+// exited reports the end of the program. If its checkpoints are copied, the last copy comes first.
 func (o *owner) exited() {
 	o.report()
 	x := o.program.Exit()

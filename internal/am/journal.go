@@ -22,7 +22,7 @@ import (
 // spoil it, and no file is ever appended to, which HDFS refuses for a minute after the writer's death. One write is under way
 // at a time, and what changes meanwhile goes into the next one.
 
-// journalVersion changes when a journal of before cannot be read any more.
+// journalVersion changes when older journals cannot be read any more.
 const journalVersion = 1
 
 // record is the journal's content.

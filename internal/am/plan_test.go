@@ -35,7 +35,7 @@ var strategies = []string{
 }
 
 // TestPlans carries out the fault plans of package fault on a real master with real links to its agents: each job ends well,
-// and nobody restarts or moves but those whom the plan costs something.
+// and only tasks that the plan says restart or move.
 func TestPlans(t *testing.T) {
 	all, err := fault.All()
 	if err != nil {

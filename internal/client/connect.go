@@ -155,7 +155,7 @@ func shortName(name string, c *conf.Conf) (string, error) {
 	return short, nil
 }
 
-// userName is whom a cluster without Kerberos takes us for.
+// userName is the user that a cluster without Kerberos takes us for.
 func userName(getenv func(string) string) (string, error) {
 	// Hadoop's clients act as the proxy user in the name of the other one. Where names are taken on
 	// trust nothing is lost without saying whose proxy it is.

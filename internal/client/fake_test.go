@@ -462,7 +462,7 @@ func aJob() job.Job {
 		}}
 }
 
-// prepare has the binaries be small files.
+// prepare puts small files in the place of the binaries.
 func prepare(t *testing.T, j job.Job) *Prepared {
 	t.Helper()
 	dir := t.TempDir()

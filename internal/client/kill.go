@@ -57,7 +57,7 @@ func (c *Cluster) Kill(ctx context.Context, id yarn.ApplicationID, reason string
 	return nil
 }
 
-// stopInOrder has the master end the job.
+// stopInOrder tells the master to end the job.
 func (c *Cluster) stopInOrder(ctx context.Context, r yarn.Report, reason string) error {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout/3)
 	defer cancel()

@@ -178,12 +178,12 @@ func closeAll(clusters []*Cluster) error {
 	return errors.Join(errs...)
 }
 
-// noEnv is the environment where none may have a say: a local cluster is the user's whom the system
+// noEnv is an empty environment: a local cluster belongs to the user that the system
 // knows.
 func noEnv(string) string { return "" }
 
 // connectDir is the way to the embedded cluster in a directory, whose files must be nobody else's:
-// they say whom we talk to.
+// they say which servers we talk to.
 func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, error) {
 	at := filepath.Join(dir, localConf)
 	if err := errors.Join(own(dir, true), own(at, true)); err != nil {

@@ -22,7 +22,7 @@ func (w *world) dies() {
 	w.end(w.id(), yarn.StateFailed, yarn.FinalFailed, "Application failed 2 times due to AM Container exited with exitCode: 137")
 }
 
-// endEach has each of the next submissions run for a second, and end.
+// endEach lets each of the next submissions run for a second, and ends it.
 func (w *world) endEach(n int, end func()) {
 	go func() {
 		for k := range n {

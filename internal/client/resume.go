@@ -90,7 +90,7 @@ func (c *Cluster) keptFile(ctx context.Context, id yarn.ApplicationID, file stri
 	return b, nil
 }
 
-// Reuse has a job take its files from where the earlier one's were staged, and checks that they are there unchanged. What
+// Reuse makes a job take its files from where the earlier job staged them, and checks that they are there unchanged. What
 // overlay names anew stays as it is.
 func (c *Cluster) Reuse(ctx context.Context, e *Earlier, j *job.Job, overlay job.Overlay) error {
 	files, archives := j.Files, j.Archives

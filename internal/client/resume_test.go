@@ -50,7 +50,7 @@ func (w *world) damage(name string) {
 	}
 }
 
-// ran has a job with a file and a packed directory run, and end.
+// ran runs a job with a file and a packed directory to its end.
 func (w *world) ran(state yarn.ApplicationState) {
 	w.t.Helper()
 	dir := w.t.TempDir()

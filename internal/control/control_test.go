@@ -178,7 +178,7 @@ func (w *world) View(context.Context) ([]byte, error) {
 	return fmt.Append(nil, w.state), nil
 }
 
-// change has the job go on by a step.
+// change moves the job on by a step.
 func (w *world) change() {
 	w.mu.Lock()
 	w.state++

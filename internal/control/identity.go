@@ -34,7 +34,7 @@ const (
 // the authority vouches for nobody outside the job.
 func (p Party) serverName() string { return string(p) + ".tfos" }
 
-// Subject is whom a certificate speaks for.
+// Subject is the party that a certificate speaks for.
 type Subject struct {
 	Party     Party
 	Container yarn.ContainerID // an agent's
@@ -191,7 +191,7 @@ func ParseIdentity(b []byte) (Identity, error) {
 // launch.ClientKeyFile hold.
 func (i Identity) PEM() (token.Secret, error) { return encodePEM(i.key, i.authority, i.cert) }
 
-// Subject is whom the identity speaks for.
+// Subject is the party that the identity speaks for.
 func (i Identity) Subject() Subject { return i.subject }
 
 // String hides the key.

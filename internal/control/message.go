@@ -83,7 +83,7 @@ func (p Peers) With(news Peers) Peers {
 	return Peers{Endpoints: news.Endpoints, Reason: news.Reason, Counters: counters}
 }
 
-// Start has an agent start its task's process. A second one for the same incarnation changes nothing.
+// Start tells an agent to start its task's process. A second one for the same incarnation changes nothing.
 type Start struct {
 	Incarnation job.Incarnation
 	Generation  job.Generation    // of the cluster_spec it starts with
@@ -95,7 +95,7 @@ type Start struct {
 	Mirror      *Mirror // nil: checkpoint.dir is used as it is
 }
 
-// Mirror has an agent give its task a local directory for checkpoints, and keep it elsewhere.
+// Mirror tells an agent to give its task a local directory for checkpoints, and to keep it elsewhere.
 type Mirror struct {
 	URI    string // of the directory that it is kept in
 	Fetch  bool   // the program goes on from what is there
@@ -118,7 +118,7 @@ type MirrorNews struct {
 	Problem     string // a sentence without its full stop
 }
 
-// Stop has an agent end the process of one incarnation: SIGTERM, then SIGKILL after Grace.
+// Stop tells an agent to end the process of one incarnation: SIGTERM, then SIGKILL after Grace.
 type Stop struct {
 	Incarnation job.Incarnation
 	Grace       time.Duration

@@ -83,17 +83,17 @@ func (s *Session) Spec(spec clusterspec.Spec) {
 	}
 }
 
-// Start has the agent start its process.
+// Start tells the agent to start its process.
 func (s *Session) Start(c Start) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Start{Start: startToPB(c)}})
 }
 
-// Stop has the agent end its process.
+// Stop tells the agent to end its process.
 func (s *Session) Stop(c Stop) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Stop{Stop: &controlpb.Stop{Incarnation: int32(c.Incarnation), GraceMs: c.Grace.Milliseconds()}}})
 }
 
-// Retire has the agent end.
+// Retire tells the agent to end.
 func (s *Session) Retire(c Retire) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Retire{Retire: &controlpb.Retire{Reason: valid(c.Reason), GraceMs: c.Grace.Milliseconds()}}})
 }

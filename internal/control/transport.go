@@ -91,7 +91,7 @@ func Listen(host string) (net.Listener, error) {
 	return l.Listen(context.Background(), "tcp", net.JoinHostPort(host, "0"))
 }
 
-// sendAgainSoon has a socket send what was lost again after a second at most. TCP waits twice as
+// sendAgainSoon makes a socket send lost bytes again after a second at most. TCP waits twice as
 // long each time: after a link was away for 3.5 s nothing comes through before 6.2 s have gone, and
 // by then an agent whose heartbeat waits is counted as lost. Linux has this since 6.15; older ones
 // refuse, and go on as they do.

@@ -17,7 +17,7 @@ import (
 	"tfos/internal/hadoop/uri"
 )
 
-// Options says how filesystems are reached, and as whom.
+// Options says how filesystems are reached, and as which user.
 type Options struct {
 	Conf   *conf.Conf    // nil: nothing is configured; names without a scheme are local
 	User   string        // on HDFS without a token; a token says by itself whose it is, and User then only names the home

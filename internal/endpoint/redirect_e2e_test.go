@@ -77,7 +77,7 @@ type answer struct {
 
 type args map[string]any
 
-// do has the program do something.
+// do makes the program do something.
 func (p *process) do(op string, a args) answer {
 	p.t.Helper()
 	p.ask(op, a)

@@ -96,7 +96,7 @@ type Checkpoint struct {
 	Keep int    // how many; 0: all
 	// KeepEvery keeps one of the older ones for each such time; 0: none.
 	KeepEvery time.Duration
-	// Local has each task write to a local directory of its own, which its agent keeps in Dir.
+	// Local makes each task write to a local directory of its own, which its agent copies to Dir.
 	Local bool
 }
 

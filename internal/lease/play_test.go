@@ -358,7 +358,7 @@ func (w *world) call(p *process, client string, op Op) Answer {
 	return a
 }
 
-// work has a process take its next step.
+// work makes a process take its next step.
 func (w *world) work(p *process) {
 	if c := p.repeat; c != nil {
 		p.repeat = nil

@@ -13,7 +13,7 @@ import (
 // keptSaves is how many saved states are remembered: those of the newest checkpoints, which a job goes back to.
 const keptSaves = 16
 
-// savedVersion changes when a saved state of before cannot be read any more.
+// savedVersion changes when older saved states cannot be read any more.
 const savedVersion = 1
 
 // Saved is what was consumed when the checkpoint of a step was made.

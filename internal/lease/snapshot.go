@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// snapshotVersion changes when a snapshot of before cannot be read any more.
+// snapshotVersion changes when older snapshots cannot be read any more.
 const snapshotVersion = 1
 
 // snapshot is a machine between two calls. The files of datasets are many and do not change: a snapshot has them apart.

@@ -19,7 +19,7 @@ var Kinds = []fault.Kind{
 }
 
 // RunPlan plays one job on a cluster in good order, in which nothing goes wrong but what the plan says. It must succeed, and
-// nobody may start anew or move but those of whom the plan says so (fault.Plan.Expect).
+// only the tasks that the plan names may start anew or move (fault.Plan.Expect).
 func RunPlan(seed uint64, plan fault.Plan, j job.Job, opts Options) (Outcome, error) {
 	if err := plan.Only("the simulation", Kinds...); err != nil {
 		return Outcome{}, err
@@ -51,7 +51,7 @@ type player struct {
 // stepTime is how long a step takes in this world, where programs count none.
 const stepTime = 100 * time.Millisecond
 
-// await has the first fault come once the job trains.
+// await lets the first fault come once the job trains.
 func (p *player) await() {
 	if p.m.audit.generation == 0 {
 		p.w.after(stepTime, p.await)
@@ -61,7 +61,7 @@ func (p *player) await() {
 	p.proceed()
 }
 
-// proceed has the next fault come at its time.
+// proceed lets the next fault come at its time.
 func (p *player) proceed() {
 	if p.next == len(p.plan) {
 		return
@@ -136,7 +136,7 @@ func (m *master) agentOf(t job.Task) *agent {
 	return nil
 }
 
-// perform has a fault come over a job. One that finds nobody to come over is over.
+// perform applies a fault to a job. A fault that finds no task to hit is over.
 func (w *world) perform(m *master, f fault.Fault) {
 	var a *agent
 	if (f.Task != job.Task{}) {

@@ -115,7 +115,7 @@ func TestProgramsThatFail(t *testing.T) {
 	}
 }
 
-// TestProgramThatIgnoresSIGTERM has a service that does not end when asked to: it is killed after the grace period, and the
+// TestProgramThatIgnoresSIGTERM runs a service that does not end when asked to: it is killed after the grace period, and the
 // job's success stands.
 func TestProgramThatIgnoresSIGTERM(t *testing.T) {
 	c := hadoop(t)

@@ -96,7 +96,7 @@ func (b *breaker) await(f fault.Fault) status.View {
 
 func (b *breaker) view() status.View { return jobStatus(b.t, b.c.env, b.id) }
 
-// do has one fault come.
+// do brings one fault about.
 func (b *breaker) do(f fault.Fault, v status.View) {
 	b.t.Helper()
 	var task status.Task
@@ -206,7 +206,7 @@ func (b *breaker) stop(d time.Duration, pids ...int) {
 	})
 }
 
-// away has a daemon be gone for a while.
+// away takes a daemon away for a while.
 func (b *breaker) away(daemon string, d time.Duration) {
 	b.t.Helper()
 	b.script("kill", daemon)

@@ -168,7 +168,7 @@ func (b *breaker) sent(w *witness, now status.View) {
 	}
 }
 
-// compare holds whom the plan restarted and moved against whom it might.
+// compare holds the tasks that restarted and moved against those that the plan allows.
 func (b *breaker) compare(before, after status.View, want fault.Expectation) {
 	b.t.Helper()
 	for _, was := range before.Tasks {

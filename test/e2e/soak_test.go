@@ -36,7 +36,7 @@ const (
 	soakDetect = 10 * time.Second // until the ResourceManager counts a node as lost
 )
 
-// TestSoak has random faults of all kinds come over a job of each strategy, on hosts with networks
+// TestSoak brings random faults of all kinds over a job of each strategy, on hosts with networks
 // of their own, and holds what became of it against what may be: no step lost that a checkpoint
 // had, no pause that nothing but the master made, every loss told with its cause, nothing left
 // over.
@@ -177,7 +177,7 @@ func (s *soak) watch(ok func() bool, d time.Duration) {
 	}
 }
 
-// strike has a fault come, if there is somebody whom it can come over.
+// strike brings a fault about, if there is a task that it can hit.
 func (s *soak) strike(f fault.Fault) {
 	s.t.Helper()
 	for s.deaf { // the ResourceManager is away: nobody says where the tasks are

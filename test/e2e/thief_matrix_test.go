@@ -15,7 +15,7 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrixOfAPortThief has another process of a node try to take a task's port all the time,
+// TestMatrixOfAPortThief lets another process of a node try to take a task's port all the time,
 // while the task's program is killed and started again, and then while its agent is: the first
 // holds its port throughout, and the second needs another one.
 func TestMatrixOfAPortThief(t *testing.T) {

@@ -27,7 +27,7 @@ type Journal struct {
 	Attempt int32
 }
 
-// journalVersion changes when a journal of before cannot be read any more.
+// journalVersion changes when older journals cannot be read any more.
 const journalVersion = 1
 
 // record is the journal's content.

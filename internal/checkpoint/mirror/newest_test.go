@@ -57,7 +57,7 @@ func (s *scene) begin(do func() error) *actor {
 	return a
 }
 
-// play has an actor go on until it stops before its next operation for which stop says so; false: it has ended.
+// play lets an actor go on until it stops before an operation for which stop says so; false: it has ended.
 func (s *scene) play(a *actor, stop func(ops int) bool) bool {
 	was := s.current
 	defer func() { s.current = was }()

@@ -68,7 +68,7 @@ func list(ctx context.Context, f dfs.FS, dir string) ([]dfs.Info, error) {
 	return entries, err
 }
 
-// finish has the files of a copy take their places. Another may have done so, and others after it: whatever it does to the directory it does
+// finish moves the files of a copy to their places. Another may have done so, and others after it: whatever it does to the directory it does
 // with a file of the copy, or with what it moves there, and thus does nothing if the copy is gone.
 func finish(ctx context.Context, f dfs.FS, dir, ready string) error {
 	b, err := dfs.ReadFile(ctx, f, path.Join(ready, planFile), maxPlan)

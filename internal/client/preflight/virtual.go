@@ -27,7 +27,7 @@ const (
 // containers, for the same reason.
 const arenas = "MALLOC_ARENA_MAX"
 
-// Virtual has the containers of a job be large enough on a cluster whose NodeManagers kill those
+// Virtual makes the containers of a job large enough on a cluster whose NodeManagers kill those
 // that map more than ratio times their memory of address space (0: there is no such check) and
 // grant most MiB at most. What tfos maps comes on top of what the job file gives to a program, as
 // far as TensorFlow may need that. It returns the job to submit, and what a person should know of

@@ -59,7 +59,7 @@ func TestPrintableIsOneLine(t *testing.T) {
 	}
 }
 
-// TestLiveDrawsNothingForeign has every text that others choose try to take the terminal over.
+// TestLiveDrawsNothingForeign tries to take the terminal over by every text that others choose.
 func TestLiveDrawsNothingForeign(t *testing.T) {
 	var screen syncBuffer
 	l := NewLive(&screen, nil)
@@ -81,7 +81,7 @@ func TestLiveDrawsNothingForeign(t *testing.T) {
 	}
 }
 
-// TestTableKeepsItsLines has names pretend to be other rows. A pipe gets the rest as it is.
+// TestTableKeepsItsLines gives names that pretend to be other rows. A pipe gets the rest as it is.
 func TestTableKeepsItsLines(t *testing.T) {
 	bad := task("worker", 0, status.Failed)
 	bad.Node = "n\tx\ny"

@@ -25,7 +25,7 @@ const (
 	patienceOfDataNodes = time.Minute
 )
 
-// Construction is a block that is to be written, by whom, and how much of it is there already.
+// Construction says which block is written, who writes it, and how much of it is there already.
 type Construction struct {
 	Addr   string // of the first DataNode, host:port
 	Client string // who holds the lease of the file

@@ -19,7 +19,7 @@ import (
 	"tfos/internal/pause"
 )
 
-// Options says what a Client speaks, to whom, and as whom.
+// Options says which protocol a Client speaks, to which server, and as which user.
 type Options struct {
 	Protocol string   // Java name, "org.apache.hadoop.yarn.api.ApplicationClientProtocolPB"
 	Version  uint64   // of the protocol; 0: 1

@@ -17,7 +17,7 @@ import (
 	"tfos/internal/listen"
 )
 
-// A SecretManager finds the password of a token's identifier, and whom the token speaks for. An error refuses the client: a
+// A SecretManager finds the password of a token's identifier, and the user that the token speaks for. An error refuses the client: a
 // *JavaError as it is, any other as an invalid token. The protocol is the server's, if it has one only; else it is empty,
 // because a client names it after it was let in.
 type SecretManager func(protocol string, identifier []byte) (password token.Secret, user string, err error)
@@ -36,7 +36,7 @@ type Caller struct {
 // the server.
 type Handler func(ctx context.Context, caller Caller, method string, request []byte) (proto.Message, error)
 
-// ServerOptions says what a Server listens on and whom it lets in.
+// ServerOptions says where a Server listens and which clients it lets in.
 type ServerOptions struct {
 	Listener   net.Listener  // the server closes it
 	Auth       []AuthMethod  // in order of preference; none: SIMPLE

@@ -16,7 +16,7 @@ import (
 // keyID is the number of the only key that the embedded YARN signs with.
 const keyID = 1
 
-// MasterTokenID is whom an AMRMToken speaks for.
+// MasterTokenID is the attempt that an AMRMToken speaks for.
 type MasterTokenID struct{ Attempt yarn.AttemptID }
 
 // Marshal is the identifier as it stands in a token.
@@ -33,7 +33,7 @@ func ParseMasterTokenID(b []byte) (MasterTokenID, error) {
 	return MasterTokenID{attemptIDFromPB(p.GetAppAttemptId())}, nil
 }
 
-// NodeTokenID is whom an NMToken speaks for, and to which node.
+// NodeTokenID is the attempt that an NMToken speaks for, and the node that it is for.
 type NodeTokenID struct {
 	Attempt yarn.AttemptID
 	Node    yarn.NodeID

@@ -141,7 +141,7 @@ func startOnce(ctx context.Context, node caller, id yarn.ContainerID, req *pb.St
 	return err == nil, err
 }
 
-// Stop has a node end containers: SIGTERM, and SIGKILL a quarter of a second later unless the cluster sets another time. It
+// Stop tells a node to end containers: SIGTERM, and SIGKILL a quarter of a second later unless the cluster sets another time. It
 // returns before they have ended.
 func (n *Nodes) Stop(ctx context.Context, node yarn.NodeID, ids ...yarn.ContainerID) error {
 	c, err := n.node(node)
@@ -182,7 +182,7 @@ func (c caller) statuses(ctx context.Context, ids ...yarn.ContainerID) ([]yarn.C
 	return each(resp.GetStatus(), containerStatusFromPB), failures(resp.GetFailedRequests())
 }
 
-// Signal has a node send a signal to a container's processes. A container that has ended takes it without an error.
+// Signal tells a node to send a signal to a container's processes. A container that has ended takes it without an error.
 func (n *Nodes) Signal(ctx context.Context, node yarn.NodeID, id yarn.ContainerID, s yarn.Signal) error {
 	c, err := n.node(node)
 	if err == nil {

@@ -182,7 +182,7 @@ func (d *Server) prepare(op *pb.OpWriteBlockProto, conn net.Conn) (*replica, err
 	return r, nil
 }
 
-// mirror builds the rest of the pipeline. It returns whom it did not get to, if so.
+// mirror builds the rest of the pipeline. It returns the DataNode that it could not reach, if there is one.
 func (d *Server) mirror(op *pb.OpWriteBlockProto) (next net.Conn, bad string) {
 	if len(op.GetTargets()) == 0 {
 		return nil, ""
