@@ -96,6 +96,7 @@ bench: build venv jars ## times and memory on one real cluster, beside stock Dis
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e,bench -p 1 -v -run '^TestBench' ./test/e2e/...
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -tags e2e -run '^$$' -bench . ./internal/endpoint
 	go test -count=1 -run '^$$' -bench . ./internal/membership
+	go test -count=1 -run '^$$' -bench 'Memory|Master' -benchtime 1x ./internal/control ./test/light
 
 .PHONY: generate
 generate: need-go ## the Go code of the .proto files

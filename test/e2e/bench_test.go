@@ -11,7 +11,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -217,24 +216,6 @@ func watchPeaks(words ...string) func() map[string]float64 {
 		close(stop)
 		return <-done
 	}
-}
-
-// hwm is a process's peak memory in MiB; 0: it is gone.
-func hwm(dir string) float64 {
-	b, err := os.ReadFile(filepath.Join(dir, "status"))
-	if err != nil {
-		return 0
-	}
-	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmHWM:"); ok {
-			kib, err := strconv.ParseFloat(strings.TrimSuffix(strings.TrimSpace(rest), " kB"), 64)
-			if err != nil {
-				return 0
-			}
-			return kib / 1024
-		}
-	}
-	return 0
 }
 
 func sorted(rs []launchRun, of func(launchRun) float64) []float64 {

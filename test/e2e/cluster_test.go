@@ -165,7 +165,7 @@ func nodeManager(node string) string {
 
 // script runs deploy/testcluster/cluster for this cluster.
 func (c *cluster) script(args ...string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "deploy/testcluster/cluster"), append([]string{"--name", c.name}, args...)...)
 	if out, err := cmd.CombinedOutput(); err != nil {

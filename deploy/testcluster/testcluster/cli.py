@@ -17,7 +17,7 @@ A real Hadoop on loopback, from Maven Central's jars: one JVM per daemon.
   cluster status                processes, memory, nodes
   cluster down [--purge]        end everything (and remove the cluster's directory); fine if it is down
 
-Daemons are called nn, dn1…, rm1 (rm2), nm1…, zk, kdc; `dn` and `rm` mean dn1 and rm1.
+Daemons are called nn, dn1…, rm1 (rm2), nm1… (or hollow), zk, kdc; `dn` and `rm` mean dn1 and rm1.
 
   cluster kill NAME…            SIGKILL; --host: an nm's containers too, as if the machine was gone
   cluster stop NAME…            SIGTERM, then SIGKILL
@@ -47,6 +47,7 @@ def parser():
     commands = p.add_subparsers(dest="command", required=True, metavar="COMMAND")
     up = commands.add_parser("up", help="start a fresh cluster")
     up.add_argument("--nms", type=int, default=3, help="NodeManagers (default 3)")
+    up.add_argument("--hollow", type=int, default=0, metavar="N", help="N NodeManagers in one JVM instead; see README.md")
     up.add_argument("--dns", type=int, default=1, help=f"DataNodes (default 1, at most {layout.MAX_DNS})")
     up.add_argument("--version", default="3.4", help="Hadoop: 2.10, 3.4, 3.5 or a full version (default 3.4)")
     up.add_argument("--kerberos", action="store_true", help="secure mode, with a KDC; users root, alice, bob")
@@ -157,12 +158,14 @@ def _new_layout(a):
         raise Problem(f"--port-base {a.port_base}: a multiple of 1000 up to 65000")
     if not 0 <= a.nms <= layout.MAX_NMS or not 1 <= a.dns <= layout.MAX_DNS:
         raise Problem(f"at most {layout.MAX_NMS} NodeManagers and 1 to {layout.MAX_DNS} DataNodes")
+    if not 0 <= a.hollow <= layout.MAX_HOLLOW or a.hollow and (a.netns or a.kerberos):
+        raise Problem(f"at most {layout.MAX_HOLLOW} hollow NodeManagers, and none with --netns or --kerberos")
     if a.netns and a.kerberos:
         raise Problem("--netns and --kerberos do not go together: the KDC is on loopback")
     if any("=" not in pair for pair in a.set):
         raise Problem("--set wants KEY=VALUE")
     return layout.Layout(name=a.name, base=a.port_base, version=jars.full_version(a.version),
-                         java=tools.java_home(a.java), nms=a.nms, dns=a.dns, kerberos=a.kerberos, ha=a.rm_ha, netns=a.netns,
+                         java=tools.java_home(a.java), nms=0 if a.hollow else a.nms, hollow=a.hollow, dns=a.dns, kerberos=a.kerberos, ha=a.rm_ha, netns=a.netns,
                          gpus=a.gpus, heap=a.heap, sets=a.set)
 
 

@@ -20,6 +20,7 @@ MAIN = {
     "rm": "org.apache.hadoop.yarn.server.resourcemanager.ResourceManager",
     "nm": "org.apache.hadoop.yarn.server.nodemanager.NodeManager",
     "zk": "org.apache.zookeeper.server.ZooKeeperServerMain",
+    "hollow": f"{os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}/HollowNodeManagers.java",
 }
 # What Hadoop, 2.10 above all, reaches into by reflection.
 OPENS = [f"--add-opens=java.base/{p}=ALL-UNNAMED" for p in
@@ -68,7 +69,7 @@ def start(lay, daemon):
         if not os.path.exists(lay.krb5):
             kerberos.make_realm(lay)
         return _spawn(lay, daemon, kerberos.kdc_command(), kerberos.server_env(lay))
-    command = java_command(lay, lay.heap, archive_file(lay, kind))
+    command = java_command(lay, lay.heap + lay.hollow if kind == "hollow" else lay.heap, archive_file(lay, kind))
     command[1:1] = [f"-Dcluster={lay.dir}", f"-Dname={daemon}"]
     args = []
     if kind == "nm":
@@ -80,6 +81,10 @@ def start(lay, daemon):
         # ZooKeeper's SASL stays off: nothing here uses it, and the client of Hadoop 2.10 fails at it on a newer JDK
         command[1:1] = [f"-Dyarn.resourcemanager.ha.id={daemon}", "-Dzookeeper.sasl.client=false"]
         args = ["-D", f"yarn.resourcemanager.ha.id={daemon}"]
+    elif kind == "hollow":
+        # small stacks: each NodeManager has some twenty threads
+        command[1:1] = [f"-Dhollow.containers={lay.containers()}", "-Xss256k"]
+        args = [f"{lay.dir}/{daemon}", *lay.hollow_hosts()]
     elif kind == "zk":
         args = [f"{lay.conf}/zoo.cfg"]
     _spawn(lay, daemon, command + [MAIN[kind]] + args, clean_env(lay))
@@ -152,7 +157,7 @@ def container_pids(lay, nm=None):
 
     They are known by their working directory, or by the directories that the NodeManager put into their environment.
     """
-    roots = [f"{lay.dir}/{name}/" for name in ([nm] if nm else lay.nm_names())]
+    roots = [f"{lay.dir}/{name}/" for name in ([nm] if nm else [*lay.nm_names(), *(f"hollow/{host}" for host in lay.hollow_hosts())])]
     for proc in glob.glob("/proc/[0-9]*"):
         try:
             cwd = os.readlink(f"{proc}/cwd") + "/"

@@ -17,7 +17,7 @@ from . import jars
 
 CHECKOUT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 HOME = os.path.abspath(os.environ.get("TESTCLUSTER_HOME") or f"{CHECKOUT}/build/testcluster")
-MAX_DNS, MAX_NMS = 7, 200
+MAX_DNS, MAX_NMS, MAX_HOLLOW = 7, 200, 2000
 
 
 @dataclasses.dataclass
@@ -32,6 +32,7 @@ class Layout:
     kerberos: bool = False
     ha: bool = False  # two ResourceManagers
     netns: bool = False  # each host is a network namespace
+    hollow: int = 0  # NodeManagers in one JVM, whose containers are connections; then there are no others
     gpus: int = 0  # yarn.io/gpu of each NodeManager
     heap: int = 256  # MiB, of each daemon
     sets: list = dataclasses.field(default_factory=list)  # KEY=VALUE of the user, over ours
@@ -57,7 +58,7 @@ class Layout:
         with open(f"{self.dir}/cluster.json", "w", encoding="utf-8") as f:
             json.dump(dataclasses.asdict(self), f, indent=1)
 
-    # -- daemons: nn, dn1…, rm1…, nm1…, zk, kdc
+    # -- daemons: nn, dn1…, rm1…, nm1… or hollow, zk, kdc
 
     def dn_names(self):
         return [f"dn{i}" for i in range(1, self.dns + 1)]
@@ -71,7 +72,7 @@ class Layout:
     def daemons(self):
         """Every daemon of the cluster, in the order of starting."""
         return (["kdc"] if self.kerberos else []) + (["zk"] if self.ha else []) + \
-            ["nn"] + self.dn_names() + self.rm_names() + self.nm_names()
+            ["nn"] + self.dn_names() + self.rm_names() + self.nm_names() + (["hollow"] if self.hollow else [])
 
     # -- hosts
 
@@ -83,6 +84,16 @@ class Layout:
     def nm_host(self, i):
         return f"nm{i}" if self.netns else f"127.0.{self.base // 1000}.{i}"
 
+    def hollow_hosts(self):
+        """The addresses of the NodeManagers that share a JVM."""
+        return [f"127.{self.base // 1000}.{i // 250}.{i % 250 + 1}" for i in range(self.hollow)]
+
+    def node_ids(self, names):
+        """host:port of the NodeManagers among these daemons, as the ResourceManager knows them."""
+        hosts = [self.nm_host(i) for i in range(1, self.nms + 1) if f"nm{i}" in names]
+        hosts += self.hollow_hosts() if "hollow" in names else []
+        return {f"{host}:{self.nm_port('address')}" for host in hosts}
+
     def dn_host(self, i):
         if not self.netns:
             return "localhost"
@@ -91,6 +102,8 @@ class Layout:
     def host(self, daemon):
         """The name of the host that a daemon runs on."""
         kind, i = split(daemon)
+        if kind == "hollow":
+            return self.hollow_hosts()[-1]
         return self.nm_host(i) if kind == "nm" else self.dn_host(i) if kind == "dn" else self.head
 
     def hosts(self):
@@ -132,6 +145,10 @@ class Layout:
         """The same for every NodeManager: the addresses differ."""
         return self.base + {"address": 50, "localizer": 51, "webapp": 52, "webapp.https": 53, "collector": 54}[what]
 
+    def containers(self):
+        """host:port where somebody plays the containers of hollow NodeManagers."""
+        return f"127.0.0.1:{self.base + 61}"
+
     def kdc_port(self):
         return self.base + 60
 
@@ -143,6 +160,7 @@ class Layout:
             "dn": lambda: self.dn_port(i, "ipc"),
             "rm": lambda: self.rm_port(i, "admin.address" if self.ha else "address"),
             "nm": lambda: self.nm_port("address"),
+            "hollow": lambda: self.nm_port("address"),
             "zk": self.zk_port,
             "kdc": self.kdc_port}[kind]()
 

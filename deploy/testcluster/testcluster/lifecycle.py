@@ -130,22 +130,22 @@ def wait_listening(lay, names):
 def wait(lay, names):
     """Waits until the named daemons serve, HDFS is out of safe mode and all their nodes have registered."""
     wait_listening(lay, names)
-    dns, nms = set(names) & set(lay.dn_names()), set(names) & set(lay.nm_names())
+    dns, nodes = set(names) & set(lay.dn_names()), lay.node_ids(names)
     if "nn" in names:
         _until(lay, names, "HDFS to leave safe mode and its DataNodes",
                lambda: (lambda open_, live: open_ and live >= len(dns))(*probe.name_node(lay)))
-    if nms and set(names) & set(lay.rm_names()):
-        wanted = {f"{lay.nm_host(i)}:{lay.nm_port('address')}" for i in range(1, lay.nms + 1) if f"nm{i}" in nms}
+    if nodes and set(names) & set(lay.rm_names()):
         _until(lay, names, "the NodeManagers",
-               lambda: wanted <= {n["id"] for n in probe.nodes(lay) if n["state"] == "RUNNING"})
+               lambda: nodes <= {n["id"] for n in probe.nodes(lay) if n["state"] == "RUNNING"})
 
 
 def _until(lay, names, what, ok):
-    end = time.monotonic() + UP_SECONDS
+    seconds = UP_SECONDS + lay.hollow // 3
+    end = time.monotonic() + seconds
     while not ok():
         probe.require_alive(lay, [d for d in names if os.path.exists(f"{lay.dir}/pid/{d}")])
         if time.monotonic() > end:
-            raise Problem(f"waited {UP_SECONDS} s for {what}; the logs are in {lay.dir}/log")
+            raise Problem(f"waited {seconds} s for {what}; the logs are in {lay.dir}/log")
         time.sleep(0.1)
 
 
