@@ -1,8 +1,10 @@
-// Package python holds the Python modules that tfos gives every task: what a client packs and ships, an agent puts on PYTHONPATH.
+// Package python holds the Python modules that tfos gives every task: what a client packs and
+// ships, an agent puts on PYTHONPATH.
 //
-// The modules want nothing but Python's standard library, 3.8 or newer. docs/python.md says what programs may use of them. Beside them
-// lie, for each kind of machine, TensorFlow's filesystem plugin, made by internal/fileserver/build, and the checksum of TFRecord
-// files, made by native/build. The modules do without the latter, slowly.
+// The modules want nothing but Python's standard library, 3.8 or newer. docs/python.md says what
+// programs may use of them. Beside them lie, for each kind of machine, TensorFlow's filesystem
+// plugin, made by internal/fileserver/build, and the checksum of TFRecord files, made by
+// native/build. The modules do without the latter, slowly.
 package python
 
 import (
@@ -18,8 +20,8 @@ import (
 //go:embed sitecustomize.py tfos/*.py tfos/native/*.so
 var modules embed.FS
 
-// Archive is the modules as a .zip, to be unpacked into a directory that goes on PYTHONPATH. One version of tfos makes the same
-// bytes everywhere: their hash names them in a cluster's cache.
+// Archive is the modules as a .zip, to be unpacked into a directory that goes on PYTHONPATH. One
+// version of tfos makes the same bytes everywhere: their hash names them in a cluster's cache.
 func Archive() ([]byte, error) {
 	var b bytes.Buffer
 	w := zip.NewWriter(&b)

@@ -19,8 +19,8 @@ import (
 // module is the prefix of our own import paths.
 const module = "tfos/"
 
-// layers lists our packages from the bottom up: one imports its own layer and those below, never above.
-// A package stands for those under it too, unless they are listed themselves.
+// layers lists our packages from the bottom up: one imports its own layer and those below, never
+// above. A package stands for those under it too, unless they are listed themselves.
 var layers = []struct {
 	name     string
 	packages []string
@@ -45,7 +45,8 @@ var generated = map[string][]string{
 	"internal/control/controlpb": {"internal/control"},
 }
 
-// confined lists who may import a package that others get values from, not decisions, with the reason.
+// confined lists who may import a package that others get values from, not decisions, with the
+// reason.
 var confined = map[string]struct {
 	users []string
 	why   string
@@ -56,7 +57,8 @@ var confined = map[string]struct {
 	},
 }
 
-// impure is what a package that decides may not import: its answers would depend on more than its arguments.
+// impure is what a package that decides may not import: its answers would depend on more than its
+// arguments.
 var impure = []string{"net", "net/http", "os", "os/exec", "sync", "sync/atomic", "context", "google.golang.org/protobuf", "google.golang.org/grpc", "go.uber.org/zap"}
 
 // exempt lets a pure package import one thing, with the reason.
@@ -221,7 +223,8 @@ func TestPackageNamesSayWhatTheyAreFor(t *testing.T) {
 	}
 }
 
-// TestPurePackagesDecide keeps from deciding packages what would make their answers depend on more than their arguments.
+// TestPurePackagesDecide keeps from deciding packages what would make their answers depend on more
+// than their arguments.
 func TestPurePackagesDecide(t *testing.T) {
 	for _, p := range packages(t) {
 		if !isPure(p.path()) {

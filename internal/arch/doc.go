@@ -1,2 +1,3 @@
-// Package arch holds the rules on how this repository is put together, as a test. It has no code of its own.
+// Package arch holds the rules on how this repository is put together, as a test. It has no code of
+// its own.
 package arch

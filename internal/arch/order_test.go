@@ -15,10 +15,11 @@ import (
 	"testing"
 )
 
-// TestPurePackagesKeepMapOrderOut: Go ranges over a map in another order each time, so what a package that decides makes of a map
-// must not depend on that order. A loop over a map may do what comes out the same in every order (see anyOrder), or is over
-// slices.Sorted(maps.Keys(m)). A loop of which that cannot be shown so simply says why it holds, in a comment that begins with
-// "any order:" on its line or the one above.
+// TestPurePackagesKeepMapOrderOut: Go ranges over a map in another order each time, so what a
+// package that decides makes of a map must not depend on that order. A loop over a map may do what
+// comes out the same in every order (see anyOrder), or is over slices.Sorted(maps.Keys(m)). A loop
+// of which that cannot be shown so simply says why it holds, in a comment that begins with "any
+// order:" on its line or the one above.
 func TestPurePackagesKeepMapOrderOut(t *testing.T) {
 	fset := token.NewFileSet()
 	imports := exported(t, fset)
@@ -163,7 +164,8 @@ func (l *mapLoops) callee(c *ast.CallExpr) string {
 	return ""
 }
 
-// anyOrder reports whether a loop over a map comes out the same in every order, because each statement of it
+// anyOrder reports whether a loop over a map comes out the same in every order, because each
+// statement of it
 //   - counts (n++, n += an integer) or keeps the least or greatest (n = min(n, …), n = max(n, …)),
 //   - sets a place that only this round has: an element of a map at this round's key, or what this round's value points to,
 //   - deletes from a map, panics, or calls a method of this round's value,
@@ -287,8 +289,8 @@ func (j *judge) assignment(s *ast.AssignStmt) bool {
 	return true
 }
 
-// own reports whether only this round sets a place: a variable that is declared inside the loop, what such a variable points to or
-// holds, or an element of a map at this round's key.
+// own reports whether only this round sets a place: a variable that is declared inside the loop,
+// what such a variable points to or holds, or an element of a map at this round's key.
 func (j *judge) own(e ast.Expr) bool {
 	switch e := e.(type) {
 	case *ast.Ident:
@@ -344,7 +346,8 @@ func (j *judge) sortedLater(slice string) bool {
 	return sorted
 }
 
-// TestMapOrderIsSeen holds the rule against loops whose answer depends on the order, and such whose answer does not.
+// TestMapOrderIsSeen holds the rule against loops whose answer depends on the order, and such whose
+// answer does not.
 func TestMapOrderIsSeen(t *testing.T) {
 	const head = "package p\nimport (\"maps\"; \"slices\"; \"fmt\")\nvar _, _, _ = maps.Keys[map[string]int], slices.Sort[[]int], fmt.Sprint\n" +
 		"type v struct{ n int }\nfunc (*v) set() {}\nfunc f(m map[string]int, vs map[string]*v) (out []string, n int, err error) {\n"

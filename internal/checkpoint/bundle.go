@@ -170,7 +170,8 @@ func elements(shape []byte) (int64, error) {
 
 const maxElements = 1 << 50
 
-// dtypeSize is the size in bytes of an element, by DataType; 0 for types that are not stored as plain memory, or unknown.
+// dtypeSize is the size in bytes of an element, by DataType; 0 for types that are not stored as
+// plain memory, or unknown.
 var dtypeSize = [...]int64{
 	1: 4, 2: 8, 3: 4, 4: 1, 5: 2, 6: 1, // float32, float64, int32, uint8, int16, int8
 	8: 8, 9: 8, 10: 1, 11: 1, 12: 1, 13: 4, 14: 2, // complex64, int64, bool, qint8, quint8, qint32, bfloat16

@@ -66,8 +66,8 @@ func latest(t *testing.T, d directory) string {
 	return l.States[0].State.Latest
 }
 
-// Whatever is wrong with the newest, afterwards a program restores the one before; nothing is lost; and if the work is cut off
-// after any of its steps, no program is led to something broken.
+// Whatever is wrong with the newest, afterwards a program restores the one before; nothing is lost;
+// and if the work is cut off after any of its steps, no program is led to something broken.
 func TestRecover(t *testing.T) {
 	good := golden(t, "v2")
 	flipped := bytes.Clone(good["ckpt-4.data-00000-of-00001"])
@@ -147,7 +147,8 @@ func TestRecoverBackup(t *testing.T) {
 	}
 }
 
-// With nothing whole left no state file may lead to what was set aside, and a second one of the same name finds a place.
+// With nothing whole left no state file may lead to what was set aside, and a second one of the
+// same name finds a place.
 func TestRecoverNothing(t *testing.T) {
 	d := golden(t, "v2")
 	for range 2 {
@@ -163,7 +164,8 @@ func TestRecoverNothing(t *testing.T) {
 	}
 }
 
-// Cut off after any step, a deletion leaves nothing that is whole by halves: what is listed as a checkpoint verifies, or lacks its index.
+// Cut off after any step, a deletion leaves nothing that is whole by halves: what is listed as a
+// checkpoint verifies, or lacks its index.
 func TestDelete(t *testing.T) {
 	d := golden(t, "v1-sharded")
 	l := d.list(t)

@@ -38,10 +38,11 @@ func (m *matrix) squared() *matrix {
 	return &s
 }
 
-// joinCRC is the checksum of a followed by b, from both and the length of b in bytes. polynomial is the table's, bits reversed.
+// joinCRC is the checksum of a followed by b, from both and the length of b in bytes. polynomial is
+// the table's, bits reversed.
 //
-// A checksum is linear: appending n zero bytes to a maps its checksum by the n-th power of the map of one byte, which squaring
-// reaches in log n steps; adding b's gives the checksum of both.
+// A checksum is linear: appending n zero bytes to a maps its checksum by the n-th power of the map
+// of one byte, which squaring reaches in log n steps; adding b's gives the checksum of both.
 func joinCRC(polynomial, a, b uint32, length int64) uint32 {
 	if length == 0 {
 		return a

@@ -25,18 +25,21 @@ type Format string
 
 // The formats.
 const (
-	// Bundle is what tf.train.Saver and tf.train.Checkpoint write: PREFIX.index and PREFIX.data-?????-of-?????. Every block of the index and
-	// every tensor has a checksum, and the index says how long each shard is.
+	// Bundle is what tf.train.Saver and tf.train.Checkpoint write: PREFIX.index and
+	// PREFIX.data-?????-of-?????. Every block of the index and every tensor has a checksum, and the
+	// index says how long each shard is.
 	Bundle Format = "bundle"
 	// Legacy is the Saver's first format: one table, or one per shard. Every block has a checksum.
 	Legacy Format = "legacy"
-	// SavedModel is an exported directory: a bundle of variables, whose checksums are verified, and a program.
+	// SavedModel is an exported directory: a bundle of variables, whose checksums are verified, and
+	// a program.
 	SavedModel Format = "saved-model"
-	// HDF5 is Keras' .weights.h5 (BackupAndRestore's too) and .h5. HDF5 has no checksums as Keras writes it: whole means that the
-	// file is as long as it says, and that every object in it lies within it and is made as the format asks. Changed numbers are
-	// not found.
+	// HDF5 is Keras' .weights.h5 (BackupAndRestore's too) and .h5. HDF5 has no checksums as Keras
+	// writes it: whole means that the file is as long as it says, and that every object in it lies
+	// within it and is made as the format asks. Changed numbers are not found.
 	HDF5 Format = "hdf5"
-	// Keras is a .keras archive. Every member has a checksum; that of the weights covers all of them.
+	// Keras is a .keras archive. Every member has a checksum; that of the weights covers all of
+	// them.
 	Keras Format = "keras"
 	// KerasShards is what Keras' save_weights(max_shard_size=) writes: PREFIX.weights.json, which
 	// says in which of PREFIX_NNNNN.weights.h5 each variable lies, and how many bytes they are
@@ -51,16 +54,18 @@ const Unknown = -1
 type Checkpoint struct {
 	Name   string // what TensorFlow is given to restore it, relative to the directory: "ckpt-12", "latest.weights.h5", "export/1"
 	Format Format
-	// Number is in the name: the 12 of ckpt-12; Unknown if there is none. Often it counts saves, not steps.
+	// Number is in the name: the 12 of ckpt-12; Unknown if there is none. Often it counts saves,
+	// not steps.
 	Number int64
-	// Step is the training step it was written at, as far as is known: what the variables in it say once Step was asked, before
-	// that, or if they say nothing, Number or BackupAndRestore's epoch; else Unknown.
+	// Step is the training step it was written at, as far as is known: what the variables in it say
+	// once Step was asked, before that, or if they say nothing, Number or BackupAndRestore's epoch;
+	// else Unknown.
 	Step  int64
 	Size  int64     // bytes, of all files
 	Time  time.Time // when the file was written that completes it
 	Files []File    // by name
-	// Unfinished says what the listing shows to be missing, as a sentence: its writer has not finished or never will. Empty if
-	// nothing is.
+	// Unfinished says what the listing shows to be missing, as a sentence: its writer has not
+	// finished or never will. Empty if nothing is.
 	Unfinished string
 	// Expected says that its name is not all there is to make it one: a state file names it, or
 	// there are others of its series.

@@ -15,7 +15,8 @@ import (
 //
 //	uvarint length of each | masked checksum of the lengths (uint32) | the strings
 //
-// Lengths are checksummed as uint32, or uint64 if they are larger; the answer goes on over the stored checksum and the strings.
+// Lengths are checksummed as uint32, or uint64 if they are larger; the answer goes on over the
+// stored checksum and the strings.
 func stringsCRC(r *bufio.Reader, size, n int64) (uint32, error) {
 	in := &counter{r: r}
 	var crc uint32
@@ -135,7 +136,8 @@ func (c *counter) rest(crc uint32, n int64) (uint32, error) {
 	return crc, nil
 }
 
-// short makes an end within a tensor a problem. A file that became shorter looks the same, and is caught by its size.
+// short makes an end within a tensor a problem. A file that became shorter looks the same, and is
+// caught by its size.
 func short(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errShort

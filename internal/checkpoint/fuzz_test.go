@@ -12,8 +12,9 @@ import (
 	"tfos/internal/checkpoint/sstable/sstabletest"
 )
 
-// FuzzFile puts anything in the place of one file of each format: a state file, an index, metadata, an archive, a program.
-// With seal, a table gets the checksums that fit it, so that what is wrong inside a block is reached.
+// FuzzFile puts anything in the place of one file of each format: a state file, an index, metadata,
+// an archive, a program. With seal, a table gets the checksums that fit it, so that what is wrong
+// inside a block is reached.
 func FuzzFile(f *testing.F) {
 	dirs, err := os.ReadDir("testdata")
 	if err != nil {

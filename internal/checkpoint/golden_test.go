@@ -166,7 +166,8 @@ func TestWhatTensorFlowWroteIsWhole(t *testing.T) {
 	}
 }
 
-// Every single byte that is changed is found, and so are lengths that a file is cut to, in the formats that have checksums.
+// Every single byte that is changed is found, and so are lengths that a file is cut to, in the
+// formats that have checksums.
 func TestEveryDamageIsFound(t *testing.T) {
 	for _, dir := range []string{"v2", "shards", "v1", "v1-sharded", "legacy", "legacy-sharded"} {
 		t.Run(dir, func(t *testing.T) {
@@ -223,7 +224,8 @@ func TestEveryCutIsFound(t *testing.T) {
 	}
 }
 
-// A changed byte of a weight in a .keras archive is found; in a .weights.h5 nothing could tell. Neither is a reason to panic.
+// A changed byte of a weight in a .keras archive is found; in a .weights.h5 nothing could tell.
+// Neither is a reason to panic.
 func TestDamagedKeras(t *testing.T) {
 	d := golden(t, "keras")
 	list := d.list(t)

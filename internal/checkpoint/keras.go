@@ -28,7 +28,8 @@ func planKeras(open Opener, c Checkpoint, b *planner) error {
 		}
 		return planHDF5(open, f, b)
 	}
-	// A section ends reads outside of the file, to which a damaged directory may point, as the end of it.
+	// A section ends reads outside of the file, to which a damaged directory may point, as the end
+	// of it.
 	archive, err := zip.NewReader(io.NewSectionReader(in, 0, in.Size()), in.Size())
 	if err := zipProblem(f.Name, err); err != nil {
 		return err

@@ -12,7 +12,8 @@ import (
 	"tfos/internal/checkpoint/sstable"
 )
 
-// planLegacy plans the verification of the tables that the Saver's first format consists of. Tensors are values in their blocks.
+// planLegacy plans the verification of the tables that the Saver's first format consists of.
+// Tensors are values in their blocks.
 func planLegacy(open Opener, c Checkpoint, b *planner) error {
 	for _, f := range c.Files {
 		if strings.HasSuffix(f.Name, ".meta") {

@@ -20,10 +20,11 @@ import (
 type Listing struct {
 	Checkpoints []Checkpoint // the oldest first
 	States      []StateAt    // the state files, by directory
-	// Problems are sentences about the directory rather than one checkpoint: a state file that names none, say.
+	// Problems are sentences about the directory rather than one checkpoint: a state file that
+	// names none, say.
 	Problems []string
-	// Others are the files that belong to no checkpoint and are no state file, by name: those of libraries that this package does
-	// not know, logs.
+	// Others are the files that belong to no checkpoint and are no state file, by name: those of
+	// libraries that this package does not know, logs.
 	Others []File
 	// Dir is where the directory is: scheme, authority and path, none of it escaped:
 	// "hdfs://nn:8020/models/run". Empty: not known.
@@ -36,11 +37,12 @@ type StateAt struct {
 	State State
 }
 
-// SetAside is the directory, in each directory of checkpoints, that broken ones are moved to. What lies in it is not listed.
+// SetAside is the directory, in each directory of checkpoints, that broken ones are moved to. What
+// lies in it is not listed.
 const SetAside = "set-aside"
 
-// Staging is the directory, in a directory of checkpoints, that one is brought to before its files take their places. What lies in
-// it is not listed.
+// Staging is the directory, in a directory of checkpoints, that one is brought to before its files
+// take their places. What lies in it is not listed.
 const Staging = ".tfos-mirror"
 
 const (
@@ -51,8 +53,9 @@ const (
 	maxSmall = 4 << 20
 )
 
-// temporary matches directories in which a Saver collects the shards of a checkpoint that is being written, and those into which
-// the other workers of a mirrored job write theirs, by Keras' name for them: all must save together, and only the chief's counts.
+// temporary matches directories in which a Saver collects the shards of a checkpoint that is being
+// written, and those into which the other workers of a mirrored job write theirs, by Keras' name
+// for them: all must save together, and only the chief's counts.
 var temporary = regexp.MustCompile(`_temp(_[0-9a-f]+)?$|^workertemp_\d+$`)
 
 // Skip says whether a directory, by its last element, is no place of checkpoints.
@@ -237,8 +240,8 @@ func (l *lister) classify(f File) {
 
 var legacyShard = regexp.MustCompile(`^(.+)-\d{5}-of-(\d{5})$`)
 
-// legacy finds tables of the old format, which have no name of their own: those that have a .meta beside them or that a state
-// file names. Then it gives each .meta to its checkpoint.
+// legacy finds tables of the old format, which have no name of their own: those that have a .meta
+// beside them or that a state file names. Then it gives each .meta to its checkpoint.
 func (l *lister) legacy(files []File, states []StateAt) {
 	for _, f := range files {
 		prefix := f.Name
@@ -308,7 +311,8 @@ var (
 	firstNumber = regexp.MustCompile(`(?:^|[-_.])(\d{1,18})(?:[-_.]|$)`)
 )
 
-// number reads the number in a name: the 12 of ckpt-12, the 5 of weights.05-0.23.weights.h5, the 3 of export/3.
+// number reads the number in a name: the 12 of ckpt-12, the 5 of weights.05-0.23.weights.h5, the 3
+// of export/3.
 func number(name string, format Format) int64 {
 	stem := stem(name, format)
 	m := lastNumber.FindStringSubmatch(stem)

@@ -8,8 +8,8 @@ import (
 	"io"
 )
 
-// Plan is the work of verifying one checkpoint, cut into pieces that may be read in any order and at once. Only sums are kept of
-// what was read, so a checkpoint may be larger than memory.
+// Plan is the work of verifying one checkpoint, cut into pieces that may be read in any order and
+// at once. Only sums are kept of what was read, so a checkpoint may be larger than memory.
 type Plan struct {
 	Pieces  []Piece
 	regions []region
@@ -43,8 +43,9 @@ type span struct {
 	offset int64 // in the file
 	size   int64 // bytes in the file
 	table  *crc32.Table
-	// decode reads a region whose checksum is not that of the bytes in the file, and answers with a *Problem if they make no
-	// sense. It is nil for the others. Such a region is never cut, and a piece of its own.
+	// decode reads a region whose checksum is not that of the bytes in the file, and answers with a
+	// *Problem if they make no sense. It is nil for the others. Such a region is never cut, and a
+	// piece of its own.
 	decode func(r *bufio.Reader, size int64) (crc uint32, err error)
 }
 
@@ -56,7 +57,8 @@ type spanSum struct {
 	problem error
 }
 
-// Read reads the piece through a buffer, which is not empty; one of some 100 KiB is fast. It is safe for concurrent use.
+// Read reads the piece through a buffer, which is not empty; one of some 100 KiB is fast. It is
+// safe for concurrent use.
 func (p Piece) Read(r io.ReaderAt, buffer []byte) (Sum, error) {
 	in := &window{file: r, next: p.Offset, end: p.Offset + p.Size, buffer: buffer}
 	s := Sum{spans: make([]spanSum, len(p.spans))}
@@ -179,7 +181,8 @@ func (b *planner) addDecoded(f File, offset, size int64, r region, decode func(*
 		spans: []span{{region: number, offset: offset, size: size, decode: decode}}})
 }
 
-// piece is the one that a stretch at offset is added to: the last, or a new one if that is full, or elsewhere.
+// piece is the one that a stretch at offset is added to: the last, or a new one if that is full, or
+// elsewhere.
 func (b *planner) piece(f File, offset int64) *Piece {
 	if n := len(b.plan.Pieces); n > 0 {
 		p := &b.plan.Pieces[n-1]

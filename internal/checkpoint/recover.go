@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Action is one change of a directory. A list of them is done in order; stopping after any of them leaves no half checkpoint that
-// looks whole, and no state file that names one.
+// Action is one change of a directory. A list of them is done in order; stopping after any of them
+// leaves no half checkpoint that looks whole, and no state file that names one.
 type Action struct {
 	Op      Op
 	Name    string // of the file, relative to the directory
@@ -68,12 +68,13 @@ func Recover(l Listing, newest *Checkpoint, broken []Checkpoint, taken func(name
 	return actions
 }
 
-// backupSuffix ends the names of BackupAndRestore's second copy. It restores from that if the first cannot be read, but not if
-// there is no first: then it starts anew.
+// backupSuffix ends the names of BackupAndRestore's second copy. It restores from that if the first
+// cannot be read, but not if there is no first: then it starts anew.
 const backupSuffix = ".bkp"
 
-// promote gives a second copy the names of the first: the weights before the note of their epoch, without which they are
-// restored, while an epoch without weights would have training go on from nothing.
+// promote gives a second copy the names of the first: the weights before the note of their epoch,
+// without which they are restored, while an epoch without weights would have training go on from
+// nothing.
 func promote(c Checkpoint) []Action {
 	var actions []Action
 	files := completing(c)
@@ -87,8 +88,8 @@ func promote(c Checkpoint) []Action {
 // usesState says whether TensorFlow looks for it in a state file.
 func usesState(c Checkpoint) bool { return c.Format == Bundle || c.Format == Legacy }
 
-// restate writes a state file without what is gone. latest is the checkpoint that it is to name; if empty, the one it names, or if that
-// is gone or missing the last of those it lists that is not.
+// restate writes a state file without what is gone. latest is the checkpoint that it is to name; if
+// empty, the one it names, or if that is gone or missing the last of those it lists that is not.
 func restate(l Listing, s StateAt, latest string, gone func(string) bool, taken func(string) bool) []Action {
 	find := func(written string) *Checkpoint {
 		i := slices.IndexFunc(l.Checkpoints, func(c Checkpoint) bool {
@@ -142,7 +143,8 @@ func restate(l Listing, s StateAt, latest string, gone func(string) bool, taken 
 	return []Action{{Op: Write, Name: name, Content: next.Marshal()}}
 }
 
-// setAside moves a checkpoint's files into a directory of its own, the one first without which it is none.
+// setAside moves a checkpoint's files into a directory of its own, the one first without which it
+// is none.
 func setAside(c Checkpoint, taken func(string) bool) []Action {
 	base := path.Base(c.Name)
 	if c.Name == "." {
@@ -165,8 +167,8 @@ func setAside(c Checkpoint, taken func(string) bool) []Action {
 	return actions
 }
 
-// completing lists the files in the order in which they go: first the one that was written last and makes the others a
-// checkpoint.
+// completing lists the files in the order in which they go: first the one that was written last and
+// makes the others a checkpoint.
 func completing(c Checkpoint) []File {
 	files := slices.Clone(c.Files)
 	slices.SortStableFunc(files, func(a, b File) int { return rank(c, a) - rank(c, b) })

@@ -8,11 +8,12 @@ import (
 	"time"
 )
 
-// Policy says which checkpoints of a series stay. A series is those whose names differ in their number only.
+// Policy says which checkpoints of a series stay. A series is those whose names differ in their
+// number only.
 type Policy struct {
 	Keep int // the newest so many; 0: all
-	// KeepEvery keeps, of those that are older, the first and then each that is at least so much newer than the one kept before;
-	// 0: none.
+	// KeepEvery keeps, of those that are older, the first and then each that is at least so much
+	// newer than the one kept before; 0: none.
 	KeepEvery time.Duration
 }
 
@@ -27,8 +28,9 @@ func (p Policy) String() string {
 	return fmt.Sprintf("keep %d, and one every %s", p.Keep, p.KeepEvery)
 }
 
-// Series groups the checkpoints that retention is about, each series with the oldest first: those that have a number in their
-// name. What is exported for good (a SavedModel) or overwritten in place (latest.weights.h5) is in none.
+// Series groups the checkpoints that retention is about, each series with the oldest first: those
+// that have a number in their name. What is exported for good (a SavedModel) or overwritten in
+// place (latest.weights.h5) is in none.
 func Series(l Listing) [][]Checkpoint {
 	var series [][]Checkpoint
 	at := map[string]int{}
@@ -100,13 +102,14 @@ func counts(c Checkpoint, verdicts map[string]Verdict) bool {
 	return c.Unfinished == "" && (v.Whole || !verified)
 }
 
-// Pinned says whether a state file names a checkpoint as the newest: a program that starts now restores it.
+// Pinned says whether a state file names a checkpoint as the newest: a program that starts now
+// restores it.
 func Pinned(l Listing, name string) bool {
 	return slices.ContainsFunc(l.States, func(s StateAt) bool { return names(s.Dir, s.State.Latest, name) })
 }
 
-// Delete plans the removal of checkpoints: first the state files stop to list them, then each loses the file that completes it, then the
-// others.
+// Delete plans the removal of checkpoints: first the state files stop to list them, then each loses
+// the file that completes it, then the others.
 func Delete(l Listing, gone []Checkpoint) []Action {
 	var actions []Action
 	for _, s := range l.States {

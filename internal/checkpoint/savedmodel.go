@@ -29,8 +29,9 @@ var ownFiles = []string{"saved_model.pb", "saved_model.pbtxt", "saved_model.cpb"
 // variables is the prefix of a SavedModel's variables, which are a bundle.
 func variables(c Checkpoint) string { return path.Join(c.Name, "variables", "variables") }
 
-// planSavedModel looks at the program and plans the verification of the variables. The program has no checksum that could be
-// computed without TensorFlow: whole means that it is a message from its first byte to its last.
+// planSavedModel looks at the program and plans the verification of the variables. The program has
+// no checksum that could be computed without TensorFlow: whole means that it is a message from its
+// first byte to its last.
 func planSavedModel(open Opener, c Checkpoint, b *planner) error {
 	variables := variables(c)
 	hasVariables := false
@@ -52,8 +53,9 @@ func planSavedModel(open Opener, c Checkpoint, b *planner) error {
 	return planBundle(open, variables, c.Files, b)
 }
 
-// checkMessage reads a SavedModel or MetaGraphDef message, whose fields are few and long, one by one. needed is the number of a
-// field that it has. A damage within a field is not found: these files have no checksum.
+// checkMessage reads a SavedModel or MetaGraphDef message, whose fields are few and long, one by
+// one. needed is the number of a field that it has. A damage within a field is not found: these
+// files have no checksum.
 func checkMessage(open Opener, f File, needed uint64) error {
 	if f.Size == 0 || f.Size > maxProgram {
 		return problemf("%s has %d bytes", f.Name, f.Size)

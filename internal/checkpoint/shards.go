@@ -118,7 +118,8 @@ func (m shardsMap) files() []string {
 	return slices.Compact(names)
 }
 
-// hdf5 plans to read all of an HDF5 file: no checksum of ours covers the data, but HDFS has its own.
+// hdf5 plans to read all of an HDF5 file: no checksum of ours covers the data, but HDFS has its
+// own.
 func (b *planner) hdf5(f File, contents hdf5.Contents) {
 	if contents.Doubt != "" {
 		b.doubt("%s: %s", f.Name, contents.Doubt)

@@ -45,8 +45,9 @@ func parseSlice(b []byte) (slice, error) {
 	return s, nil
 }
 
-// sliceKey is the key of a slice of a tensor in an index, in the order-preserving code of TensorFlow's EncodeTensorNameSlice: the number
-// 0, the name, the number of dimensions, and start and length of each.
+// sliceKey is the key of a slice of a tensor in an index, in the order-preserving code of
+// TensorFlow's EncodeTensorNameSlice: the number 0, the name, the number of dimensions, and start
+// and length of each.
 func sliceKey(name string, s slice) string {
 	key := appendNumber(nil, 0)
 	key = appendName(key, name)
@@ -81,9 +82,10 @@ func appendName(b []byte, s string) []byte {
 	return append(append(b, s...), 0, 1)
 }
 
-// appendSigned appends a signed number in as many bytes n as it needs at 7 bits each, sign included. Its two's complement has the
-// first n bits flipped, so that more leading ones mean a longer, larger number: 10vvvvvv, 110vvvvv vvvvvvvv... for those that
-// are not negative, and the complement for those that are.
+// appendSigned appends a signed number in as many bytes n as it needs at 7 bits each, sign
+// included. Its two's complement has the first n bits flipped, so that more leading ones mean a
+// longer, larger number: 10vvvvvv, 110vvvvv vvvvvvvv... for those that are not negative, and the
+// complement for those that are.
 func appendSigned(b []byte, v int64) []byte {
 	magnitude := uint64(v)
 	if v < 0 {

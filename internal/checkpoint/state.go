@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// StateFile is the name of the file in which a Saver or CheckpointManager says which checkpoint is the newest.
+// StateFile is the name of the file in which a Saver or CheckpointManager says which checkpoint is
+// the newest.
 const StateFile = "checkpoint"
 
 // State is the content of a StateFile, a CheckpointState in protobuf's text format.
@@ -20,7 +21,8 @@ type State struct {
 	All    []string // all_model_checkpoint_paths, the oldest first
 	// Times are when each of All was written, in seconds since 1970; empty, or as many as All.
 	Times []float64
-	// LastPreserved is when a checkpoint was last kept for good, in seconds since 1970, with keep_checkpoint_every_n_hours; else 0.
+	// LastPreserved is when a checkpoint was last kept for good, in seconds since 1970, with
+	// keep_checkpoint_every_n_hours; else 0.
 	LastPreserved float64
 }
 
@@ -78,9 +80,10 @@ func (s State) Marshal() []byte {
 	return []byte(b.String())
 }
 
-// Moved is the state as it is in another directory, which has those checkpoints of it that have says, by names relative to the listed
-// directory; dir is where the state file lies in that. Absolute paths become relative: a directory has another name elsewhere. False:
-// there is none of them.
+// Moved is the state as it is in another directory, which has those checkpoints of it that have
+// says, by names relative to the listed directory; dir is where the state file lies in that.
+// Absolute paths become relative: a directory has another name elsewhere. False: there is none of
+// them.
 func (s State) Moved(dir string, have func(name string) bool) (State, bool) {
 	next := State{LastPreserved: s.LastPreserved}
 	move := func(written string) (string, bool) {
@@ -111,8 +114,9 @@ func (s State) Moved(dir string, have func(name string) bool) (State, bool) {
 	return next, true
 }
 
-// names says whether a path in the state file of directory dir ("" or "chief") means the checkpoint name. Absolute paths are
-// known by their last element only: the directory may have been reached by another name, or copied.
+// names says whether a path in the state file of directory dir ("" or "chief") means the checkpoint
+// name. Absolute paths are known by their last element only: the directory may have been reached by
+// another name, or copied.
 func names(dir, written, name string) bool {
 	written = shardPattern.ReplaceAllString(written, "")
 	if absolute(written) {

@@ -12,8 +12,8 @@ import (
 
 const attribute = "/.ATTRIBUTES/VARIABLE_VALUE"
 
-// stepKeys are the variables that count training steps, the first the surest: of v1 programs, of a tf.train.Checkpoint made with
-// step= or global_step=, and of optimizers.
+// stepKeys are the variables that count training steps, the first the surest: of v1 programs, of a
+// tf.train.Checkpoint made with step= or global_step=, and of optimizers.
 var stepKeys = []string{
 	"global_step", "global_step" + attribute, "step" + attribute,
 	"optimizer/_iterations" + attribute, "optimizer/iter" + attribute,
@@ -25,8 +25,8 @@ const (
 	typeInt64 = 9
 )
 
-// Step reads the training step from the variables of a checkpoint, or answers with what c has. It does not verify: a damaged
-// checkpoint may say anything, or be a *Problem.
+// Step reads the training step from the variables of a checkpoint, or answers with what c has. It
+// does not verify: a damaged checkpoint may say anything, or be a *Problem.
 func Step(c Checkpoint, open Opener) (int64, error) {
 	prefix := c.Name
 	switch {

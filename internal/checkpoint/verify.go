@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// DefaultPieceSize is how much of a file a Piece reads, in bytes: enough that starting a read of HDFS costs little beside it.
+// DefaultPieceSize is how much of a file a Piece reads, in bytes: enough that starting a read of
+// HDFS costs little beside it.
 const DefaultPieceSize = 32 << 20
 
 // NewPlan reads the index of a checkpoint and plans the rest of its verification, in pieces of at

@@ -1,7 +1,7 @@
 //go:build hadoop
 
-// These tests need a real HDFS: TFOS_TEST_HADOOP_CONF is its configuration directory. They expect a NameNode that gives out
-// tokens and DataNodes that ask for them without Kerberos, as
+// These tests need a real HDFS: TFOS_TEST_HADOOP_CONF is its configuration directory. They expect a
+// NameNode that gives out tokens and DataNodes that ask for them without Kerberos, as
 //
 //	deploy/testcluster/cluster up --set dfs.namenode.delegation.token.always-use=true \
 //	    --set dfs.block.access.token.enable=true --set hadoop.rpc.protection=authentication,integrity,privacy
@@ -382,9 +382,11 @@ func TestNameservice(t *testing.T) {
 	}
 }
 
-// TestDataNodesThatDie kills one DataNode after the other under files that are being written, one of them in large pieces, one record by
-// record with a sync after each, and one that is left alone meanwhile. Each of them goes on and has all that was written.
-// TFOS_TEST_HADOOP_CLUSTER is deploy/testcluster/cluster for the cluster, which has three DataNodes and as many copies of each block.
+// TestDataNodesThatDie kills one DataNode after the other under files that are being written, one
+// of them in large pieces, one record by record with a sync after each, and one that is left alone
+// meanwhile. Each of them goes on and has all that was written. TFOS_TEST_HADOOP_CLUSTER is
+// deploy/testcluster/cluster for the cluster, which has three DataNodes and as many copies of each
+// block.
 func TestDataNodesThatDie(t *testing.T) {
 	cluster := strings.Fields(os.Getenv("TFOS_TEST_HADOOP_CLUSTER"))
 	if len(cluster) == 0 {

@@ -1,12 +1,13 @@
 // Package dfs is the one filesystem interface of tfos: local disk, memory and HDFS behind it.
 //
-// Names are absolute slash-separated paths within one filesystem ("/user/ann/.tfos"); URI gives the form that another
-// process, a NodeManager say, opens them by. Every error that a caller may branch on is one of fs.ErrNotExist,
-// fs.ErrExist, fs.ErrPermission, fs.ErrInvalid or the errors below, under errors.Is. The contract in dfstest says the rest,
-// and every implementation passes it.
+// Names are absolute slash-separated paths within one filesystem ("/user/ann/.tfos"); URI gives the
+// form that another process, a NodeManager say, opens them by. Every error that a caller may branch
+// on is one of fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrInvalid or the errors below,
+// under errors.Is. The contract in dfstest says the rest, and every implementation passes it.
 //
-// A file that is being created lies beside its place under a temporary name, which no listing shows, and moves there when it
-// is closed. One whose writer died stays behind until it is swept, or its directory is removed recursively.
+// A file that is being created lies beside its place under a temporary name, which no listing
+// shows, and moves there when it is closed. One whose writer died stays behind until it is swept,
+// or its directory is removed recursively.
 package dfs
 
 import (
@@ -42,29 +43,32 @@ type FS interface {
 	List(ctx context.Context, dir string) ([]Info, error)
 	// Open opens a file for reading.
 	Open(ctx context.Context, name string) (File, error)
-	// Create opens a file for writing. Its directory exists. Nothing is visible under name before Close returned nil, and
-	// a writer that is aborted, or whose process dies, leaves nothing there; an old file stays until then, and goes when the
-	// new one takes its place in one step.
+	// Create opens a file for writing. Its directory exists. Nothing is visible under name before
+	// Close returned nil, and a writer that is aborted, or whose process dies, leaves nothing
+	// there; an old file stays until then, and goes when the new one takes its place in one step.
 	Create(ctx context.Context, name string, o CreateOptions) (Writer, error)
-	// Append opens an existing file for writing at its end, in place: a journal is a file that was created, closed and
-	// opened by Append. Aborting it leaves what was written.
+	// Append opens an existing file for writing at its end, in place: a journal is a file that was
+	// created, closed and opened by Append. Aborting it leaves what was written.
 	Append(ctx context.Context, name string) (Writer, error)
-	// Mkdir makes a directory and those above it, which its owner can write to in any case. One that exists is no error
-	// and keeps its mode.
+	// Mkdir makes a directory and those above it, which its owner can write to in any case. One
+	// that exists is no error and keeps its mode.
 	Mkdir(ctx context.Context, dir string, mode fs.FileMode) error
-	// Rename moves a file or directory. Where new exists it fails with fs.ErrExist, unless overwrite is set and both are
-	// files; then the replacement is atomic.
+	// Rename moves a file or directory. Where new exists it fails with fs.ErrExist, unless
+	// overwrite is set and both are files; then the replacement is atomic.
 	Rename(ctx context.Context, old, new string, overwrite bool) error
-	// Remove removes a file or a directory; one with entries only if recursive is set, else ErrNotEmpty.
+	// Remove removes a file or a directory; one with entries only if recursive is set, else
+	// ErrNotEmpty.
 	Remove(ctx context.Context, name string, recursive bool) error
-	// Sweep removes from a directory what writers left behind who died, and answers with the names. A writer that lives loses nothing. How long
-	// after its death a writer is known to be dead is the filesystem's: a minute and more on HDFS.
+	// Sweep removes from a directory what writers left behind who died, and answers with the names.
+	// A writer that lives loses nothing. How long after its death a writer is known to be dead is
+	// the filesystem's: a minute and more on HDFS.
 	Sweep(ctx context.Context, dir string) ([]string, error)
 	// Chmod sets the permission bits.
 	Chmod(ctx context.Context, name string, mode fs.FileMode) error
 	// Home is the user's home directory: an absolute name, which need not exist.
 	Home() string
-	// URI is the name by which other processes open a file of this filesystem: "hdfs://nn:8020/user/ann/x".
+	// URI is the name by which other processes open a file of this filesystem:
+	// "hdfs://nn:8020/user/ann/x".
 	URI(name string) string
 	// Close ends the connections. Files that are still open become unusable.
 	Close() error
@@ -81,8 +85,8 @@ type File interface {
 // Writer is a file open for writing.
 type Writer interface {
 	io.Writer
-	// Sync makes what was written so far readable by others and safe against the loss of this process. It is not cheap:
-	// a few calls on HDFS.
+	// Sync makes what was written so far readable by others and safe against the loss of this
+	// process. It is not cheap: a few calls on HDFS.
 	Sync() error
 	// Close completes the file. Only a nil error says that it is whole.
 	Close() error

@@ -31,7 +31,8 @@ const (
 
 // HDFS is one HDFS: a NameNode, or the NameNodes of one nameservice.
 //
-// What is read comes from one replica of each block (see replicas), and what is written goes through all of them (see openBlock).
+// What is read comes from one replica of each block (see replicas), and what is written goes
+// through all of them (see openBlock).
 type HDFS struct {
 	authority string // as URIs have it
 	home      string
@@ -155,8 +156,8 @@ func withPort(addr string) string {
 	return net.JoinHostPort(strings.Trim(addr, "[]"), defaultPort)
 }
 
-// services are the texts that a token for these NameNodes may bear, first the one that Java clients write and look for:
-// "ha-hdfs:" and the nameservice, else ip:port, or host:port if useIP is off.
+// services are the texts that a token for these NameNodes may bear, first the one that Java clients
+// write and look for: "ha-hdfs:" and the nameservice, else ip:port, or host:port if useIP is off.
 func (e endpoints) services(ctx context.Context, useIP bool) []string {
 	if e.authority == e.service {
 		return []string{"ha-hdfs:" + e.service}
@@ -179,8 +180,8 @@ func (e endpoints) services(ctx context.Context, useIP bool) []string {
 	return append([]string{addr}, list...)
 }
 
-// call makes one call to the NameNode and makes its error ours. All of ours may be sent again: they change nothing, or the
-// NameNode's retry cache knows them.
+// call makes one call to the NameNode and makes its error ours. All of ours may be sent again: they
+// change nothing, or the NameNode's retry cache knows them.
 func (h *HDFS) call(ctx context.Context, op, name, method string, req, resp proto.Message) error {
 	if err := ctx.Err(); err != nil {
 		return h.fail(op, name, err)
@@ -212,8 +213,8 @@ func (h *HDFS) status(ctx context.Context, op, name string) (*pb.HdfsFileStatusP
 	return resp.GetFs(), nil
 }
 
-// belowFile reports whether something above name is a file. The NameNode has one exception for that and for what the user
-// may not see.
+// belowFile reports whether something above name is a file. The NameNode has one exception for that
+// and for what the user may not see.
 func (h *HDFS) belowFile(ctx context.Context, name string) bool {
 	for name != "/" {
 		name = path.Dir(name)
@@ -385,7 +386,8 @@ func (h *HDFS) serverDefaults(ctx context.Context) (*pb.FsServerDefaultsProto, e
 	return h.defaults, nil
 }
 
-// packets makes what the data of blocks is sent in, with the checksums and the size that the cluster wants.
+// packets makes what the data of blocks is sent in, with the checksums and the size that the
+// cluster wants.
 func (h *HDFS) packets(ctx context.Context) (*datanode.Packets, error) {
 	defaults, err := h.serverDefaults(ctx)
 	if err != nil {
@@ -414,8 +416,8 @@ func (h *HDFS) packets(ctx context.Context) (*datanode.Packets, error) {
 	return h.packed, err
 }
 
-// newFileShape is the block size in bytes and the replication of a new file. What the NameNode wants counts where our own
-// configuration says nothing.
+// newFileShape is the block size in bytes and the replication of a new file. What the NameNode
+// wants counts where our own configuration says nothing.
 func (h *HDFS) newFileShape(ctx context.Context, o CreateOptions) (blockSize int64, replication int, err error) {
 	defaults, err := h.serverDefaults(ctx)
 	if err != nil {

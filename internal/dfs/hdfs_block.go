@@ -22,14 +22,16 @@ const (
 	maxReplaced = 5
 	// replicationWait bounds how long a new block waits for the one before to reach a DataNode.
 	replicationWait = 20 * time.Second
-	// maxFruitless is how often in a row a pipeline is built anew without a byte more being confirmed. The last DataNode of a block is
-	// tried again as often: it may have been its connection alone that broke.
+	// maxFruitless is how often in a row a pipeline is built anew without a byte more being
+	// confirmed. The last DataNode of a block is tried again as often: it may have been its
+	// connection alone that broke.
 	maxFruitless = 5
 )
 
-// openBlock is a block that is being written, through a pipeline of DataNodes. If one of them fails, the others go on: the NameNode
-// gives the block a new generation stamp, by which it knows later that a replica without it lacks something, a new pipeline is built
-// of those that are left, and gets again what not all had confirmed.
+// openBlock is a block that is being written, through a pipeline of DataNodes. If one of them
+// fails, the others go on: the NameNode gives the block a new generation stamp, by which it knows
+// later that a replica without it lacks something, a new pipeline is built of those that are left,
+// and gets again what not all had confirmed.
 type openBlock struct {
 	w      *hdfsWriter
 	known  *pb.ExtendedBlockProto // as the NameNode has it; its length is what was confirmed
@@ -88,8 +90,9 @@ func (w *hdfsWriter) newBlock(ctx context.Context) (*openBlock, error) {
 	}
 }
 
-// addBlock asks for a block elsewhere than on the DataNodes that refused it, and on those that failed lately. If there are too few others
-// for as many copies as the file wants, those that failed get another chance, unless they cannot even be connected to.
+// addBlock asks for a block elsewhere than on the DataNodes that refused it, and on those that
+// failed lately. If there are too few others for as many copies as the file wants, those that
+// failed get another chance, unless they cannot even be connected to.
 func (w *hdfsWriter) addBlock(ctx context.Context, refused []*pb.DatanodeInfoProto) (*pb.LocatedBlockProto, error) {
 	failed := w.fs.outcasts.but(refused)
 	for {
@@ -297,8 +300,8 @@ func (b *openBlock) recover(ctx context.Context, cause error) error {
 // recoveryBit is added to a stage where the DataNodes do not all stand where the writer does.
 const recoveryBit = pb.OpWriteBlockProto_PIPELINE_SETUP_APPEND_RECOVERY
 
-// rebuild makes a pipeline of the nodes for a block that there is already, under a new generation stamp, and sends what waits. A block
-// that was being ended is ended by that.
+// rebuild makes a pipeline of the nodes for a block that there is already, under a new generation
+// stamp, and sends what waits. A block that was being ended is ended by that.
 func (b *openBlock) rebuild(ctx context.Context, stage pb.OpWriteBlockProto_BlockConstructionStage) error {
 	resp := &pb.UpdateBlockForPipelineResponseProto{}
 	if err := b.w.ask(ctx, "updateBlockForPipeline", &pb.UpdateBlockForPipelineRequestProto{Block: b.known, ClientName: &b.w.holder}, resp); err != nil {
@@ -350,7 +353,8 @@ func (w *hdfsWriter) ask(ctx context.Context, method string, req, resp proto.Mes
 	return w.fs.nameNode.Call(ctx, method, req, resp, rpc.Idempotent())
 }
 
-// outcasts are DataNodes that failed a writer lately. The NameNode takes ten minutes to notice that one is dead.
+// outcasts are DataNodes that failed a writer lately. The NameNode takes ten minutes to notice that
+// one is dead.
 type outcasts struct {
 	mu   sync.Mutex
 	list map[string]outcast // guarded by mu; by UUID

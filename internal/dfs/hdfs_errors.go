@@ -66,8 +66,8 @@ func meaning(err error) error {
 	}
 	switch {
 	case remote.Method == "addBlock" && remote.Class == plainIOException:
-		// The one thing for which addBlock has no class of its own: no DataNode can take the block, because they are full
-		// or because none is alive. The words tell which.
+		// The one thing for which addBlock has no class of its own: no DataNode can take the block,
+		// because they are full or because none is alive. The words tell which.
 		return ErrNoSpace
 	case errors.Is(err, rpc.ErrRetriable) && strings.HasPrefix(remote.Message, safeModeException):
 		return ErrSafeMode // so says an active NameNode that has just started: come again

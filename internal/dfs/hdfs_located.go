@@ -22,7 +22,8 @@ const (
 	clientDatanodeProtocol = "org.apache.hadoop.hdfs.protocol.ClientDatanodeProtocol"
 	// locateAhead is of how much of a file the blocks are asked for at once, in bytes.
 	locateAhead = 2 << 30
-	// knockTimeout bounds how long a DataNode may take to accept a connection, or to say how long a block is.
+	// knockTimeout bounds how long a DataNode may take to accept a connection, or to say how long a
+	// block is.
 	knockTimeout = 5 * time.Second
 )
 
@@ -43,8 +44,8 @@ type blockMap struct {
 	known []block // guarded by mu; in order, with gaps
 }
 
-// locate asks where the blocks of a file are from offset on, and how long the file is. That counts what is readable in a block
-// that is being written, which the NameNode does not know.
+// locate asks where the blocks of a file are from offset on, and how long the file is. That counts
+// what is readable in a block that is being written, which the NameNode does not know.
 func (m *blockMap) locate(ctx context.Context, offset int64) (size int64, err error) {
 	resp := &pb.GetBlockLocationsResponseProto{}
 	req := &pb.GetBlockLocationsRequestProto{Src: &m.name, Offset: proto.Uint64(uint64(offset)), Length: proto.Uint64(locateAhead)}
@@ -58,8 +59,8 @@ func (m *blockMap) locate(ctx context.Context, offset int64) (size int64, err er
 	return size, m.fs.fail("open", m.name, err)
 }
 
-// blocksOf reads an answer of the NameNode: how long the file is, and its blocks. visible tells how much of a block that is being
-// written may be read, in bytes.
+// blocksOf reads an answer of the NameNode: how long the file is, and its blocks. visible tells how
+// much of a block that is being written may be read, in bytes.
 func blocksOf(list *pb.LocatedBlocksProto, visible func(*pb.LocatedBlockProto) uint64) (size int64, found []block, err error) {
 	if err := plainBlocks(list); err != nil {
 		return 0, nil, err
@@ -99,7 +100,8 @@ func newBlock(l *pb.LocatedBlockProto, length uint64) (block, error) {
 	return block{int64(l.GetOffset()), int64(length), l}, nil
 }
 
-// learn takes over what the NameNode said. Where it names another block than before, another file lies under the name.
+// learn takes over what the NameNode said. Where it names another block than before, another file
+// lies under the name.
 func (m *blockMap) learn(found []block) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -146,8 +148,8 @@ func (m *blockMap) find(ctx context.Context, offset int64) (block, error) {
 	return b, nil
 }
 
-// visible asks the DataNodes how much of a block that is being written may be read, in bytes. If none says it is what the NameNode
-// knows: what its writer synced.
+// visible asks the DataNodes how much of a block that is being written may be read, in bytes. If
+// none says it is what the NameNode knows: what its writer synced.
 func (h *HDFS) visible(ctx context.Context, b *pb.LocatedBlockProto) uint64 {
 	for _, node := range b.GetLocs() {
 		n, err := h.visibleAt(ctx, b, node)

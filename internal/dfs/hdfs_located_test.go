@@ -17,8 +17,8 @@ func placed(id, offset, length uint64) *pb.LocatedBlockProto {
 	}
 }
 
-// FuzzLocatedBlocks gives two answers of the NameNode about one file, and how long a block is that is being written. Whatever they
-// are, what is found at an offset holds that offset.
+// FuzzLocatedBlocks gives two answers of the NameNode about one file, and how long a block is that
+// is being written. Whatever they are, what is found at an offset holds that offset.
 func FuzzLocatedBlocks(f *testing.F) {
 	add := func(visible uint64, lists ...*pb.LocatedBlocksProto) {
 		var in [2][]byte

@@ -2,8 +2,9 @@ package dfs
 
 import "tfos/internal/hadoop/pb"
 
-// plainBlocks refuses a file that we would get wrong, by where its blocks are: we know neither encryption zones, and would put the text
-// itself where others expect cipher text, nor striped blocks.
+// plainBlocks refuses a file that we would get wrong, by where its blocks are: we know neither
+// encryption zones, and would put the text itself where others expect cipher text, nor striped
+// blocks.
 func plainBlocks(blocks *pb.LocatedBlocksProto) error {
 	switch {
 	case blocks.GetFileEncryptionInfo() != nil:

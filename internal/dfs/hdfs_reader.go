@@ -20,12 +20,15 @@ import (
 const (
 	// maxReads is how many reads of one file go on at once; more wait for their turn.
 	maxReads = 16
-	// maxStreams is how many places of one file are read in sequence at once. Those beyond are slower: each read asks anew.
+	// maxStreams is how many places of one file are read in sequence at once. Those beyond are
+	// slower: each read asks anew.
 	maxStreams = 4
-	// maxAttempts is how often it is tried to read from a block's replicas, each time with new locations and block tokens.
+	// maxAttempts is how often it is tried to read from a block's replicas, each time with new
+	// locations and block tokens.
 	maxAttempts = 4
-	// attemptPause is between the last two attempts, give or take half. What was restarted is back by then; the first pause is a
-	// sixteenth of it, and there is none where only the token was too old.
+	// attemptPause is between the last two attempts, give or take half. What was restarted is back
+	// by then; the first pause is a sixteenth of it, and there is none where only the token was too
+	// old.
 	attemptPause = 4 * time.Second
 )
 
@@ -61,9 +64,9 @@ func (h *HDFS) Open(ctx context.Context, name string) (File, error) {
 	return f, nil
 }
 
-// hdfsFile reads a file. A read asks a DataNode for as much as it wants, on a connection that others used before it. One that begins
-// where another ended is taken for the second of a sequence, and asks for all the rest of the block: what comes stays in its stream
-// for the reads that follow.
+// hdfsFile reads a file. A read asks a DataNode for as much as it wants, on a connection that
+// others used before it. One that begins where another ended is taken for the second of a sequence,
+// and asks for all the rest of the block: what comes stays in its stream for the reads that follow.
 type hdfsFile struct {
 	fs     *HDFS
 	name   string
@@ -89,8 +92,8 @@ type hdfsFile struct {
 // Size implements File.
 func (f *hdfsFile) Size() int64 { return f.size }
 
-// Block says where the block begins and ends that holds an offset, as far as that is known: reads of two blocks at once come from two
-// connections, and mostly from two DataNodes.
+// Block says where the block begins and ends that holds an offset, as far as that is known: reads
+// of two blocks at once come from two connections, and mostly from two DataNodes.
 func (f *hdfsFile) Block(offset int64) (begin, end int64, ok bool) {
 	b, ok := f.where.at(offset)
 	return b.offset, b.end(), ok
@@ -211,7 +214,8 @@ func (f *hdfsFile) try(p []byte, offset int64) (read int, err error) {
 	return read, err
 }
 
-// Direct is a part of a file on its way from the DataNode, for who takes the packets apart without us.
+// Direct is a part of a file on its way from the DataNode, for who takes the packets apart without
+// us.
 type Direct struct {
 	datanode.Stream
 	Block int64  // where in the file the block begins
@@ -219,9 +223,9 @@ type Direct struct {
 	Addr  string // of the DataNode, host:port
 }
 
-// Direct asks for what one block has of [offset, offset+length). There is one attempt, and nothing is verified: who fails with what comes
-// reads through the file, which knows what to do. An error that is errors.ErrUnsupported says that all of this filesystem is to be read so
-// for now.
+// Direct asks for what one block has of [offset, offset+length). There is one attempt, and nothing
+// is verified: who fails with what comes reads through the file, which knows what to do. An error
+// that is errors.ErrUnsupported says that all of this filesystem is to be read so for now.
 func (f *hdfsFile) Direct(ctx context.Context, offset, length int64) (Direct, error) {
 	if offset < 0 || offset >= f.size || length <= 0 {
 		return Direct{}, io.EOF
@@ -253,13 +257,15 @@ func (f *hdfsFile) Direct(ctx context.Context, offset, length int64) (Direct, er
 	return d, nil
 }
 
-// Distrust says that a DataNode fell silent, or broke what it was sending. It is asked last from now on, for a while.
+// Distrust says that a DataNode fell silent, or broke what it was sending. It is asked last from
+// now on, for a while.
 func (f *hdfsFile) Distrust(d Direct) {
 	f.fs.log.Warn("a DataNode that a program was reading from is gone or silent, another will be asked", zap.String("file", f.name), zap.String("datanode", d.Addr))
 	f.blocks.suspect(d.Addr)
 }
 
-// take finds the stream that stands at offset: nil if there is none, and then whether the read continues another.
+// take finds the stream that stands at offset: nil if there is none, and then whether the read
+// continues another.
 func (f *hdfsFile) take(offset int64) (s *stream, further bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

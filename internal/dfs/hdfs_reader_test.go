@@ -121,8 +121,8 @@ func (f *fakeFile) want(t *testing.T, file io.Reader) {
 	}
 }
 
-// Reading in sequence asks twice for the first block and once for each other, and reading here and there once for each read, all
-// on few connections.
+// Reading in sequence asks twice for the first block and once for each other, and reading here and
+// there once for each read, all on few connections.
 func TestReadsThatFollowEachOther(t *testing.T) {
 	f := newFakeFile(t, 5*time.Second)
 	file := f.open(t)
@@ -324,7 +324,8 @@ func TestBlockOnNoDataNode(t *testing.T) {
 	}
 }
 
-// unpack takes the packets of a connection that was given away apart, up to the end of the file's part.
+// unpack takes the packets of a connection that was given away apart, up to the end of the file's
+// part.
 func unpack(t *testing.T, d Direct) []byte {
 	t.Helper()
 	defer d.Socket.Close()
@@ -351,7 +352,8 @@ func unpack(t *testing.T, d Direct) []byte {
 	return all
 }
 
-// A connection that is given away brings what one block has of what was asked for, from a replica that is there.
+// A connection that is given away brings what one block has of what was asked for, from a replica
+// that is there.
 func TestDirect(t *testing.T) {
 	f := newFakeFile(t, 5*time.Second)
 	file := f.open(t).(*hdfsFile)
@@ -394,7 +396,8 @@ func TestDistrust(t *testing.T) {
 	}
 }
 
-// Where packets are not as they could be given away a DataNode is asked for some once, and then all is read through the file.
+// Where packets are not as they could be given away a DataNode is asked for some once, and then all
+// is read through the file.
 func TestDirectOfOtherPackets(t *testing.T) {
 	f := newFakeFile(t, 5*time.Second)
 	for i := range f.nodes {

@@ -21,7 +21,8 @@ import (
 const (
 	// suspicion is how long a DataNode that failed is asked last.
 	suspicion = 5 * time.Minute
-	// wrapRest is how long no connection is given away after one could not be: the others cannot either, mostly.
+	// wrapRest is how long no connection is given away after one could not be: the others cannot
+	// either, mostly.
 	wrapRest = time.Minute
 )
 
@@ -85,7 +86,8 @@ type stream struct {
 	offset int64 // in the file, of what comes next
 }
 
-// open asks for a part of a block, and reads the first of it into p, from the first replica that gives it.
+// open asks for a part of a block, and reads the first of it into p, from the first replica that
+// gives it.
 func (r *replicas) open(ctx context.Context, b block, offset, length int64, p []byte) (s *stream, n int, err error) {
 	err = r.first(ctx, b, func(node *pb.DatanodeInfoProto) error {
 		if s, err = r.request(ctx, b, node, offset, length); err == nil {
@@ -172,8 +174,8 @@ func (r *replicas) suspected(node *pb.DatanodeInfoProto) time.Time {
 	return time.Time{}
 }
 
-// failed remembers which DataNode failed, and tells the NameNode of a replica whose bytes are wrong, so that it makes another. It
-// returns the error as ours.
+// failed remembers which DataNode failed, and tells the NameNode of a replica whose bytes are
+// wrong, so that it makes another. It returns the error as ours.
 func (r *replicas) failed(ctx context.Context, s *stream, err error) error {
 	id, addr := s.block.located.GetB().GetBlockId(), r.fs.dataAddr(s.node.GetId())
 	wrong := errors.Is(err, datanode.ErrChecksum)

@@ -131,8 +131,8 @@ func located(change func(*pb.LocatedBlocksProto)) *pb.GetBlockLocationsResponseP
 	return &pb.GetBlockLocationsResponseProto{Locations: l}
 }
 
-// A file whose bytes we would get wrong is refused, whichever of the NameNode's answers tells: each version of
-// Hadoop has its own ways.
+// A file whose bytes we would get wrong is refused, whichever of the NameNode's answers tells: each
+// version of Hadoop has its own ways.
 func TestEncryptedAndStripedFilesAreRefused(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -170,7 +170,8 @@ func TestEncryptedAndStripedFilesAreRefused(t *testing.T) {
 	}
 }
 
-// What the answer to create says of the new file is known only once it is there: it has to go again.
+// What the answer to create says of the new file is known only once it is there: it has to go
+// again.
 func TestFilesAreNotCreatedInAnEncryptionZone(t *testing.T) {
 	for _, c := range []struct {
 		name    string

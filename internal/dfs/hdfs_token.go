@@ -7,9 +7,10 @@ import (
 	"tfos/internal/hadoop/token"
 )
 
-// DelegationToken asks a filesystem for a token by which the processes of a job act as its user, and which renewer, the
-// ResourceManager's principal, may renew. The zero token, without an error, is the answer of a filesystem that issues none:
-// every one but HDFS, and HDFS without security. The token bears the service that Hadoop's own clients look for.
+// DelegationToken asks a filesystem for a token by which the processes of a job act as its user,
+// and which renewer, the ResourceManager's principal, may renew. The zero token, without an error,
+// is the answer of a filesystem that issues none: every one but HDFS, and HDFS without security.
+// The token bears the service that Hadoop's own clients look for.
 //
 // A filesystem that was itself opened by a token gets no other: HDFS refuses.
 func DelegationToken(ctx context.Context, f FS, renewer string) (token.Token, error) {

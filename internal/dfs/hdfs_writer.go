@@ -21,8 +21,8 @@ import (
 const (
 	// abortTimeout bounds the removal of a file that was given up.
 	abortTimeout = 10 * time.Second
-	// leaseRenewal is how often a writer's lease is renewed. Others may take it after a minute (the soft limit), and Java
-	// clients renew at half of that.
+	// leaseRenewal is how often a writer's lease is renewed. Others may take it after a minute (the
+	// soft limit), and Java clients renew at half of that.
 	leaseRenewal = 20 * time.Second
 )
 
@@ -63,8 +63,8 @@ func (h *HDFS) Create(ctx context.Context, name string, o CreateOptions) (Writer
 	return w, nil
 }
 
-// create makes the file. The NameNode may have made it when ctx ends before the answer is here: the answer is waited for, beside the
-// caller, and the file removed.
+// create makes the file. The NameNode may have made it when ctx ends before the answer is here: the
+// answer is waited for, beside the caller, and the file removed.
 func (w *hdfsWriter) create(ctx context.Context, req *pb.CreateRequestProto) (*pb.CreateResponseProto, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -125,8 +125,8 @@ func (h *HDFS) Append(ctx context.Context, name string) (Writer, error) {
 	return w, nil
 }
 
-// hdfsWriter writes a file, under a temporary name if it is new. Each has a lease of its own, so that one whose file is lost keeps
-// nobody from it for longer than a minute.
+// hdfsWriter writes a file, under a temporary name if it is new. Each has a lease of its own, so
+// that one whose file is lost keeps nobody from it for longer than a minute.
 type hdfsWriter struct {
 	fs          *HDFS
 	name        string // where the file is to be
@@ -192,7 +192,8 @@ func (w *hdfsWriter) renew(ctx context.Context, tick <-chan time.Time) {
 	}
 }
 
-// end stops what goes on beside. The caller holds mu, as for every method below but those of Writer.
+// end stops what goes on beside. The caller holds mu, as for every method below but those of
+// Writer.
 func (w *hdfsWriter) end() {
 	w.done = true
 	w.endLease()
@@ -243,9 +244,10 @@ func (w *hdfsWriter) finishBlock(ctx context.Context) error {
 	return nil
 }
 
-// Sync implements Writer. The DataNodes have all of it in memory then, and the NameNode knows how long it is. A block that has lost
-// DataNodes ends there, as Java's SyncFlag.END_BLOCK does it: the next is on as many as the file wants, and of this one the NameNode has
-// the missing copies made, which it does not as long as it is open.
+// Sync implements Writer. The DataNodes have all of it in memory then, and the NameNode knows how
+// long it is. A block that has lost DataNodes ends there, as Java's SyncFlag.END_BLOCK does it: the
+// next is on as many as the file wants, and of this one the NameNode has the missing copies made,
+// which it does not as long as it is open.
 func (w *hdfsWriter) Sync() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -329,7 +331,8 @@ func (w *hdfsWriter) lost(op string, err error) error {
 	return w.err
 }
 
-// complete writes what is left, waits until the DataNodes have it and the NameNode knows, and closes the file.
+// complete writes what is left, waits until the DataNodes have it and the NameNode knows, and
+// closes the file.
 func (w *hdfsWriter) complete(ctx context.Context) error {
 	if err := w.finishBlock(ctx); err != nil {
 		return err
@@ -338,7 +341,8 @@ func (w *hdfsWriter) complete(ctx context.Context) error {
 	defer cancel()
 	for pauses := pause.Growing(20*time.Millisecond, time.Second); ; {
 		resp := &pb.CompleteResponseProto{}
-		// The last block is named each time: the NameNode looks only then whether enough DataNodes have told of it meanwhile.
+		// The last block is named each time: the NameNode looks only then whether enough DataNodes
+		// have told of it meanwhile.
 		if err := w.ask(ctx, "complete", &pb.CompleteRequestProto{Src: &w.path, ClientName: &w.holder, Last: w.last, FileId: &w.fileID}, resp); err != nil {
 			return err
 		}

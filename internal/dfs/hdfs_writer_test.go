@@ -24,7 +24,8 @@ import (
 	"tfos/internal/hadoop/rpc"
 )
 
-// fakeCluster is a NameNode that keeps one file at a time, and DataNodes. It holds the writer to the rules that a real one has.
+// fakeCluster is a NameNode that keeps one file at a time, and DataNodes. It holds the writer to
+// the rules that a real one has.
 type fakeCluster struct {
 	*HDFS
 	*fakeNameNode
@@ -295,7 +296,8 @@ func (f *fakeCluster) complete(req *pb.CompleteRequestProto) (proto.Message, err
 	return &pb.CompleteResponseProto{Result: proto.Bool(true)}, nil
 }
 
-// want holds the file, which is closed, against content: on each DataNode that the NameNode knows of and that lives, and as a reader has it.
+// want holds the file, which is closed, against content: on each DataNode that the NameNode knows
+// of and that lives, and as a reader has it.
 func (f *fakeCluster) want(content []byte) {
 	f.t.Helper()
 	f.mu.Lock()
@@ -355,7 +357,8 @@ func once(block, packet int, trip datanodetest.Trip) func(datanodetest.Step) dat
 
 func patient() Options { return Options{Timeout: 30 * time.Second} }
 
-// Whichever of three DataNodes fails at whatever moment, the file is written, and every replica that the NameNode knows of is all of it.
+// Whichever of three DataNodes fails at whatever moment, the file is written, and every replica
+// that the NameNode knows of is all of it.
 func TestDataNodeThatFails(t *testing.T) {
 	content := pseudorandom(fakeBlockSize*5/2 + 1234)
 	const packets = fakeBlockSize / 4096 // of a block; one more ends it
@@ -480,8 +483,8 @@ func TestAppendWhileDataNodesFail(t *testing.T) {
 
 var writeSeeds = flag.Int("write-seeds", 40, "how many random files are written to DataNodes that fail at random")
 
-// As long as one DataNode does its work, and those that do not say so, all that was written is read back: random writes and syncs, and
-// random faults at random moments.
+// As long as one DataNode does its work, and those that do not say so, all that was written is read
+// back: random writes and syncs, and random faults at random moments.
 func TestRandomFaults(t *testing.T) {
 	content := pseudorandom(4 * fakeBlockSize)
 	for seed := range uint64(*writeSeeds) {
@@ -536,7 +539,8 @@ func TestRandomFaults(t *testing.T) {
 	}
 }
 
-// A file that stays open for long does not run out of DataNodes: a block that lost one ends at the next sync.
+// A file that stays open for long does not run out of DataNodes: a block that lost one ends at the
+// next sync.
 func TestSyncEndsABlockThatLostADataNode(t *testing.T) {
 	f := newFakeCluster(t, 4, patient(), "dfs.replication=2")
 	content := pseudorandom(4000)
@@ -573,7 +577,8 @@ func TestSyncEndsABlockThatLostADataNode(t *testing.T) {
 	}
 }
 
-// Where no DataNode of a block is left the write fails with a sentence that says so, and nothing of the file stays.
+// Where no DataNode of a block is left the write fails with a sentence that says so, and nothing of
+// the file stays.
 func TestEveryDataNodeFails(t *testing.T) {
 	f := newFakeCluster(t, 2, patient())
 	blocks, err := f.readers(t.Context())
@@ -632,7 +637,8 @@ func TestLastDataNodeComesBack(t *testing.T) {
 	f.want(content)
 }
 
-// A DataNode that failed is not asked for the next block, of this file or another, where there are enough others.
+// A DataNode that failed is not asked for the next block, of this file or another, where there are
+// enough others.
 func TestDataNodeThatFailedIsLeftOut(t *testing.T) {
 	content := pseudorandom(2 * fakeBlockSize)
 	for _, c := range []struct {
@@ -690,8 +696,8 @@ func TestNoDataNodeCanBeReached(t *testing.T) {
 	}
 }
 
-// A block that is asked for before the one ahead of it is anywhere is asked for again, and so is the end of the file, with the last block
-// named each time.
+// A block that is asked for before the one ahead of it is anywhere is asked for again, and so is
+// the end of the file, with the last block named each time.
 func TestNameNodeThatIsBehind(t *testing.T) {
 	f := newFakeCluster(t, 1, patient())
 	f.early, f.late = 2, 2

@@ -24,8 +24,8 @@ type Local struct {
 	owners owners
 }
 
-// NewLocal makes the filesystem of this machine's disk. home is the user's home directory there: os.UserHomeDir, or a
-// directory of a test.
+// NewLocal makes the filesystem of this machine's disk. home is the user's home directory there:
+// os.UserHomeDir, or a directory of a test.
 func NewLocal(home string) *Local {
 	return &Local{home: path.Clean("/" + filepath.ToSlash(home))}
 }
@@ -322,7 +322,8 @@ type localFile struct {
 
 func (f *localFile) Size() int64 { return f.size }
 
-// localWriter writes to a temporary file that Close moves to its name, or, with temporary empty, to the end of a file.
+// localWriter writes to a temporary file that Close moves to its name, or, with temporary empty, to
+// the end of a file.
 type localWriter struct {
 	f         *os.File
 	temporary string
@@ -343,7 +344,8 @@ func (w *localWriter) Close() error {
 		return &fs.PathError{Op: "close", Path: w.name, Err: fs.ErrClosed}
 	}
 	w.done = true
-	// Synced before it takes its name: a machine that loses power must not have an empty file there.
+	// Synced before it takes its name: a machine that loses power must not have an empty file
+	// there.
 	err := w.f.Sync()
 	if closeErr := w.f.Close(); err == nil {
 		err = closeErr
@@ -401,8 +403,8 @@ func localError(err error) error {
 	return err
 }
 
-// foreignError is an error of an operating system or a NameNode that is also one of ours. It prints the foreign words, which
-// say more.
+// foreignError is an error of an operating system or a NameNode that is also one of ours. It prints
+// the foreign words, which say more.
 type foreignError struct {
 	ours error // what errors.Is finds
 	err  error

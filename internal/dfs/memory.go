@@ -15,8 +15,8 @@ import (
 	"tfos/internal/hadoop/uri"
 )
 
-// Memory is a filesystem in the memory of this process, for tests. It keeps permissions as HDFS does, but has no superuser
-// and no groups.
+// Memory is a filesystem in the memory of this process, for tests. It keeps permissions as HDFS
+// does, but has no superuser and no groups.
 type Memory struct {
 	user string
 	*memoryTree
@@ -43,8 +43,9 @@ type memoryNode struct {
 type MemoryOptions struct {
 	User string           // owns the root; default "memory"
 	Now  func() time.Time // default time.Now
-	// Refuse, if set, is asked before each operation (stat, list, open, create, append, write, close, mkdir, rename, remove,
-	// chmod). The operation fails with the error it returns: ErrSafeMode or ErrQuota, say.
+	// Refuse, if set, is asked before each operation (stat, list, open, create, append, write,
+	// close, mkdir, rename, remove, chmod). The operation fails with the error it returns:
+	// ErrSafeMode or ErrQuota, say.
 	Refuse func(op, name string) error
 }
 

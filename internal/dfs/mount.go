@@ -23,8 +23,9 @@ type tablePlace struct {
 
 func (p tablePlace) uri() uri.URI { return uri.URI{Scheme: "viewfs", Authority: p.table, Path: p.name} }
 
-// unmount follows viewfs:// mount tables (org.apache.hadoop.fs.viewfs.Constants) to where a URI's file lies: the link with the longest
-// path above it, else the table's linkMergeSlash or linkFallback. A directory above links lies in the table itself.
+// unmount follows viewfs:// mount tables (org.apache.hadoop.fs.viewfs.Constants) to where a URI's
+// file lies: the link with the longest path above it, else the table's linkMergeSlash or
+// linkFallback. A directory above links lies in the table itself.
 func unmount(u uri.URI, c *conf.Conf) (uri.URI, tablePlace, error) {
 	for range maxMounts {
 		if u.Scheme == "" || u.Scheme == "hdfs" && u.Authority == "" { // in the default filesystem
@@ -59,7 +60,8 @@ func below(target, rest string) uri.URI {
 	return u
 }
 
-// mounted looks a place up in its table: the URI that it is mounted from, and the rest of the path; empty: it is not.
+// mounted looks a place up in its table: the URI that it is mounted from, and the rest of the path;
+// empty: it is not.
 func mounted(at tablePlace, c *conf.Conf) (target, rest string) {
 	link := ""
 	for source, uri := range links(at.table, c) {
@@ -78,8 +80,8 @@ func fallback(table string, c *conf.Conf) string { return c.String(tableKey(tabl
 
 func tableKey(table string) string { return "fs.viewfs.mounttable." + table + "." }
 
-// linked are the names in a directory of a table that lead to links; none: it is no directory of the table. What lies below a link is
-// the link's.
+// linked are the names in a directory of a table that lead to links; none: it is no directory of
+// the table. What lies below a link is the link's.
 func linked(at tablePlace, c *conf.Conf) map[string]bool {
 	children := map[string]bool{}
 	above := links(at.table, c)

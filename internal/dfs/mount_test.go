@@ -60,7 +60,8 @@ func TestUnmount(t *testing.T) {
 	}
 }
 
-// TestMountTable looks into the directories of a table, and does everything through it that a filesystem does.
+// TestMountTable looks into the directories of a table, and does everything through it that a
+// filesystem does.
 func TestMountTable(t *testing.T) {
 	one, rest := t.TempDir(), t.TempDir()
 	settings := conf.New(conf.Environment{})

@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// mountTable is the filesystem of a viewfs:// mount table. Its own directories, those above the links, hold the links and what the
-// table's fallback has there, and cannot be changed; everything else is that of the filesystem that a link leads to.
+// mountTable is the filesystem of a viewfs:// mount table. Its own directories, those above the
+// links, hold the links and what the table's fallback has there, and cannot be changed; everything
+// else is that of the filesystem that a link leads to.
 type mountTable struct {
 	table string
 	r     *Resolver
@@ -60,7 +61,8 @@ func (m *mountTable) Stat(ctx context.Context, name string) (Info, error) {
 	return info, err
 }
 
-// List implements FS. A link is taken to lead to a directory: looking at each would be a call to each NameNode.
+// List implements FS. A link is taken to lead to a directory: looking at each would be a call to
+// each NameNode.
 func (m *mountTable) List(ctx context.Context, dir string) ([]Info, error) {
 	f, inside, err := m.at(ctx, "list", dir)
 	if err != nil {

@@ -12,14 +12,16 @@ import (
 // temporaryPrefix starts the name of every file that is being created, and of no other.
 const temporaryPrefix = ".tfos-writing-"
 
-// temporaryName is where a file is written before it is whole: beside its place, so that a rename moves it there.
+// temporaryName is where a file is written before it is whole: beside its place, so that a rename
+// moves it there.
 func temporaryName(name string) string {
 	var random [8]byte
 	_, _ = rand.Read(random[:]) // never fails
 	return path.Join(path.Dir(name), temporaryPrefix+hex.EncodeToString(random[:]))
 }
 
-// isTemporary reports whether a file of this base name is still being created, or was left behind by a writer that died.
+// isTemporary reports whether a file of this base name is still being created, or was left behind
+// by a writer that died.
 func isTemporary(base string) bool { return strings.HasPrefix(base, temporaryPrefix) }
 
 // cleanName checks a name at the door of every operation: it is absolute, and no NUL ends it early.

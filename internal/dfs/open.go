@@ -24,11 +24,11 @@ type Options struct {
 	Tokens []token.Token // those whose service is the NameNode's are shown to it
 	// Dial connects to NameNodes and DataNodes; nil: net.Dialer's.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
-	// Timeout bounds a call to a NameNode whose context has no deadline, its retries included, and each step of moving data
-	// to and from DataNodes. 0: a minute.
+	// Timeout bounds a call to a NameNode whose context has no deadline, its retries included, and
+	// each step of moving data to and from DataNodes. 0: a minute.
 	Timeout time.Duration
-	// Patience is how long such a call waits for a NameNode that has been reached before and went away, or is in safe mode. 0: it waits
-	// for 20 s, and safe mode is an error at once.
+	// Patience is how long such a call waits for a NameNode that has been reached before and went
+	// away, or is in safe mode. 0: it waits for 20 s, and safe mode is an error at once.
 	Patience time.Duration
 	// LocalHome is the home directory on the local disk; empty: os.UserHomeDir.
 	LocalHome string

@@ -15,13 +15,16 @@ import (
 	"tfos/internal/hadoop/rpc"
 )
 
-// Temporary files of writers that died are found by what a living writer holds: a lock on the local disk, a lease on HDFS.
+// Temporary files of writers that died are found by what a living writer holds: a lock on the local
+// disk, a lease on HDFS.
 
 const (
-	// newborn is the age below which a temporary file is left alone: its writer may not hold it yet.
+	// newborn is the age below which a temporary file is left alone: its writer may not hold it
+	// yet.
 	newborn = time.Minute
-	// closedFor is how long a temporary file on HDFS has been closed before its writer is taken to be dead. One that lives closes it to
-	// rename it at once, or between two of its writes, or the NameNode did so long after the writer's death.
+	// closedFor is how long a temporary file on HDFS has been closed before its writer is taken to
+	// be dead. One that lives closes it to rename it at once, or between two of its writes, or the
+	// NameNode did so long after the writer's death.
 	closedFor = 15 * time.Minute
 )
 
@@ -94,8 +97,8 @@ func (h *HDFS) Sweep(ctx context.Context, dir string) ([]string, error) {
 	return gone, nil
 }
 
-// sweep removes a temporary file if its writer is dead. The NameNode tells: whoever has not renewed his lease for a minute must let others
-// have the file.
+// sweep removes a temporary file if its writer is dead. The NameNode tells: whoever has not renewed
+// his lease for a minute must let others have the file.
 func (h *HDFS) sweep(ctx context.Context, info Info) (removed bool, err error) {
 	age := time.Since(info.ModTime) // since it was created, or closed
 	if age < newborn {

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestSweepOfTheLocalDisk: what a writer that died left behind goes, old as it is; what one that lives holds stays.
+// TestSweepOfTheLocalDisk: what a writer that died left behind goes, old as it is; what one that
+// lives holds stays.
 func TestSweepOfTheLocalDisk(t *testing.T) {
 	dir := t.TempDir()
 	l := NewLocal(dir)

@@ -16,8 +16,8 @@ func ReadFile(ctx context.Context, d FS, name string, most int64) ([]byte, error
 	return io.ReadAll(io.LimitReader(f, most))
 }
 
-// WriteFile makes a file of content, in place of one that is there; mode 0 is 0644. Where it fails nothing appears, and a file that
-// was there stays.
+// WriteFile makes a file of content, in place of one that is there; mode 0 is 0644. Where it fails
+// nothing appears, and a file that was there stays.
 func WriteFile(ctx context.Context, d FS, name string, content []byte, mode fs.FileMode) error {
 	w, err := d.Create(ctx, name, CreateOptions{Overwrite: true, Mode: mode})
 	if err != nil {

@@ -1,7 +1,9 @@
-// Package enum pairs constants of ours with those of a protocol, so that neither has to have the other's numbers.
+// Package enum pairs constants of ours with those of a protocol, so that neither has to have the
+// other's numbers.
 package enum
 
-// Table says which constant of a protocol stands for which of ours. What another version added reads as zero.
+// Table says which constant of a protocol stands for which of ours. What another version added
+// reads as zero.
 type Table[Ours, Theirs comparable] struct {
 	theirs map[Ours]Theirs
 	ours   map[Theirs]Ours

@@ -8,19 +8,21 @@ import (
 	"tfos/internal/job"
 )
 
-// patience is how long a silent agent is waited for (docs/job-file.md): whoever is silent for clearly longer is replaced.
-// Of silence for about as long nothing can be expected.
+// patience is how long a silent agent is waited for (docs/job-file.md): whoever is silent for
+// clearly longer is replaced. Of silence for about as long nothing can be expected.
 const patience = 5 * time.Second
 
-// Expectation is what a plan may cost a job: everyone else's process and container is the same afterwards.
+// Expectation is what a plan may cost a job: everyone else's process and container is the same
+// afterwards.
 type Expectation struct {
 	Moves    map[job.Task]bool // get a new container
 	Restarts map[job.Task]bool // get a new process, those that move included
 }
 
-// Expect tells what the plan costs. It is written from docs/job-file.md, apart from the code that decides (package
-// membership), to be held against it. Neighbours are the tasks on the node that a task is on, itself included. Stable says
-// that peers find a task that moves by themselves; else all of them start anew.
+// Expect tells what the plan costs. It is written from docs/job-file.md, apart from the code that
+// decides (package membership), to be held against it. Neighbours are the tasks on the node that a
+// task is on, itself included. Stable says that peers find a task that moves by themselves; else
+// all of them start anew.
 func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Task) Expectation {
 	e := Expectation{Moves: make(map[job.Task]bool), Restarts: make(map[job.Task]bool)}
 	for _, f := range p {

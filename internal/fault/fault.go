@@ -1,4 +1,5 @@
-// Package fault reads fault plans: what goes wrong with a job that trains, and when. Tests alone use it.
+// Package fault reads fault plans: what goes wrong with a job that trains, and when. Tests alone
+// use it.
 //
 // A plan is text, one fault in a line, carried out in order:
 //
@@ -6,9 +7,10 @@
 //	step 120 kill process worker/1
 //	+1s      kill master
 //
-// A fault comes when the job has taken so many steps, or so long after the fault in the line before; +0s is at once with it.
-// What the machinery of a test cannot do it must refuse (Plan.Only), so that no line is ever skipped. The same plans are
-// carried out in the simulation (package sim), on a real master over an in-memory network (package am), and on a real cluster
+// A fault comes when the job has taken so many steps, or so long after the fault in the line
+// before; +0s is at once with it. What the machinery of a test cannot do it must refuse
+// (Plan.Only), so that no line is ever skipped. The same plans are carried out in the simulation
+// (package sim), on a real master over an in-memory network (package am), and on a real cluster
 // (test/e2e).
 package fault
 
@@ -134,7 +136,8 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("fault plan, line %d: %s", e.Line, e.What)
 }
 
-// Only is an Error for the first fault that is not of these kinds: those that a machinery, named who, can do.
+// Only is an Error for the first fault that is not of these kinds: those that a machinery, named
+// who, can do.
 func (p Plan) Only(who string, can ...Kind) error {
 	for _, f := range p {
 		if !slices.Contains(can, f.Kind) {
@@ -144,7 +147,8 @@ func (p Plan) Only(who string, can ...Kind) error {
 	return nil
 }
 
-// For is the plan for a job: who leads it is filled in. It is an Error if a fault happens to a task that the job does not have.
+// For is the plan for a job: who leads it is filled in. It is an Error if a fault happens to a task
+// that the job does not have.
 func (p Plan) For(j job.Job) (Plan, error) {
 	out := slices.Clone(p)
 	for i := range out {

@@ -10,7 +10,8 @@ import (
 	"tfos/internal/dfs"
 )
 
-// BenchmarkSequentialRead is what passes through the socket, in the pieces that TensorFlow reads, from memory.
+// BenchmarkSequentialRead is what passes through the socket, in the pieces that TensorFlow reads,
+// from memory.
 func BenchmarkSequentialRead(b *testing.B) {
 	const piece = 256 << 10
 	memory := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})

@@ -10,8 +10,8 @@ import (
 	"tfos/internal/dfs"
 )
 
-// codes says what TensorFlow calls our errors: what its local filesystem makes of the errno that stands for the same. The first that
-// matches counts.
+// codes says what TensorFlow calls our errors: what its local filesystem makes of the errno that
+// stands for the same. The first that matches counts.
 var codes = []struct {
 	err  error
 	code code
@@ -38,8 +38,8 @@ var codes = []struct {
 	{io.ErrUnexpectedEOF, codeDataLoss},
 }
 
-// advice says what to do about errors that only a person can end. It comes first: the message is likely to be in a program's last
-// line, which is cut where it is quoted.
+// advice says what to do about errors that only a person can end. It comes first: the message is
+// likely to be in a program's last line, which is cut where it is quoted.
 var advice = []struct {
 	err  error
 	text string

@@ -50,8 +50,8 @@ func (o *openFile) distrust(d dfs.Direct) {
 	}
 }
 
-// giveDirect gives the peer a connection to a DataNode, or nothing. What is in the way is not said: whoever reads by opRead hears of it if
-// it lasts.
+// giveDirect gives the peer a connection to a DataNode, or nothing. What is in the way is not said:
+// whoever reads by opRead hears of it if it lasts.
 func (c *session) giveDirect(payload []byte) error {
 	d := decoder{b: payload}
 	offset, length := d.uint64(), d.uint64()
@@ -82,7 +82,8 @@ func appendDirect(b []byte, d dfs.Direct, size int64) []byte {
 	return append(b, d.Ahead...)
 }
 
-// handOver sends an answer and a socket beside it, which blocks from then on, for as long as silence is borne.
+// handOver sends an answer and a socket beside it, which blocks from then on, for as long as
+// silence is borne.
 func handOver(peer *net.UnixConn, answer []byte, socket syscall.Conn, silence time.Duration) error {
 	raw, err := socket.SyscallConn()
 	if err != nil {
@@ -99,7 +100,8 @@ func handOver(peer *net.UnixConn, answer []byte, socket syscall.Conn, silence ti
 	return cmp.Or(err, sent)
 }
 
-// broke has other DataNodes asked from now on than that of the direct which broke at an offset, if there are any.
+// broke has other DataNodes asked from now on than that of the direct which broke at an offset, if
+// there are any.
 func (c *session) broke(payload []byte) ([]byte, error) {
 	d := decoder{b: payload}
 	offset := int64(d.uint64())

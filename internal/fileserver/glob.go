@@ -11,8 +11,9 @@ import (
 	"tfos/internal/dfs"
 )
 
-// glob finds the paths that match a pattern, as fnmatch(3) with FNM_PATHNAME does: * and ? match no slash, [a-z] and [!a-z] one
-// character, \ takes the next character as it is. The paths have the pattern's scheme and authority.
+// glob finds the paths that match a pattern, as fnmatch(3) with FNM_PATHNAME does: * and ? match no
+// slash, [a-z] and [!a-z] one character, \ takes the next character as it is. The paths have the
+// pattern's scheme and authority.
 func (t tree) glob(ctx context.Context, pattern string) ([]string, error) {
 	where := locate(pattern)
 	parts := strings.FieldsFunc(where.path, func(r rune) bool { return r == '/' })
@@ -38,8 +39,8 @@ func (t tree) glob(ctx context.Context, pattern string) ([]string, error) {
 	return found, nil
 }
 
-// globIn finds the paths in one directory. What comes of a plain name before the last is not looked at: the rest of the pattern
-// will be.
+// globIn finds the paths in one directory. What comes of a plain name before the last is not looked
+// at: the rest of the pattern will be.
 func (t tree) globIn(ctx context.Context, dir location, part string, last bool) ([]string, error) {
 	if plain, ok := literal(part); ok {
 		name := path.Join(dir.path, plain)
@@ -86,8 +87,9 @@ func literal(part string) (string, bool) {
 	return b.String(), true
 }
 
-// matches reports whether a name without slashes matches. A * is tried at its shortest first, and only the last one is widened: that
-// is enough, and takes no more than len(pattern)*len(name) steps.
+// matches reports whether a name without slashes matches. A * is tried at its shortest first, and
+// only the last one is widened: that is enough, and takes no more than len(pattern)*len(name)
+// steps.
 func matches(pattern, name string) bool {
 	p, n := 0, 0
 	star, retry := -1, 0

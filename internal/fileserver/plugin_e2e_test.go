@@ -29,7 +29,8 @@ import (
 // blockSize is of the files that a DataNode has.
 const blockSize = 4 << 20
 
-// onDataNode is a filesystem whose files can be read through it, and from a DataNode too. What the latter does wrong must not be seen.
+// onDataNode is a filesystem whose files can be read through it, and from a DataNode too. What the
+// latter does wrong must not be seen.
 type onDataNode struct {
 	dfs.FS
 	node   *datanodetest.Server
@@ -150,8 +151,8 @@ func (p *program) read(offset, length, flags uint64) ([]byte, code) {
 	return b, code(answer[1])
 }
 
-// TestPluginReads: however a program reads, whatever the shape of what DataNodes send, and whatever is wrong with it, the program sees the
-// file.
+// TestPluginReads: however a program reads, whatever the shape of what DataNodes send, and whatever
+// is wrong with it, the program sees the file.
 func TestPluginReads(t *testing.T) {
 	exe, framework := buildProgram(t)
 	crc := pb.ChecksumTypeProto_CHECKSUM_CRC32C

@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// libc is what the plugin may need: what every libc has had under these names since long, in itself.
+// libc is what the plugin may need: what every libc has had under these names since long, in
+// itself.
 var libc = []string{
 	"__errno_location", "calloc", "close", "connect", "free", "getauxval", "getenv", "getpid", "malloc", "memcpy", "memset", "recv", "recvmsg", "sendmsg", "setsockopt",
 	"snprintf", "socket", "strcpy", "strdup", "strlen", "strndup",

@@ -16,7 +16,8 @@ const (
 	maxScans = 4
 	// smallRead is up to where a read that follows no other is taken for one of its kind, in bytes.
 	smallRead = 128 << 10
-	// growthEvery is the least time between two looks whether a file that was read to its end has grown.
+	// growthEvery is the least time between two looks whether a file that was read to its end has
+	// grown.
 	growthEvery = time.Second
 )
 
@@ -137,7 +138,8 @@ func (o *openFile) enter(offset uint64) int64 {
 	return o.file.Size()
 }
 
-// grow opens the file anew if it has become longer. An error is the next reader's, if it lasts. The caller holds mu.
+// grow opens the file anew if it has become longer. An error is the next reader's, if it lasts. The
+// caller holds mu.
 func (o *openFile) grow(ctx context.Context) {
 	info, err := o.fs.Stat(ctx, o.name)
 	if err != nil || info.Size <= o.file.Size() {
@@ -158,7 +160,8 @@ func (o *openFile) leave() {
 	o.active--
 }
 
-// take finds the scan that a read continues, or begins one if it looks like the start of one: nil says that the read stands alone.
+// take finds the scan that a read continues, or begins one if it looks like the start of one: nil
+// says that the read stands alone.
 func (o *openFile) take(offset, n int64) *scan {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,16 +12,20 @@ import (
 const (
 	// maxAhead is how many chunks a scan holds at most.
 	maxAhead = 12
-	// maxGap is how much a reader may leave out and still be taken to read in sequence, in bytes: TensorFlow steps over records.
+	// maxGap is how much a reader may leave out and still be taken to read in sequence, in bytes:
+	// TensorFlow steps over records.
 	maxGap = 256 << 10
-	// maxLanes is from how many blocks of a file a scan reads at once: the second begins on its DataNode before the first is over.
+	// maxLanes is from how many blocks of a file a scan reads at once: the second begins on its
+	// DataNode before the first is over.
 	maxLanes = 2
 )
 
-// scan is one place of a file that is read in sequence, and what was read ahead from there. One reader has it at a time.
+// scan is one place of a file that is read in sequence, and what was read ahead from there. One
+// reader has it at a time.
 //
-// The first read fetches what it asks for and no more, though as much at once as the scan's share of the memory is: it may be the only
-// one. The second starts reading ahead, and each further one doubles how far.
+// The first read fetches what it asks for and no more, though as much at once as the scan's share
+// of the memory is: it may be the only one. The second starts reading ahead, and each further one
+// doubles how far.
 type scan struct {
 	file dfs.File
 	size int64 // of the file
@@ -41,7 +45,8 @@ type scan struct {
 
 // blocks is a file of blocks, each of which comes from a place of its own.
 type blocks interface {
-	// Block says where the block begins and ends that holds an offset, in bytes; false if that is not known.
+	// Block says where the block begins and ends that holds an offset, in bytes; false if that is
+	// not known.
 	Block(offset int64) (begin, end int64, ok bool)
 }
 
@@ -68,7 +73,8 @@ func (s *scan) reaches(offset int64) bool {
 	return offset >= s.next && offset <= s.end+maxGap
 }
 
-// read emits [offset, offset+n), which lies in the file, and says how much of it it did: less without an error if memory ran out.
+// read emits [offset, offset+n), which lies in the file, and says how much of it it did: less
+// without an error if memory ran out.
 func (s *scan) read(offset, n int64, emit func([]byte) error) (int64, error) {
 	s.share = s.pool.share()
 	if s.reads++; s.reads > 1 {
@@ -96,8 +102,8 @@ func (s *scan) read(offset, n int64, emit func([]byte) error) (int64, error) {
 	return n, nil
 }
 
-// chunkAt gives back what lies before offset, asks for what is needed up to end and for what is to be held beyond, and returns the
-// chunk that offset lies in: nil if there is no memory for it.
+// chunkAt gives back what lies before offset, asks for what is needed up to end and for what is to
+// be held beyond, and returns the chunk that offset lies in: nil if there is no memory for it.
 func (s *scan) chunkAt(offset, end int64) *chunk {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -135,8 +141,8 @@ func (s *scan) chunkAt(offset, end int64) *chunk {
 	return s.queue[0]
 }
 
-// forget gives back the chunks before offset. The caller holds mu, which is let go while one of them is being filled: a reader may
-// skip over it.
+// forget gives back the chunks before offset. The caller holds mu, which is let go while one of
+// them is being filled: a reader may skip over it.
 func (s *scan) forget(offset int64) {
 	for len(s.queue) > 0 {
 		c := s.queue[0]

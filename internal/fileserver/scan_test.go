@@ -49,8 +49,8 @@ func (f *blockFile) ReadAt(p []byte, offset int64) (int, error) {
 	return bytes.NewReader(f.content).ReadAt(p, offset)
 }
 
-// The next block is begun before the one before it is over: here the end of the one and the beginning of the other come only once both
-// are asked for.
+// The next block is begun before the one before it is over: here the end of the one and the
+// beginning of the other come only once both are asked for.
 func TestScanCrossesBlocks(t *testing.T) {
 	const block int64 = 3*chunkSize + 1000
 	f := &blockFile{content: noise(10 * chunkSize), block: block, busy: map[int64]int{}}
@@ -71,7 +71,8 @@ func TestScanCrossesBlocks(t *testing.T) {
 	}
 }
 
-// However long blocks and reads are, and however little memory there is, all comes as it is, and each block is read in sequence.
+// However long blocks and reads are, and however little memory there is, all comes as it is, and
+// each block is read in sequence.
 func TestScanOfAnyBlocks(t *testing.T) {
 	seeded := rand.New(rand.NewPCG(1, 2))
 	content := noise(5*chunkSize + 77)

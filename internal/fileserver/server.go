@@ -16,7 +16,8 @@ import (
 
 // Files finds filesystems. storage.Storage is one.
 type Files interface {
-	// Use finds the filesystem of a URI and the name of the file in it. The filesystem stays open until release.
+	// Use finds the filesystem of a URI and the name of the file in it. The filesystem stays open
+	// until release.
 	Use(ctx context.Context, uri string) (f dfs.FS, name string, release func(), err error)
 }
 
@@ -31,8 +32,8 @@ type Options struct {
 	// Connections bounds how many there may be; 0: a quarter of what this process may have open,
 	// for each may read a block besides.
 	Connections int
-	// Silence is how long a DataNode may say nothing before a program that reads from it for itself comes back; twice as long, where a part of what
-	// the program waited for came first. 0: 10 s.
+	// Silence is how long a DataNode may say nothing before a program that reads from it for itself
+	// comes back; twice as long, where a part of what the program waited for came first. 0: 10 s.
 	Silence time.Duration
 }
 
@@ -126,7 +127,8 @@ func (s *Server) dismiss(conn net.Conn) {
 	conn.Close() // last: who sees the end may connect again
 }
 
-// Close ends Run, every connection, and what is being written: its writers have died. It may be called more than once.
+// Close ends Run, every connection, and what is being written: its writers have died. It may be
+// called more than once.
 func (s *Server) Close() {
 	s.cancel()
 	s.o.Listener.Close()

@@ -231,7 +231,8 @@ func noise(n int) []byte {
 	return b
 }
 
-// TestReadsAreRight reads a file in every manner at once, with memory for all of it and with almost none.
+// TestReadsAreRight reads a file in every manner at once, with memory for all of it and with almost
+// none.
 func TestReadsAreRight(t *testing.T) {
 	for _, memory := range []int{0, 2 * chunkSize} {
 		f := inMemory(t)
@@ -373,8 +374,8 @@ func TestReadBackWhatWasFlushed(t *testing.T) {
 	}
 }
 
-// A file that is to appear whole appears when its program flushes it, and grows from then on: a log, or records that another
-// part of the program reads.
+// A file that is to appear whole appears when its program flushes it, and grows from then on: a
+// log, or records that another part of the program reads.
 func TestAFileAppearsWhenItIsFlushed(t *testing.T) {
 	w := newWorld(t, inMemory(t), 0)
 	put(t, w.fs, "/d/notes.txt", []byte("old"))
@@ -549,8 +550,8 @@ func FuzzRequests(f *testing.F) {
 	})
 }
 
-// TestErrorsSayWhatToDo where only a person can do it: the message is likely to be the last line of a program, and so in the job's
-// diagnostics.
+// TestErrorsSayWhatToDo where only a person can do it: the message is likely to be the last line of
+// a program, and so in the job's diagnostics.
 func TestErrorsSayWhatToDo(t *testing.T) {
 	var refusal error
 	f := dfs.NewMemory(dfs.MemoryOptions{User: "ann", Refuse: func(op, _ string) error {
@@ -593,7 +594,8 @@ func (s *sweeping) Sweep(_ context.Context, dir string) ([]string, error) {
 	return nil, nil
 }
 
-// TestSweepsWhereItWrites: what dead writers left is looked for in each directory in which something is created, and not each time.
+// TestSweepsWhereItWrites: what dead writers left is looked for in each directory in which
+// something is created, and not each time.
 func TestSweepsWhereItWrites(t *testing.T) {
 	f := &sweeping{FS: inMemory(t)}
 	t.Cleanup(func() { // after the server's end

@@ -29,8 +29,9 @@ type session struct {
 const (
 	// smallRequest is what every request but opWrite fits in, mostly, in bytes.
 	smallRequest = 512
-	// sendBuffer has room for a whole answer to a read that TensorFlow makes, in bytes: the kernel counts its own needs too, and takes
-	// it for a wish. A reader that asks ahead finds the answer there.
+	// sendBuffer has room for a whole answer to a read that TensorFlow makes, in bytes: the kernel
+	// counts its own needs too, and takes it for a wish. A reader that asks ahead finds the answer
+	// there.
 	sendBuffer = 512 << 10
 )
 

@@ -18,13 +18,15 @@ import (
 const (
 	// maxSpool is up to where what a file holds is kept to write it again, in bytes.
 	maxSpool = 4 << 30
-	// giveUpAfter bounds how long a file is tried to be written again, from the first failure in a row.
+	// giveUpAfter bounds how long a file is tried to be written again, from the first failure in a
+	// row.
 	giveUpAfter = 2 * time.Minute
 )
 
-// spool is a file on its way to HDFS that is written again from the start if all DataNodes of a block die under it, or the NameNode is away
-// for a while: the HDFS client gives a file up then. Meanwhile what was written lies on the local disk, without a name, so that it goes with
-// the agent. A file that outgrows maxSpool is no longer covered.
+// spool is a file on its way to HDFS that is written again from the start if all DataNodes of a
+// block die under it, or the NameNode is away for a while: the HDFS client gives a file up then.
+// Meanwhile what was written lies on the local disk, without a name, so that it goes with the
+// agent. A file that outgrows maxSpool is no longer covered.
 type spool struct {
 	ctx    context.Context
 	create func() (dfs.Writer, error)
@@ -115,7 +117,8 @@ func (s *spool) replay(closed bool) error {
 	return nil
 }
 
-// passing reports whether an error may be another a little later: not those that are about the file or its directory.
+// passing reports whether an error may be another a little later: not those that are about the file
+// or its directory.
 func passing(err error) bool {
 	if errors.Is(err, dfs.ErrNoSpace) { // so it is called too when no DataNode can be reached
 		return true
@@ -124,8 +127,9 @@ func passing(err error) bool {
 	return c == codeUnavailable || c == codeUnknown || c == codeDeadlineExceeded || c == codeDataLoss
 }
 
-// taken reports whether an error may say that the hidden file was taken from its writer: somebody took it for dead, since it had not
-// reached the NameNode for a minute. If it was the directory that went, the next try says so.
+// taken reports whether an error may say that the hidden file was taken from its writer: somebody
+// took it for dead, since it had not reached the NameNode for a minute. If it was the directory
+// that went, the next try says so.
 func taken(err error) bool { return errors.Is(err, dfs.ErrBusy) || errors.Is(err, fs.ErrNotExist) }
 
 // Sync implements dfs.Writer. Nobody can read the file yet, and a copy is on the local disk.

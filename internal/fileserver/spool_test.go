@@ -83,7 +83,8 @@ func TestSpoolWritesAgain(t *testing.T) {
 	}
 }
 
-// A file that its last writer still holds, because he died with his container, is waited for, but not for ever.
+// A file that its last writer still holds, because he died with his container, is waited for, but
+// not for ever.
 func TestTakingOver(t *testing.T) {
 	for _, c := range []struct {
 		held time.Duration

@@ -15,8 +15,8 @@ const (
 	maxSwept  = 1000             // directories that are remembered
 )
 
-// sweep has removed what writers left behind who died, in the directory of a file that is about to be written: whoever writes there now
-// was often started in their place. It does not wait for it.
+// sweep has removed what writers left behind who died, in the directory of a file that is about to
+// be written: whoever writes there now was often started in their place. It does not wait for it.
 func (s *Server) sweep(name string) {
 	dir := locate(name)
 	dir.path = path.Dir(dir.path)

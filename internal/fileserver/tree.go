@@ -100,8 +100,8 @@ func directory(ctx context.Context, f dfs.FS, name string) error {
 	return err
 }
 
-// belowFile is err, or that something above name is a file if that is why there is no such file: HDFS does not tell everyone, and calls
-// it a lack of permission where a directory is listed.
+// belowFile is err, or that something above name is a file if that is why there is no such file:
+// HDFS does not tell everyone, and calls it a lack of permission where a directory is listed.
 func belowFile(ctx context.Context, f dfs.FS, name string, err error) error {
 	unclear := func(err error) bool { return errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) }
 	if !unclear(err) {
@@ -155,7 +155,8 @@ func (t tree) removeAll(ctx context.Context, name string) error {
 	return t.at(ctx, name, func(f dfs.FS, name string) error { return f.Remove(ctx, name, true) })
 }
 
-// rename moves a file or directory. As rename(2) does, it replaces a file by a file and an empty directory by a directory.
+// rename moves a file or directory. As rename(2) does, it replaces a file by a file and an empty
+// directory by a directory.
 func (t tree) rename(ctx context.Context, old, new string) error {
 	return t.at(ctx, old, func(f dfs.FS, from string) error {
 		return t.at(ctx, new, func(g dfs.FS, to string) error {

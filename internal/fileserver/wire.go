@@ -7,7 +7,8 @@ import (
 	"io"
 )
 
-// A connection carries one request at a time, and belongs to at most one open file. Numbers are little endian.
+// A connection carries one request at a time, and belongs to at most one open file. Numbers are
+// little endian.
 //
 //	request: +------------------+--------+---------+      reply: one or more of
 //	         | uint32 length of | uint8  | payload |      +------------------+--------+---------+
@@ -15,8 +16,9 @@ import (
 //	         +------------------+--------+---------+      | the payload      | code   |         |
 //	                                                      +------------------+--------+---------+
 //
-// A string is a uint32 length and its bytes. A reply is over with a code that is neither more nor working. The one for OK has the
-// result as its payload, any other a message. A writer that goes away without opClose is taken to have died.
+// A string is a uint32 length and its bytes. A reply is over with a code that is neither more nor
+// working. The one for OK has the result as its payload, any other a message. A writer that goes
+// away without opClose is taken to have died.
 type op uint8
 
 const (
@@ -44,8 +46,9 @@ const (
 	opBroke                   // uint64 offset: a direct of this connection broke there, or was silent
 )
 
-// A direct is the connection to a DataNode that sends a part of the file, up to the end of a block or of the file, in packets (see package
-// datanode). The program takes them apart for itself, and goes back to opRead where anything about them is not as it should be.
+// A direct is the connection to a DataNode that sends a part of the file, up to the end of a block
+// or of the file, in packets (see package datanode). The program takes them apart for itself, and
+// goes back to opRead where anything about them is not as it should be.
 //
 //	+-------------------------+--------------------------+-------------------+-----------------+-------------------+-------------------+
 //	| uint64 where in the file| uint64 where in the file | uint64 where in   | uint64 length   | uint32 bytes that | what has come over|

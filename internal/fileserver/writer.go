@@ -14,12 +14,12 @@ import (
 	"tfos/internal/pause"
 )
 
-// syncEvery is the least time between two flushes of a file that grows in place: each is a call to a NameNode and waits for every
-// DataNode, and event writers ask for one after every ten values.
+// syncEvery is the least time between two flushes of a file that grows in place: each is a call to
+// a NameNode and waits for every DataNode, and event writers ask for one after every ten values.
 const syncEvery = time.Second
 
-// leaseWait is how long a file to be appended to is waited for that another holds. A writer who died holds it for a minute, and HDFS then
-// takes seconds to agree on how long the file is.
+// leaseWait is how long a file to be appended to is waited for that another holds. A writer who
+// died holds it for a minute, and HDFS then takes seconds to agree on how long the file is.
 const leaseWait = 90 * time.Second
 
 // writer is a file open for writing. One connection uses it.
@@ -40,7 +40,8 @@ type writer struct {
 	closed  bool
 }
 
-// growing reports whether others read a file of this name while it is written, from its first byte on.
+// growing reports whether others read a file of this name while it is written, from its first byte
+// on.
 func growing(name string) bool { return strings.Contains(path.Base(name), "tfevents") }
 
 func (s *Server) create(name string) (*writer, error) {
@@ -86,8 +87,8 @@ func (s *Server) append(name string) (*writer, error) {
 	})
 }
 
-// takeOver opens a file to append to it, and waits for one that another has open: it may be the incarnation before this one, which died with
-// its container.
+// takeOver opens a file to append to it, and waits for one that another has open: it may be the
+// incarnation before this one, which died with its container.
 func (s *Server) takeOver(name string, open func() (dfs.Writer, error)) (dfs.Writer, error) {
 	deadline := time.Now().Add(leaseWait)
 	for pauses := pause.Growing(time.Second, 5*time.Second); ; {
@@ -139,8 +140,8 @@ func (w *writer) write(b []byte) error {
 	return err
 }
 
-// flush lets others read what was written, at once or within a second. A file that was to appear whole appears with the first one:
-// nobody flushes what is not to be read yet.
+// flush lets others read what was written, at once or within a second. A file that was to appear
+// whole appears with the first one: nobody flushes what is not to be read yet.
 func (w *writer) flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

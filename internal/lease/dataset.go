@@ -122,7 +122,8 @@ func (d *dataset) grant(l held) Lease {
 	}
 }
 
-// keyOf tells a dataset of the tasks that train from one of the evaluator's, which reads all of it by itself.
+// keyOf tells a dataset of the tasks that train from one of the evaluator's, which reads all of it
+// by itself.
 func keyOf(h Holder, name string) string {
 	if h.Task.Role == job.Evaluator {
 		return evaluators + name

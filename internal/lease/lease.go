@@ -1,17 +1,19 @@
-// Package lease shares input among the tasks of a job: which piece of which file is whose, how far it has been read, and what is
-// read already.
+// Package lease shares input among the tasks of a job: which piece of which file is whose, how far
+// it has been read, and what is read already.
 //
-// A dataset is a list of files, cut into pieces. In each epoch every piece is leased to one process at a time, which
-// acknowledges how far it has consumed it. What was acknowledged stays consumed; the rest of a piece whose holder is lost is
-// leased again. So the acknowledged spans of an epoch cover every record exactly once, whoever dies: an acknowledgement counts
-// only while the lease is held. What was read after the last acknowledgement of a lost process is read again by another.
+// A dataset is a list of files, cut into pieces. In each epoch every piece is leased to one process
+// at a time, which acknowledges how far it has consumed it. What was acknowledged stays consumed;
+// the rest of a piece whose holder is lost is leased again. So the acknowledged spans of an epoch
+// cover every record exactly once, whoever dies: an acknowledgement counts only while the lease is
+// held. What was read after the last acknowledgement of a lost process is read again by another.
 //
-// The Machine takes calls of processes, losses and listings in, and returns answers. It talks to no one, has no clock, and the
-// same inputs give the same answers; it is not safe for concurrent use.
+// The Machine takes calls of processes, losses and listings in, and returns answers. It talks to no
+// one, has no clock, and the same inputs give the same answers; it is not safe for concurrent use.
 //
-// Invariants: a piece that is not done is held by at most one process, or free exactly once; a position never goes back within
-// an epoch; a piece is done at most once in an epoch; an epoch ends when all its pieces are done, and only then the next one
-// begins; a lost process holds nothing. Only Restore goes back, and then everything goes back to the same moment.
+// Invariants: a piece that is not done is held by at most one process, or free exactly once; a
+// position never goes back within an epoch; a piece is done at most once in an epoch; an epoch ends
+// when all its pieces are done, and only then the next one begins; a lost process holds nothing.
+// Only Restore goes back, and then everything goes back to the same moment.
 package lease
 
 import (
@@ -26,7 +28,8 @@ import (
 // Kind says what a dataset's files hold, and with it whether a file can be cut.
 type Kind string
 
-// The kinds of dataset. Positions are offsets in bytes, but in Files: there they are whatever the program counts.
+// The kinds of dataset. Positions are offsets in bytes, but in Files: there they are whatever the
+// program counts.
 const (
 	Files    Kind = "files"    // anything: a file is one piece
 	TFRecord Kind = "tfrecord" // records of TensorFlow's framing
@@ -90,7 +93,8 @@ type Piece struct {
 	From, To int64
 }
 
-// cut makes the pieces of a dataset. Files without a byte have no records; a program that reads whole files may want them.
+// cut makes the pieces of a dataset. Files without a byte have no records; a program that reads
+// whole files may want them.
 func cut(d Definition, files []File) []Piece {
 	var pieces []Piece
 	for i, f := range files {
@@ -109,7 +113,8 @@ func cut(d Definition, files []File) []Piece {
 	return pieces
 }
 
-// MaxPieces bounds the pieces of a dataset: each is a little of the master's memory, and of each saved state.
+// MaxPieces bounds the pieces of a dataset: each is a little of the master's memory, and of each
+// saved state.
 const MaxPieces = 4 << 20
 
 // bounded reports whether the files make no more pieces than there may be.
@@ -152,8 +157,9 @@ type Lease struct {
 	Position int64 // where to go on; From at first
 }
 
-// Call is what a process asks. The calls of one client (a reader within the process) come one after the other; their numbers
-// grow, and a call that is repeated with its number is answered again and changes nothing.
+// Call is what a process asks. The calls of one client (a reader within the process) come one after
+// the other; their numbers grow, and a call that is repeated with its number is answered again and
+// changes nothing.
 type Call struct {
 	Holder Holder
 	Client string
@@ -165,8 +171,8 @@ type Call struct {
 type Op interface{ op() }
 
 type (
-	// Next wants a lease. The epoch is the one that the reader is in; 0: it begins with whatever is under way. A reader that has
-	// something else to do wants to know Now whether there is one.
+	// Next wants a lease. The epoch is the one that the reader is in; 0: it begins with whatever is
+	// under way. A reader that has something else to do wants to know Now whether there is one.
 	Next struct {
 		Dataset Definition
 		Epoch   int
@@ -174,14 +180,16 @@ type (
 	}
 	// Ack says how far leases have been consumed.
 	Ack struct{ Acks []Consumed }
-	// Save keeps the state of all datasets beside the checkpoint of a step. Every process that reads calls it at that step,
-	// when it has acknowledged what the checkpoint holds; Alone: this one call is enough, as the moment is the same for all.
+	// Save keeps the state of all datasets beside the checkpoint of a step. Every process that
+	// reads calls it at that step, when it has acknowledged what the checkpoint holds; Alone: this
+	// one call is enough, as the moment is the same for all.
 	Save struct {
 		Step  int64
 		Alone bool
 	}
-	// Restore goes back to what was saved for a step; 0: to the beginning. In a job whose processes restore together, all of
-	// them call it before they read: the first one goes back, the others join it.
+	// Restore goes back to what was saved for a step; 0: to the beginning. In a job whose processes
+	// restore together, all of them call it before they read: the first one goes back, the others
+	// join it.
 	Restore struct{ Step int64 }
 )
 

@@ -126,8 +126,8 @@ func TestAnEvaluatorReadsEverything(t *testing.T) {
 	}
 }
 
-// TestAProcessThatStartsLateJoinsTheEpoch: one that begins after the end of an epoch begins with the next, and after the last
-// with its end.
+// TestAProcessThatStartsLateJoinsTheEpoch: one that begins after the end of an epoch begins with
+// the next, and after the last with its end.
 func TestAProcessThatStartsLateJoinsTheEpoch(t *testing.T) {
 	two := whole
 	two.Epochs = 2

@@ -55,8 +55,9 @@ func clientKey(c Call) string { return c.Holder.String() + " " + c.Client }
 
 func readingKey(h Holder, dataset string) string { return h.String() + " " + dataset }
 
-// Call answers a call. A call that is Waiting has no lasting effect but that of a first word: a dataset that is to be listed, a
-// save that has begun, a state to be loaded. It is to be made again whenever something has changed.
+// Call answers a call. A call that is Waiting has no lasting effect but that of a first word: a
+// dataset that is to be listed, a save that has begun, a state to be loaded. It is to be made again
+// whenever something has changed.
 func (m *Machine) Call(c Call) Answer {
 	if c.Holder.Incarnation <= m.s.Lost[c.Holder.Task.String()] {
 		return refused(Lost, "%s counts as lost: its leases are another's", c.Holder)
@@ -87,7 +88,8 @@ func (m *Machine) Call(c Call) Answer {
 	return a
 }
 
-// Lose takes from a task's incarnations, up to the given one, what they hold. Losing one twice changes nothing.
+// Lose takes from a task's incarnations, up to the given one, what they hold. Losing one twice
+// changes nothing.
 func (m *Machine) Lose(t job.Task, upTo job.Incarnation) {
 	if upTo <= m.s.Lost[t.String()] {
 		return
@@ -206,7 +208,8 @@ func (m *Machine) Unlisted() []Definition {
 	return all
 }
 
-// List takes the files of a dataset, sorted by path here, or the problem with it: a sentence. It is stable from here on.
+// List takes the files of a dataset, sorted by path here, or the problem with it: a sentence. It is
+// stable from here on.
 func (m *Machine) List(def Definition, files []File, problem string) {
 	files = slices.Clone(files)
 	slices.SortFunc(files, func(a, b File) int { return cmp.Compare(a.Path, b.Path) })

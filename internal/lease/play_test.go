@@ -21,8 +21,9 @@ type subject interface {
 	Lose(job.Task, job.Incarnation)
 }
 
-// TestEveryRecordOncePerEpoch plays worlds in which processes die, come back as zombies, repeat calls, save and restore, and
-// the master restarts; in each epoch the acknowledged spans cover every record exactly once.
+// TestEveryRecordOncePerEpoch plays worlds in which processes die, come back as zombies, repeat
+// calls, save and restore, and the master restarts; in each epoch the acknowledged spans cover
+// every record exactly once.
 func TestEveryRecordOncePerEpoch(t *testing.T) {
 	for seed := range uint64(*seeds) {
 		if err := play(seed, nil); err != nil {

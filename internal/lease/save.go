@@ -10,7 +10,8 @@ import (
 	"tfos/internal/job"
 )
 
-// keptSaves is how many saved states are remembered: those of the newest checkpoints, which a job goes back to.
+// keptSaves is how many saved states are remembered: those of the newest checkpoints, which a job
+// goes back to.
 const keptSaves = 16
 
 // savedVersion changes when older saved states cannot be read any more.
@@ -147,8 +148,9 @@ const (
 	broken  // see Reason
 )
 
-// cutting is a save under way: a copy of the datasets, which processes that have not said save yet go on stepping. So it ends
-// as what each process had consumed at its own call, although they come at different moments.
+// cutting is a save under way: a copy of the datasets, which processes that have not said save yet
+// go on stepping. So it ends as what each process had consumed at its own call, although they come
+// at different moments.
 type cutting struct {
 	Step     int64               `json:"step"`
 	Phase    phase               `json:"phase"`
@@ -156,8 +158,8 @@ type cutting struct {
 	Datasets map[string]*dataset `json:"-"`
 	Marked   map[string]mark     `json:"marked"`            // by task
 	Dropped  map[string]mark     `json:"dropped,omitempty"` // of the save that this one took the place of
-	// Lost are the machine's at the moment when the save was given up: a process that was there then has its part in the failure,
-	// one that started since begins anew.
+	// Lost are the machine's at the moment when the save was given up: a process that was there
+	// then has its part in the failure, one that started since begins anew.
 	Lost map[string]job.Incarnation `json:"lost,omitempty"`
 }
 
@@ -193,8 +195,8 @@ func (m *Machine) save(c Call, s Save) Answer {
 	return Answer{State: Waiting, Reason: strings.Join(m.awaited(), ", ")}
 }
 
-// again reports whether a call of the same step begins another save: the one that is known is over, and had this task's word
-// already or was given up before this process began.
+// again reports whether a call of the same step begins another save: the one that is known is over,
+// and had this task's word already or was given up before this process began.
 func (k *cutting) again(task string, mine mark) bool {
 	old, ok := k.Marked[task]
 	if k.Phase == gathering || old == mine {
@@ -248,8 +250,8 @@ func (m *Machine) advanceCut(h Holder, l held, c Consumed) {
 	}
 }
 
-// granted gives up a save when a process that has not said save yet goes on where one that has was: what it consumes from here
-// on does not follow what the save knows.
+// granted gives up a save when a process that has not said save yet goes on where one that has was:
+// what it consumes from here on does not follow what the save knows.
 func (m *Machine) granted(h Holder, l held) {
 	if !m.behind(h) {
 		return
@@ -266,7 +268,8 @@ func (m *Machine) spoil(key string) {
 	}
 }
 
-// interrupt gives up a save when a process is lost that had a part in it: where its pieces go on, the save does not know.
+// interrupt gives up a save when a process is lost that had a part in it: where its pieces go on,
+// the save does not know.
 func (m *Machine) interrupt(t job.Task, reading bool) {
 	k := m.s.Cut
 	if k == nil || k.Phase != gathering {
@@ -316,7 +319,8 @@ func (m *Machine) keep(s Saved) {
 	m.s.Kept = m.s.Kept[max(0, len(m.s.Kept)-keptSaves):]
 }
 
-// round is one going back: the first process that restores begins it, and the others of the same start join it.
+// round is one going back: the first process that restores begins it, and the others of the same
+// start join it.
 type round struct {
 	Step    int64           `json:"step"`
 	Phase   phase           `json:"phase"`
@@ -383,7 +387,8 @@ func (m *Machine) Wanted() (int64, bool) {
 	return r.Step, true
 }
 
-// Loaded gives what was saved for a step; nil: nothing was, or with a problem, a sentence, that it cannot be known.
+// Loaded gives what was saved for a step; nil: nothing was, or with a problem, a sentence, that it
+// cannot be known.
 func (m *Machine) Loaded(step int64, s *Saved, problem string) {
 	r := m.s.Round
 	switch {
@@ -398,7 +403,8 @@ func (m *Machine) Loaded(step int64, s *Saved, problem string) {
 	}
 }
 
-// goBack makes everything that is read for training as it was saved, and what was not known then as it began. Every lease ends.
+// goBack makes everything that is read for training as it was saved, and what was not known then as
+// it began. Every lease ends.
 func (m *Machine) goBack(s Saved) {
 	r := m.s.Round
 	thawed := make(map[string]*dataset)

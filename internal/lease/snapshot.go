@@ -10,7 +10,8 @@ import (
 // snapshotVersion changes when older snapshots cannot be read any more.
 const snapshotVersion = 1
 
-// snapshot is a machine between two calls. The files of datasets are many and do not change: a snapshot has them apart.
+// snapshot is a machine between two calls. The files of datasets are many and do not change: a
+// snapshot has them apart.
 type snapshot struct {
 	Version  int                    `json:"version"`
 	State    state                  `json:"state"`
@@ -27,7 +28,8 @@ type datasetCopy struct {
 	Back []int `json:"back,omitempty"`
 }
 
-// FilesOf are the files of the datasets that are listed, by a key that is the snapshot's. The lists do not change.
+// FilesOf are the files of the datasets that are listed, by a key that is the snapshot's. The lists
+// do not change.
 func (m *Machine) FilesOf() map[string][]File {
 	all := make(map[string][]File)
 	for key, d := range m.s.Datasets {
@@ -38,8 +40,8 @@ func (m *Machine) FilesOf() map[string][]File {
 	return all
 }
 
-// Snapshot is the machine as JSON, but for FilesOf. FromSnapshot makes of the two one that answers the same from here on. A
-// dataset with a problem is left out: it is listed again.
+// Snapshot is the machine as JSON, but for FilesOf. FromSnapshot makes of the two one that answers
+// the same from here on. A dataset with a problem is left out: it is listed again.
 func (m *Machine) Snapshot() ([]byte, error) {
 	s := snapshot{Version: snapshotVersion, State: m.s, Datasets: make(map[string]datasetCopy)}
 	for key, d := range m.s.Datasets {

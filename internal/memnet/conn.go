@@ -143,7 +143,8 @@ func (p *pipe) notify() {
 	p.changed = make(chan struct{})
 }
 
-// take moves what is there into b. Over a cut only what this side did itself shows. It reports whether to wait.
+// take moves what is there into b. Over a cut only what this side did itself shows. It reports
+// whether to wait.
 func (p *pipe) take(b []byte, reachable bool) (int, error, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -167,7 +168,8 @@ func (p *pipe) take(b []byte, reachable bool) (int, error, bool) {
 	return 0, nil, true
 }
 
-// put queues as much of b as the window takes. Over a cut it does not learn what became of the other side.
+// put queues as much of b as the window takes. Over a cut it does not learn what became of the
+// other side.
 func (p *pipe) put(b []byte, reachable bool) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

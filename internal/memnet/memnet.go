@@ -1,9 +1,11 @@
-// Package memnet is a network within one process, for tests: hosts that listen and dial by name, and cuts between them.
+// Package memnet is a network within one process, for tests: hosts that listen and dial by name,
+// and cuts between them.
 //
-// A connection behaves like TCP where tfos can tell: it is a stream with a bounded window and deadlines; a dial to a port
-// where nobody listens is refused; to or from a host that is cut off nothing arrives, and nothing is said about it, until the
-// host is healed or somebody's deadline passes. It waits on channels alone, so that time passes in a testing/synctest bubble
-// that a Network was made in.
+// A connection behaves like TCP where tfos can tell: it is a stream with a bounded window and
+// deadlines; a dial to a port where nobody listens is refused; to or from a host that is cut off
+// nothing arrives, and nothing is said about it, until the host is healed or somebody's deadline
+// passes. It waits on channels alone, so that time passes in a testing/synctest bubble that a
+// Network was made in.
 package memnet
 
 import (
@@ -53,7 +55,8 @@ func (n *Network) setCut(host string, cut bool) {
 	n.changed = make(chan struct{})
 }
 
-// Reset breaks every connection of a host, as its crash and restart would: both sides get ECONNRESET. Its listeners stay.
+// Reset breaks every connection of a host, as its crash and restart would: both sides get
+// ECONNRESET. Its listeners stay.
 func (n *Network) Reset(host string) {
 	n.mu.Lock()
 	var broken []*Conn
@@ -69,7 +72,8 @@ func (n *Network) Reset(host string) {
 	}
 }
 
-// reachable reports whether a and b reach each other now, and a channel that is closed when that may have changed.
+// reachable reports whether a and b reach each other now, and a channel that is closed when that
+// may have changed.
 func (n *Network) reachable(a, b string) (bool, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -107,7 +111,8 @@ func (h *Host) Listen(port int) (net.Listener, error) {
 	return l, nil
 }
 
-// Dial connects to host:port. While either side is cut off it waits for ctx to end, or for the network to heal.
+// Dial connects to host:port. While either side is cut off it waits for ctx to end, or for the
+// network to heal.
 func (h *Host) Dial(ctx context.Context, address string) (net.Conn, error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {

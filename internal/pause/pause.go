@@ -1,7 +1,8 @@
 // Package pause lets time pass between two attempts at something.
 //
-// Whoever tries again takes growing pauses, so that what is down is not kept down, spread at random, so that a thousand who lost the
-// same service do not return in step. The library backoff reckons how long they are.
+// Whoever tries again takes growing pauses, so that what is down is not kept down, spread at
+// random, so that a thousand who lost the same service do not return in step. The library backoff
+// reckons how long they are.
 package pause
 
 import (
@@ -37,7 +38,8 @@ type Pauses struct {
 	taken    int
 }
 
-// Growing makes Pauses of about first, and in the end of about longest; each is half to one and a half as long.
+// Growing makes Pauses of about first, and in the end of about longest; each is half to one and a
+// half as long.
 func Growing(first, longest time.Duration) *Pauses {
 	return &Pauses{reckoned: backoff.ExponentialBackOff{InitialInterval: first, MaxInterval: longest, Multiplier: 2, RandomizationFactor: spread}}
 }
@@ -51,7 +53,8 @@ func (p *Pauses) Next() time.Duration {
 // Wait takes the next pause. It returns as For does.
 func (p *Pauses) Wait(ctx context.Context) error { return For(ctx, p.Next()) }
 
-// Taken is how many pauses there were since Reset: 0 at the first failure of a row, of which somebody may want to hear.
+// Taken is how many pauses there were since Reset: 0 at the first failure of a row, of which
+// somebody may want to hear.
 func (p *Pauses) Taken() int { return p.taken }
 
 // Reset begins again with the first pause, after something worked.

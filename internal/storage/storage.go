@@ -2,9 +2,9 @@
 // they are first needed, and lets go of them when nobody has needed them for a while.
 //
 // What it goes by is the client's Hadoop configuration, which lies in the container, and the
-// container's tokens. The configuration is read at once, for a NodeManager that has lost a container
-// deletes its directory; it is made sense of at the first use: an agent whose program keeps to local
-// files pays no more than its bytes.
+// container's tokens. The configuration is read at once, for a NodeManager that has lost a
+// container deletes its directory; it is made sense of at the first use: an agent whose program
+// keeps to local files pays no more than its bytes.
 package storage
 
 import (
@@ -25,7 +25,8 @@ import (
 // defaultIdle is how long filesystems that nobody uses stay open.
 const defaultIdle = time.Minute
 
-// patience is how long a program that reads or writes waits for a NameNode that restarts, before it gets an error.
+// patience is how long a program that reads or writes waits for a NameNode that restarts, before it
+// gets an error.
 const patience = 2 * time.Minute
 
 // Options says where a Storage finds what it needs.
@@ -67,8 +68,8 @@ func New(o Options) *Storage {
 	return s
 }
 
-// Use finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies in the default filesystem. The
-// filesystem is the caller's until it calls release, once.
+// Use finds the filesystem of a URI, and the name of the file in it. A path without a scheme lies
+// in the default filesystem. The filesystem is the caller's until it calls release, once.
 func (s *Storage) Use(ctx context.Context, uri string) (f dfs.FS, name string, release func(), err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,8 +18,9 @@ const (
 	codeNotFound      = 127
 )
 
-// notStarted tells from the exit code and our shell's own message why a command could not be started. A program is free to
-// exit with these codes itself: then there is no such message, and no reason.
+// notStarted tells from the exit code and our shell's own message why a command could not be
+// started. A program is free to exit with these codes itself: then there is no such message, and no
+// reason.
 func notStarted(code int, stderr []string) string {
 	if code != codeNotFound && code != codeNotExecutable || len(stderr) == 0 {
 		return ""
@@ -52,8 +53,8 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s[:i], s[i+len(sep):], true
 }
 
-// oomKills reads how many processes the kernel has killed for want of memory in our memory cgroup, which the program shares.
-// 0 where it is not known: no cgroup, or an old kernel.
+// oomKills reads how many processes the kernel has killed for want of memory in our memory cgroup,
+// which the program shares. 0 where it is not known: no cgroup, or an old kernel.
 func oomKills() int64 {
 	b, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
@@ -67,8 +68,8 @@ func oomKills() int64 {
 	return 0
 }
 
-// oomFiles lists where the counter may be, by /proc/self/cgroup (cgroups(7)): "0::/path" is version 2,
-// "5:memory,cpu:/path" version 1. Within a cgroup namespace the path is the mount's root.
+// oomFiles lists where the counter may be, by /proc/self/cgroup (cgroups(7)): "0::/path" is version
+// 2, "5:memory,cpu:/path" version 1. Within a cgroup namespace the path is the mount's root.
 func oomFiles(cgroups string) []string {
 	const mount = "/sys/fs/cgroup"
 	var files []string

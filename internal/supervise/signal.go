@@ -10,8 +10,8 @@ import (
 	"syscall"
 )
 
-// Signal sends a signal to those processes of the program's process group that have a handler for it: others would die of it.
-// It reports to how many. A program that has ended has none.
+// Signal sends a signal to those processes of the program's process group that have a handler for
+// it: others would die of it. It reports to how many. A program that has ended has none.
 func (p *Process) Signal(signal syscall.Signal) (int, error) {
 	select {
 	case <-p.done:
@@ -46,7 +46,8 @@ func (p *Process) Signal(signal syscall.Signal) (int, error) {
 	return sent, errors.Join(errs...)
 }
 
-// catches reports whether a process has a handler for a signal, by its /proc/…/status (proc(5): SigCgt, a hexadecimal mask).
+// catches reports whether a process has a handler for a signal, by its /proc/…/status (proc(5):
+// SigCgt, a hexadecimal mask).
 func catches(status []byte, signal syscall.Signal) bool {
 	for line := range bytes.Lines(status) {
 		text, ok := bytes.CutPrefix(line, []byte("SigCgt:"))

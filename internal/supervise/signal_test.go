@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// TestSignalReachesWhoExpectsIt: the shell that waits for the program has no handler, and must not die of it.
+// TestSignalReachesWhoExpectsIt: the shell that waits for the program has no handler, and must not
+// die of it.
 func TestSignalReachesWhoExpectsIt(t *testing.T) {
 	dir := t.TempDir()
 	out := Recent{size: 1 << 10}

@@ -22,13 +22,15 @@ import (
 	"tfos/internal/supervise/guard"
 )
 
-// shell runs the command line. It replaces itself by a simple command, so that exit code and signals are the program's own.
+// shell runs the command line. It replaces itself by a simple command, so that exit code and
+// signals are the program's own.
 const shell = "/bin/bash"
 
 // shellName is $0 of the command line, and what the shell's own messages begin with.
 const shellName = "tfos"
 
-// startWait bounds how long a guard may take to start the program: both are on a local disk, though perhaps a busy one.
+// startWait bounds how long a guard may take to start the program: both are on a local disk, though
+// perhaps a busy one.
 const startWait = time.Minute
 
 // outputWait bounds how long the end of a program's output is waited for: a process that cannot be
@@ -76,7 +78,8 @@ type Process struct {
 	killAt  time.Time   // guarded by mu: when it does
 }
 
-// Start runs a program and returns once it runs. A command that the shell does not find is an Exit with a Reason, not an error.
+// Start runs a program and returns once it runs. A command that the shell does not find is an Exit
+// with a Reason, not an error.
 func Start(s Spec) (*Process, error) {
 	fail := func(err error) (*Process, error) { return nil, fmt.Errorf("start the program: %w", err) }
 	if s.Adopt {
@@ -191,8 +194,9 @@ func (p *Process) Exit() Exit {
 	return p.exit
 }
 
-// Stop sends SIGTERM to the program's process group, and after grace SIGKILL to everything it started. It does not wait.
-// A further Stop sends SIGTERM again and can bring SIGKILL forward, never put it off.
+// Stop sends SIGTERM to the program's process group, and after grace SIGKILL to everything it
+// started. It does not wait. A further Stop sends SIGTERM again and can bring SIGKILL forward,
+// never put it off.
 func (p *Process) Stop(grace time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -218,7 +222,8 @@ func (p *Process) sendKill() {
 	p.control.Write([]byte{guard.Kill})
 }
 
-// socketPair makes our end, which Go's poller watches, and the guard's. Neither leaks into other programs.
+// socketPair makes our end, which Go's poller watches, and the guard's. Neither leaks into other
+// programs.
 func socketPair() (ours, theirs *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {

@@ -30,7 +30,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// agent starts a program in dir and stays until it is killed. With "adopt" it tells how the program ended.
+// agent starts a program in dir and stays until it is killed. With "adopt" it tells how the program
+// ended.
 func agent(dir, how string) int {
 	p, err := supervise.Start(supervise.Spec{
 		Command: "source ./program", Dir: dir, Env: os.Environ(), Adopt: how == "adopt",

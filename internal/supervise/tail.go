@@ -2,7 +2,8 @@ package supervise
 
 import "strings"
 
-// How much of a program's stderr tells why it ended: enough for a Python traceback's end, little enough for a screen.
+// How much of a program's stderr tells why it ended: enough for a Python traceback's end, little
+// enough for a screen.
 const (
 	tailLines     = 20
 	tailLineBytes = 1000 // TensorFlow puts 200 before what it has to say
@@ -15,8 +16,9 @@ func lastLines(r *Recent) []string {
 	return splitTail(string(b), cut)
 }
 
-// splitTail gives the last lines of text that say something, without terminal rewrites: of a progress bar that returned to the
-// line's start the newest state counts. If text begins amid a line, that line is left out.
+// splitTail gives the last lines of text that say something, without terminal rewrites: of a
+// progress bar that returned to the line's start the newest state counts. If text begins amid a
+// line, that line is left out.
 func splitTail(text string, amid bool) []string {
 	lines := strings.Split(text, "\n")
 	if amid && len(lines) > 1 {

@@ -6,7 +6,8 @@ import "runtime/debug"
 // number is set by the Makefile's -ldflags; a plain `go build` leaves it.
 var number = "devel"
 
-// String is the version for people and manifests: "0.1.0", or "devel" with the commit where the build knows it.
+// String is the version for people and manifests: "0.1.0", or "devel" with the commit where the
+// build knows it.
 func String() string {
 	if number != "devel" {
 		return number

@@ -29,8 +29,9 @@ func WithoutFrames(diagnostics string) string {
 	return strings.Join(lines, "\n")
 }
 
-// Brief is the line of a container's diagnostics that a person wants: without the times that NodeManagers put before it and
-// without Java's stack traces. Of an exception that says nothing it is the message of its innermost cause.
+// Brief is the line of a container's diagnostics that a person wants: without the times that
+// NodeManagers put before it and without Java's stack traces. Of an exception that says nothing it
+// is the message of its innermost cause.
 func Brief(diagnostics string) string {
 	first, cause := "", ""
 	for _, line := range strings.Split(diagnostics, "\n") {

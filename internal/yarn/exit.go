@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// ExitLaunchFailed is what a NodeManager reports when it could not even write or start the launch script. It is not in
-// Hadoop's list of statuses: the launcher starts out with it.
+// ExitLaunchFailed is what a NodeManager reports when it could not even write or start the launch
+// script. It is not in Hadoop's list of statuses: the launcher starts out with it.
 const ExitLaunchFailed ExitStatus = -1
 
 // signalBase is what a shell adds to the number of the signal that ended a process.
@@ -48,8 +48,8 @@ func (s ExitStatus) String() string {
 	return fmt.Sprintf("exit code %d", int32(s))
 }
 
-// Signal is the number of the signal that ended the process, or that it says ended it: a program may exit with such a
-// code by itself.
+// Signal is the number of the signal that ended the process, or that it says ended it: a program
+// may exit with such a code by itself.
 func (s ExitStatus) Signal() (int, bool) {
 	n := int(s) - signalBase
 	return n, n >= 1 && n <= 31
@@ -58,8 +58,9 @@ func (s ExitStatus) Signal() (int, bool) {
 // MadeUp reports whether YARN made the status up: no process of the container exited with it.
 func (s ExitStatus) MadeUp() bool { return s < 0 }
 
-// Infrastructure reports whether the container ended for a reason that lies with the cluster, so that it may be repeated
-// elsewhere without holding it against the program. A localization that failed is one of them (ExitInvalid).
+// Infrastructure reports whether the container ended for a reason that lies with the cluster, so
+// that it may be repeated elsewhere without holding it against the program. A localization that
+// failed is one of them (ExitInvalid).
 func (s ExitStatus) Infrastructure() bool {
 	switch s {
 	case ExitInvalid, ExitAborted, ExitDisksFailed, ExitPreempted, ExitKilledByRM, ExitKilledByNM, ExitLaunchFailed:
@@ -68,15 +69,18 @@ func (s ExitStatus) Infrastructure() bool {
 	return false
 }
 
-// NodeFault reports whether the node, rather than the scheduler, is to blame: a reason to exclude it for a while.
+// NodeFault reports whether the node, rather than the scheduler, is to blame: a reason to exclude
+// it for a while.
 func (s ExitStatus) NodeFault() bool {
 	return s == ExitAborted || s == ExitDisksFailed || s == ExitInvalid || s == ExitLaunchFailed
 }
 
-// OutOfMemory reports whether the NodeManager killed the container because its processes used more than it was granted.
+// OutOfMemory reports whether the NodeManager killed the container because its processes used more
+// than it was granted.
 func (s ExitStatus) OutOfMemory() bool { return s == ExitVMemExceeded || s == ExitPMemExceeded }
 
-// Stopped reports whether the application itself had the container stopped, or outlived its own end.
+// Stopped reports whether the application itself had the container stopped, or outlived its own
+// end.
 func (s ExitStatus) Stopped() bool { return s == ExitKilledByAM || s == ExitKilledAfterApp }
 
 // signalName names Linux's signals, which are what containers run on.

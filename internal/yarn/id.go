@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// sequenceBits is how many low bits of ContainerID.ID count containers; the ResourceManager's epoch stands above them.
+// sequenceBits is how many low bits of ContainerID.ID count containers; the ResourceManager's epoch
+// stands above them.
 const sequenceBits = 40
 
 // String is YARN's own text form, application_<timestamp>_<sequence of at least four digits>.
@@ -34,7 +35,8 @@ func ParseApplicationID(s string) (ApplicationID, error) {
 	return id, nil
 }
 
-// String is YARN's own text form, appattempt_<timestamp>_<sequence>_<attempt of at least six digits>.
+// String is YARN's own text form, appattempt_<timestamp>_<sequence>_<attempt of at least six
+// digits>.
 func (id AttemptID) String() string {
 	return fmt.Sprintf("appattempt_%d_%04d_%06d", id.Application.ClusterTimestamp, id.Application.Sequence, id.Attempt)
 }
@@ -53,7 +55,8 @@ func (id ContainerID) Epoch() int64 { return id.ID >> sequenceBits }
 // Sequence counts the containers of the attempt, from 1 within an epoch.
 func (id ContainerID) Sequence() int64 { return id.ID & (1<<sequenceBits - 1) }
 
-// String is YARN's own text form: container_e17_1410901177871_0001_01_000005, without e17_ in the first epoch.
+// String is YARN's own text form: container_e17_1410901177871_0001_01_000005, without e17_ in the
+// first epoch.
 func (id ContainerID) String() string {
 	epoch := ""
 	if e := id.Epoch(); e > 0 {
@@ -71,7 +74,8 @@ func (id ContainerID) Compare(other ContainerID) int {
 	return cmp.Or(id.Attempt.Compare(other.Attempt), cmp.Compare(id.ID, other.ID))
 }
 
-// ParseContainerID reads what ContainerID.String writes, as the environment variable CONTAINER_ID holds it.
+// ParseContainerID reads what ContainerID.String writes, as the environment variable CONTAINER_ID
+// holds it.
 func ParseContainerID(s string) (ContainerID, error) {
 	p := idParser{rest: s}
 	p.word("container")

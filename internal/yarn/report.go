@@ -34,8 +34,8 @@ type AttemptReport struct {
 	Finished    time.Time // zero while it runs
 }
 
-// ContainerReport is what the ResourceManager remembers of one container. It forgets those that completed, save for the
-// master's own; an application history server would keep them.
+// ContainerReport is what the ResourceManager remembers of one container. It forgets those that
+// completed, save for the master's own; an application history server would keep them.
 type ContainerReport struct {
 	ID          ContainerID
 	Node        NodeID

@@ -48,7 +48,8 @@ func (r Resource) IsZero() bool {
 	return r.MemoryMiB == 0 && r.VCores == 0 && len(r.customNames()) == 0
 }
 
-// Equal reports whether two amounts are the same. A custom resource of which there is none equals one not named.
+// Equal reports whether two amounts are the same. A custom resource of which there is none equals
+// one not named.
 func (r Resource) Equal(other Resource) bool { return r.Fits(other) && other.Fits(r) }
 
 // Fits reports whether r can be had out of room.
@@ -98,8 +99,9 @@ func (r Resource) Amount(name string) int64 {
 	return r.Custom[name]
 }
 
-// CheckResource refuses a resource that the cluster does not count. The ResourceManager drops an unknown kind without a word
-// and grants containers that lack it, so it must be found before it is asked for. Memory and vcores are always known.
+// CheckResource refuses a resource that the cluster does not count. The ResourceManager drops an
+// unknown kind without a word and grants containers that lack it, so it must be found before it is
+// asked for. Memory and vcores are always known.
 func CheckResource(types []ResourceType, r Resource) error {
 	known := map[string]bool{MemoryName: true, VCoresName: true}
 	for _, t := range types {

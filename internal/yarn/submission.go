@@ -15,8 +15,9 @@ const (
 	maxTagLength = 100
 )
 
-// Validate says everything that the ResourceManager or a NodeManager would refuse or, worse, quietly misread. It knows
-// nothing of a cluster: whether the queue exists and the resource can be had is for the ResourceManager to say.
+// Validate says everything that the ResourceManager or a NodeManager would refuse or, worse,
+// quietly misread. It knows nothing of a cluster: whether the queue exists and the resource can be
+// had is for the ResourceManager to say.
 func (s *Submission) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

@@ -1,7 +1,8 @@
 // Package yarn names the things that YARN's protocols speak of, as plain values.
 //
-// It holds types and what can be said of a single value: text forms, parsing, comparison, the meaning of an exit status. It
-// speaks no protocol (that is yarnrpc), keeps no state (that is ledger), and nothing of generated code enters it.
+// It holds types and what can be said of a single value: text forms, parsing, comparison, the
+// meaning of an exit status. It speaks no protocol (that is yarnrpc), keeps no state (that is
+// ledger), and nothing of generated code enters it.
 package yarn
 
 import (
@@ -12,7 +13,8 @@ import (
 	"tfos/internal/hadoop/token"
 )
 
-// ApplicationID names one application of one ResourceManager: application_<cluster timestamp, ms>_<sequence>.
+// ApplicationID names one application of one ResourceManager: application_<cluster timestamp,
+// ms>_<sequence>.
 type ApplicationID struct {
 	ClusterTimestamp int64 // when the ResourceManager first started, ms since the epoch
 	Sequence         int32
@@ -24,8 +26,8 @@ type AttemptID struct {
 	Attempt     int32 // from 1
 }
 
-// ContainerID names one container: container_[e<epoch>_]<timestamp>_<app>_<attempt>_<sequence>. The ResourceManager's
-// epoch stands in the bits from 40 up of ID.
+// ContainerID names one container: container_[e<epoch>_]<timestamp>_<app>_<attempt>_<sequence>. The
+// ResourceManager's epoch stands in the bits from 40 up of ID.
 type ContainerID struct {
 	Attempt AttemptID
 	ID      int64
@@ -41,7 +43,8 @@ type NodeID struct {
 type Resource struct {
 	MemoryMiB int64
 	VCores    int32
-	// Custom counts further resources by name, "yarn.io/gpu" say. Nil and empty mean the same. Not to be changed in place.
+	// Custom counts further resources by name, "yarn.io/gpu" say. Nil and empty mean the same. Not
+	// to be changed in place.
 	Custom map[string]int64
 }
 
@@ -51,8 +54,9 @@ type ResourceType struct {
 	Units string // "Mi", ""
 }
 
-// Ask is how many containers of one shape the application still wants: an absolute number, not a delta. Each role has an ID
-// and a priority of its own, because older schedulers mix up asks that share a priority.
+// Ask is how many containers of one shape the application still wants: an absolute number, not a
+// delta. Each role has an ID and a priority of its own, because older schedulers mix up asks that
+// share a priority.
 type Ask struct {
 	ID        int64 // allocation request id, echoed in the granted Container
 	Priority  int32 // lower is sooner
@@ -90,8 +94,8 @@ type ContainerStatus struct {
 	Diagnostics string
 }
 
-// ExitStatus is a completed container's exit status: the process's own exit code (128+signal when a signal ended it), or
-// one of the negative numbers below, which YARN made up.
+// ExitStatus is a completed container's exit status: the process's own exit code (128+signal when a
+// signal ended it), or one of the negative numbers below, which YARN made up.
 type ExitStatus int32
 
 // Exit statuses that are YARN's own (org.apache.hadoop.yarn.api.records.ContainerExitStatus).
@@ -138,7 +142,8 @@ type NodeReport struct {
 	DecommissionAfter time.Duration // time left of a graceful decommission; 0: none said
 }
 
-// LocalResource is a file that a NodeManager brings into a container's directory before the command runs.
+// LocalResource is a file that a NodeManager brings into a container's directory before the command
+// runs.
 type LocalResource struct {
 	URI        string    // hdfs://host:port/path, file:///path
 	Size       int64     // bytes

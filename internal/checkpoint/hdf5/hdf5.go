@@ -313,7 +313,8 @@ func (f *file) header(address uint64, name string) (description, error) {
 	return d, nil
 }
 
-// group visits the members of a group: a message with the addresses of its B-tree and its heap of names.
+// group visits the members of a group: a message with the addresses of its B-tree and its heap of
+// names.
 func (f *file) group(message []byte, name string, depth int) error {
 	if len(message) < 16 {
 		return corrupt(0, "the group %s has no table", label(name))
@@ -344,7 +345,8 @@ const (
 	ofChunks = 1
 )
 
-// node reads a node of a B-tree, III.A.1: whether its children are leaves, how many there are, and keys and children in turn.
+// node reads a node of a B-tree, III.A.1: whether its children are leaves, how many there are, and
+// keys and children in turn.
 //
 //	"TREE", type 1, level 1, entries 2, left 8, right 8 | key, child 8, key, child 8 ... key
 func (f *file) node(address uint64, kind byte, key int64, name string, level int) (leaf bool, entries int64, list []byte, err error) {
@@ -504,7 +506,8 @@ func product(dims []uint64) (int64, bool) {
 	return n, true
 }
 
-// dimensions reads a shape, IV.A.2.b: version 1, rank 1, flags 1; in version 1 then 5 reserved, in 2 a type 1; a size each.
+// dimensions reads a shape, IV.A.2.b: version 1, rank 1, flags 1; in version 1 then 5 reserved, in
+// 2 a type 1; a size each.
 func dimensions(b []byte) ([]uint64, bool) {
 	if len(b) < 4 || b[0] != 1 && b[0] != 2 {
 		return nil, false
@@ -526,7 +529,8 @@ func dimensions(b []byte) ([]uint64, bool) {
 	return dims, true
 }
 
-// chunks visits a node of a dataset's B-tree: keys of chunk size 4, filters 4, an offset in each dimension.
+// chunks visits a node of a dataset's B-tree: keys of chunk size 4, filters 4, an offset in each
+// dimension.
 func (f *file) chunks(address uint64, dimensions int64, name string, level int) error {
 	key := 8 + 8*dimensions
 	leaf, entries, list, err := f.node(address, ofChunks, key, name, level)

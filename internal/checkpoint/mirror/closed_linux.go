@@ -7,8 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// written reports whether somebody has a file open for writing. The kernel knows: it gives a read lease only on a file that nobody has
-// (fcntl(2), F_SETLEASE). Where a filesystem has no leases the answer is no.
+// written reports whether somebody has a file open for writing. The kernel knows: it gives a read
+// lease only on a file that nobody has (fcntl(2), F_SETLEASE). Where a filesystem has no leases the
+// answer is no.
 func written(name string) bool {
 	f, err := os.Open(name)
 	if err != nil {

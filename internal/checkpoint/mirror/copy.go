@@ -16,7 +16,8 @@ import (
 // chunk is how much is held in memory of a file that is copied, in bytes.
 const chunk = 1 << 20
 
-// errChanged is a file that was written or went while it was copied: the next look tells what became of it.
+// errChanged is a file that was written or went while it was copied: the next look tells what
+// became of it.
 var errChanged = errors.New("it changed while it was copied")
 
 // place is a directory of a filesystem.

@@ -22,10 +22,11 @@ type From struct {
 	Step       int64  // checkpoint.Unknown
 }
 
-// Prepare makes the local directory what the program needs to go on. newest, if not empty, is the URI of the checkpoint that the job goes
-// on from: nothing newer of its kind is fetched. As long as the other filesystem does not answer it tries again, until ctx ends: a
-// program that starts without its checkpoints begins anew. The error is ctx's if that was canceled, else the last attempt's; a token that is
-// refused ends them at once.
+// Prepare makes the local directory what the program needs to go on. newest, if not empty, is the
+// URI of the checkpoint that the job goes on from: nothing newer of its kind is fetched. As long as
+// the other filesystem does not answer it tries again, until ctx ends: a program that starts
+// without its checkpoints begins anew. The error is ctx's if that was canceled, else the last
+// attempt's; a token that is refused ends them at once.
 func (m *Mirror) Prepare(ctx context.Context, newest string) (From, error) {
 	m.begin(lastPause)
 	m.urgent.Store(false)
@@ -71,7 +72,8 @@ func (m *Mirror) prepare(ctx context.Context, pin string) (From, error) {
 	return from, nil
 }
 
-// tidy takes out of the way what the program must not find: half copies, what is broken, and what others do not have.
+// tidy takes out of the way what the program must not find: half copies, what is broken, and what
+// others do not have.
 func (m *Mirror) tidy(ctx context.Context, pin string) error {
 	if err := remove(ctx, m.here.fs, m.here.at(checkpoint.Staging)); err != nil {
 		return err
@@ -112,7 +114,8 @@ func clean(ctx context.Context, there place) error {
 	return err
 }
 
-// putAside empties the directory. What was to be copied and was not is kept beside it as long as the container lives.
+// putAside empties the directory. What was to be copied and was not is kept beside it as long as
+// the container lives.
 func (m *Mirror) putAside(ctx context.Context) error {
 	m.tracker, m.states = unit.NewTracker(), map[string]string{}
 	entries, err := m.here.fs.List(ctx, m.here.dir)
@@ -200,7 +203,8 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (fetched b
 	return true, remove(ctx, staging.fs, staging.dir)
 }
 
-// judge verifies what was fetched. A state file has it found that has no name of its own (checkpoint.Legacy).
+// judge verifies what was fetched. A state file has it found that has no name of its own
+// (checkpoint.Legacy).
 func (m *Mirror) judge(ctx context.Context, p place, u unit.Unit) (checkpoint.Verdict, error) {
 	c := *u.Known
 	if c.Format == checkpoint.Legacy {

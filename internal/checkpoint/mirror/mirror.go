@@ -1,9 +1,11 @@
-// Package mirror keeps a task's local directory of checkpoints on another filesystem: before the program starts it fetches what that needs to
-// go on, and while it runs, and once more when it has ended, it copies what is complete.
+// Package mirror keeps a task's local directory of checkpoints on another filesystem: before the
+// program starts it fetches what that needs to go on, and while it runs, and once more when it has
+// ended, it copies what is complete.
 //
-// What is fetched or copied is verified first, arrives under another name, and takes its place when all of it is there. Package unit
-// decides what goes together, and when. A copy holds a MiB in memory, whatever its size, and is made by a thread that gives way to
-// others. One process copies to a directory; any number may fetch from it.
+// What is fetched or copied is verified first, arrives under another name, and takes its place when
+// all of it is there. Package unit decides what goes together, and when. A copy holds a MiB in
+// memory, whatever its size, and is made by a thread that gives way to others. One process copies
+// to a directory; any number may fetch from it.
 package mirror
 
 import (
@@ -103,7 +105,8 @@ const (
 	followEvery = 10 * time.Second // between two looks at the other one
 	firstPause  = 500 * time.Millisecond
 	lastPause   = 30 * time.Second
-	// endPause is the longest pause between two attempts once the program has ended: there is a deadline then.
+	// endPause is the longest pause between two attempts once the program has ended: there is a
+	// deadline then.
 	endPause = 2 * time.Second
 )
 
@@ -153,8 +156,9 @@ func (m *Mirror) Hurry() {
 	}
 }
 
-// Run copies what the program writes, until it is told by ended how that ended. Then it copies what is left, and returns when that is
-// done. If ctx ends before, or the token is refused, it says which checkpoint is lost; so does the error.
+// Run copies what the program writes, until it is told by ended how that ended. Then it copies what
+// is left, and returns when that is done. If ctx ends before, or the token is refused, it says
+// which checkpoint is lost; so does the error.
 func (m *Mirror) Run(ctx context.Context, ended <-chan unit.Life) error {
 	runtime.LockOSThread() // and never unlocks it: the thread ends with the goroutine
 	if err := background(); err != nil {
@@ -257,7 +261,8 @@ func (m *Mirror) finish(ctx context.Context, life unit.Life) error {
 	return nil
 }
 
-// hopeless reports whether a further attempt would end alike: a token that was refused once stays refused, and the container gets no other.
+// hopeless reports whether a further attempt would end alike: a token that was refused once stays
+// refused, and the container gets no other.
 func hopeless(err error) bool { return errors.Is(err, dfs.ErrCredentials) }
 
 // lost says what is here alone.
@@ -304,8 +309,8 @@ func (m *Mirror) close() {
 	}
 }
 
-// step copies one unit, or, when there is none, has state files and deletions follow. It reports whether there may be more. passed are units
-// that changed meanwhile: they wait for the next look.
+// step copies one unit, or, when there is none, has state files and deletions follow. It reports
+// whether there may be more. passed are units that changed meanwhile: they wait for the next look.
 func (m *Mirror) step(ctx context.Context, life unit.Life, passed map[string]bool) (more bool, err error) {
 	c, ok := m.tracker.Next(time.Now(), life, func(name string) bool { return passed[name] })
 	if !ok {
@@ -385,7 +390,8 @@ func (m *Mirror) follows(ctx context.Context, life unit.Life) error {
 	return nil
 }
 
-// report says when it begins to fail and when that is over, and sets the pause before the next attempt.
+// report says when it begins to fail and when that is over, and sets the pause before the next
+// attempt.
 func (m *Mirror) report(err error) {
 	switch {
 	case err == nil:

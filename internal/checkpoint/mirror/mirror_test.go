@@ -27,7 +27,8 @@ const dir = "/models/digits"
 
 var errDown = errors.New("no NameNode answers")
 
-// world is a directory elsewhere, in memory, and mirrors of local directories. It lives in a synctest bubble.
+// world is a directory elsewhere, in memory, and mirrors of local directories. It lives in a
+// synctest bubble.
 type world struct {
 	t *testing.T
 	*dfs.Memory
@@ -93,7 +94,8 @@ func (w *world) task(id string, change ...func(*mirror.Options)) *task {
 	return k
 }
 
-// expect compares what was said since the last time with what was to be said. A line that ends with … may go on.
+// expect compares what was said since the last time with what was to be said. A line that ends with
+// … may go on.
 func (w *world) expect(when string, want ...string) {
 	w.t.Helper()
 	synctest.Wait()
@@ -135,7 +137,8 @@ func (k *task) end(life unit.Life) {
 	k.cancel()
 }
 
-// save writes what TensorFlow saved into testdata of package checkpoint: files of a directory there whose names begin so.
+// save writes what TensorFlow saved into testdata of package checkpoint: files of a directory there
+// whose names begin so.
 func (k *task) save(golden, prefix string) {
 	k.w.t.Helper()
 	root := filepath.Join("../testdata", golden)
@@ -290,7 +293,8 @@ func TestStateFileFollows(t *testing.T) {
 	})
 }
 
-// The writer is killed between data and index: what it left is no checkpoint, and nobody is given it.
+// The writer is killed between data and index: what it left is no checkpoint, and nobody is given
+// it.
 func TestWriterKilledBetweenDataAndIndex(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.task("a")
@@ -344,8 +348,8 @@ func TestBrokenCheckpoints(t *testing.T) {
 	})
 }
 
-// The other filesystem fails in the middle of a copy, at every operation in turn: the copy is made when it works again, and nothing
-// half is ever seen.
+// The other filesystem fails in the middle of a copy, at every operation in turn: the copy is made
+// when it works again, and nothing half is ever seen.
 func TestOutageInTheMiddle(t *testing.T) {
 	done := false
 	for at := 0; !done; at++ {
@@ -384,7 +388,8 @@ func TestOutageInTheMiddle(t *testing.T) {
 	}
 }
 
-// The agent dies in the middle of a copy, at every operation in turn. What it had copied whole is finished by the next, and the rest removed.
+// The agent dies in the middle of a copy, at every operation in turn. What it had copied whole is
+// finished by the next, and the rest removed.
 func TestAgentDiesInTheMiddle(t *testing.T) {
 	finished := 0
 	done := false
@@ -430,7 +435,8 @@ func TestAgentDiesInTheMiddle(t *testing.T) {
 	}
 }
 
-// No time is left at the end: which checkpoint is lost is said, and the program in place goes on from it all the same.
+// No time is left at the end: which checkpoint is lost is said, and the program in place goes on
+// from it all the same.
 func TestLost(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.task("a")
@@ -455,7 +461,8 @@ func TestLost(t *testing.T) {
 	})
 }
 
-// A token that is refused once stays refused: the program goes on, but at its end nobody waits, and nobody waits before a start.
+// A token that is refused once stays refused: the program goes on, but at its end nobody waits, and
+// nobody waits before a start.
 func TestRefusedToken(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world) {
 		a := w.task("a", func(o *mirror.Options) { o.Explain = func(err error) string { return "resume it: " + err.Error() } })
@@ -476,7 +483,8 @@ func TestRefusedToken(t *testing.T) {
 	})
 }
 
-// Tasks that go on from the same all get what is there: what one of them has and could not copy would have it train another model.
+// Tasks that go on from the same all get what is there: what one of them has and could not copy
+// would have it train another model.
 func TestSharedTasksGoOnFromTheSame(t *testing.T) {
 	shared := func(o *mirror.Options) { o.Shared = true }
 	reads := func(o *mirror.Options) { o.Shared, o.Upload = true, false }

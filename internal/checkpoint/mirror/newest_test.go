@@ -15,8 +15,9 @@ import (
 	"tfos/internal/dfs"
 )
 
-// scene is a directory to which a bundle is copied over an older one of its name, and two that work in it: one does nothing while the other
-// does something. Only one of them runs at a time, so nothing is guarded.
+// scene is a directory to which a bundle is copied over an older one of its name, and two that work
+// in it: one does nothing while the other does something. Only one of them runs at a time, so
+// nothing is guarded.
 type scene struct {
 	t       *testing.T
 	fs      *dfs.Memory
@@ -57,7 +58,8 @@ func (s *scene) begin(do func() error) *actor {
 	return a
 }
 
-// play lets an actor go on until it stops before an operation for which stop says so; false: it has ended.
+// play lets an actor go on until it stops before an operation for which stop says so; false: it has
+// ended.
 func (s *scene) play(a *actor, stop func(ops int) bool) bool {
 	was := s.current
 	defer func() { s.current = was }()
@@ -120,8 +122,9 @@ func (s *scene) recover(ctx context.Context) error {
 	return err
 }
 
-// A copy takes the place of the checkpoint of its name while the master looks: an agent that it cannot reach goes on for a while. Whatever the
-// order of their operations, with two changes from the one to the other and back, nothing is set aside and the new one is whole in the end.
+// A copy takes the place of the checkpoint of its name while the master looks: an agent that it
+// cannot reach goes on for a while. Whatever the order of their operations, with two changes from
+// the one to the other and back, nothing is set aside and the new one is whole in the end.
 func TestACopyWhileTheMasterLooks(t *testing.T) {
 	plays, done := 0, false
 	for i := 1; !done; i++ { // the copy stops before this operation of its own
@@ -149,7 +152,8 @@ func TestACopyWhileTheMasterLooks(t *testing.T) {
 	t.Logf("%d plays", plays)
 }
 
-// The same with the master first: it stops in the middle, the copy begins and stops in the middle, the master ends, the copy ends.
+// The same with the master first: it stops in the middle, the copy begins and stops in the middle,
+// the master ends, the copy ends.
 func TestACopyBeginsWhileTheMasterLooks(t *testing.T) {
 	plays, done := 0, false
 	for j := 1; !done; j++ {
@@ -177,7 +181,8 @@ func TestACopyBeginsWhileTheMasterLooks(t *testing.T) {
 	t.Logf("%d plays", plays)
 }
 
-// The agent dies in the middle, and whoever comes finishes or leaves the copy: the old checkpoint is whole, or the new one.
+// The agent dies in the middle, and whoever comes finishes or leaves the copy: the old checkpoint
+// is whole, or the new one.
 func TestACopyThatIsCutOff(t *testing.T) {
 	for i, stopped := 1, true; stopped; i++ {
 		s := newScene(t)
@@ -195,8 +200,9 @@ func TestACopyThatIsCutOff(t *testing.T) {
 	}
 }
 
-// An agent that stood still in the middle of its renames finds them done when it goes on, and another copy in their place: it leaves that alone,
-// the file too that its own copy made superfluous.
+// An agent that stood still in the middle of its renames finds them done when it goes on, and
+// another copy in their place: it leaves that alone, the file too that its own copy made
+// superfluous.
 func TestALateAgentTouchesNothing(t *testing.T) {
 	const again = "/there/worker-1/ckpt.data-00000-of-00002" // the next copy brings it back
 	late := 0

@@ -14,8 +14,9 @@ import (
 	"tfos/internal/dfs"
 )
 
-// A copy arrives in a directory of its own: the files, then a plan of where they go. With the directory's rename from next to ready the
-// copy is made, and only then its files take their places. Whoever finds one that is ready finishes it; one that is not goes.
+// A copy arrives in a directory of its own: the files, then a plan of where they go. With the
+// directory's rename from next to ready the copy is made, and only then its files take their
+// places. Whoever finds one that is ready finishes it; one that is not goes.
 const (
 	nextPrefix  = "next-"
 	readyPrefix = "ready-"
@@ -25,8 +26,8 @@ const (
 	maxPlan     = 16 << 20 // bytes
 )
 
-// Settle finishes what mirrors that died had copied whole into a directory and those directly below it, which tasks have that train alone.
-// It may be done twice, also at the same time.
+// Settle finishes what mirrors that died had copied whole into a directory and those directly below
+// it, which tasks have that train alone. It may be done twice, also at the same time.
 func Settle(ctx context.Context, f dfs.FS, dir string) error {
 	entries, err := list(ctx, f, dir)
 	if err != nil {
@@ -68,8 +69,9 @@ func list(ctx context.Context, f dfs.FS, dir string) ([]dfs.Info, error) {
 	return entries, err
 }
 
-// finish moves the files of a copy to their places. Another may have done so, and others after it: whatever it does to the directory it does
-// with a file of the copy, or with what it moves there, and thus does nothing if the copy is gone.
+// finish moves the files of a copy to their places. Another may have done so, and others after it:
+// whatever it does to the directory it does with a file of the copy, or with what it moves there,
+// and thus does nothing if the copy is gone.
 func finish(ctx context.Context, f dfs.FS, dir, ready string) error {
 	b, err := dfs.ReadFile(ctx, f, path.Join(ready, planFile), maxPlan)
 	if errors.Is(err, fs.ErrNotExist) {

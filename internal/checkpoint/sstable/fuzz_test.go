@@ -12,7 +12,8 @@ import (
 	"tfos/internal/checkpoint/sstable/sstabletest"
 )
 
-// FuzzTable changes tables that TensorFlow wrote, as they are and with checksums that fit the change.
+// FuzzTable changes tables that TensorFlow wrote, as they are and with checksums that fit the
+// change.
 func FuzzTable(f *testing.F) {
 	for _, name := range []string{"v2/ckpt-4.index", "shards/ckpt-1.index", "v1-sharded/model.ckpt-30.index", "legacy/model.ckpt-30"} {
 		b, err := os.ReadFile(filepath.Join("..", "testdata", name))
@@ -42,7 +43,8 @@ func FuzzTable(f *testing.F) {
 	})
 }
 
-// TestResealed: a change of a key inside a block is seen behind new checksums, and is damage without them.
+// TestResealed: a change of a key inside a block is seen behind new checksums, and is damage
+// without them.
 func TestResealed(t *testing.T) {
 	b, err := os.ReadFile(filepath.Join("..", "testdata", "v2", "ckpt-4.index"))
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package sstable reads the immutable sorted tables that TensorFlow keeps its indexes in: leveldb's format, checksums verified.
+// Package sstable reads the immutable sorted tables that TensorFlow keeps its indexes in: leveldb's
+// format, checksums verified.
 //
 // A table is blocks of sorted entries, an index block that lists them, and a footer:
 //
@@ -6,8 +7,9 @@
 //	entry    uvarint shared with the key before, uvarint unshared, uvarint size of the value | rest of the key | value
 //	footer   handle of the meta index, handle of the index (uvarint offset, uvarint size each), zeros, magic: the last 48 bytes
 //
-// It reads through an io.ReaderAt, holds one block at a time, and never allocates more than the file is long, or MaxBlock for a
-// compressed block. What does not follow the format is a *CorruptError; every other error comes from the reader.
+// It reads through an io.ReaderAt, holds one block at a time, and never allocates more than the
+// file is long, or MaxBlock for a compressed block. What does not follow the format is a
+// *CorruptError; every other error comes from the reader.
 package sstable
 
 import (
@@ -115,8 +117,8 @@ func Open(r io.ReaderAt, size int64) (*Table, error) {
 // Blocks lists the data blocks, by offset.
 func (t *Table) Blocks() []Handle { return t.blocks }
 
-// Entries calls yield with each entry, in the order of the keys, until it returns an error, which is handed on. Key and value are
-// valid during the call only.
+// Entries calls yield with each entry, in the order of the keys, until it returns an error, which
+// is handed on. Key and value are valid during the call only.
 func (t *Table) Entries(yield func(key, value []byte) error) error {
 	for _, h := range t.blocks {
 		content, err := t.Block(h)
@@ -161,7 +163,8 @@ func (t *Table) Block(h Handle) ([]byte, error) {
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// Mask is how a CRC-32C is stored, so that the checksum of bytes which hold checksums stays meaningful.
+// Mask is how a CRC-32C is stored, so that the checksum of bytes which hold checksums stays
+// meaningful.
 func Mask(crc uint32) uint32 { return (crc>>15 | crc<<17) + maskDelta }
 
 // Unmask undoes Mask.

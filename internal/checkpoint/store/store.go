@@ -1,5 +1,6 @@
-// Package store looks after the checkpoints in a directory of a filesystem: it lists and verifies them, and carries out what
-// package checkpoint decides. Verification reads on several goroutines through small buffers.
+// Package store looks after the checkpoints in a directory of a filesystem: it lists and verifies
+// them, and carries out what package checkpoint decides. Verification reads on several goroutines
+// through small buffers.
 package store
 
 import (
@@ -34,8 +35,8 @@ const (
 	bufferSize = 1 << 20 // bytes, of each worker
 )
 
-// Directory is a directory of checkpoints. It remembers verdicts and steps as long as the files stay as they were. It is safe for
-// concurrent use.
+// Directory is a directory of checkpoints. It remembers verdicts and steps as long as the files
+// stay as they were. It is safe for concurrent use.
 type Directory struct {
 	fs      dfs.FS
 	dir     string
@@ -60,8 +61,8 @@ func New(f dfs.FS, dir string, o Options) *Directory {
 	return &Directory{fs: f, dir: path.Clean(dir), options: o, verdicts: map[string]checkpoint.Verdict{}, looks: map[string]look{}}
 }
 
-// List finds the checkpoints in the directory and those below it, the oldest first, with their steps. A directory that does not
-// exist holds none.
+// List finds the checkpoints in the directory and those below it, the oldest first, with their
+// steps. A directory that does not exist holds none.
 func (d *Directory) List(ctx context.Context) (checkpoint.Listing, error) {
 	files, err := d.walk(ctx)
 	if err != nil {
@@ -154,7 +155,8 @@ func (d *Directory) opener(ctx context.Context) checkpoint.Opener {
 	return func(name string) (checkpoint.Content, error) { return d.fs.Open(ctx, path.Join(d.dir, name)) }
 }
 
-// identity names a checkpoint with the state of its files: another one means that it was written again.
+// identity names a checkpoint with the state of its files: another one means that it was written
+// again.
 func identity(c checkpoint.Checkpoint) string {
 	var b strings.Builder
 	b.WriteString(c.Name)
@@ -166,8 +168,9 @@ func identity(c checkpoint.Checkpoint) string {
 	return b.String()
 }
 
-// Verify says whether a checkpoint is whole. progress, if not nil, is told bytes as they were read, from several goroutines. The error is
-// that it could not be read, or changed meanwhile: it is no verdict.
+// Verify says whether a checkpoint is whole. progress, if not nil, is told bytes as they were read,
+// from several goroutines. The error is that it could not be read, or changed meanwhile: it is no
+// verdict.
 func (d *Directory) Verify(ctx context.Context, c checkpoint.Checkpoint, progress func(bytes int64)) (checkpoint.Verdict, error) {
 	id := identity(c)
 	d.mu.Lock()
@@ -230,7 +233,8 @@ func (d *Directory) verify(ctx context.Context, c checkpoint.Checkpoint, progres
 	return plan.Judge(sums)
 }
 
-// worker reads pieces. It keeps the file open that it read from last: the next piece is likely to lie in it.
+// worker reads pieces. It keeps the file open that it read from last: the next piece is likely to
+// lie in it.
 type worker struct {
 	open   checkpoint.Opener
 	buffer []byte
@@ -276,7 +280,8 @@ func (r contextReader) ReadAt(b []byte, offset int64) (int, error) {
 	return r.file.ReadAt(b, offset)
 }
 
-// Sweep removes what writers left behind who died, in the directory and those below it, and answers with the names.
+// Sweep removes what writers left behind who died, in the directory and those below it, and answers
+// with the names.
 func (d *Directory) Sweep(ctx context.Context) ([]string, error) {
 	var gone []string
 	var visit func(dir string, depth int) error

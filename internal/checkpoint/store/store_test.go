@@ -57,7 +57,8 @@ func write(t *testing.T, f dfs.FS, name string, content []byte) {
 	}
 }
 
-// world is a filesystem whose clock ticks with each look at it, and which counts or refuses what is opened.
+// world is a filesystem whose clock ticks with each look at it, and which counts or refuses what is
+// opened.
 type world struct {
 	*dfs.Memory
 	opened atomic.Int64

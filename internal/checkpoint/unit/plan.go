@@ -10,7 +10,8 @@ import (
 	"tfos/internal/checkpoint"
 )
 
-// Plan is what is left to be done for a unit whose files have all arrived: whoever finds one finishes it.
+// Plan is what is left to be done for a unit whose files have all arrived: whoever finds one
+// finishes it.
 type Plan struct {
 	Files []string `json:"files"`           // in the order in which they take their places
 	Stale []string `json:"stale,omitempty"` // that go before that
@@ -28,7 +29,8 @@ func PlanOf(c Copy) Plan {
 // Encode writes a plan as a file's content.
 func (p Plan) Encode() ([]byte, error) { return json.Marshal(p) }
 
-// ParsePlan reads what Encode wrote. It takes no name that leads out of the directory, or to where copies arrive.
+// ParsePlan reads what Encode wrote. It takes no name that leads out of the directory, or to where
+// copies arrive.
 func ParsePlan(b []byte) (Plan, error) {
 	var p Plan
 	if err := json.Unmarshal(b, &p); err != nil {

@@ -10,9 +10,11 @@ import (
 )
 
 const (
-	// still is how often a unit must be seen in the same state: its writer may be between two files of it.
+	// still is how often a unit must be seen in the same state: its writer may be between two files
+	// of it.
 	still = 2
-	// behind is how many newer ones of its series wait when one is passed over: copying does not keep up.
+	// behind is how many newer ones of its series wait when one is passed over: copying does not
+	// keep up.
 	behind = 2
 	// restless is how many scans in a row something must be another in to be too often written.
 	restless = 3
@@ -20,7 +22,8 @@ const (
 	logPause = time.Minute
 )
 
-// Tracker remembers what of a directory was copied, and decides what is next. It is not safe for concurrent use.
+// Tracker remembers what of a directory was copied, and decides what is next. It is not safe for
+// concurrent use.
 type Tracker struct {
 	units map[string]*tracked // by key
 	order []string            // keys of those that are here, as Of has them
@@ -91,7 +94,8 @@ type Copy struct {
 // Bytes is the size of what is to be copied.
 func (c Copy) Bytes() int64 { return bytes(c.Changed) }
 
-// Restless reports whether something is written so often that it is another in each scan: it is never still for long.
+// Restless reports whether something is written so often that it is another in each scan: it is
+// never still for long.
 func (t *Tracker) Restless() bool {
 	for _, key := range t.order {
 		if k := t.units[key]; k.changes >= restless && !isLog(k.unit) {
@@ -111,8 +115,8 @@ const (
 	CutOff             // it was killed or failed: what it wrote last may be half of it
 )
 
-// Next is what is to be copied now; false: nothing. leaveOut names units that cannot be copied now. Once the program has ended the newest
-// is copied first.
+// Next is what is to be copied now; false: nothing. leaveOut names units that cannot be copied now.
+// Once the program has ended the newest is copied first.
 func (t *Tracker) Next(now time.Time, life Life, leaveOut func(name string) bool) (Copy, bool) {
 	waiting := t.Waiting(life)
 	if life == Runs {
@@ -137,8 +141,9 @@ func (t *Tracker) Next(now time.Time, life Life, leaveOut func(name string) bool
 	return Copy{}, false
 }
 
-// Waiting lists what is complete here and not elsewhere: checkpoints that tfos knows, the newest first, then others, then logs. A checkpoint of which there is a newer one elsewhere does not
-// wait any more: it would seem to be the newest there.
+// Waiting lists what is complete here and not elsewhere: checkpoints that tfos knows, the newest
+// first, then others, then logs. A checkpoint of which there is a newer one elsewhere does not wait
+// any more: it would seem to be the newest there.
 func (t *Tracker) Waiting(life Life) []Unit {
 	var units []Unit
 	done := map[string]bool{} // series
@@ -181,8 +186,8 @@ func (t *Tracker) Doubtful() []Unit {
 	return units
 }
 
-// Still lists what has not changed for a while and is not copied: if nobody has its files open for writing it is complete, which
-// Closed is to say.
+// Still lists what has not changed for a while and is not copied: if nobody has its files open for
+// writing it is complete, which Closed is to say.
 func (t *Tracker) Still() []Unit {
 	var units []Unit
 	for _, key := range t.order {

@@ -32,8 +32,8 @@ type Unit struct {
 	Time  time.Time              // when the newest was written
 }
 
-// Step is the training step that it is of, as far as that is known; else checkpoint.Unknown. Of an unknown kind it is the last number in
-// the name.
+// Step is the training step that it is of, as far as that is known; else checkpoint.Unknown. Of an
+// unknown kind it is the last number in the name.
 func (u Unit) Step() int64 {
 	if u.Known != nil {
 		return u.Known.Step
@@ -60,8 +60,9 @@ func bytes(files []checkpoint.File) int64 {
 	return n
 }
 
-// Of finds the units in a directory: known ones first, the oldest first, then the others in the order in which they were written. What its
-// writer has not finished, and what by its name is temporary, is in none.
+// Of finds the units in a directory: known ones first, the oldest first, then the others in the
+// order in which they were written. What its writer has not finished, and what by its name is
+// temporary, is in none.
 func Of(l checkpoint.Listing) []Unit {
 	var units []Unit
 	known := map[string]bool{} // directories at the top with something known in them
@@ -133,8 +134,9 @@ func (u Unit) series() string {
 	return u.Known.Series()
 }
 
-// Wanted lists what a program needs to go on. There are several choices for each: the newest first, to be taken if it is whole. Of known
-// checkpoints whose names differ in a number only it is one; of unknown kinds it is everything. Models for serving are none of it.
+// Wanted lists what a program needs to go on. There are several choices for each: the newest first,
+// to be taken if it is whole. Of known checkpoints whose names differ in a number only it is one;
+// of unknown kinds it is everything. Models for serving are none of it.
 func Wanted(units []Unit) [][]Unit {
 	var wanted [][]Unit
 	at := map[string]int{}
@@ -155,8 +157,8 @@ func Wanted(units []Unit) [][]Unit {
 	return wanted
 }
 
-// Newer lists what of the choices is to be fetched: those that are newer than what is here. Where the program ran last, that is newer than
-// anything elsewhere unless it was copied.
+// Newer lists what of the choices is to be fetched: those that are newer than what is here. Where
+// the program ran last, that is newer than anything elsewhere unless it was copied.
 func Newer(choices, here []Unit) []Unit {
 	if len(choices) == 0 {
 		return nil

@@ -12,7 +12,8 @@ import (
 	"tfos/internal/checkpoint/unit"
 )
 
-// files makes a listing of "name" or "name=size", each a second newer than the one before. No file can be opened.
+// files makes a listing of "name" or "name=size", each a second newer than the one before. No file
+// can be opened.
 func files(t *testing.T, names ...string) checkpoint.Listing {
 	t.Helper()
 	var list []checkpoint.File
@@ -109,7 +110,8 @@ func TestNewer(t *testing.T) {
 	}
 }
 
-// play has a tracker see one directory after the other, and copy what there is to copy; what happens is told as text.
+// play has a tracker see one directory after the other, and copy what there is to copy; what
+// happens is told as text.
 type play struct {
 	t       *testing.T
 	tracker *unit.Tracker

@@ -11,8 +11,8 @@ import (
 	"tfos/internal/hadoop/pb"
 )
 
-// BenchmarkRead reads a block in sequence, and BenchmarkSmallReads 4 KiB at a time here and there. The DataNode is a process's own, and
-// what it costs is in the figures.
+// BenchmarkRead reads a block in sequence, and BenchmarkSmallReads 4 KiB at a time here and there.
+// The DataNode is a process's own, and what it costs is in the figures.
 func BenchmarkRead(b *testing.B) { benchmark(b, 64<<20, 1<<20) }
 
 func BenchmarkSmallReads(b *testing.B) { benchmark(b, 4<<10, 4<<10) }

@@ -18,7 +18,8 @@ const (
 	// keepIdle is how long a connection that nobody uses is kept. DataNodes close theirs after 4 s
 	// (dfs.datanode.socket.reuse.keepalive).
 	keepIdle = 3 * time.Second
-	// connectTimeout bounds the wait for a host that is gone. One that is there answers at once, however busy it is.
+	// connectTimeout bounds the wait for a host that is gone. One that is there answers at once,
+	// however busy it is.
 	connectTimeout = 10 * time.Second
 	// maxIdle is how many connections are kept for each DataNode.
 	maxIdle = 8
@@ -28,14 +29,18 @@ const (
 type Options struct {
 	Dial    func(ctx context.Context, network, addr string) (net.Conn, error)
 	Timeout time.Duration // of each step: a DataNode that says nothing for so long is gone
-	// Patience is how much longer a pipeline may take for each DataNode in it. Each of them gives the next as much less, so who waits for
-	// one that is stuck gives up first, and says which it was. 0: 5 s, as DataNodes have it.
+	// Patience is how much longer a pipeline may take for each DataNode in it. Each of them gives
+	// the next as much less, so who waits for one that is stuck gives up first, and says which it
+	// was. 0: 5 s, as DataNodes have it.
 	Patience time.Duration
-	// Allowed are the protections that may be agreed on with a DataNode. None: DataNodes take us without a handshake.
+	// Allowed are the protections that may be agreed on with a DataNode. None: DataNodes take us
+	// without a handshake.
 	Allowed []sasl.QOP
-	// AES asks for it as the cipher of privacy. A DataNode that does not know it uses one of SASL's own.
+	// AES asks for it as the cipher of privacy. A DataNode that does not know it uses one of SASL's
+	// own.
 	AES bool
-	// Key gives a fresh key of the NameNode's, by which DataNodes know us instead of by the token of the block; nil: there is none.
+	// Key gives a fresh key of the NameNode's, by which DataNodes know us instead of by the token
+	// of the block; nil: there is none.
 	Key func(ctx context.Context) (*pb.DataEncryptionKeyProto, error)
 }
 
@@ -182,7 +187,8 @@ func (c *Client) forget(addr string) {
 	delete(c.idle, addr)
 }
 
-// Close closes the connections that are idle, and no other is kept. Ranges that are being read stay readable.
+// Close closes the connections that are idle, and no other is kept. Ranges that are being read stay
+// readable.
 func (c *Client) Close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

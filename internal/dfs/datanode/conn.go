@@ -55,7 +55,8 @@ func (c *conn) plain() (Socket, bool) {
 
 func (c *conn) close() { _ = c.socket.Close() } // what is to be sent was sent
 
-// step gives the DataNode another while for what comes next. It answers when something is due, so silence means that it is gone.
+// step gives the DataNode another while for what comes next. It answers when something is due, so
+// silence means that it is gone.
 func (c *conn) step() error { return c.socket.SetDeadline(time.Now().Add(c.timeout)) }
 
 // request asks for a range:

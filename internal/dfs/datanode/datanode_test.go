@@ -54,7 +54,8 @@ func read(t *testing.T, c *datanode.Client, d *datanodetest.Server, offset, leng
 	return io.ReadAll(r)
 }
 
-// Whatever the shape of the data and of the reads, the range comes as it is, and one connection does for all.
+// Whatever the shape of the data and of the reads, the range comes as it is, and one connection
+// does for all.
 func TestRanges(t *testing.T) {
 	content := random(300_000)
 	for _, shape := range []datanodetest.Shape{
@@ -174,7 +175,8 @@ func TestHandshake(t *testing.T) {
 	})
 }
 
-// A connection can be given away where it carries packets as they are; else the reader has it, and reads.
+// A connection can be given away where it carries packets as they are; else the reader has it, and
+// reads.
 func TestDetach(t *testing.T) {
 	content := random(200_000)
 	for _, c := range []struct {

@@ -39,8 +39,8 @@ func (c *conn) exchanged(o Options) (*conn, error) {
 	return c, (&Client{o: o}).handshake(context.Background(), c, &pb.TokenProto{})
 }
 
-// reseal writes the right checksums into packets whose header says how long they and their data are. What comes before the
-// packets stays as it is.
+// reseal writes the right checksums into packets whose header says how long they and their data
+// are. What comes before the packets stays as it is.
 func reseal(b []byte, shape datanodetest.Shape) {
 	_, packets, err := wire.CutDelimited(b)
 	for err == nil && len(packets) > 6 {
@@ -59,8 +59,8 @@ func reseal(b []byte, shape datanodetest.Shape) {
 	}
 }
 
-// FuzzReader gives a range's answer and packets, with seal with checksums that fit them. Whatever they are, no more comes than was
-// asked for.
+// FuzzReader gives a range's answer and packets, with seal with checksums that fit them. Whatever
+// they are, no more comes than was asked for.
 func FuzzReader(f *testing.F) {
 	const offset, length = 700, 2000
 	shape := datanodetest.Shape{Chunk: 512, Checksum: pb.ChecksumTypeProto_CHECKSUM_CRC32C}
@@ -115,8 +115,8 @@ func FuzzHandshake(f *testing.F) {
 	})
 }
 
-// FuzzAcks gives what DataNodes say of the packets of a block. Whatever it is, packets are confirmed one after the other, and no more than
-// were sent.
+// FuzzAcks gives what DataNodes say of the packets of a block. Whatever it is, packets are
+// confirmed one after the other, and no more than were sent.
 func FuzzAcks(f *testing.F) {
 	const nodes, sent, size = 2, 5, 100
 	ack := func(seq int64, reply ...pb.Status) []byte {

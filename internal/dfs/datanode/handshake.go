@@ -24,8 +24,8 @@ const magic = 0xDEADBEEF
 // maxWrapped bounds a message that SASL has wrapped, in bytes.
 const maxWrapped = 1 << 20
 
-// handshake shows the DataNode that we know the password of a block's token, or the NameNode's key, and agrees on what protects
-// the connection from then on:
+// handshake shows the DataNode that we know the password of a block's token, or the NameNode's key,
+// and agrees on what protects the connection from then on:
 //
 //	we:  magic, empty message            it: challenge
 //	we:  response [, AES wanted]         it: its proof [, keys for AES, wrapped]

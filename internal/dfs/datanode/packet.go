@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// headerRoom is what a packet has before its checksums, in bytes: the fields of its header are of fixed length.
+	// headerRoom is what a packet has before its checksums, in bytes: the fields of its header are
+	// of fixed length.
 	headerRoom = 6 + 25
 	// heartbeat is the number of packets that only say that the writer lives.
 	heartbeat = -1
@@ -53,14 +54,16 @@ func (ps *Packets) kind() *pb.ChecksumProto {
 	return &pb.ChecksumProto{Type: &kind, BytesPerChecksum: proto.Uint32(uint32(ps.sums.chunk))}
 }
 
-// Packet is a piece of a block that is written. Until it is confirmed it may have to be sent again, so its memory lasts that long.
+// Packet is a piece of a block that is written. Until it is confirmed it may have to be sent again,
+// so its memory lasts that long.
 //
 //	+--------------+---------------+------+
 //	| (free)       | checksums     | data |
 //	|       header |               |      |
 //	+--------------+---------------+------+
 //
-// Checksums and header lie right before the data, however few they are, so that all of it goes at once.
+// Checksums and header lie right before the data, however few they are, so that all of it goes at
+// once.
 type Packet struct {
 	of     *Packets
 	memory *[]byte
@@ -71,8 +74,9 @@ type Packet struct {
 	last   bool  // and empty: no more follows
 }
 
-// New makes a packet for the bytes of a block from offset to end at most. One that begins inside a chunk ends with it: a DataNode
-// takes no more then, because it has to make the chunk's checksum itself.
+// New makes a packet for the bytes of a block from offset to end at most. One that begins inside a
+// chunk ends with it: a DataNode takes no more then, because it has to make the chunk's checksum
+// itself.
 func (ps *Packets) New(seq, offset, end int64) *Packet {
 	room := ps.chunks * ps.sums.chunk
 	if inside := int(offset % int64(ps.sums.chunk)); inside > 0 {

@@ -19,9 +19,11 @@ import (
 const (
 	writeBlock = 80 // the operation
 
-	// maxUnconfirmed is how many packets may be on their way. A block that is written holds the memory of one more, 4 MiB in all.
+	// maxUnconfirmed is how many packets may be on their way. A block that is written holds the
+	// memory of one more, 4 MiB in all.
 	maxUnconfirmed = 63
-	// patienceOfDataNodes is after how much silence they give a writer up (dfs.client.socket-timeout, as they have it).
+	// patienceOfDataNodes is after how much silence they give a writer up
+	// (dfs.client.socket-timeout, as they have it).
 	patienceOfDataNodes = time.Minute
 )
 
@@ -35,7 +37,8 @@ type Construction struct {
 	Stage  pb.OpWriteBlockProto_BlockConstructionStage
 	// Stamp is the block's generation stamp from now on; 0 for a new block.
 	Stamp uint64
-	// Size is what to make room for, in bytes, Confirmed what every DataNode has, Sent what some may have.
+	// Size is what to make room for, in bytes, Confirmed what every DataNode has, Sent what some
+	// may have.
 	Size, Confirmed, Sent int64
 	Packets               *Packets
 }
@@ -56,8 +59,8 @@ type PipelineError struct {
 func (e *PipelineError) Error() string { return e.Err.Error() }
 func (e *PipelineError) Unwrap() error { return e.Err }
 
-// Pipeline is DataNodes that write a block, each of which sends to the next what it gets. What they have not confirmed is kept, so
-// that it can go through another pipeline if this one breaks.
+// Pipeline is DataNodes that write a block, each of which sends to the next what it gets. What they
+// have not confirmed is kept, so that it can go through another pipeline if this one breaks.
 //
 // One goroutine uses it.
 type Pipeline struct {
@@ -78,7 +81,8 @@ type Pipeline struct {
 	err       error     // the first; stays
 }
 
-// Write builds a pipeline. An error that a DataNode is to blame for is a *PipelineError. Ctx bounds the building, not the writing.
+// Write builds a pipeline. An error that a DataNode is to blame for is a *PipelineError. Ctx bounds
+// the building, not the writing.
 //
 // Where the stage is PIPELINE_CLOSE_RECOVERY that is all: the DataNodes have ended the block.
 func (c *Client) Write(ctx context.Context, o Construction) (*Pipeline, error) {
@@ -116,8 +120,9 @@ func (c *Client) Write(ctx context.Context, o Construction) (*Pipeline, error) {
 //	| uint16 version | uint8 op (80) | varint + OpWriteBlockProto |
 //	+----------------+---------------+----------------------------+
 //
-// The answer is varint + BlockOpResponseProto, and comes when the last DataNode is there. Then packets go, as Reader has them, and for
-// each comes a varint + PipelineAckProto. An error is that of the DataNode in the place returned.
+// The answer is varint + BlockOpResponseProto, and comes when the last DataNode is there. Then
+// packets go, as Reader has them, and for each comes a varint + PipelineAckProto. An error is that
+// of the DataNode in the place returned.
 func (c *conn) construct(o Construction, answers time.Duration) (node int, err error) {
 	block := proto.CloneOf(o.Block)
 	block.NumBytes = proto.Uint64(uint64(o.Size))
@@ -158,7 +163,8 @@ func (c *conn) construct(o Construction, answers time.Duration) (node int, err e
 	return 0, &RefusedError{answer.GetStatus().String(), answer.GetMessage()}
 }
 
-// Send sends a packet, which the Pipeline has from then on, whatever the error. It waits while too much is unconfirmed.
+// Send sends a packet, which the Pipeline has from then on, whatever the error. It waits while too
+// much is unconfirmed.
 func (p *Pipeline) Send(packet *Packet) error {
 	b := packet.encode()
 	err := p.await(maxUnconfirmed - 1)
@@ -196,7 +202,8 @@ func (p *Pipeline) Close() []*Packet {
 	return p.queue
 }
 
-// await waits until at most n packets are unconfirmed. What bounds it is that confirm gets a deadline for each answer (see expect).
+// await waits until at most n packets are unconfirmed. What bounds it is that confirm gets a
+// deadline for each answer (see expect).
 func (p *Pipeline) await(n int) error {
 	defer p.letGo()
 	for {
@@ -213,7 +220,8 @@ func (p *Pipeline) await(n int) error {
 	}
 }
 
-// letGo gives back the memory of what was confirmed. The goroutine that sends does it, so that none is reused that is being sent.
+// letGo gives back the memory of what was confirmed. The goroutine that sends does it, so that none
+// is reused that is being sent.
 func (p *Pipeline) letGo() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -223,8 +231,8 @@ func (p *Pipeline) letGo() {
 	p.confirmed = p.confirmed[:0]
 }
 
-// write puts a packet on the wire. Where that fails, what the DataNode said last tells more: its connection breaks too if it is the next
-// one that died.
+// write puts a packet on the wire. Where that fails, what the DataNode said last tells more: its
+// connection breaks too if it is the next one that died.
 func (p *Pipeline) write(b []byte) error {
 	p.sending.Lock()
 	err := p.conn.socket.SetWriteDeadline(time.Now().Add(2 * p.answers)) // confirm gives up before
@@ -270,7 +278,8 @@ func (p *Pipeline) live() {
 	}
 }
 
-// expect gives the next answer its deadline: where nothing waits for one, that to the next heartbeat. The caller holds mu.
+// expect gives the next answer its deadline: where nothing waits for one, that to the next
+// heartbeat. The caller holds mu.
 func (p *Pipeline) expect() {
 	wait := p.answers
 	if len(p.queue) == 0 {
@@ -327,8 +336,8 @@ func (p *Pipeline) take(m *pb.PipelineAckProto) (whole bool, err error) {
 	return first.last, nil
 }
 
-// judge finds the DataNode that failed, if an answer says that one did. Each puts its own word before those of the DataNodes behind it,
-// and an error there where the next one should be.
+// judge finds the DataNode that failed, if an answer says that one did. Each puts its own word
+// before those of the DataNodes behind it, and an error there where the next one should be.
 func judge(m *pb.PipelineAckProto, nodes int) error {
 	for i := len(m.GetReply()) - 1; i >= 0; i-- {
 		if s := m.GetReply()[i]; s != pb.Status_SUCCESS {

@@ -108,8 +108,8 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong in a pipeline, the DataNode that did it is named, and what it did not confirm is given back: with what all have
-// it is the block.
+// Whatever goes wrong in a pipeline, the DataNode that did it is named, and what it did not confirm
+// is given back: with what all have it is the block.
 func TestPipelineFaults(t *testing.T) {
 	content := random(400_000)
 	for _, c := range []struct {
@@ -239,7 +239,8 @@ func TestUnconfirmedPacketsAreFew(t *testing.T) {
 	}
 }
 
-// Bytes that are appended come under a new generation stamp, and a replica that is behind is not taken for whole.
+// Bytes that are appended come under a new generation stamp, and a replica that is behind is not
+// taken for whole.
 func TestAppendToBlock(t *testing.T) {
 	content := random(100_000)
 	d := datanodetest.Start(t, datanodetest.Shape{})

@@ -21,7 +21,8 @@ const maxPacket = 16 << 20
 // maxHeader bounds a packet's header, whose fields are all of fixed length.
 const maxHeader = 128
 
-// lastWait is how long the packet may take that says that there are no more. Nobody needs it but the connection.
+// lastWait is how long the packet may take that says that there are no more. Nobody needs it but
+// the connection.
 const lastWait = time.Second
 
 // Reader reads a range of a block, in packets:
@@ -31,8 +32,8 @@ const lastWait = time.Second
 //	| the checksums, the data | of the header |                   |           |      |
 //	+-------------------------+---------------+-------------------+-----------+------+
 //
-// They begin and end with whole chunks, so the first and the last may hold more than was asked for. An empty one follows the last,
-// which we answer by saying that all checksums fitted.
+// They begin and end with whole chunks, so the first and the last may hold more than was asked for.
+// An empty one follows the last, which we answer by saying that all checksums fitted.
 //
 // One goroutine at a time reads; any may Close.
 type Reader struct {
@@ -54,7 +55,8 @@ type Reader struct {
 // Left is how many bytes of the range were not read yet.
 func (r *Reader) Left() int64 { return r.left }
 
-// Read implements io.Reader. io.EOF comes after the last byte of the range, which no error then calls into question.
+// Read implements io.Reader. io.EOF comes after the last byte of the range, which no error then
+// calls into question.
 func (r *Reader) Read(p []byte) (int, error) {
 	if r.err != nil {
 		return 0, r.err
@@ -90,7 +92,8 @@ func (r *Reader) read(c *conn, p []byte) (int, error) {
 	return n, nil
 }
 
-// next reads a packet. If all of it was asked for and p has the room it goes there, and else into rest.
+// next reads a packet. If all of it was asked for and p has the room it goes there, and else into
+// rest.
 func (r *Reader) next(c *conn, p []byte) (int, error) {
 	if err := c.step(); err != nil {
 		return 0, err
@@ -129,7 +132,8 @@ func (r *Reader) next(c *conn, p []byte) (int, error) {
 	return 0, nil
 }
 
-// header reads a packet up to its data, and puts the checksums into r.packet. It returns how long both are.
+// header reads a packet up to its data, and puts the checksums into r.packet. It returns how long
+// both are.
 func (r *Reader) header(from io.Reader) (data, sums int, err error) {
 	head := r.head[:]
 	if _, err := io.ReadFull(from, head[:6]); err != nil {
@@ -161,8 +165,8 @@ func (r *Reader) header(from io.Reader) (data, sums int, err error) {
 	return data, sums, noEOF(err)
 }
 
-// finish reads the packet that says that there are no more, answers it, and gives the connection back. All bytes are there, so
-// what fails here is no error, but the end of the connection.
+// finish reads the packet that says that there are no more, answers it, and gives the connection
+// back. All bytes are there, so what fails here is no error, but the end of the connection.
 func (r *Reader) finish(c *conn) {
 	err := c.socket.SetDeadline(time.Now().Add(lastWait))
 	n := 0
@@ -197,8 +201,8 @@ type Socket interface {
 	syscall.Conn
 }
 
-// Detach gives the connection away. It can where nothing was read and packets come as they are, guarded by CRC-32C or by nothing; else
-// the Reader stays of use.
+// Detach gives the connection away. It can where nothing was read and packets come as they are,
+// guarded by CRC-32C or by nothing; else the Reader stays of use.
 func (r *Reader) Detach() (Stream, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -235,7 +239,8 @@ func (c *conn) confirm(s checksums) error {
 	return c.send(nil, m)
 }
 
-// Close ends the reading. A Read that goes on fails. The connection is lost, unless the range was read to its end.
+// Close ends the reading. A Read that goes on fails. The connection is lost, unless the range was
+// read to its end.
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

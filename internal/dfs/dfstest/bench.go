@@ -99,8 +99,8 @@ func (b *bench) names(dir string) []string {
 	return names
 }
 
-// pattern is n bytes in which every offset looks different from its neighbours: a reader that is off by a byte, a chunk or a
-// block shows.
+// pattern is n bytes in which every offset looks different from its neighbours: a reader that is
+// off by a byte, a chunk or a block shows.
 func pattern(n int) []byte {
 	var b bytes.Buffer
 	b.Grow(n + 8)

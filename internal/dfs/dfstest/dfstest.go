@@ -1,4 +1,5 @@
-// Package dfstest is the contract of dfs.FS, as tests. Every implementation passes it, the real HDFS included.
+// Package dfstest is the contract of dfs.FS, as tests. Every implementation passes it, the real
+// HDFS included.
 package dfstest
 
 import (
@@ -14,7 +15,8 @@ type Bed struct {
 	FS dfs.FS
 	// Dir is an existing empty directory, mode 0755, of the FS's user. It is the suite's own.
 	Dir string
-	// Stranger is the same filesystem as another user, who owns nothing in Dir and is no superuser; nil where there is none.
+	// Stranger is the same filesystem as another user, who owns nothing in Dir and is no superuser;
+	// nil where there is none.
 	Stranger dfs.FS
 	// BlockSize, in bytes, of a filesystem of blocks; 0 else. A large file then spans several.
 	BlockSize int64

@@ -69,7 +69,8 @@ func testOverwrite(t *testing.T, b *bench) {
 	b.ok(b.put(b.at("fresh"), []byte("x"), overwriting))
 	b.holds("fresh", "x")
 
-	// Of two who create the same file without Overwrite one wins, and neither is mixed with the other.
+	// Of two who create the same file without Overwrite one wins, and neither is mixed with the
+	// other.
 	first, err := b.FS.Create(b.ctx, b.at("race"), dfs.CreateOptions{})
 	b.ok(err)
 	second, err := b.FS.Create(b.ctx, b.at("race"), dfs.CreateOptions{})

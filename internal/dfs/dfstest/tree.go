@@ -180,7 +180,8 @@ func testModes(t *testing.T, b *bench) {
 	b.is(b.FS.Chmod(b.ctx, b.at("nowhere"), 0o644), fs.ErrNotExist)
 }
 
-// testTimes: a NodeManager localizes a file only if its time is, to the millisecond, what the application said.
+// testTimes: a NodeManager localizes a file only if its time is, to the millisecond, what the
+// application said.
 func testTimes(t *testing.T, b *bench) {
 	start := time.Now().Add(-time.Minute) // clocks of two machines
 	b.write("file", "x")

@@ -21,7 +21,8 @@ import (
 // prefix is what our names have before Hadoop's.
 const prefix = "tfos."
 
-// extracted holds the descriptors that Hadoop 3.4.3's classes carry, of the messages that we describe. jar_test.go makes it.
+// extracted holds the descriptors that Hadoop 3.4.3's classes carry, of the messages that we
+// describe. jar_test.go makes it.
 const extracted = "testdata/hadoop-3.4.3.binpb"
 
 // described are messages and enums by Hadoop's full name, nested ones inside their message.
@@ -55,7 +56,8 @@ func ours() described {
 	return d
 }
 
-// TestAgainstHadoop compares with what was extracted from Hadoop's jars. The test of tag hadoop compares with the jars.
+// TestAgainstHadoop compares with what was extracted from Hadoop's jars. The test of tag hadoop
+// compares with the jars.
 func TestAgainstHadoop(t *testing.T) {
 	b, err := os.ReadFile(filepath.FromSlash(extracted))
 	if err != nil {
@@ -72,7 +74,8 @@ func TestAgainstHadoop(t *testing.T) {
 	compare(t, ours(), theirs, exact)
 }
 
-// changedDefaults are fields whose default an older Hadoop takes for another, and why that does no harm.
+// changedDefaults are fields whose default an older Hadoop takes for another, and why that does no
+// harm.
 var changedDefaults = map[string]string{
 	"hadoop.yarn.ResourceRequestProto.allocation_request_id": "every ask of tfos says its id",
 }
@@ -86,8 +89,8 @@ const (
 	older                     // what it lacks must be optional: we leave it unset, and unset is what we get
 )
 
-// compare holds names, numbers, types, labels, defaults and enum values against Hadoop's. We may leave out fields, which then
-// are skipped, but none that is required.
+// compare holds names, numbers, types, labels, defaults and enum values against Hadoop's. We may
+// leave out fields, which then are skipped, but none that is required.
 func compare(t *testing.T, ours, theirs described, s strictness) {
 	t.Helper()
 	if len(ours.messages) < 100 {

@@ -22,9 +22,10 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write testdata from the jars of Hadoop 3.4.3")
 
-// TestAgainstJars compares with the classes of three releases of Hadoop, in TESTCLUSTER_HOME/lib/<version> (without it, where
-// deploy/testcluster puts them). 2.10 lacks some optional fields, enum values and whole messages: tfos leaves them unset
-// towards such a cluster, and does without the answers.
+// TestAgainstJars compares with the classes of three releases of Hadoop, in
+// TESTCLUSTER_HOME/lib/<version> (without it, where deploy/testcluster puts them). 2.10 lacks some
+// optional fields, enum values and whole messages: tfos leaves them unset towards such a cluster,
+// and does without the answers.
 func TestAgainstJars(t *testing.T) {
 	home := os.Getenv("TESTCLUSTER_HOME")
 	if home == "" {
@@ -131,8 +132,9 @@ func descriptorsInJar(path string) ([]*descriptorpb.FileDescriptorProto, error) 
 	return files, nil
 }
 
-// descriptorOf joins the constants of a class that make up a descriptor. The first begins with the file's name as field 1;
-// a long descriptor goes on in the constants after it, because one holds 64 KiB at most.
+// descriptorOf joins the constants of a class that make up a descriptor. The first begins with the
+// file's name as field 1; a long descriptor goes on in the constants after it, because one holds 64
+// KiB at most.
 func descriptorOf(constants []string) *descriptorpb.FileDescriptorProto {
 	for i, s := range constants {
 		if len(s) < 2 || s[0] != '\n' || !strings.HasSuffix(s[2:min(len(s), 2+int(s[1]))], ".proto") {
@@ -151,8 +153,8 @@ func descriptorOf(constants []string) *descriptorpb.FileDescriptorProto {
 	return nil
 }
 
-// stringConstants returns the strings of a class file's constant pool (JVM specification 4.4) in their order, as bytes: protoc
-// writes a char for each byte of a descriptor.
+// stringConstants returns the strings of a class file's constant pool (JVM specification 4.4) in
+// their order, as bytes: protoc writes a char for each byte of a descriptor.
 func stringConstants(class []byte) ([]string, error) {
 	if len(class) < 10 || binary.BigEndian.Uint32(class) != 0xCAFEBABE {
 		return nil, errors.New("not a class file")

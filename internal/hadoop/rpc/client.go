@@ -27,7 +27,8 @@ type Options struct {
 
 	User     string // under SIMPLE
 	RealUser string // who acts for User under SIMPLE; empty: User itself
-	// Token is asked at each connect, so that a token that was rolled over is used. Nil, or false: SIMPLE.
+	// Token is asked at each connect, so that a token that was rolled over is used. Nil, or false:
+	// SIMPLE.
 	Token      func() (token.Token, bool)
 	Protection []string // hadoop.rpc.protection; none: authentication
 
@@ -38,8 +39,9 @@ type Options struct {
 	Log      *zap.Logger
 }
 
-// Retry bounds how often a call is tried. What may be tried again: a call that was not sent, one that the service asked to
-// send again or elsewhere, and, if it is Idempotent, one whose answer was lost.
+// Retry bounds how often a call is tried. What may be tried again: a call that was not sent, one
+// that the service asked to send again or elsewhere, and, if it is Idempotent, one whose answer was
+// lost.
 type Retry struct {
 	MaxAttempts int           // 0: as many as MaxElapsed allows; 1: no retry
 	MaxElapsed  time.Duration // since the call began; 0: 20 s
@@ -53,8 +55,8 @@ const (
 	pingInterval   = time.Minute      // of silence while calls wait
 )
 
-// Client calls the methods of one protocol of one service. It connects at the first call and again when it has to. It is safe
-// for concurrent use, and calls that overlap share the connection.
+// Client calls the methods of one protocol of one service. It connects at the first call and again
+// when it has to. It is safe for concurrent use, and calls that overlap share the connection.
 type Client struct {
 	o        Options
 	clientID []byte
@@ -109,12 +111,12 @@ func orDefault(d *time.Duration, v time.Duration) {
 // A CallOption changes how one call is made.
 type CallOption func(*call)
 
-// Idempotent says that the call may be carried out twice, so that it is sent again when its answer was lost. A service with
-// a retry cache recognizes it by its client and call id.
+// Idempotent says that the call may be carried out twice, so that it is sent again when its answer
+// was lost. A service with a retry cache recognizes it by its client and call id.
 func Idempotent() CallOption { return func(c *call) { c.idempotent = true } }
 
-// Call calls a method and waits for its answer, which it decodes into resp. Errors are *RemoteError, *NetworkError, or those of
-// the context, the last failure joined to them.
+// Call calls a method and waits for its answer, which it decodes into resp. Errors are
+// *RemoteError, *NetworkError, or those of the context, the last failure joined to them.
 func (c *Client) Call(ctx context.Context, method string, req, resp proto.Message, opts ...CallOption) error {
 	if len(c.o.Addrs) == 0 {
 		return &NetworkError{Method: method, Addr: c.o.Protocol, Err: errors.New("no address is configured")}
@@ -289,7 +291,8 @@ func (c *Client) named(l *link, call *call, w *waiting, err error) error {
 	return &NetworkError{Method: call.method, Addr: l.addr, Sent: w.sent.Load(), Err: err}
 }
 
-// connect returns the connection, made anew if there is none. Calls that come at the same time share one attempt.
+// connect returns the connection, made anew if there is none. Calls that come at the same time
+// share one attempt.
 func (c *Client) connect(ctx context.Context) (*link, error) {
 	c.mu.Lock()
 	if c.closed {
@@ -371,7 +374,8 @@ func (c *Client) open(ctx context.Context, addr string) (conn net.Conn, byToken 
 	return nil, false, &NetworkError{Addr: addr, Err: err}
 }
 
-// leave gives up a connection and moves on to the next address, unless another call has done so already.
+// leave gives up a connection and moves on to the next address, unless another call has done so
+// already.
 func (c *Client) leave(l *link) {
 	c.mu.Lock()
 	if c.link == l {
@@ -382,7 +386,8 @@ func (c *Client) leave(l *link) {
 	l.retire()
 }
 
-// Close ends the connection. Calls that wait fail with ErrClosed. It returns when the client's goroutines have ended.
+// Close ends the connection. Calls that wait fail with ErrClosed. It returns when the client's
+// goroutines have ended.
 func (c *Client) Close() error {
 	c.mu.Lock()
 	c.closed = true

@@ -9,8 +9,8 @@ import (
 	"tfos/internal/hadoop/sasl"
 )
 
-// What a Hadoop service's exception, or the lack of an answer, means. Errors of this package are one of these under errors.Is,
-// or one of io/fs, where a caller may want to branch.
+// What a Hadoop service's exception, or the lack of an answer, means. Errors of this package are
+// one of these under errors.Is, or one of io/fs, where a caller may want to branch.
 var (
 	ErrUnreachable           = errors.New("service cannot be reached")
 	ErrStandby               = errors.New("service is in standby")
@@ -115,7 +115,8 @@ func (e *RemoteError) Error() string {
 	return fmt.Sprintf("%s: %s: %s", e.Method, class, text)
 }
 
-// Is lets callers write errors.Is(err, ErrNotRegistered). An access that HDFS or YARN denied is fs.ErrPermission too.
+// Is lets callers write errors.Is(err, ErrNotRegistered). An access that HDFS or YARN denied is
+// fs.ErrPermission too.
 func (e *RemoteError) Is(target error) bool {
 	m, known := meanings[e.Class]
 	return known && (m == target || m == ErrAccessDenied && target == fs.ErrPermission)
@@ -133,8 +134,8 @@ func (e *RemoteError) refusedName() bool {
 	return e.Fatal && meanings[e.Class] == ErrAccessDenied
 }
 
-// Meaning turns a Java class that came by another way than a failed call, in a SerializedException say, into one of our
-// errors; nil if it means nothing special.
+// Meaning turns a Java class that came by another way than a failed call, in a SerializedException
+// say, into one of our errors; nil if it means nothing special.
 func Meaning(class string) error { return meanings[class] }
 
 // A NetworkError says that a service could not be reached, or was lost before it answered.

@@ -15,8 +15,9 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// What a NameNode of Hadoop 3.4.3 and this client sent each other when user ann asked for "/" and a token, and for a method
-// that does not exist (its stack trace shortened). The token has long expired.
+// What a NameNode of Hadoop 3.4.3 and this client sent each other when user ann asked for "/" and a
+// token, and for a method that does not exist (its stack trace shortened). The token has long
+// expired.
 var exchange343 = []struct{ sent, got string }{
 	{
 		"68727063090000" + "000000430a080210001805220028013712050a03616e6e1a2e6f72672e6170616368652e6861646f6f702e686466732e70726f746f636f6c2e436c69656e7450726f746f636f6c" +

@@ -24,9 +24,10 @@ type HandshakeOptions struct {
 	Protection []string    // hadoop.rpc.protection; none: authentication
 }
 
-// Handshake opens a Hadoop RPC connection over conn: header, authentication, connection context. The connection it returns
-// carries plain frames, wrapped and unwrapped on the way if that was agreed on; it is conn itself otherwise. The context
-// bounds the handshake, not the connection. On failure conn is to be closed by the caller.
+// Handshake opens a Hadoop RPC connection over conn: header, authentication, connection context.
+// The connection it returns carries plain frames, wrapped and unwrapped on the way if that was
+// agreed on; it is conn itself otherwise. The context bounds the handshake, not the connection. On
+// failure conn is to be closed by the caller.
 func Handshake(ctx context.Context, conn net.Conn, o HandshakeOptions) (net.Conn, error) {
 	allowed, err := sasl.ParseProtection(o.Protection)
 	if err != nil {

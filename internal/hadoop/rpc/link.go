@@ -16,7 +16,8 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// call is one call over all its attempts. Its id stays the same, so that a retry cache knows it again.
+// call is one call over all its attempts. Its id stays the same, so that a retry cache knows it
+// again.
 type call struct {
 	id         int32
 	method     string
@@ -38,7 +39,8 @@ type answer struct {
 	err  error
 }
 
-// link is one connection with the calls in flight on it. A writer and a reader goroutine own its two directions.
+// link is one connection with the calls in flight on it. A writer and a reader goroutine own its
+// two directions.
 type link struct {
 	addr    string
 	byToken bool // or by a plain name
@@ -195,7 +197,8 @@ func (l *link) write() {
 	}
 }
 
-// failWriting ends the link once the reader has had the time to: a service that closes the connection has often said why.
+// failWriting ends the link once the reader has had the time to: a service that closes the
+// connection has often said why.
 func (l *link) failWriting(err error) {
 	l.mu.Lock()
 	l.retiring, l.writeErr = true, err

@@ -12,13 +12,15 @@ import (
 	"tfos/internal/hadoop/token"
 )
 
-// A mechanism is one way to show a server who we are. It is asked in turn and sees only its own messages.
+// A mechanism is one way to show a server who we are. It is asked in turn and sees only its own
+// messages.
 type mechanism interface {
 	// begin answers the server's offer with the first token.
 	begin(offer *pb.RpcSaslProto_SaslAuth) ([]byte, error)
 	// next answers a challenge.
 	next(challenge []byte) ([]byte, error)
-	// finish checks the token that came with SUCCESS and returns what protects the connection from now on; nil: nothing.
+	// finish checks the token that came with SUCCESS and returns what protects the connection from
+	// now on; nil: nothing.
 	finish(final []byte) (*sasl.Protector, error)
 }
 

@@ -9,7 +9,8 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// The seven bytes of a connection's start: magic, version, service class, how authentication goes on.
+// The seven bytes of a connection's start: magic, version, service class, how authentication goes
+// on.
 const (
 	magic      = "hrpc"
 	version    = 9

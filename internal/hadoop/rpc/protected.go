@@ -12,7 +12,8 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// protectedConn carries a stream inside SASL frames of state WRAP. To its users it is a plain connection.
+// protectedConn carries a stream inside SASL frames of state WRAP. To its users it is a plain
+// connection.
 type protectedConn struct {
 	net.Conn
 	*sasl.Protector
@@ -44,7 +45,8 @@ func (c *protectedConn) Write(b []byte) (int, error) {
 	return sent, nil
 }
 
-// Read returns unwrapped bytes. A frame that is not wrapped is an error: someone on the way may have put it in.
+// Read returns unwrapped bytes. A frame that is not wrapped is an error: someone on the way may
+// have put it in.
 func (c *protectedConn) Read(b []byte) (int, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()

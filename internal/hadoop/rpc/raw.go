@@ -8,8 +8,9 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// CallRaw is Call for a request that is encoded already: it sends the bytes of the request message and returns those of the
-// response message. A client library whose calls pass through this one uses it.
+// CallRaw is Call for a request that is encoded already: it sends the bytes of the request message
+// and returns those of the response message. A client library whose calls pass through this one
+// uses it.
 func (c *Client) CallRaw(ctx context.Context, method string, request []byte, opts ...CallOption) ([]byte, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc

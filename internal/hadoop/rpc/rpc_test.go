@@ -143,7 +143,8 @@ func TestAStackIsLogged(t *testing.T) {
 	}
 }
 
-// whoAmI answers killApplication with an error of the caller's data, and getNewApplication with the id asked for.
+// whoAmI answers killApplication with an error of the caller's data, and getNewApplication with the
+// id asked for.
 func echo(_ context.Context, caller Caller, method string, request []byte) (proto.Message, error) {
 	switch method {
 	case "getApplicationReport":
@@ -352,7 +353,8 @@ func TestUnreachable(t *testing.T) {
 	})
 }
 
-// A service that was there before is waited for, and a NameNode until it leaves safe mode. One never reached is given up earlier.
+// A service that was there before is waited for, and a NameNode until it leaves safe mode. One
+// never reached is given up earlier.
 func TestPatience(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net := newPipes()
@@ -470,7 +472,8 @@ func answerTo(conn net.Conn, h *pb.RpcRequestHeaderProto, id int32) {
 	}
 }
 
-// A connection is lost while a call waits. Only an idempotent call is sent again, with the same ids and the next retry count.
+// A connection is lost while a call waits. Only an idempotent call is sent again, with the same ids
+// and the next retry count.
 func TestLostConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net1 := newPipes()

@@ -17,9 +17,10 @@ import (
 	"tfos/internal/listen"
 )
 
-// A SecretManager finds the password of a token's identifier, and the user that the token speaks for. An error refuses the client: a
-// *JavaError as it is, any other as an invalid token. The protocol is the server's, if it has one only; else it is empty,
-// because a client names it after it was let in.
+// A SecretManager finds the password of a token's identifier, and the user that the token speaks
+// for. An error refuses the client: a *JavaError as it is, any other as an invalid token. The
+// protocol is the server's, if it has one only; else it is empty, because a client names it after
+// it was let in.
 type SecretManager func(protocol string, identifier []byte) (password token.Secret, user string, err error)
 
 // Caller is who made a call, as far as its connection proved it.
@@ -31,9 +32,9 @@ type Caller struct {
 	Remote     net.Addr
 }
 
-// A Handler answers one call: it decodes the request of the method it knows and returns the response. Its error goes to the
-// client, a *JavaError by its class, any other as a java.io.IOException. Handlers run concurrently; the context ends with
-// the server.
+// A Handler answers one call: it decodes the request of the method it knows and returns the
+// response. Its error goes to the client, a *JavaError by its class, any other as a
+// java.io.IOException. Handlers run concurrently; the context ends with the server.
 type Handler func(ctx context.Context, caller Caller, method string, request []byte) (proto.Message, error)
 
 // ServerOptions says where a Server listens and which clients it lets in.
@@ -91,8 +92,9 @@ func (s *Server) Register(protocol string, version uint64, h Handler) {
 // Addr is where the server listens.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Serve accepts clients until the context ends or Close is called, which is no error. When it returns the connections are
-// closed and the handlers have ended; handlers that do not, within ten seconds, are an error.
+// Serve accepts clients until the context ends or Close is called, which is no error. When it
+// returns the connections are closed and the handlers have ended; handlers that do not, within ten
+// seconds, are an error.
 func (s *Server) Serve(ctx context.Context) error {
 	qops, err := sasl.ParseProtection(s.o.Protection)
 	if err != nil {

@@ -14,12 +14,14 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// realm is both the realm and the server id of Hadoop's digests; the protocol before the id is empty.
+// realm is both the realm and the server id of Hadoop's digests; the protocol before the id is
+// empty.
 const realm = "default"
 
 func (c *serverConn) offers(m AuthMethod) bool { return slices.Contains(c.o.Auth, m) }
 
-// authenticate goes through the SASL exchange. After it the caller is known, and conn unwraps if that was agreed on.
+// authenticate goes through the SASL exchange. After it the caller is known, and conn unwraps if
+// that was agreed on.
 func (c *serverConn) authenticate(qops []sasl.QOP) error {
 	if _, err := c.expect(pb.RpcSaslProto_NEGOTIATE); err != nil {
 		return err

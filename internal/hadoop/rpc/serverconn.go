@@ -53,7 +53,8 @@ func (s *Server) serve(ctx context.Context, conn net.Conn, qops []sasl.QOP) {
 	}
 }
 
-// linger lets the client read our last words: closing with its bytes unread would reset the connection and lose them.
+// linger lets the client read our last words: closing with its bytes unread would reset the
+// connection and lose them.
 func linger(conn net.Conn) {
 	half, ok := conn.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
@@ -94,8 +95,8 @@ func (c *serverConn) setUp(qops []sasl.QOP) error {
 	return fmt.Errorf("%w: authentication %#x", errUnexpectedMessage, start[6])
 }
 
-// context reads who the client says it is and what it wants to speak. A client that may not come with a mere name is refused
-// after it, when it listens.
+// context reads who the client says it is and what it wants to speak. A client that may not come
+// with a mere name is refused after it, when it listens.
 func (c *serverConn) context(refuse bool) error {
 	f, err := wire.ReadFrame(c.conn, maxSetupFrame)
 	if err != nil {
@@ -138,7 +139,8 @@ func cutRequest(f []byte) (*pb.RpcRequestHeaderProto, []byte, error) {
 	return header, body, err
 }
 
-// calls reads calls and has each answered by a goroutine of its own. It returns when they all have ended.
+// calls reads calls and has each answered by a goroutine of its own. It returns when they all have
+// ended.
 func (c *serverConn) calls(ctx context.Context) error {
 	var handlers sync.WaitGroup
 	defer handlers.Wait()

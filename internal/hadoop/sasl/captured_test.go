@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// captured are exchanges with a NameNode of Hadoop 3.4.3 on JDK 17, the tokens long expired. The client sent the two frames
-// of clientFrames, the server answered with one.
+// captured are exchanges with a NameNode of Hadoop 3.4.3 on JDK 17, the tokens long expired. The
+// client sent the two frames of clientFrames, the server answered with one.
 var captured = []struct {
 	name                 string
 	qop                  QOP

@@ -34,7 +34,8 @@ func (s *session) setPassword(password token.Secret) {
 	s.a1 = append(h.Sum(nil), ":"+s.nonce+":"+s.cnonce...)
 }
 
-// proof is the client's response value, or with server set, the one by which the server shows that it knows the password.
+// proof is the client's response value, or with server set, the one by which the server shows that
+// it knows the password.
 func (s *session) proof(server bool) string {
 	a2 := "AUTHENTICATE:" + s.uri
 	if server {
@@ -164,8 +165,9 @@ func (v *Server) Challenge() []byte {
 	return []byte(c)
 }
 
-// Accept checks a client's response against the password of the user it names, and returns the server's last message. An
-// error of password is returned as it is; any other is an ErrAuthentication.
+// Accept checks a client's response against the password of the user it names, and returns the
+// server's last message. An error of password is returned as it is; any other is an
+// ErrAuthentication.
 func (v *Server) Accept(response []byte, password func(username string) (token.Secret, error)) ([]byte, error) {
 	d, err := parseDirectives(response)
 	if err != nil {

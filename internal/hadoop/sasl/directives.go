@@ -5,13 +5,16 @@ import (
 	"strings"
 )
 
-// maxMessage bounds a challenge or response, in bytes. The RFC says 2048 and 4096; token identifiers make responses longer.
+// maxMessage bounds a challenge or response, in bytes. The RFC says 2048 and 4096; token
+// identifiers make responses longer.
 const maxMessage = 64 << 10
 
-// directives are a message's key=value pairs. A key that came twice (only realm may, and we offer one) keeps its first value.
+// directives are a message's key=value pairs. A key that came twice (only realm may, and we offer
+// one) keeps its first value.
 type directives map[string]string
 
-// parseDirectives splits key=value pairs, of which a value may be quoted and then hold commas and escaped characters.
+// parseDirectives splits key=value pairs, of which a value may be quoted and then hold commas and
+// escaped characters.
 func parseDirectives(msg []byte) (directives, error) {
 	if len(msg) > maxMessage {
 		return nil, fmt.Errorf("%w: message of %d bytes", ErrAuthentication, len(msg))

@@ -14,7 +14,8 @@ import (
 	"strings"
 )
 
-// overhead bounds what wrapping adds to a message, in bytes: a block of padding, the MAC, and the trailer.
+// overhead bounds what wrapping adds to a message, in bytes: a block of padding, the MAC, and the
+// trailer.
 const overhead = 8 + macSize + trailerSize
 
 const (
@@ -78,8 +79,9 @@ func derive(key []byte, magic string) []byte {
 	return sum[:]
 }
 
-// ciphers are those we know, by the name in the cipher directive. rc4 is what every Hadoop up to now agrees to; a JDK that was
-// told to disable it offers 3des. The keys of both come from all 16 bytes of H(A1).
+// ciphers are those we know, by the name in the cipher directive. rc4 is what every Hadoop up to
+// now agrees to; a JDK that was told to disable it offers 3des. The keys of both come from all 16
+// bytes of H(A1).
 var ciphers = map[string]func(d *direction, key []byte, encrypt bool) error{"rc4": useRC4, "3des": useTripleDES}
 
 func cipherNames() []string { return []string{"rc4", "3des"} }
@@ -104,8 +106,8 @@ func useRC4(d *direction, key []byte, _ bool) error {
 	return nil
 }
 
-// useTripleDES takes two DES keys of 7 bytes from the first 14 of key, the initial vector from its last 8; CBC, with the first
-// key used again as the third.
+// useTripleDES takes two DES keys of 7 bytes from the first 14 of key, the initial vector from its
+// last 8; CBC, with the first key used again as the third.
 func useTripleDES(d *direction, key []byte, encrypt bool) error {
 	k1, k2, iv := withParity(key[:7]), withParity(key[7:14]), key[8:]
 	c, err := des.NewTripleDESCipher(slices.Concat(k1, k2, k1))
@@ -159,7 +161,8 @@ func (p *Protector) Wrap(msg []byte) []byte {
 	return b
 }
 
-// Unwrap checks and opens the next message from the other side. After an error the connection is of no more use.
+// Unwrap checks and opens the next message from the other side. After an error the connection is of
+// no more use.
 func (p *Protector) Unwrap(wrapped []byte) ([]byte, error) {
 	d := &p.in
 	n := len(wrapped) - trailerSize

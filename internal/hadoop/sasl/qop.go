@@ -1,8 +1,10 @@
-// Package sasl is DIGEST-MD5 (RFC 2831), both sides, as Hadoop uses it to check tokens and protect what follows.
+// Package sasl is DIGEST-MD5 (RFC 2831), both sides, as Hadoop uses it to check tokens and protect
+// what follows.
 //
-// It takes challenges and responses as bytes and returns bytes; sending them, choosing the token and drawing nonces is the
-// caller's. A Client, a Server and a Protector belong to one connection and are not safe for concurrent use, except that a
-// Protector's Wrap and Unwrap may run beside each other.
+// It takes challenges and responses as bytes and returns bytes; sending them, choosing the token
+// and drawing nonces is the caller's. A Client, a Server and a Protector belong to one connection
+// and are not safe for concurrent use, except that a Protector's Wrap and Unwrap may run beside
+// each other.
 package sasl
 
 import (
@@ -15,7 +17,8 @@ import (
 // Mechanism is the name SASL knows this package's one mechanism by.
 const Mechanism = "DIGEST-MD5"
 
-// ErrAuthentication is any refusal: a wrong password, a proof that does not fit, a malformed message.
+// ErrAuthentication is any refusal: a wrong password, a proof that does not fit, a malformed
+// message.
 var ErrAuthentication = errors.New("authentication failed")
 
 // A QOP says what protects the bytes after authentication. Stronger is greater.
@@ -35,8 +38,8 @@ func (q QOP) String() string { return qopNames[q] }
 
 var protections = map[string]QOP{"authentication": Auth, "integrity": AuthInt, "privacy": AuthConf}
 
-// ParseProtection understands the values of hadoop.rpc.protection: authentication, integrity, privacy. None means
-// authentication. The result is ordered from the strongest down.
+// ParseProtection understands the values of hadoop.rpc.protection: authentication, integrity,
+// privacy. None means authentication. The result is ordered from the strongest down.
 func ParseProtection(values []string) ([]QOP, error) {
 	if len(values) == 0 {
 		return []QOP{Auth}, nil

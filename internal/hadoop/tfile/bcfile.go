@@ -188,7 +188,8 @@ func (b *blockReader) discard(n int64) error {
 	return nil
 }
 
-// failure is what went wrong while bytes were left. A checksum that does not fit is the file's fault as well.
+// failure is what went wrong while bytes were left. A checksum that does not fit is the file's
+// fault as well.
 func (b *blockReader) failure(err error) error {
 	switch err {
 	case io.EOF, io.ErrUnexpectedEOF:

@@ -5,8 +5,8 @@ import (
 	"io"
 )
 
-// readVLong reads a number as TFile writes it (org.apache.hadoop.io.file.tfile.Utils), which is not how Hadoop's Writables do.
-// The first byte, signed:
+// readVLong reads a number as TFile writes it (org.apache.hadoop.io.file.tfile.Utils), which is not
+// how Hadoop's Writables do. The first byte, signed:
 //
 //	-32 … 127    the number itself
 //	-72 … -33    upper bits of 2 bytes, plus -52
@@ -99,8 +99,8 @@ func (d *decoder) region() region {
 	return region{offset: d.vlong(), stored: d.vlong(), raw: d.vlong()}
 }
 
-// valueReader reads a record's value, which comes in chunks: each behind its length, that of the last as it is and that of
-// the others negated.
+// valueReader reads a record's value, which comes in chunks: each behind its length, that of the
+// last as it is and that of the others negated.
 type valueReader struct {
 	block *blockReader
 	left  int64 // of the chunk at hand, bytes

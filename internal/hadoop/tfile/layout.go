@@ -47,9 +47,9 @@ func (p Place) Directories(user string, app yarn.ApplicationID) []string {
 	}
 }
 
-// ParseName takes the name of an aggregated file apart: the node whose logs it holds, "host:port" with "_" in place of ":", and,
-// if the node rolls its logs, when this file was begun. A name that ends in .tmp is a file that is still being written, and not
-// ok.
+// ParseName takes the name of an aggregated file apart: the node whose logs it holds, "host:port"
+// with "_" in place of ":", and, if the node rolls its logs, when this file was begun. A name that
+// ends in .tmp is a file that is still being written, and not ok.
 func ParseName(name string) (node yarn.NodeID, begun time.Time, ok bool) {
 	if strings.HasSuffix(name, ".tmp") {
 		return yarn.NodeID{}, time.Time{}, false

@@ -54,7 +54,8 @@ const (
 // version of the layout of containers' records that we know.
 const version = 1
 
-// NewReader reads the index of a file of size bytes. One that a NodeManager is still writing has none: ErrFormat.
+// NewReader reads the index of a file of size bytes. One that a NodeManager is still writing has
+// none: ErrFormat.
 func NewReader(r io.ReaderAt, size int64) (Reader, error) {
 	if at, length, ok := indexAt(r, size); ok {
 		return openIndexed(r, size, at, length)
@@ -99,8 +100,8 @@ func (r *reader) next() (Log, error) {
 	}
 }
 
-// nextLog reads the head of a log: its name and its size as text, each behind its length as two bytes. io.EOF: the container
-// has no more.
+// nextLog reads the head of a log: its name and its size as text, each behind its length as two
+// bytes. io.EOF: the container has no more.
 func (r *reader) nextLog() (Log, error) {
 	name, err := readUTF(r.value)
 	if err != nil {

@@ -36,7 +36,8 @@ func open(t testing.TB, b []byte) Reader {
 	return r
 }
 
-// The files are of NodeManagers of Hadoop 2.10.2 and 3.4.3, of one container that wrote the same each time.
+// The files are of NodeManagers of Hadoop 2.10.2 and 3.4.3, of one container that wrote the same
+// each time.
 func TestCapturedFiles(t *testing.T) {
 	stdout := "hello from a container\n"
 	for i := range 400 {

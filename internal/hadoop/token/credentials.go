@@ -19,14 +19,16 @@ const (
 	formatProtobuf   = 1
 )
 
-// An Entry is a token under the alias by which its owner finds it again: often its service, but any text will do.
+// An Entry is a token under the alias by which its owner finds it again: often its service, but any
+// text will do.
 type Entry struct {
 	Alias string
 	Token Token
 }
 
-// Credentials are the tokens and secrets of one user, as a credentials file or a container's launch context carries them.
-// The zero value is empty. The order is kept, so that the same credentials encode to the same bytes.
+// Credentials are the tokens and secrets of one user, as a credentials file or a container's launch
+// context carries them. The zero value is empty. The order is kept, so that the same credentials
+// encode to the same bytes.
 type Credentials struct {
 	entries []Entry
 	secrets []namedSecret
@@ -99,7 +101,8 @@ func (c *Credentials) Tokens() []Token {
 	return all
 }
 
-// Without returns a copy that lacks the tokens of a kind: an application master hands on all but its own AMRMToken.
+// Without returns a copy that lacks the tokens of a kind: an application master hands on all but
+// its own AMRMToken.
 func (c *Credentials) Without(kind string) *Credentials {
 	kept := slices.DeleteFunc(slices.Clone(c.entries), func(e Entry) bool { return e.Token.Kind == kind })
 	return &Credentials{entries: kept, secrets: slices.Clone(c.secrets)}
@@ -156,7 +159,8 @@ func (c *Credentials) EncodeProtobuf() []byte {
 	return wire.AppendDelimited(append([]byte(credentialsMagic), formatProtobuf), message)
 }
 
-// Fields of CredentialsProto and CredentialsKVProto; TokenProto's are 1 to 4: identifier, password, kind, service.
+// Fields of CredentialsProto and CredentialsKVProto; TokenProto's are 1 to 4: identifier, password,
+// kind, service.
 const (
 	credentialsTokens, credentialsSecrets = 1, 2
 	kvAlias, kvToken, kvSecret            = 1, 2, 3

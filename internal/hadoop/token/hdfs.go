@@ -7,8 +7,8 @@ import (
 	"tfos/internal/hadoop/wire"
 )
 
-// HDFSIdentifier is what the identifier of an HDFS delegation token says. It can be read by anyone; the password proves that
-// the NameNode wrote it.
+// HDFSIdentifier is what the identifier of an HDFS delegation token says. It can be read by anyone;
+// the password proves that the NameNode wrote it.
 type HDFSIdentifier struct {
 	Owner, Renewer, RealUser string
 	Issued, MaxDate          time.Time // MaxDate: no renewal goes beyond it

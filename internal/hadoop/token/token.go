@@ -1,6 +1,7 @@
 // Package token holds Hadoop's tokens and the credentials file that carries them.
 //
-// It reads and writes bytes and looks into no token: an identifier is meaningful to the service that issued it alone.
+// It reads and writes bytes and looks into no token: an identifier is meaningful to the service
+// that issued it alone.
 package token
 
 import "errors"
@@ -15,8 +16,8 @@ const (
 	KindContain = "ContainerToken"
 )
 
-// Token is what a Hadoop service accepts in place of a Kerberos ticket: an identifier that says who, and the password that
-// the service derived from it. The password never prints.
+// Token is what a Hadoop service accepts in place of a Kerberos ticket: an identifier that says
+// who, and the password that the service derived from it. The password never prints.
 type Token struct {
 	Kind       string
 	Service    string // "ip:port", or "ha-hdfs:<nameservice>"; empty in an AMRMToken

@@ -5,7 +5,8 @@ import (
 	"fmt"
 )
 
-// A Field is one field of a protobuf message, for the few messages that pure packages take apart without generated code.
+// A Field is one field of a protobuf message, for the few messages that pure packages take apart
+// without generated code.
 type Field struct {
 	Number uint64
 	Bytes  []byte // of a length-delimited field (string, bytes, message); nil for the others. Not a copy.

@@ -1,8 +1,8 @@
-// Package wire encodes what lies beneath Hadoop's messages: frames, length-prefixed pieces, protobuf fields, and the variable
-// length numbers and strings of Hadoop's Writables.
+// Package wire encodes what lies beneath Hadoop's messages: frames, length-prefixed pieces,
+// protobuf fields, and the variable length numbers and strings of Hadoop's Writables.
 //
-// It knows bytes and limits, not what they mean. Every decoder takes foreign input: it fails with an error, never panics, and
-// never reserves memory for a length before that many bytes are there.
+// It knows bytes and limits, not what they mean. Every decoder takes foreign input: it fails with
+// an error, never panics, and never reserves memory for a length before that many bytes are there.
 package wire
 
 import (
@@ -13,8 +13,8 @@ import (
 	"io"
 )
 
-// MaxFrame is the largest frame Hadoop sends or takes unless configured otherwise (ipc.maximum.data.length and
-// ipc.maximum.response.length), in bytes.
+// MaxFrame is the largest frame Hadoop sends or takes unless configured otherwise
+// (ipc.maximum.data.length and ipc.maximum.response.length), in bytes.
 const MaxFrame = 128 << 20
 
 // Errors of the decoders in this package, under errors.Is.
@@ -39,8 +39,8 @@ func Frame(parts ...[]byte) []byte {
 	return b
 }
 
-// ReadFrame reads one frame and returns its content. Input that ends before a frame begins is io.EOF, within one
-// io.ErrUnexpectedEOF, a frame of more than limit bytes ErrTooLarge.
+// ReadFrame reads one frame and returns its content. Input that ends before a frame begins is
+// io.EOF, within one io.ErrUnexpectedEOF, a frame of more than limit bytes ErrTooLarge.
 func ReadFrame(r io.Reader, limit int) ([]byte, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {

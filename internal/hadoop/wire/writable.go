@@ -7,9 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// AppendVLong appends v as Hadoop's Writables do (org.apache.hadoop.io.WritableUtils): -112 to 127 is one byte. Else the first
-// byte says sign and size, -113 to -120 for one to eight bytes, -121 to -128 for those of a negative number, of which the
-// complement follows; big-endian, without leading zeros.
+// AppendVLong appends v as Hadoop's Writables do (org.apache.hadoop.io.WritableUtils): -112 to 127
+// is one byte. Else the first byte says sign and size, -113 to -120 for one to eight bytes, -121 to
+// -128 for those of a negative number, of which the complement follows; big-endian, without leading
+// zeros.
 func AppendVLong(b []byte, v int64) []byte {
 	if v >= -112 && v <= math.MaxInt8 {
 		return append(b, byte(v))
@@ -36,7 +37,8 @@ func AppendText(b []byte, s string) []byte {
 	return append(AppendVLong(b, int64(len(s))), s...)
 }
 
-// Decoder reads Writables off a byte slice. After the first error every method returns a zero value; Err tells.
+// Decoder reads Writables off a byte slice. After the first error every method returns a zero
+// value; Err tells.
 type Decoder struct {
 	b   []byte
 	err error

@@ -130,7 +130,8 @@ func TestBothWaysFindTheSameChildren(t *testing.T) {
 	}
 }
 
-// FuzzParseEvent: a line is an error, or an event that is written again as a line of the same meaning.
+// FuzzParseEvent: a line is an error, or an event that is written again as a line of the same
+// meaning.
 func FuzzParseEvent(f *testing.F) {
 	for _, line := range []string{"started 12 0 0 0 ", "failed 0 2 0 0 execve", "exited 0 1 9 3 a b", "x", "exited 99999999999999999999 0 0 0 ", "exited +1 -0 0 0  "} {
 		f.Add(line)

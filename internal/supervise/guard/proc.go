@@ -65,7 +65,8 @@ func scan() func(pid int) []int {
 	return func(pid int) []int { return children[pid] }
 }
 
-// parentIn finds the parent in a line of /proc/<pid>/stat: "pid (name) state ppid …", where the name may hold anything.
+// parentIn finds the parent in a line of /proc/<pid>/stat: "pid (name) state ppid …", where the
+// name may hold anything.
 func parentIn(stat string) (int, bool) {
 	i := strings.LastIndexByte(stat, ')')
 	if i < 0 {

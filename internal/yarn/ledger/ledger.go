@@ -1,7 +1,8 @@
 // Package ledger remembers what the application asked of YARN, and what came of it.
 //
-// It answers one question: given everything the ResourceManager has said so far, what must the next heartbeat carry? It
-// talks to no one and never reads the clock. The application master's loop owns it; it is not safe for concurrent use.
+// It answers one question: given everything the ResourceManager has said so far, what must the next
+// heartbeat carry? It talks to no one and never reads the clock. The application master's loop owns
+// it; it is not safe for concurrent use.
 //
 // The caller's duties:
 //   - Send what Next returns. If the call fails and may have arrived, send what Next returns again: it is the same request
@@ -24,8 +25,9 @@ import (
 // Ledger is the account. Make one with New.
 type Ledger struct {
 	responseID int32
-	// sent is the request that has no answer yet. Nothing that changes meanwhile enters it: were it sent again with other
-	// content after a lost answer, the ResourceManager would not read that content.
+	// sent is the request that has no answer yet. Nothing that changes meanwhile enters it: were it
+	// sent again with other content after a lost answer, the ResourceManager would not read that
+	// content.
 	sent *yarn.AllocateRequest
 
 	asks map[int64]*entry // by Ask.ID
@@ -42,11 +44,12 @@ type Ledger struct {
 // entry is one ask: what is wanted, and what the ResourceManager has been told.
 type entry struct {
 	want yarn.Ask
-	// told.Count is the ResourceManager's own count: what it was last told, less what it granted since. Zero when it never
-	// heard of the ask.
+	// told.Count is the ResourceManager's own count: what it was last told, less what it granted
+	// since. Zero when it never heard of the ask.
 	told yarn.Ask
-	// unsure says that told.Count may be wrong, because a grant crossed with the ask that set it: then the grant may or may
-	// not have been made out of the new count. Telling it again settles the matter.
+	// unsure says that told.Count may be wrong, because a grant crossed with the ask that set it:
+	// then the grant may or may not have been made out of the new count. Telling it again settles
+	// the matter.
 	unsure bool
 }
 
@@ -66,9 +69,9 @@ func New() *Ledger {
 	}
 }
 
-// SetAsk sets how many containers are still wanted under ask.ID: an absolute number that later grants lower. Zero or less
-// cancels. The shape (priority, resource, label) may differ from before; containers of the old shape that arrive late are
-// taken if they are large enough.
+// SetAsk sets how many containers are still wanted under ask.ID: an absolute number that later
+// grants lower. Zero or less cancels. The shape (priority, resource, label) may differ from before;
+// containers of the old shape that arrive late are taken if they are large enough.
 func (l *Ledger) SetAsk(ask yarn.Ask) {
 	ask.Count = max(ask.Count, 0)
 	e, ok := l.asks[ask.ID]
@@ -83,7 +86,8 @@ func (l *Ledger) SetAsk(ask yarn.Ask) {
 	e.want = ask
 }
 
-// Release gives containers back, started or not. Their completion still appears in an Outcome, if the caller held them.
+// Release gives containers back, started or not. Their completion still appears in an Outcome, if
+// the caller held them.
 func (l *Ledger) Release(ids ...yarn.ContainerID) {
 	for _, id := range ids {
 		if !slices.ContainsFunc(l.releasing, func(r release) bool { return r.id == id }) {
@@ -106,15 +110,17 @@ func (l *Ledger) Readmit(hosts ...string) {
 	}
 }
 
-// Adopt takes over containers that no ask of this ledger brought: those alive from an attempt before.
+// Adopt takes over containers that no ask of this ledger brought: those alive from an attempt
+// before.
 func (l *Ledger) Adopt(ids ...yarn.ContainerID) {
 	for _, id := range ids {
 		l.held[id] = true
 	}
 }
 
-// Next is the request to send now: the one that still waits for its answer, else a new one with all that changed since.
-// The caller does not alter it. progress, from 0 to 1, enters new requests only.
+// Next is the request to send now: the one that still waits for its answer, else a new one with all
+// that changed since. The caller does not alter it. progress, from 0 to 1, enters new requests
+// only.
 func (l *Ledger) Next(progress float32) yarn.AllocateRequest {
 	if l.sent == nil {
 		l.sent = l.build(progress)
@@ -142,8 +148,9 @@ func (l *Ledger) order(a, b int64) int {
 	return cmp.Or(cmp.Compare(l.asks[a].want.Priority, l.asks[b].want.Priority), cmp.Compare(a, b))
 }
 
-// news is what the ResourceManager must be told of the ask. A shape it knows and that is no longer wanted is cancelled
-// first: it keeps asks by their priority, so another priority would not replace it.
+// news is what the ResourceManager must be told of the ask. A shape it knows and that is no longer
+// wanted is cancelled first: it keeps asks by their priority, so another priority would not replace
+// it.
 func (e *entry) news() []yarn.Ask {
 	same := sameShape(e.told, e.want)
 	if same && !e.unsure && e.told.Count == e.want.Count {
@@ -180,17 +187,20 @@ func without(a, b map[string]bool) []string {
 	return out
 }
 
-// Outcome sorts what an answer brought. Every container of the answer is in one of the first three lists, and every
-// completion in one of the last two, at most once in the ledger's life.
+// Outcome sorts what an answer brought. Every container of the answer is in one of the first three
+// lists, and every completion in one of the last two, at most once in the ledger's life.
 type Outcome struct {
 	Granted []yarn.Container // wanted: the caller holds them from now on
-	// Surplus came after the want for them had gone. The ledger gives them back; the caller only logs them.
+	// Surplus came after the want for them had gone. The ledger gives them back; the caller only
+	// logs them.
 	Surplus []yarn.Container
-	// Unfit hold less than is asked for: the scheduler dropped a resource that it does not know, or the ask grew since. The
-	// ledger gives them back and goes on asking, so a caller that lets it gets such containers for ever.
+	// Unfit hold less than is asked for: the scheduler dropped a resource that it does not know, or
+	// the ask grew since. The ledger gives them back and goes on asking, so a caller that lets it
+	// gets such containers for ever.
 	Unfit     []yarn.Container
 	Completed []yarn.ContainerStatus // of containers that the caller held
-	// Unknown are completions of containers that the caller does not hold: repeated ones, of surplus, or of an attempt before.
+	// Unknown are completions of containers that the caller does not hold: repeated ones, of
+	// surplus, or of an attempt before.
 	Unknown []yarn.ContainerStatus
 }
 
@@ -226,7 +236,8 @@ func (l *Ledger) Answered(resp yarn.AllocateResponse) (Outcome, error) {
 	return out, nil
 }
 
-// acknowledge books the request that was answered as known to the ResourceManager, and returns which asks it carried.
+// acknowledge books the request that was answered as known to the ResourceManager, and returns
+// which asks it carried.
 func (l *Ledger) acknowledge() map[int64]bool {
 	carried := make(map[int64]bool, len(l.sent.Asks))
 	for _, row := range l.sent.Asks {
@@ -249,7 +260,8 @@ func (l *Ledger) acknowledge() map[int64]bool {
 	return carried
 }
 
-// grant books one container. crossed are the asks that went to the ResourceManager in the request it came in answer to.
+// grant books one container. crossed are the asks that went to the ResourceManager in the request
+// it came in answer to.
 func (l *Ledger) grant(c yarn.Container, crossed map[int64]bool, out *Outcome) {
 	if l.held[c.ID] || slices.ContainsFunc(l.releasing, func(r release) bool { return r.id == c.ID }) {
 		return // told twice
@@ -282,7 +294,8 @@ func (l *Ledger) grant(c yarn.Container, crossed map[int64]bool, out *Outcome) {
 	}
 }
 
-// askOf finds the ask that a container answers: by the id it echoes, or by priority if the scheduler echoes none.
+// askOf finds the ask that a container answers: by the id it echoes, or by priority if the
+// scheduler echoes none.
 func (l *Ledger) askOf(c yarn.Container) *entry {
 	if e, ok := l.asks[c.AskID]; ok {
 		return e
@@ -295,12 +308,13 @@ func (l *Ledger) askOf(c yarn.Container) *entry {
 	return nil
 }
 
-// Refused drops the request that waits for its answer: the ResourceManager read it and took nothing of it. The next one
-// repeats what is still wanted by then.
+// Refused drops the request that waits for its answer: the ResourceManager read it and took nothing
+// of it. The next one repeats what is still wanted by then.
 func (l *Ledger) Refused() { l.sent = nil }
 
-// Resync starts over with a ResourceManager that remembers nothing: after it restarted and the master registered again. The
-// next request carries everything: asks, containers given back whose end was not seen, excluded hosts.
+// Resync starts over with a ResourceManager that remembers nothing: after it restarted and the
+// master registered again. The next request carries everything: asks, containers given back whose
+// end was not seen, excluded hosts.
 func (l *Ledger) Resync() {
 	l.sent = nil
 	l.responseID = 0

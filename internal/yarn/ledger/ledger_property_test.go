@@ -29,8 +29,9 @@ type world struct {
 	forgotten bool                      // the next request is the first after a resync
 }
 
-// TestLedgerAgainstModel drives the ledger through lost requests, lost answers, restarts, grants that come late and too
-// many, and checks the laws at every step and once more after the trouble has ended.
+// TestLedgerAgainstModel drives the ledger through lost requests, lost answers, restarts, grants
+// that come late and too many, and checks the laws at every step and once more after the trouble
+// has ended.
 func TestLedgerAgainstModel(t *testing.T) {
 	for range 20 { // some laws need a rare order of events to be broken
 		rapid.Check(t, testAgainstModel)
@@ -221,7 +222,8 @@ func (w *world) checkCounts(t *rapid.T) {
 	}
 }
 
-// settle ends the trouble, lets the ResourceManager grant all it owes, and checks that both sides agree in the end.
+// settle ends the trouble, lets the ResourceManager grant all it owes, and checks that both sides
+// agree in the end.
 func (w *world) settle(t *rapid.T) {
 	const rounds = 12 // a lost answer, a resync, and for each grant that crosses with an ask one more
 	for range rounds {

@@ -13,7 +13,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestStories runs the files in testdata. Each line of a story is one thing that happens to a ledger:
+// TestStories runs the files in testdata. Each line of a story is one thing that happens to a
+// ledger:
 //
 //	want  ask=1 n=2 [priority=1] [mem=64] [gpu=1]   SetAsk
 //	next                                            the request, which is printed

@@ -7,8 +7,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// modelRM is a ResourceManager as the ledger needs to know it: it keeps absolute counts by priority and id, lowers them
-// itself, answers a repeated response id from memory, and forgets nearly everything when it restarts.
+// modelRM is a ResourceManager as the ledger needs to know it: it keeps absolute counts by priority
+// and id, lowers them itself, answers a repeated response id from memory, and forgets nearly
+// everything when it restarts.
 type modelRM struct {
 	counts     map[modelKey]yarn.Ask
 	blacklist  map[string]bool
@@ -110,8 +111,8 @@ func (rm *modelRM) complete(id yarn.ContainerID, exit yarn.ExitStatus) {
 	}
 }
 
-// restart forgets asks, exclusions and the containers that no NodeManager started. NodeManagers tell it of the others, and
-// of completions that it told already.
+// restart forgets asks, exclusions and the containers that no NodeManager started. NodeManagers
+// tell it of the others, and of completions that it told already.
 func (rm *modelRM) restart() {
 	maps.DeleteFunc(rm.live, func(id yarn.ContainerID, _ bool) bool { return !rm.started[id] })
 	rm.completed = slices.Concat(rm.completed, rm.seen)

@@ -7,7 +7,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Snapshot is the ledger at one moment, for people and for deciding how soon to send the next heartbeat.
+// Snapshot is the ledger at one moment, for people and for deciding how soon to send the next
+// heartbeat.
 type Snapshot struct {
 	ResponseID int32
 	Waiting    bool       // for an answer

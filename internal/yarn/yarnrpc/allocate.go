@@ -8,7 +8,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// askToPB asks for containers anywhere. Guaranteed execution is the default of the field that is left out.
+// askToPB asks for containers anywhere. Guaranteed execution is the default of the field that is
+// left out.
 func askToPB(a yarn.Ask) *pb.ResourceRequestProto {
 	return &pb.ResourceRequestProto{
 		Priority:            priorityToPB(a.Priority),

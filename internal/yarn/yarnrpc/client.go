@@ -25,16 +25,18 @@ const (
 // caller makes the calls of one protocol.
 type caller struct{ rpc *rpc.Client }
 
-// call is one call that does no harm when the service sees it twice, which is so for nearly all of YARN's.
+// call is one call that does no harm when the service sees it twice, which is so for nearly all of
+// YARN's.
 func (c caller) call(ctx context.Context, method string, req, resp proto.Message) error {
 	return translate(c.rpc.Call(ctx, method, req, resp, rpc.Idempotent()))
 }
 
-// Client speaks ApplicationClientProtocol: it submits, watches and kills applications, and asks about the cluster. It is
-// safe for concurrent use.
+// Client speaks ApplicationClientProtocol: it submits, watches and kills applications, and asks
+// about the cluster. It is safe for concurrent use.
 type Client struct{ caller }
 
-// NewClient returns a client. It connects when it is first used. tok gives an RM delegation token; nil: SIMPLE.
+// NewClient returns a client. It connects when it is first used. tok gives an RM delegation token;
+// nil: SIMPLE.
 func NewClient(o Options, tok func() (token.Token, bool)) *Client {
 	return &Client{caller{rpc.NewClient(o.rpc(clientProtocol, tok))}}
 }
@@ -51,8 +53,9 @@ func (c *Client) NewApplication(ctx context.Context) (yarn.NewApplication, error
 	return yarn.NewApplication{ID: applicationIDFromPB(resp.GetApplicationId()), Max: resourceFromPB(resp.GetMaximumCapability())}, nil
 }
 
-// Submit hands an application over. The ResourceManager looks at the queue and the user's rights after it answered: an
-// application that it refuses then shows as failed without an attempt. Submitting the same id again does nothing.
+// Submit hands an application over. The ResourceManager looks at the queue and the user's rights
+// after it answered: an application that it refuses then shows as failed without an attempt.
+// Submitting the same id again does nothing.
 func (c *Client) Submit(ctx context.Context, s yarn.Submission) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -69,7 +72,8 @@ func (c *Client) Submit(ctx context.Context, s yarn.Submission) error {
 	return err
 }
 
-// Report is what the ResourceManager knows of an application; yarn.ErrUnknownApplication if it never had it or forgot it.
+// Report is what the ResourceManager knows of an application; yarn.ErrUnknownApplication if it
+// never had it or forgot it.
 func (c *Client) Report(ctx context.Context, id yarn.ApplicationID) (yarn.Report, error) {
 	resp := &pb.GetApplicationReportResponseProto{}
 	err := c.call(ctx, "getApplicationReport", &pb.GetApplicationReportRequestProto{ApplicationId: applicationIDToPB(id)}, resp)
@@ -88,8 +92,8 @@ func (c *Client) Applications(ctx context.Context, q yarn.ApplicationsQuery) ([]
 	return each(resp.GetApplications(), reportFromPB), nil
 }
 
-// Kill ends an application and returns when it has ended: it asks again and again until the ResourceManager says so. An
-// application that ended by itself is killed well enough.
+// Kill ends an application and returns when it has ended: it asks again and again until the
+// ResourceManager says so. An application that ended by itself is killed well enough.
 func (c *Client) Kill(ctx context.Context, id yarn.ApplicationID, diagnostics string) error {
 	req := &pb.KillApplicationRequestProto{ApplicationId: applicationIDToPB(id), Diagnostics: some(diagnostics)}
 	return until(ctx, "kill "+id.String(), func() (bool, error) {
@@ -162,8 +166,8 @@ func (c *Client) queue(ctx context.Context, req *pb.GetQueueInfoRequestProto) (y
 	return queueFromPB(resp.GetQueueInfo()), nil
 }
 
-// ResourceTypes lists what the cluster counts, memory and vcores included; yarn.ErrUnsupported from a Hadoop before 2.10,
-// which counts those two alone.
+// ResourceTypes lists what the cluster counts, memory and vcores included; yarn.ErrUnsupported from
+// a Hadoop before 2.10, which counts those two alone.
 func (c *Client) ResourceTypes(ctx context.Context) ([]yarn.ResourceType, error) {
 	resp := &pb.GetAllResourceTypeInfoResponseProto{}
 	if err := c.call(ctx, "getResourceTypeInfo", &pb.GetAllResourceTypeInfoRequestProto{}, resp); err != nil {
@@ -192,7 +196,8 @@ func (c *Client) Attempts(ctx context.Context, id yarn.ApplicationID) ([]yarn.At
 	return each(resp.GetApplicationAttempts(), attemptReportFromPB), nil
 }
 
-// Containers lists the containers of an attempt that the ResourceManager still remembers: those alive.
+// Containers lists the containers of an attempt that the ResourceManager still remembers: those
+// alive.
 func (c *Client) Containers(ctx context.Context, id yarn.AttemptID) ([]yarn.ContainerReport, error) {
 	resp := &pb.GetContainersResponseProto{}
 	if err := c.call(ctx, "getContainers", &pb.GetContainersRequestProto{ApplicationAttemptId: attemptIDToPB(id)}, resp); err != nil {
@@ -210,8 +215,9 @@ func (c *Client) ClusterMetrics(ctx context.Context) (yarn.ClusterMetrics, error
 	return metricsFromPB(resp.GetClusterMetrics()), nil
 }
 
-// DelegationToken gets a token with which others may speak to the ResourceManager as us. It is zero where the cluster gives
-// none, because it trusts names. Its service is left as it came, for the caller to set.
+// DelegationToken gets a token with which others may speak to the ResourceManager as us. It is zero
+// where the cluster gives none, because it trusts names. Its service is left as it came, for the
+// caller to set.
 func (c *Client) DelegationToken(ctx context.Context, renewer string) (token.Token, error) {
 	resp := &pb.GetDelegationTokenResponseProto{}
 	if err := c.call(ctx, "getDelegationToken", &pb.GetDelegationTokenRequestProto{Renewer: &renewer}, resp); err != nil {

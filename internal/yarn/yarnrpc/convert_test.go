@@ -14,8 +14,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// fill gives every field of a value something that is not zero, so that a field which a conversion forgets is found, the
-// ones that will be added included.
+// fill gives every field of a value something that is not zero, so that a field which a conversion
+// forgets is found, the ones that will be added included.
 func fill(v reflect.Value, n *int, depth int) {
 	*n++
 	switch {
@@ -140,7 +140,8 @@ func TestURIs(t *testing.T) {
 	}
 }
 
-// Java writes more than we do: memory and vcores a second time in the map, "N/A" for nothing, negative numbers for none.
+// Java writes more than we do: memory and vcores a second time in the map, "N/A" for nothing,
+// negative numbers for none.
 func TestJavasWays(t *testing.T) {
 	r := resourceFromPB(&pb.ResourceProto{Memory: proto.Int64(128), VirtualCores: proto.Int32(2), ResourceValueMap: []*pb.ResourceInformationProto{
 		{Key: proto.String("memory-mb"), Value: proto.Int64(128), Units: proto.String("Mi")},

@@ -8,7 +8,8 @@ import (
 	"tfos/internal/enum"
 )
 
-// TestEnumsAreComplete: each table has every constant that ours and theirs have, and pairs those of one name.
+// TestEnumsAreComplete: each table has every constant that ours and theirs have, and pairs those of
+// one name.
 func TestEnumsAreComplete(t *testing.T) {
 	complete(t, applicationStates, "")
 	complete(t, finalStatuses, "APP_")

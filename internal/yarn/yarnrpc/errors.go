@@ -10,7 +10,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// meanings turns what rpc made of an exception into what it means to a user of YARN, the special before the general.
+// meanings turns what rpc made of an exception into what it means to a user of YARN, the special
+// before the general.
 var meanings = []struct{ foreign, ours error }{
 	{rpc.ErrNotRegistered, yarn.ErrNotRegistered},
 	{rpc.ErrAttemptNotFound, yarn.ErrAttemptGone},
@@ -29,7 +30,8 @@ var meanings = []struct{ foreign, ours error }{
 	{rpc.ErrNoSuchMethod, yarn.ErrUnsupported},
 }
 
-// meant is a foreign error with what it means. Its text is the service's own, which says more than ours.
+// meant is a foreign error with what it means. Its text is the service's own, which says more than
+// ours.
 type meant struct{ foreign, ours error }
 
 func (e *meant) Error() string   { return e.foreign.Error() }
@@ -72,7 +74,8 @@ func (e *ContainerError) Is(target error) bool {
 	return false
 }
 
-// containerErrorFromPB takes the innermost exception that says something: outer ones wrap it in words of the transport.
+// containerErrorFromPB takes the innermost exception that says something: outer ones wrap it in
+// words of the transport.
 func containerErrorFromPB(p *pb.ContainerExceptionMapProto) *ContainerError {
 	e := &ContainerError{ID: containerIDFromPB(p.GetContainerId())}
 	for x := p.GetException(); x != nil; x = x.GetCause() {

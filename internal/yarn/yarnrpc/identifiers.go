@@ -10,8 +10,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// The identifiers inside YARN's tokens, for the one who issues and checks them: the embedded YARN. Everyone else passes tokens
-// on unopened.
+// The identifiers inside YARN's tokens, for the one who issues and checks them: the embedded YARN.
+// Everyone else passes tokens on unopened.
 
 // keyID is the number of the only key that the embedded YARN signs with.
 const keyID = 1

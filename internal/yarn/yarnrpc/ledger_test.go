@@ -13,8 +13,9 @@ import (
 	"tfos/internal/yarn/ledger"
 )
 
-// FuzzAnswers gives the ledger what a ResourceManager might answer, one message after the other. Whatever it says, each container
-// and each completion is counted once, what is wanted never grows by itself, and the next request survives the wire.
+// FuzzAnswers gives the ledger what a ResourceManager might answer, one message after the other.
+// Whatever it says, each container and each completion is counted once, what is wanted never grows
+// by itself, and the next request survives the wire.
 func FuzzAnswers(f *testing.F) {
 	container := func(n, ask int64, memory int64) yarn.Container {
 		return yarn.Container{ID: yarn.ContainerID{Attempt: yarn.AttemptID{Attempt: 1}, ID: n}, Node: yarn.NodeID{Host: "n", Port: 1}, AskID: ask, Resource: yarn.Resource{MemoryMiB: memory, VCores: 1}}

@@ -15,8 +15,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Nodes speaks ContainerManagementProtocol to every node that an application has containers on. Each node has a connection
-// of its own, opened by the node's NMToken and closed when it is idle. It is safe for concurrent use.
+// Nodes speaks ContainerManagementProtocol to every node that an application has containers on.
+// Each node has a connection of its own, opened by the node's NMToken and closed when it is idle.
+// It is safe for concurrent use.
 type Nodes struct {
 	o Options
 
@@ -31,8 +32,9 @@ func NewNodes(o Options) *Nodes {
 	return &Nodes{o: o, tokens: make(map[yarn.NodeID]token.Token), nodes: make(map[yarn.NodeID]*rpc.Client)}
 }
 
-// SetTokens adds the tokens that open nodes, as they come with registration and heartbeats: once for each node, and again
-// when the ResourceManager rolls its key. A connection made later uses the new one.
+// SetTokens adds the tokens that open nodes, as they come with registration and heartbeats: once
+// for each node, and again when the ResourceManager rolls its key. A connection made later uses the
+// new one.
 func (n *Nodes) SetTokens(tokens ...yarn.NMToken) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -92,8 +94,9 @@ func (n *Nodes) node(id yarn.NodeID) (caller, error) {
 // startTimeout bounds Start where the context has no deadline.
 const startTimeout = time.Minute
 
-// Start has a container's node start it; nil says that the node accepted it, not that it runs. yarn.ErrInvalidContainer says
-// that the node does not take this grant any more: another must be asked for. A node that is not ready yet is asked again.
+// Start has a container's node start it; nil says that the node accepted it, not that it runs.
+// yarn.ErrInvalidContainer says that the node does not take this grant any more: another must be
+// asked for. A node that is not ready yet is asked again.
 func (n *Nodes) Start(ctx context.Context, c yarn.Container, l yarn.LaunchContext) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -118,8 +121,9 @@ func (n *Nodes) Start(ctx context.Context, c yarn.Container, l yarn.LaunchContex
 	return nil
 }
 
-// startOnce sends a request and reports whether the node has the container now. A NodeManager refuses the same request the
-// second time, so when an answer was lost it is asked whether it knows the container, before the request is sent again.
+// startOnce sends a request and reports whether the node has the container now. A NodeManager
+// refuses the same request the second time, so when an answer was lost it is asked whether it knows
+// the container, before the request is sent again.
 func startOnce(ctx context.Context, node caller, id yarn.ContainerID, req *pb.StartContainersRequestProto) (bool, error) {
 	resp := &pb.StartContainersResponseProto{}
 	err := translate(node.rpc.Call(ctx, "startContainers", req, resp))
@@ -141,8 +145,8 @@ func startOnce(ctx context.Context, node caller, id yarn.ContainerID, req *pb.St
 	return err == nil, err
 }
 
-// Stop tells a node to end containers: SIGTERM, and SIGKILL a quarter of a second later unless the cluster sets another time. It
-// returns before they have ended.
+// Stop tells a node to end containers: SIGTERM, and SIGKILL a quarter of a second later unless the
+// cluster sets another time. It returns before they have ended.
 func (n *Nodes) Stop(ctx context.Context, node yarn.NodeID, ids ...yarn.ContainerID) error {
 	c, err := n.node(node)
 	if err != nil {
@@ -159,8 +163,8 @@ func (n *Nodes) Stop(ctx context.Context, node yarn.NodeID, ids ...yarn.Containe
 	return nil
 }
 
-// Statuses asks a node for its containers. Those that it does not know any more are in the error, as *ContainerError, and
-// the others are returned beside it.
+// Statuses asks a node for its containers. Those that it does not know any more are in the error,
+// as *ContainerError, and the others are returned beside it.
 func (n *Nodes) Statuses(ctx context.Context, node yarn.NodeID, ids ...yarn.ContainerID) ([]yarn.ContainerStatus, error) {
 	c, err := n.node(node)
 	if err != nil {
@@ -182,7 +186,8 @@ func (c caller) statuses(ctx context.Context, ids ...yarn.ContainerID) ([]yarn.C
 	return each(resp.GetStatus(), containerStatusFromPB), failures(resp.GetFailedRequests())
 }
 
-// Signal tells a node to send a signal to a container's processes. A container that has ended takes it without an error.
+// Signal tells a node to send a signal to a container's processes. A container that has ended takes
+// it without an error.
 func (n *Nodes) Signal(ctx context.Context, node yarn.NodeID, id yarn.ContainerID, s yarn.Signal) error {
 	c, err := n.node(node)
 	if err == nil {

@@ -17,7 +17,8 @@ type DialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // Options are what the clients have in common.
 type Options struct {
-	// Addrs are host:port of the ResourceManagers, of the client's port or of the scheduler's. Nodes needs none.
+	// Addrs are host:port of the ResourceManagers, of the client's port or of the scheduler's.
+	// Nodes needs none.
 	Addrs      []string
 	User       string        // who we are, where no token says it
 	Protection []string      // hadoop.rpc.protection; none: authentication

@@ -16,8 +16,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Conversions come in pairs: xToPB writes a value of package yarn, xFromPB reads one. Reading never fails: these messages
-// have passed the protobuf parser, every field of theirs is optional to us, and what a newer YARN adds is skipped.
+// Conversions come in pairs: xToPB writes a value of package yarn, xFromPB reads one. Reading never
+// fails: these messages have passed the protobuf parser, every field of theirs is optional to us,
+// and what a newer YARN adds is skipped.
 
 // each converts a list. None stays none.
 func each[A, B any](in []A, convert func(A) B) []B {
@@ -98,8 +99,8 @@ func nodeIDFromPB(p *pb.NodeIdProto) yarn.NodeID {
 
 func priorityToPB(n int32) *pb.PriorityProto { return &pb.PriorityProto{Priority: &n} }
 
-// resourceToPB leaves the units of custom resources out: the service then takes its own for them, which are those that
-// ResourceType names.
+// resourceToPB leaves the units of custom resources out: the service then takes its own for them,
+// which are those that ResourceType names.
 func resourceToPB(r yarn.Resource) *pb.ResourceProto {
 	p := &pb.ResourceProto{Memory: &r.MemoryMiB, VirtualCores: &r.VCores}
 	for _, name := range slices.Sorted(maps.Keys(r.Custom)) {

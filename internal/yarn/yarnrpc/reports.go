@@ -38,7 +38,8 @@ func reportToPB(r yarn.Report) *pb.ApplicationReportProto {
 	}
 }
 
-// reportFromPB takes the numbers that the ResourceManager gives for "none", which are negative, for none.
+// reportFromPB takes the numbers that the ResourceManager gives for "none", which are negative, for
+// none.
 func reportFromPB(p *pb.ApplicationReportProto) yarn.Report {
 	usage := p.GetAppResource_Usage()
 	r := yarn.Report{

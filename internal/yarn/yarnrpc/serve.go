@@ -15,8 +15,8 @@ import (
 // A method decodes one request, has it answered and encodes the response.
 type method func(ctx context.Context, c rpc.Caller, request []byte) (proto.Message, error)
 
-// serve registers a protocol with its methods. An error of a method becomes the Java exception that a real service would
-// throw, so that any client knows it.
+// serve registers a protocol with its methods. An error of a method becomes the Java exception that
+// a real service would throw, so that any client knows it.
 func serve(s *rpc.Server, protocol string, methods map[string]method) {
 	s.Register(protocol, 1, func(ctx context.Context, c rpc.Caller, name string, request []byte) (proto.Message, error) {
 		m, ok := methods[name]
@@ -91,8 +91,8 @@ type ClientService interface {
 	Kill(ctx context.Context, c rpc.Caller, id yarn.ApplicationID, diagnostics string) (bool, error)
 	// Nodes lists the nodes in these states; none: in all.
 	Nodes(ctx context.Context, c rpc.Caller, states []yarn.NodeState) ([]yarn.NodeReport, error)
-	// Queue describes a queue with its children, which are left out of the answer unless they were asked for. For a queue
-	// that there is not, yarn.ErrUnknownQueue.
+	// Queue describes a queue with its children, which are left out of the answer unless they were
+	// asked for. For a queue that there is not, yarn.ErrUnknownQueue.
 	Queue(ctx context.Context, c rpc.Caller, name string) (yarn.Queue, error)
 	ResourceTypes(ctx context.Context, c rpc.Caller) ([]yarn.ResourceType, error)
 	Attempts(ctx context.Context, c rpc.Caller, id yarn.ApplicationID) ([]yarn.AttemptReport, error)
@@ -162,7 +162,8 @@ func ServeClient(s *rpc.Server, h ClientService) {
 	})
 }
 
-// MasterService is what serves ApplicationMasterProtocol. Which attempt calls is in the caller's token.
+// MasterService is what serves ApplicationMasterProtocol. Which attempt calls is in the caller's
+// token.
 type MasterService interface {
 	Register(ctx context.Context, c rpc.Caller, r yarn.Registration) (yarn.Registered, error)
 	Allocate(ctx context.Context, c rpc.Caller, r yarn.AllocateRequest) (yarn.AllocateResponse, error)
@@ -188,8 +189,8 @@ func ServeMaster(s *rpc.Server, h MasterService) {
 	})
 }
 
-// ContainerService is what serves ContainerManagementProtocol, for one container at a time. Which attempt and node a caller
-// may speak for is in its token.
+// ContainerService is what serves ContainerManagementProtocol, for one container at a time. Which
+// attempt and node a caller may speak for is in its token.
 type ContainerService interface {
 	// Start starts a container. containerToken is what the ResourceManager put into the grant.
 	Start(ctx context.Context, c rpc.Caller, containerToken token.Token, l yarn.LaunchContext) (yarn.ContainerID, error)

@@ -28,7 +28,8 @@ type service struct {
 
 	answer any   // of any type that a method returns
 	err    error // of every call, unless before has one
-	// before is asked first; a true second result ends the call with the error. n counts the calls of the method from 1.
+	// before is asked first; a true second result ends the call with the error. n counts the calls
+	// of the method from 1.
 	before func(method string, n int) (error, bool)
 }
 
@@ -120,8 +121,8 @@ func (s *service) Signal(_ context.Context, c rpc.Caller, id yarn.ContainerID, s
 	return s.called("Signal", c, id, sig)
 }
 
-// bench is a service on a network in memory, and clients of it. Tokens open it whose password is their identifier
-// backwards; "rm" takes names as well.
+// bench is a service on a network in memory, and clients of it. Tokens open it whose password is
+// their identifier backwards; "rm" takes names as well.
 type bench struct {
 	t       *testing.T
 	net     *memnet.Network
@@ -357,7 +358,8 @@ func TestKillGivesUpWithItsContext(t *testing.T) {
 	})
 }
 
-// TestRolledToken rolls the AMRMToken over. The connection there is goes on with the old one; the next needs the new one.
+// TestRolledToken rolls the AMRMToken over. The connection there is goes on with the old one; the
+// next needs the new one.
 func TestRolledToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)
@@ -386,7 +388,8 @@ func TestRolledToken(t *testing.T) {
 	})
 }
 
-// TestLostStart loses the answer of a NodeManager to startContainers. It would refuse a second one if it had read the first.
+// TestLostStart loses the answer of a NodeManager to startContainers. It would refuse a second one
+// if it had read the first.
 func TestLostStart(t *testing.T) {
 	for name, known := range map[string]bool{"the container was started": true, "the container was not started": false} {
 		t.Run(name, func(t *testing.T) {
@@ -449,7 +452,8 @@ func TestStart(t *testing.T) {
 	})
 }
 
-// TestNodesForget makes a new connection after a node was forgotten, and none after the pool was closed.
+// TestNodesForget makes a new connection after a node was forgotten, and none after the pool was
+// closed.
 func TestNodesForget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t)

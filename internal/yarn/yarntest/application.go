@@ -15,8 +15,8 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// masterScript hands the container's tokens out and waits for the file "run" to vanish, or for its own file of what to exit
-// with: the next attempt may start at once.
+// masterScript hands the container's tokens out and waits for the file "run" to vanish, or for its
+// own file of what to exit with: the next attempt may start at once.
 const masterScript = `#!/bin/bash
 cp "$HADOOP_TOKEN_FILE_LOCATION" "$1/$CONTAINER_ID.tmp" && mv "$1/$CONTAINER_ID.tmp" "$1/$CONTAINER_ID.tokens" || exit 1
 while [ -e "$1/run" ] && [ ! -e "$1/$CONTAINER_ID.code" ]; do sleep 0.1; done
@@ -46,7 +46,8 @@ type application struct {
 	completed map[yarn.ContainerID]yarn.ContainerStatus
 }
 
-// submit submits an application with changes to its usual submission, and returns when its master's container runs.
+// submit submits an application with changes to its usual submission, and returns when its master's
+// container runs.
 func (s *suite) submit(t *testing.T, change func(*yarn.Submission)) *application {
 	t.Helper()
 	a := s.prepare(t, change)

@@ -22,8 +22,8 @@ const (
 	envConf    = "TFOS_TEST_HADOOP_CONF"    // its configuration directory
 	envCustom  = "TFOS_TEST_HADOOP_CUSTOM"  // a custom resource that its nodes have; may be empty
 	envCluster = "TFOS_TEST_HADOOP_CLUSTER" // deploy/testcluster/cluster for it, with arguments: to break it; may be empty
-	// envPreempt is a queue of which it preempts what goes beyond its share, once the queue default wants all of the cluster;
-	// may be empty.
+	// envPreempt is a queue of which it preempts what goes beyond its share, once the queue default
+	// wants all of the cluster; may be empty.
 	envPreempt = "TFOS_TEST_HADOOP_PREEMPT"
 )
 

@@ -15,7 +15,8 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// testLife follows an application from its submission to its good end, in the ResourceManager's words.
+// testLife follows an application from its submission to its good end, in the ResourceManager's
+// words.
 func testLife(t *testing.T, s *suite) {
 	began := time.Now().Add(-time.Minute) // clocks differ
 	a := s.submit(t, func(sub *yarn.Submission) {
@@ -215,8 +216,8 @@ func testSecondAttempt(t *testing.T, s *suite) {
 	}
 }
 
-// secondAttempt lets the first master die and waits for the next one, which has not registered then. meanwhile, if there is
-// such, is done once nobody speaks for the first any more.
+// secondAttempt lets the first master die and waits for the next one, which has not registered
+// then. meanwhile, if there is such, is done once nobody speaks for the first any more.
 func (a *application) secondAttempt(meanwhile func()) {
 	a.t.Helper()
 	first, dead := a.container, a.master
@@ -237,9 +238,9 @@ func (a *application) secondAttempt(meanwhile func()) {
 	must(a.t, dead.Close())
 }
 
-// known waits until the ResourceManager knows that a container runs. It hears so with the node's next heartbeat, and takes
-// those that it does not know to run away from an attempt that ends. Nothing shows that it knows; but a container that
-// ended on the same node later was told of later.
+// known waits until the ResourceManager knows that a container runs. It hears so with the node's
+// next heartbeat, and takes those that it does not know to run away from an attempt that ends.
+// Nothing shows that it knows; but a container that ended on the same node later was told of later.
 func (a *application) known(c yarn.Container) {
 	a.t.Helper()
 	ask := yarn.Ask{ID: 99, Priority: 99, Resource: small, Count: 1}
@@ -266,7 +267,8 @@ func testRestart(t *testing.T, s *suite) {
 	a.up(c)
 
 	s.Restart(t)
-	// What runs is called accepted until its master has registered again, in the attempt that it is.
+	// What runs is called accepted until its master has registered again, in the attempt that it
+	// is.
 	if r := a.report(); r.State != yarn.StateAccepted || r.Attempt.Attempt != 1 {
 		t.Errorf("right after the restart: %+v", r)
 	}

@@ -1,9 +1,10 @@
 // Package yarntest is the contract between tfos and YARN, as tests that any cluster can be put to.
 //
-// The embedded YARN and real Hadoop both run it: a test that passes on one only is a bug in the embedded one, or in what we
-// believe of Hadoop. The suite is the application's master itself. It submits an application whose master is a shell script
-// that hands its tokens out and waits, and then speaks for it from here; so the test, the nodes and their containers must
-// share a filesystem.
+// The embedded YARN and real Hadoop both run it: a test that passes on one only is a bug in the
+// embedded one, or in what we believe of Hadoop. The suite is the application's master itself. It
+// submits an application whose master is a shell script that hands its tokens out and waits, and
+// then speaks for it from here; so the test, the nodes and their containers must share a
+// filesystem.
 package yarntest
 
 import (
@@ -20,8 +21,8 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// Cluster is what the suite must know of a cluster. At least two containers of 128 MiB and one of 256 MiB must fit beside a
-// master of 128 MiB, with a vcore each.
+// Cluster is what the suite must know of a cluster. At least two containers of 128 MiB and one of
+// 256 MiB must fit beside a master of 128 MiB, with a vcore each.
 type Cluster struct {
 	Client     []string // host:port of the ResourceManagers' client ports
 	Scheduler  []string // and of their scheduler ports
@@ -30,21 +31,22 @@ type Cluster struct {
 	Queue      string                     // takes applications
 	Protection []string
 	Dial       yarnrpc.DialFunc // nil: TCP
-	// Dir is a directory that containers read and write by the same name as the test. Its files must be readable by
-	// whoever runs the NodeManagers.
+	// Dir is a directory that containers read and write by the same name as the test. Its files
+	// must be readable by whoever runs the NodeManagers.
 	Dir string
-	// Custom is a resource that every node has at least one of, as "yarn.io/gpu"; empty: the cluster counts none.
+	// Custom is a resource that every node has at least one of, as "yarn.io/gpu"; empty: the
+	// cluster counts none.
 	Custom string
-	// Restart restarts the ResourceManager, which remembers applications, and returns when it serves again. Nil: the
-	// cluster cannot, and what it would show is not in the suite.
+	// Restart restarts the ResourceManager, which remembers applications, and returns when it
+	// serves again. Nil: the cluster cannot, and what it would show is not in the suite.
 	Restart func(t *testing.T)
-	// Drain decommissions a node gracefully, and Recommission takes it back, started anew if it was shut down meanwhile. Nil:
-	// the suite must not.
+	// Drain decommissions a node gracefully, and Recommission takes it back, started anew if it was
+	// shut down meanwhile. Nil: the suite must not.
 	Drain        func(t *testing.T, node yarn.NodeID, timeout time.Duration)
 	Recommission func(t *testing.T, node yarn.NodeID)
-	// Preempt has YARN take back containers of an application in PreemptQueue, this one among the first; it may return before
-	// that is announced. Two containers of a quarter of the largest must fit there, and be more than the queue's share. Nil: the
-	// cluster does not preempt.
+	// Preempt has YARN take back containers of an application in PreemptQueue, this one among the
+	// first; it may return before that is announced. Two containers of a quarter of the largest
+	// must fit there, and be more than the queue's share. Nil: the cluster does not preempt.
 	Preempt      func(t *testing.T, c yarn.ContainerID)
 	PreemptQueue string
 	// Patience bounds every wait. Zero: a minute.
@@ -114,7 +116,8 @@ func (s *suite) context(t *testing.T) context.Context {
 	return ctx
 }
 
-// isQueue reports whether name is the suite's queue, by its last part as in 2.10 or by its path as in 3.x.
+// isQueue reports whether name is the suite's queue, by its last part as in 2.10 or by its path as
+// in 3.x.
 func (s *suite) isQueue(name string) bool {
 	return name == s.Queue || strings.HasSuffix(name, "."+s.Queue)
 }

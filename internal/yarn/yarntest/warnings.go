@@ -8,8 +8,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// testDraining decommissions a node gracefully: it is announced with its timeout, what runs there runs on, nothing new comes, it
-// can be taken back, and what is there when the timeout is over is lost.
+// testDraining decommissions a node gracefully: it is announced with its timeout, what runs there
+// runs on, nothing new comes, it can be taken back, and what is there when the timeout is over is
+// lost.
 func testDraining(t *testing.T, s *suite) {
 	a := s.submit(t, nil)
 	a.register()
@@ -104,7 +105,8 @@ func testPreemption(t *testing.T, s *suite) {
 	}
 }
 
-// awayFromMaster asks for a container on another host than the master's, which is excluded from then on.
+// awayFromMaster asks for a container on another host than the master's, which is excluded from
+// then on.
 func (a *application) awayFromMaster() (c yarn.Container, master string) {
 	a.t.Helper()
 	reports, err := a.client.Containers(a.context(a.t), a.container.Attempt)

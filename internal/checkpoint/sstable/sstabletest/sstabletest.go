@@ -1,4 +1,5 @@
-// Package sstabletest mends what a fuzzer changed in a table, so that the change gets past the table's checksums.
+// Package sstabletest mends what a fuzzer changed in a table, so that the change gets past the
+// table's checksums.
 package sstabletest
 
 import (
@@ -12,7 +13,8 @@ import (
 // footer is the length of a table's last part, which has no checksum.
 const footer = 48
 
-// Reseal writes the right checksum behind each block of a table that can still be found. The rest of b stays as it is.
+// Reseal writes the right checksum behind each block of a table that can still be found. The rest
+// of b stays as it is.
 func Reseal(b []byte) {
 	if len(b) < footer {
 		return

@@ -1,5 +1,5 @@
-// Package datanodetest is a DataNode for tests: it keeps blocks in memory, serves them over READ_BLOCK, takes them over WRITE_BLOCK, alone
-// or as one of a pipeline, and fails as it is told.
+// Package datanodetest is a DataNode for tests: it keeps blocks in memory, serves them over
+// READ_BLOCK, takes them over WRITE_BLOCK, alone or as one of a pipeline, and fails as it is told.
 package datanodetest
 
 import (
@@ -30,10 +30,12 @@ type Shape struct {
 	Packet   int // bytes of data in a packet; 0: 64 KiB
 	Checksum pb.ChecksumTypeProto
 	Ragged   bool // every third packet has a chunk less
-	// Allowed are the protections that a handshake may agree on; none: there is no handshake. AES encrypts by it if asked.
+	// Allowed are the protections that a handshake may agree on; none: there is no handshake. AES
+	// encrypts by it if asked.
 	Allowed []sasl.QOP
 	AES     bool
-	// Password is what the handshake wants from who has the name given; nil: that of the token "good".
+	// Password is what the handshake wants from who has the name given; nil: that of the token
+	// "good".
 	Password func(username string) (token.Secret, error)
 }
 
@@ -42,7 +44,8 @@ type Fault struct {
 	Flip int64 // a bit of the byte here in the block, checksums unchanged; 0: none
 	Die  int64 // the connection breaks before the packet that holds this byte; 0: never
 	Hang int64 // nothing comes from the packet on that holds this byte; 0: all does
-	// Stall gets no answer, until the connection ends. It is told of each request, and has room or is ignored.
+	// Stall gets no answer, until the connection ends. It is told of each request, and has room or
+	// is ignored.
 	Stall chan<- struct{}
 }
 

@@ -47,7 +47,8 @@ const (
 	Truncated      // it confirms for fewer DataNodes than there are
 )
 
-// Trip has f asked what goes wrong at each step of writing, from now on. It may be called by several connections at once.
+// Trip has f asked what goes wrong at each step of writing, from now on. It may be called by
+// several connections at once.
 func (d *Server) Trip(f func(Step) Trip) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -182,7 +183,8 @@ func (d *Server) prepare(op *pb.OpWriteBlockProto, conn net.Conn) (*replica, err
 	return r, nil
 }
 
-// mirror builds the rest of the pipeline. It returns the DataNode that it could not reach, if there is one.
+// mirror builds the rest of the pipeline. It returns the DataNode that it could not reach, if there
+// is one.
 func (d *Server) mirror(op *pb.OpWriteBlockProto) (next net.Conn, bad string) {
 	if len(op.GetTargets()) == 0 {
 		return nil, ""
