@@ -5,9 +5,11 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.security.PrivilegedExceptionAction;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -224,8 +226,13 @@ public final class HollowNodeManagers {
         }
     }
 
-    /** Says of every resource that it is there, and makes an empty file of it. */
+    /**
+     * Says of every resource that it is there. Of a large one it makes an empty file. Small ones it copies: a master that
+     * comes to the node later finds them in the cache of its user.
+     */
     static final class Localizer extends ContainerLocalizer {
+        private static final Configuration CONF = new YarnConfiguration();
+        private static final long SMALL = 1 << 20; // bytes
         private final String container;
 
         Localizer(String user, String app, String container, String tokens, List<String> dirs, FileContext files) throws IOException {
@@ -253,15 +260,17 @@ public final class HollowNodeManagers {
                 }
                 done = new ArrayList<>();
                 for (ResourceLocalizationSpec spec : answer.getResourceSpecs()) {
-                    done.add(place(spec));
+                    done.add(place(spec, user));
                 }
             }
         }
 
-        private static LocalResourceStatus place(ResourceLocalizationSpec spec) throws IOException {
+        private static LocalResourceStatus place(ResourceLocalizationSpec spec, UserGroupInformation user) throws IOException {
             Path dir = Paths.get(spec.getDestinationDirectory().getFile());
             Path file = Files.createDirectories(dir).resolve(Paths.get(spec.getResource().getResource().getFile()).getFileName());
-            if (!Files.exists(file)) {
+            if (spec.getResource().getSize() < SMALL) {
+                copy(spec.getResource().getResource(), file, user);
+            } else if (!Files.exists(file)) {
                 Files.createFile(file);
             }
             LocalResourceStatus status = record(LocalResourceStatus.class);
@@ -269,6 +278,18 @@ public final class HollowNodeManagers {
             status.setStatus(ResourceStatusType.FETCH_SUCCESS);
             status.setLocalPath(URL.fromPath(new org.apache.hadoop.fs.Path(file.toUri())));
             return status;
+        }
+
+        private static void copy(URL from, Path to, UserGroupInformation user) throws IOException {
+            try {
+                org.apache.hadoop.fs.Path source = from.toPath();
+                user.doAs((PrivilegedExceptionAction<Void>) () -> {
+                    source.getFileSystem(CONF).copyToLocalFile(source, new org.apache.hadoop.fs.Path(to.toUri()));
+                    return null;
+                });
+            } catch (InterruptedException | URISyntaxException e) {
+                throw new IOException("copy " + from, e);
+            }
         }
 
         private static <T> T record(Class<T> type) {
