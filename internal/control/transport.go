@@ -54,7 +54,6 @@ func newServer(tls credentials.TransportCredentials, logger *zap.Logger) *grpc.S
 		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2(proto.Name)}),
 		grpc.ReadBufferSize(0), // TLS has a buffer of its own
 		grpc.WriteBufferSize(bufferBytes),
-		grpc.SharedWriteBuffer(true),
 		grpc.StaticStreamWindowSize(windowBytes),
 		grpc.StaticConnWindowSize(windowBytes),
 		grpc.MaxRecvMsgSize(maxMessageBytes),
