@@ -31,7 +31,7 @@ type agent struct {
 }
 
 func newAgent(c *Crowd, l launched) *agent {
-	return &agent{launched: l, crowd: c, over: make(chan struct{}), lost: make(chan struct{}),
+	return &agent{launched: l, crowd: c, cables: cables{from: &net.TCPAddr{IP: net.ParseIP(l.host)}}, over: make(chan struct{}), lost: make(chan struct{}),
 		stands: Agent{Container: l.container, Host: l.host, Task: l.task}}
 }
 
@@ -157,12 +157,15 @@ func (a *agent) Forward(reason string) {
 // cables are an agent's connections, which can be cut: then nothing comes through, and the other
 // side is not told.
 type cables struct {
+	from net.Addr // the node's; a master bounds how many strangers it lets in from one address
+
 	mu    sync.Mutex
 	conns []*cable // guarded by mu
 }
 
 func (c *cables) dial(ctx context.Context, address string) (net.Conn, error) {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", address)
+	d := net.Dialer{LocalAddr: c.from}
+	conn, err := d.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

@@ -152,7 +152,7 @@ func (y *fakeYARN) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.All
 			c := yarn.ContainerID{Attempt: application, ID: y.next}
 			y.next++
 			resp.Granted = append(resp.Granted, yarn.Container{
-				ID: c, Node: yarn.NodeID{Host: fmt.Sprint("node", c.ID), Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID,
+				ID: c, Node: yarn.NodeID{Host: fmt.Sprintf("127.1.%d.%d", c.ID/250, c.ID%250+1), Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID,
 			})
 		}
 	}
