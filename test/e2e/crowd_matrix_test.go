@@ -52,7 +52,7 @@ const masterMiB = 100
 // grows. Nobody is taken for lost who is not.
 func (w crowd) try(t *testing.T, nodeMiB int) {
 	base := portBase - 1000
-	c, err := startCluster("e2e-crowd", base, "--hollow", fmt.Sprint(w.nodes), "--heap", "512",
+	c, err := startCluster("e2e-crowd", base, "--hollow", fmt.Sprint(w.nodes), "--heap", "512", "--set", "yarn.nm.liveness-monitor.expiry-interval-ms=30000",
 		"--set", fmt.Sprint("yarn.nodemanager.resource.memory-mb=", nodeMiB), "--set", "yarn.nodemanager.resource.cpu-vcores=100")
 	if err != nil {
 		t.Fatal(err)
