@@ -102,7 +102,9 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	wanted := false
 	switch ev := ev.(type) {
 	case membership.Granted:
-		granted, wanted = ev.Container, a.asked[ev.Role] > 0
+		if granted, wanted = ev.Container, a.asked[ev.Role] > 0; wanted {
+			a.asked[ev.Role]--
+		}
 	case membership.Completed:
 		a.struck(now, ev)
 		if a.state[ev.Container] != 0 {
@@ -428,7 +430,6 @@ func (a *auditor) launch(l membership.Launch) {
 	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
 	a.cluster.note(l)
 	a.done[l.Task], a.endedWell[l.Task] = false, false
-	a.asked[l.Task.Role]--
 	row := a.crashed[l.Task].row
 	if !a.known[l.Task] {
 		row = 0 // it is new, or was told to leave and is wanted again
@@ -497,7 +498,6 @@ func (a *auditor) spare(l membership.Launch) {
 	}
 	a.spares[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
 	a.cluster.note(l)
-	a.asked[l.Task.Role]--
 }
 
 // move checks that a task has left where it was.
