@@ -63,6 +63,7 @@ roles: {worker: {instances: 1, memory: 256MiB}}
 	for _, p := range [][2]string{
 		{"fs.defaultFS", "viewfs://vc"},
 		{"fs.viewfs.mounttable.vc.link./user", nn + "/user"}, {"fs.viewfs.mounttable.vc.link./mnt", nn + "/paths"},
+		{"fs.viewfs.mounttable.vc.link./tmp", nn + "/tmp"}, // where the output is of a job that ends before anybody could follow it
 	} {
 		fmt.Fprintf(&table, "<property><name>%s</name><value>%s</value></property>\n", p[0], p[1])
 	}
@@ -75,7 +76,7 @@ roles: {worker: {instances: 1, memory: 256MiB}}
 `, odd)
 	r = tfos(t, append(c.env, "HADOOP_CONF_DIR="+view), "run", jobFile(t, job)).want(t, 0)
 	if !strings.Contains(r.stdout, "one,1") {
-		t.Errorf("with a mount table the worker says\n%s", r.stdout)
+		t.Errorf("with a mount table the worker says\n%s\n%s", r.stdout, r.stderr)
 	}
 }
 
