@@ -92,6 +92,8 @@ func (e *Endpoints) Look(pid int) Bare {
 		b.Why = "it has more rights than its user"
 	case !r.asked(bytes.Split(environ, []byte{0})):
 		b.Why = envPreload + " or " + envTable + " was taken out of its environment"
+		// The kernel lays the environment out last: until then there is none to be read.
+		b.Sure = len(environ) > 0
 	default:
 		// The linker maps it first of all. Then it loads what the program needs, and runs our
 		// constructor.
