@@ -111,6 +111,7 @@ func (m *Machine) abandon() {
 func (m *Machine) settle() {
 	if m.s.Phase == stopping && m.among(holds).len() == 0 {
 		m.s.Phase, m.s.Ended, m.s.StopUntil, m.s.EvaluateUntil = finished, m.now, time.Time{}, time.Time{}
+		m.out.Later = nil // it was for those who held a container until this step
 		m.do(Finish{*m.s.Result})
 	}
 }
