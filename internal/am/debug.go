@@ -1,17 +1,12 @@
 package am
 
 import (
+	"cmp"
 	"context"
 	"io"
 
 	"tfos/internal/control"
 )
-
-// inside is somebody's who wants to see a page of the master's inside.
-type inside struct {
-	page   func(*owner) ([]byte, error)
-	answer chan<- written // capacity 1
-}
 
 // written is a page, or why there is none.
 type written struct {
@@ -32,18 +27,14 @@ func (m *Master) pages() []control.Page {
 
 // show writes a page that the owner makes.
 func (m *Master) show(ctx context.Context, page func(*owner) ([]byte, error), w io.Writer) error {
-	answer := make(chan written, 1)
-	m.post(inside{page, answer})
-	select {
-	case p := <-answer:
-		if p.err != nil {
-			return p.err
-		}
-		_, err := w.Write(p.content)
-		return err
-	case <-m.done:
-		return errEnding
-	case <-ctx.Done():
-		return ctx.Err()
+	p, err := ask(ctx, m, func(answer chan<- written) any {
+		return question(func(o *owner) {
+			content, err := page(o)
+			answer <- written{content, err}
+		})
+	})
+	if err = cmp.Or(err, p.err); err == nil {
+		_, err = w.Write(p.content)
 	}
+	return err
 }

@@ -27,10 +27,8 @@ type (
 		session *control.Session
 		news    control.MirrorNews
 	}
-	// look is somebody's who wants to see the job.
-	look struct {
-		answer chan<- status.View // capacity 1
-	}
+	// question is put to the owner, which runs it in its own goroutine.
+	question func(*owner)
 	// broken is an error that ends this attempt.
 	broken struct{ err error }
 )
@@ -73,23 +71,35 @@ func (h *handler) StopJob(reason string) {
 // View implements control.MasterHandler. The owner says how the job stands, and no more: of ten
 // thousand tasks the document is several MiB.
 func (h *handler) View(ctx context.Context) ([]byte, error) {
-	answer := make(chan status.View, 1)
-	h.mail.post(look{answer}, nil)
-	select {
-	case v := <-answer:
-		return json.Marshal(v)
-	case <-h.done:
-		if h.last == nil {
-			return nil, errEnding
-		}
+	v, err := ask(ctx, (*Master)(h), func(answer chan<- status.View) any {
+		return question(func(o *owner) { answer <- o.view() })
+	})
+	switch {
+	case errors.Is(err, errEnding) && h.last != nil:
 		return h.last, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	case err != nil:
+		return nil, err
 	}
+	return json.Marshal(v)
 }
 
 // errEnding is for clients that come when there is no owner any more.
 var errEnding = errors.New("the master is ending")
+
+// ask posts a letter that the owner answers once, and waits for the answer.
+func ask[T any](ctx context.Context, m *Master, letter func(answer chan<- T) any) (T, error) {
+	answer := make(chan T, 1)
+	m.post(letter(answer))
+	var none T
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-m.done:
+		return none, errEnding
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
 
 func started(s *control.Session, e control.Started) membership.Started {
 	return membership.Started{Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(), PID: e.PID}

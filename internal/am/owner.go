@@ -179,11 +179,8 @@ func (o *owner) receive(msg any) error {
 		o.left(msg)
 	case *news:
 		o.heard(*msg)
-	case look:
-		msg.answer <- o.view()
-	case inside:
-		content, err := msg.page(o)
-		msg.answer <- written{content, err}
+	case question:
+		msg(o)
 	case shared:
 		o.inputs.shared, o.dirty = msg, true
 	case scaleWish:

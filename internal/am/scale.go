@@ -18,16 +18,7 @@ type scaleWish struct {
 
 // Scale implements control.MasterHandler.
 func (h *handler) Scale(ctx context.Context, w control.ScaleWish) (control.ScaleAnswer, error) {
-	answer := make(chan control.ScaleAnswer, 1)
-	h.mail.post(scaleWish{w, answer}, nil)
-	select {
-	case a := <-answer:
-		return a, nil
-	case <-h.done:
-		return control.ScaleAnswer{}, errEnding
-	case <-ctx.Done():
-		return control.ScaleAnswer{}, ctx.Err()
-	}
+	return ask(ctx, (*Master)(h), func(answer chan<- control.ScaleAnswer) any { return scaleWish{w, answer} })
 }
 
 // scale asks the machine whether it can be, and answers: yes once the journal has it, so that no later attempt has forgotten it.

@@ -58,14 +58,12 @@ func (c *Cluster) process(ctx context.Context, r yarn.Report, key control.Identi
 	if err != nil {
 		return nil, masterSilent(r.ID, err)
 	}
-	for _, t := range v.Tasks {
-		if t.Role != task.Role || t.Index != task.Index {
-			continue
-		}
-		if t.Agent == "" {
-			return nil, exit.Errorf(exit.Refused, "%s has no agent now: it is %s", task, t.State)
-		}
-		return c.Peers.Agent(t.Agent, key)
+	t, ok := v.Find(task)
+	if !ok {
+		return nil, exit.Errorf(exit.Usage, "%s has no task %s", r.ID, task)
 	}
-	return nil, exit.Errorf(exit.Usage, "%s has no task %s", r.ID, task)
+	if t.Agent == "" {
+		return nil, exit.Errorf(exit.Refused, "%s has no agent now: it is %s", task, t.State)
+	}
+	return c.Peers.Agent(t.Agent, key)
 }

@@ -289,6 +289,15 @@ func TestAQueueThatIsNotListed(t *testing.T) {
 	}
 }
 
+// rejects sets up a ResourceManager that takes a submission, and then says why it does not.
+func rejects(why string) func(*world) {
+	return func(w *world) {
+		w.verdict = func(r *yarn.Report) {
+			r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, why
+		}
+	}
+}
+
 // TestRefusals are jobs that end before they begin: the code, the words, and nothing left.
 func TestRefusals(t *testing.T) {
 	for _, c := range []struct {
@@ -299,36 +308,12 @@ func TestRefusals(t *testing.T) {
 		code   exit.Code
 		says   string
 	}{
-		{name: "unknown queue, and no rule that places it", job: func(j *job.Job) { j.Queue = "nope" }, world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "submitted by user ann to unknown queue: nope"
-			}
-		}, code: exit.Refused, says: "the cluster refused digits in queue \"nope\": submitted by user ann to unknown queue: nope\n  the cluster has root.dept.a, root.dept.b, root.auto, root.default, root.ml; choose with --queue"},
-		{name: "a parent queue", job: func(j *job.Job) { j.Queue = "dept" }, world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "submitted by user : ann to non-leaf queue : dept"
-			}
-		}, code: exit.Refused, says: "\n  queue root.dept is divided into others: use one of root.dept.a, root.dept.b"},
-		{name: "a parent queue, without a right to it", job: func(j *job.Job) { j.Queue = "root.dept" }, world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "User ann does not have permission to submit application_1_7 to queue root.dept"
-			}
-		}, code: exit.Refused, says: "use one of root.dept.a, root.dept.b"},
-		{name: "a parent queue without queues", job: func(j *job.Job) { j.Queue = "root.auto" }, world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "root.auto is not a leaf queue"
-			}
-		}, code: exit.Refused, says: "\n  queue root.auto is there for queues below it, and has none yet: name one as in root.auto.ann"},
-		{name: "a stopped queue", job: func(j *job.Job) { j.Queue = "b" }, world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "Queue root.dept.b is STOPPED. Cannot accept submission of application: x"
-			}
-		}, code: exit.Refused, says: "\n  queue root.dept.b is stopped: use another one, or ask an administrator to start it"},
-		{name: "no queue named, and no rule", job: func(j *job.Job) { j.Queue = "" }, world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "rejected by queue placement policy"
-			}
-		}, code: exit.Refused, says: "the cluster refused digits: rejected by queue placement policy\n  the cluster has root.dept.a"},
+		{name: "unknown queue, and no rule that places it", job: func(j *job.Job) { j.Queue = "nope" }, world: rejects("submitted by user ann to unknown queue: nope"), code: exit.Refused, says: "the cluster refused digits in queue \"nope\": submitted by user ann to unknown queue: nope\n  the cluster has root.dept.a, root.dept.b, root.auto, root.default, root.ml; choose with --queue"},
+		{name: "a parent queue", job: func(j *job.Job) { j.Queue = "dept" }, world: rejects("submitted by user : ann to non-leaf queue : dept"), code: exit.Refused, says: "\n  queue root.dept is divided into others: use one of root.dept.a, root.dept.b"},
+		{name: "a parent queue, without a right to it", job: func(j *job.Job) { j.Queue = "root.dept" }, world: rejects("User ann does not have permission to submit application_1_7 to queue root.dept"), code: exit.Refused, says: "use one of root.dept.a, root.dept.b"},
+		{name: "a parent queue without queues", job: func(j *job.Job) { j.Queue = "root.auto" }, world: rejects("root.auto is not a leaf queue"), code: exit.Refused, says: "\n  queue root.auto is there for queues below it, and has none yet: name one as in root.auto.ann"},
+		{name: "a stopped queue", job: func(j *job.Job) { j.Queue = "b" }, world: rejects("Queue root.dept.b is STOPPED. Cannot accept submission of application: x"), code: exit.Refused, says: "\n  queue root.dept.b is stopped: use another one, or ask an administrator to start it"},
+		{name: "no queue named, and no rule", job: func(j *job.Job) { j.Queue = "" }, world: rejects("rejected by queue placement policy"), code: exit.Refused, says: "the cluster refused digits: rejected by queue placement policy\n  the cluster has root.dept.a"},
 		{name: "more than the queue where YARN put it may have", job: func(j *job.Job) { j.Queue = "" }, world: func(w *world) {
 			w.limits = map[string]int64{"ml": 1024}
 			w.verdict = func(r *yarn.Report) { r.Queue = "ml" }
@@ -341,16 +326,8 @@ func TestRefusals(t *testing.T) {
 		{name: "unknown label", job: func(j *job.Job) { j.Roles[1].NodeLabel = "gpu" }, code: exit.Refused, says: `no running node has the label "gpu"`},
 		{name: "ResourceManager gone", world: func(w *world) { w.down = errors.New("connection refused") }, code: exit.Infrastructure, says: "no answer from the ResourceManager at rm:8032: connection refused\n  is it running"},
 		{name: "not ours to use", world: func(w *world) { w.down = fmt.Errorf("x: %w", yarn.ErrUnauthorized) }, code: exit.Refused, says: "the ResourceManager at rm:8032 does not let ann"},
-		{name: "rejected after all", world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "queue is full of applications\n\tat java…"
-			}
-		}, code: exit.Refused, says: "the cluster refused digits in queue \"ml\": queue is full of applications\n  "},
-		{name: "no right to submit", world: func(w *world) {
-			w.verdict = func(r *yarn.Report) {
-				r.State, r.Attempt, r.Diagnostics = yarn.StateFailed, yarn.AttemptID{}, "User ann does not have permission to submit application_1_7 to queue ml\n\tat java…"
-			}
-		}, code: exit.Refused, says: "to queue ml\n  ann wants the right to submit to the queue: ask who administers it (acl_submit_applications"},
+		{name: "rejected after all", world: rejects("queue is full of applications\n\tat java…"), code: exit.Refused, says: "the cluster refused digits in queue \"ml\": queue is full of applications\n  "},
+		{name: "no right to submit", world: rejects("User ann does not have permission to submit application_1_7 to queue ml\n\tat java…"), code: exit.Refused, says: "to queue ml\n  ann wants the right to submit to the queue: ask who administers it (acl_submit_applications"},
 		{name: "no permission", refuse: func(op, name string) error { return deny(op == "mkdir", fs.ErrPermission) }, code: exit.Refused, says: "no permission"},
 		{name: "safe mode", refuse: func(op, _ string) error { return deny(op == "create", dfs.ErrSafeMode) }, code: exit.Refused, says: "safe mode"},
 		{name: "full", refuse: func(op, _ string) error { return deny(op == "close", dfs.ErrNoSpace) }, code: exit.Refused, says: "full"},

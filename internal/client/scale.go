@@ -103,11 +103,10 @@ func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now statu
 	if err != nil {
 		return "", err
 	}
-	if err := c.fits(ctx, j, facts, queue); err != nil {
+	if err := c.fits(ctx, j, &facts, queue); err != nil {
 		return "", err
 	}
-	j.Queue = queue
-	return c.counting(ctx, j, facts)
+	return counting(j, facts), nil
 }
 
 func (c *Cluster) askToScale(ctx context.Context, r yarn.Report, wish control.ScaleWish) (control.ScaleAnswer, error) {

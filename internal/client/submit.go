@@ -117,9 +117,13 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	if err := preflight.Check(&p.Job, facts); err != nil {
 		return nil, err
 	}
-	if p.vcores, err = c.counting(ctx, p.Job, facts); err != nil {
-		return nil, err
+	named := facts
+	if p.Job.Queue != "" {
+		if err := c.inQueue(ctx, &named, p.Job.Queue); err != nil {
+			return nil, err
+		}
 	}
+	p.vcores = counting(p.Job, named)
 	tag := c.directoryTag(ctx, p.Job)
 	c.beside(ctx, p.Job, tag, ui)
 	if !p.configured { // a job that is submitted again has it
@@ -157,7 +161,7 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 	if err != nil {
 		return nil, err
 	}
-	if err := c.fits(ctx, p.Job, facts, r.Queue); err != nil {
+	if err := c.fits(ctx, p.Job, &facts, r.Queue); err != nil {
 		return nil, c.giveBack(ctx, id, err)
 	}
 	return s, nil
@@ -220,27 +224,22 @@ func (c *Cluster) facts(ctx context.Context, most yarn.Resource) (f preflight.Fa
 }
 
 // counting is what speaks against a job if the scheduler counts vcores, which its master will
-// learn.
-func (c *Cluster) counting(ctx context.Context, j job.Job, f preflight.Facts) (string, error) {
+// learn; empty: nothing does.
+func counting(j job.Job, f preflight.Facts) string {
 	f.VCores = true
-	if j.Queue != "" {
-		if err := c.inQueue(ctx, &f, j.Queue); err != nil {
-			return "", err
-		}
-	}
 	if e, ok := errors.AsType[*exit.Error](preflight.Check(&j, f)); ok {
-		return e.What + ", and its scheduler counts vcores: " + e.Advice, nil
+		return e.What + ", and its scheduler counts vcores: " + e.Advice
 	}
-	return "", nil
+	return ""
 }
 
-// fits refuses a job that YARN took into a queue which can never hold it. Only YARN knows the queue:
-// it places jobs as its rules say, whether they name one or not.
-func (c *Cluster) fits(ctx context.Context, j job.Job, f preflight.Facts, queue string) error {
-	if err := c.inQueue(ctx, &f, queue); err != nil {
+// fits completes facts with the queue where YARN put a job, and refuses one which that can never
+// hold. Only YARN knows the queue: it places jobs as its rules say, whether they name one or not.
+func (c *Cluster) fits(ctx context.Context, j job.Job, f *preflight.Facts, queue string) error {
+	if err := c.inQueue(ctx, f, queue); err != nil {
 		return err
 	}
-	return preflight.Check(&j, f)
+	return preflight.Check(&j, *f)
 }
 
 // inQueue completes facts with a queue, if the ResourceManager lists it.

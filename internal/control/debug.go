@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"tfos/internal/control/controlpb"
+	"tfos/internal/pause"
 )
 
 // Page is something that a process shows of its inside, to the job's clients.
@@ -41,14 +42,7 @@ func profile(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	defer pprof.StopCPUProfile()
-	pause := time.NewTimer(profiled)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return pause.For(ctx, profiled)
 }
 
 // ErrNoPage says that there is no page of the name asked for.
