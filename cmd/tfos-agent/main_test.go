@@ -450,7 +450,8 @@ func TestWithoutAContainer(t *testing.T) {
 	}
 }
 
-// TestAProgramThatIsNotRedirectedStartsOnceMore: one that takes LD_PRELOAD out of its environment does not load the library.
+// TestAProgramThatIsNotRedirectedStartsOnceMore: one that takes LD_PRELOAD out of its environment
+// does not load the library.
 func TestAProgramThatIsNotRedirectedStartsOnceMore(t *testing.T) {
 	w := newWorld(t)
 	s, hello := next(t, w.sessions, "session"), next(t, w.hellos, "hello")

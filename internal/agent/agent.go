@@ -129,8 +129,8 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	return a.work(ctx, s, hello)
 }
 
-// work runs the owner beside the link to the master, until the owner is done; then it ends what the owner began, and the link last,
-// which still sends what was reported.
+// work runs the owner beside the link to the master, until the owner is done; then it ends what the
+// owner began, and the link last, which still sends what was reported.
 func (a *Agent) work(ctx context.Context, s *services, hello control.Hello) error {
 	lasting := context.WithoutCancel(ctx) // ctx tells the owner to end, and the owner the rest
 	linkCtx, unlink := context.WithCancel(lasting)
@@ -178,7 +178,8 @@ func (a *Agent) master() func(context.Context) (string, error) {
 	return o.master
 }
 
-// release closes what New made, and the listeners that were given, whether they came into use or not.
+// release closes what New made, and the listeners that were given, whether they came into use or
+// not.
 func (a *Agent) release() {
 	for _, l := range []net.Listener{a.o.Witness, a.o.Listener, a.o.Socket, a.o.FilesSocket} {
 		if l != nil {

@@ -16,8 +16,9 @@ import (
 	"tfos/internal/listen"
 )
 
-// api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is, GET /v1/cluster what the
-// cluster_spec is, POST /v1/step takes the step that it is at, POST /v1/lease is for the module tfos.data.
+// api serves the program on a Unix socket that only its user can open: GET /v1/task says who it is,
+// GET /v1/cluster what the cluster_spec is, POST /v1/step takes the step that it is at, POST
+// /v1/lease is for the module tfos.data.
 type api struct {
 	listener net.Listener
 	server   *http.Server

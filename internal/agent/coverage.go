@@ -13,9 +13,10 @@ import (
 	"tfos/internal/supervise"
 )
 
-// Redirect works by a library in the program's processes. A statically linked program has no libraries, one with another user's
-// rights (setuid) gets none, and a command that unsets LD_PRELOAD does not ask for it. Such a program could reach nobody,
-// so its processes are looked at, often in their first moments and seldom later, until one was seen to connect to a peer.
+// Redirect works by a library in the program's processes. A statically linked program has no
+// libraries, one with another user's rights (setuid) gets none, and a command that unsets
+// LD_PRELOAD does not ask for it. Such a program could reach nobody, so its processes are looked
+// at, often in their first moments and seldom later, until one was seen to connect to a peer.
 const (
 	lookMin = 10 * time.Millisecond // before the first look; it doubles
 	lookMax = time.Second

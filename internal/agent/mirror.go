@@ -199,7 +199,8 @@ func (o *owner) hasten(grace time.Duration) {
 	}
 }
 
-// flush copies what is left before the program's end is reported. False: there is nothing to wait for.
+// flush copies what is left before the program's end is reported. False: there is nothing to wait
+// for.
 func (o *owner) flush(x supervise.Exit) bool {
 	k := o.copying
 	if k == nil {

@@ -68,8 +68,8 @@ func (o *orphan) master(ctx context.Context) (string, error) {
 	return o.find(ctx)
 }
 
-// lookForResult looks into the job's staging directory for its result. The master leaves it, or, for
-// a master that could not, whoever submits a job to the same directory of checkpoints.
+// lookForResult looks into the job's staging directory for its result. The master leaves it, or,
+// for a master that could not, whoever submits a job to the same directory of checkpoints.
 func lookForResult(s *storage.Storage, staging string) func(ctx context.Context) (string, error) {
 	return func(ctx context.Context) (string, error) {
 		fsys, name, release, err := s.Use(ctx, strings.TrimRight(staging, "/")+"/"+launch.ResultFile)

@@ -90,7 +90,8 @@ func (s *services) start() {
 	})
 }
 
-// close ends and closes what was opened. The port is free last, when nobody says any more that it is held.
+// close ends and closes what was opened. The port is free last, when nobody says any more that it
+// is held.
 func (s *services) close() {
 	a := s.agent
 	a.logs.end()
@@ -114,7 +115,8 @@ func (s *services) close() {
 	}
 }
 
-// orPort is given, or else any port of this node, which others know as host. number is set to the port's.
+// orPort is given, or else any port of this node, which others know as host. number is set to the
+// port's.
 func orPort(given net.Listener, host string, number *int) (net.Listener, error) {
 	l := given
 	if l == nil {

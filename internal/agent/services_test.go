@@ -15,8 +15,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestAnAgentThatCannotBeginLeavesNothingOpen: whatever stands in its way, every listener that it was given is closed, and the task's
-// port with them.
+// TestAnAgentThatCannotBeginLeavesNothingOpen: whatever stands in its way, every listener that it
+// was given is closed, and the task's port with them.
 func TestAnAgentThatCannotBeginLeavesNothingOpen(t *testing.T) {
 	authority, err := control.NewAuthority()
 	if err != nil {

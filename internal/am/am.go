@@ -1,10 +1,11 @@
-// Package am is the application master: it turns what YARN and the agents say into membership's events, and membership's
-// actions into calls.
+// Package am is the application master: it turns what YARN and the agents say into membership's
+// events, and membership's actions into calls.
 //
-// One goroutine, the owner, holds the machine, the ledger and the sessions; every other goroutine of this package carries
-// one call or one connection and talks to the owner through its mailbox. The owner decides nothing about the job itself:
-// that is membership's. A turn is: take an event, step the machine, log event and actions, carry the actions out. A
-// status document is made when somebody looks.
+// One goroutine, the owner, holds the machine, the ledger and the sessions; every other goroutine
+// of this package carries one call or one connection and talks to the owner through its mailbox.
+// The owner decides nothing about the job itself: that is membership's. A turn is: take an event,
+// step the machine, log event and actions, carry the actions out. A status document is made when
+// somebody looks.
 package am
 
 import (

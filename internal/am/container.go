@@ -76,7 +76,8 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 const programMiB = 16
 
 // memoryLimit is how many bytes the runtime may use in a container of so many MiB before it spends
-// more of its time on collecting garbage: YARN ends a process that needs more than its container has.
+// more of its time on collecting garbage: YARN ends a process that needs more than its container
+// has.
 func memoryLimit(containerMiB int64) int64 {
 	return max(containerMiB-programMiB, containerMiB/2) << 20
 }

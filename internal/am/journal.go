@@ -49,8 +49,8 @@ type journal struct {
 	promises []promise // oldest first
 }
 
-// promise is what a client is told once the journal has the turn that it is of, so that what was promised is not forgotten. It
-// waits for as long as no write fails.
+// promise is what a client is told once the journal has the turn that it is of, so that what was
+// promised is not forgotten. It waits for as long as no write fails.
 type promise struct {
 	turn int64
 	tell func()

@@ -6,9 +6,9 @@ import (
 	"tfos/internal/control"
 )
 
-// mailbox is what waits for the owner. To post never waits: whoever reads what an agent says must go
-// on reading, or the agent is taken for silent because the owner is busy. Of reports of which the
-// newest counts one per session waits.
+// mailbox is what waits for the owner. To post never waits: whoever reads what an agent says must
+// go on reading, or the agent is taken for silent because the owner is busy. Of reports of which
+// the newest counts one per session waits.
 type mailbox struct {
 	some chan struct{} // capacity 1: there is mail
 

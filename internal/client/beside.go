@@ -64,8 +64,8 @@ func (c *Cluster) beside(ctx context.Context, j job.Job, tag string, ui UI) {
 }
 
 // leaveResult leaves the result of a job whose master could not. An agent of it on a node that YARN
-// has lost may run on and write checkpoints, and cannot ask a ResourceManager that wants a token: it
-// looks for the result, as long as there is the job's directory.
+// has lost may run on and write checkpoints, and cannot ask a ResourceManager that wants a token:
+// it looks for the result, as long as there is the job's directory.
 func (c *Cluster) leaveResult(ctx context.Context, r yarn.Report, result string) {
 	if _, err := c.FS.Stat(ctx, path.Dir(result)); err != nil {
 		return

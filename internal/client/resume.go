@@ -90,8 +90,8 @@ func (c *Cluster) keptFile(ctx context.Context, id yarn.ApplicationID, file stri
 	return b, nil
 }
 
-// Reuse makes a job take its files from where the earlier job staged them, and checks that they are there unchanged. What
-// overlay names anew stays as it is.
+// Reuse makes a job take its files from where the earlier job staged them, and checks that they are
+// there unchanged. What overlay names anew stays as it is.
 func (c *Cluster) Reuse(ctx context.Context, e *Earlier, j *job.Job, overlay job.Overlay) error {
 	files, archives := j.Files, j.Archives
 	named := func(key string) bool {

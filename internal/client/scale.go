@@ -75,9 +75,9 @@ func (c *Cluster) jobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, er
 	return job.Parse(launch.JobFile, b, nil)
 }
 
-// fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, in the queue where it is, given
-// the other roles' sizes now. The string is what speaks against it if the scheduler counts vcores, as the master knows.
-// What makes no sense is left to the master to say.
+// fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, in the
+// queue where it is, given the other roles' sizes now. The string is what speaks against it if the
+// scheduler counts vcores, as the master knows. What makes no sense is left to the master to say.
 func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now status.View, wish control.ScaleWish) (string, error) {
 	grows := false
 	for i := range j.Roles {

@@ -178,8 +178,8 @@ func (c *Cluster) newApplication(ctx context.Context) (yarn.NewApplication, erro
 	return app, nil
 }
 
-// enlarge returns the job with containers that are large enough: the master's for the tasks, and all
-// where the cluster limits virtual memory.
+// enlarge returns the job with containers that are large enough: the master's for the tasks, and
+// all where the cluster limits virtual memory.
 func (c *Cluster) enlarge(ctx context.Context, j job.Job, most yarn.Resource, ui UI) (job.Job, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

@@ -1,8 +1,8 @@
-// Package clusterspec is the cluster_spec: where each task of a job listens, and what a task's process reads of it, in TF_CONFIG
-// and the other environment variables.
+// Package clusterspec is the cluster_spec: where each task of a job listens, and what a task's
+// process reads of it, in TF_CONFIG and the other environment variables.
 //
-// It turns a spec into text, the same text for the same spec. Package membership decides which spec holds; this package knows
-// nothing of ports, agents and processes.
+// It turns a spec into text, the same text for the same spec. Package membership decides which spec
+// holds; this package knows nothing of ports, agents and processes.
 package clusterspec
 
 import (

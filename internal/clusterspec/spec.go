@@ -49,8 +49,8 @@ func (s Spec) Address(t job.Task) (string, bool) {
 	return s.Members[i].Address, true
 }
 
-// Counters are what happened to the connections of a task's processes to one peer. They only grow while the task reaches its peers
-// in the same way.
+// Counters are what happened to the connections of a task's processes to one peer. They only grow
+// while the task reaches its peers in the same way.
 type Counters struct {
 	Task        job.Task // the peer
 	Connections uint64   // begun, to a target

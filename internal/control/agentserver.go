@@ -27,7 +27,8 @@ type LogSource interface {
 	Logs(ctx context.Context, r LogsRequest, send func(LogChunk) error) error
 }
 
-// AgentServer serves an agent's logs to the job's clients and its master, and its inside to clients.
+// AgentServer serves an agent's logs to the job's clients and its master, and its inside to
+// clients.
 type AgentServer struct {
 	listener net.Listener
 	server   *grpc.Server

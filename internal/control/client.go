@@ -53,7 +53,8 @@ func (c *MasterClient) Watch(ctx context.Context, view func(json []byte) error) 
 	}
 }
 
-// Stop tells the master to end the job in order. It returns when the master knows, not when the job has ended.
+// Stop tells the master to end the job in order. It returns when the master knows, not when the job
+// has ended.
 func (c *MasterClient) Stop(ctx context.Context, reason string) error {
 	if _, err := c.rpc.Stop(ctx, &controlpb.StopRequest{Reason: valid(reason)}); err != nil {
 		return fmt.Errorf("stop the job: %w", foreign(err))

@@ -294,7 +294,8 @@ func (l *Link) welcomed(side *agentSide) {
 	l.hello.Mirror = nil
 }
 
-// part ends a session once its reports are out. It is false for one that the master has not welcomed.
+// part ends a session once its reports are out. It is false for one that the master has not
+// welcomed.
 func (l *Link) part(side *agentSide) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()

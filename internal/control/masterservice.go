@@ -20,9 +20,9 @@ type masterService struct {
 
 type agentStream = grpc.BidiStreamingServer[controlpb.FromAgent, controlpb.ToAgent]
 
-// Session serves one agent. It reads in a goroutine of its own, and writes in another while there is
-// something to write. They end with the stream's context: gRPC ends that as this function returns,
-// and not before, so it cannot wait for them.
+// Session serves one agent. It reads in a goroutine of its own, and writes in another while there
+// is something to write. They end with the stream's context: gRPC ends that as this function
+// returns, and not before, so it cannot wait for them.
 func (ms masterService) Session(stream agentStream) error {
 	m := ms.m
 	subject, err := admit(stream.Context(), PartyAgent)

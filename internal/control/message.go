@@ -83,7 +83,8 @@ func (p Peers) With(news Peers) Peers {
 	return Peers{Endpoints: news.Endpoints, Reason: news.Reason, Counters: counters}
 }
 
-// Start tells an agent to start its task's process. A second one for the same incarnation changes nothing.
+// Start tells an agent to start its task's process. A second one for the same incarnation changes
+// nothing.
 type Start struct {
 	Incarnation job.Incarnation
 	Generation  job.Generation    // of the cluster_spec it starts with
@@ -95,7 +96,8 @@ type Start struct {
 	Mirror      *Mirror // nil: checkpoint.dir is used as it is
 }
 
-// Mirror tells an agent to give its task a local directory for checkpoints, and to keep it elsewhere.
+// Mirror tells an agent to give its task a local directory for checkpoints, and to keep it
+// elsewhere.
 type Mirror struct {
 	URI    string // of the directory that it is kept in
 	Fetch  bool   // the program goes on from what is there
@@ -137,9 +139,10 @@ type Notice struct {
 	Signal string        // to send to the program, "SIGUSR1" say; empty: none
 }
 
-// MasterHandler is what a Master needs of its user. The calls of one session come one after the other: Joined first, Left
-// last, each exactly once. Calls of different sessions come at the same time. Those of sessions must
-// not wait for anything that takes long: meanwhile no heartbeat of the session is read.
+// MasterHandler is what a Master needs of its user. The calls of one session come one after the
+// other: Joined first, Left last, each exactly once. Calls of different sessions come at the same
+// time. Those of sessions must not wait for anything that takes long: meanwhile no heartbeat of the
+// session is read.
 type MasterHandler interface {
 	// Joined is a new session. A session of the same container before it has Left already.
 	Joined(s *Session, h Hello)

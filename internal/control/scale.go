@@ -39,7 +39,8 @@ func (ms masterService) Scale(ctx context.Context, r *controlpb.ScaleRequest) (*
 	return &controlpb.ScaleResponse{Was: int32(a.Was), Refused: valid(a.Refused), Usage: a.Usage}, nil
 }
 
-// Scale asks the master for another number of tasks of a role. It returns when the master has decided.
+// Scale asks the master for another number of tasks of a role. It returns when the master has
+// decided.
 func (c *MasterClient) Scale(ctx context.Context, w ScaleWish) (ScaleAnswer, error) {
 	r, err := c.rpc.Scale(ctx, &controlpb.ScaleRequest{Role: valid(w.Role), Count: int32(w.Count), RestartCoordinator: w.RestartCoordinator, Vcores: valid(w.VCores)})
 	if err != nil {

@@ -64,8 +64,8 @@ func (s *Session) Heard() time.Time {
 	return s.heard
 }
 
-// Spec hands the agent a cluster_spec. It takes the place of one that still waits to be sent, so that
-// a slow agent gets the newest one only: an order is good with any that is newer than its own.
+// Spec hands the agent a cluster_spec. It takes the place of one that still waits to be sent, so
+// that a slow agent gets the newest one only: an order is good with any that is newer than its own.
 func (s *Session) Spec(spec clusterspec.Spec) {
 	encoded, err := s.specs.encode(spec)
 	if err != nil {

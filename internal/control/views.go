@@ -79,8 +79,8 @@ func (v *views) newest(ctx context.Context, done <-chan struct{}) (view []byte, 
 	return view, state, nil
 }
 
-// watch sends the current document and newer ones, leaving out those that follow too fast, but never
-// the last before done.
+// watch sends the current document and newer ones, leaving out those that follow too fast, but
+// never the last before done.
 func (v *views) watch(ctx context.Context, done <-chan struct{}, send func([]byte) error) error {
 	for sent, ending := -1, false; ; {
 		state, changed := v.look()

@@ -34,8 +34,8 @@ const proofWait = 2 * time.Second
 // errStranger says that somebody answers at a target who is not the peer.
 var errStranger = errors.New("not the peer")
 
-// prove asks who holds a target. It is nil if that is the agent that the proof names: then that agent held the target's port from when
-// it was published until now.
+// prove asks who holds a target. It is nil if that is the agent that the proof names: then that
+// agent held the target's port from when it was published until now.
 func prove(ctx context.Context, t target, want Proof) error {
 	ctx, cancel := context.WithTimeout(ctx, proofWait)
 	defer cancel()

@@ -533,8 +533,8 @@ func TestAnotherPortOfAPeer(t *testing.T) {
 	}
 }
 
-// TestAPeersHostHasTheNameOfItsNode, and the task's own has too: whoever compares it with the name of
-// his own host finds them the same.
+// TestAPeersHostHasTheNameOfItsNode, and the task's own has too: whoever compares it with the name
+// of his own host finds them the same.
 func TestAPeersHostHasTheNameOfItsNode(t *testing.T) {
 	r, p := redirected(t, 0)
 	s := serve(t, "a")

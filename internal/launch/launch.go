@@ -136,7 +136,8 @@ type Manifest struct {
 	Resume  *StartPoint `json:"resume,omitempty"`  // nil: the job starts from nothing
 }
 
-// StartPoint is the checkpoint that a job which tfos resume submits, or one of its processes, goes on from.
+// StartPoint is the checkpoint that a job which tfos resume submits, or one of its processes, goes
+// on from.
 type StartPoint struct {
 	From       string `json:"from,omitempty"` // application_…; empty: resumed by its job file
 	Checkpoint string `json:"checkpoint"`     // below the job's checkpoint.dir, and written as that is

@@ -91,7 +91,8 @@ func TestGranted(t *testing.T) {
 	}
 }
 
-// FuzzManifest: a manifest is an error, or comes back as it was; and the names of its files come back from their links.
+// FuzzManifest: a manifest is an error, or comes back as it was; and the names of its files come
+// back from their links.
 func FuzzManifest(f *testing.F) {
 	m := Manifest{Version: "1", User: "ann", Staging: "/user/ann/.tfos/jobs/a", Agent: Resource{Name: "tfos-agent", URI: "hdfs://nn/c/1", Size: 1, ModTime: 2}}
 	m.Files = []Resource{{Name: "Grüße.zip", URI: "hdfs://nn/c/2.by-agent.zip", Archive: true}}

@@ -73,7 +73,8 @@ func TestPlans(t *testing.T) {
 	}
 }
 
-// TestPlansCatchTheirBugs breaks machines on purpose: a plan notices when a task restarts or moves that it did not hit.
+// TestPlansCatchTheirBugs breaks machines on purpose: a plan notices when a task restarts or moves
+// that it did not hit.
 func TestPlansCatchTheirBugs(t *testing.T) {
 	t.Parallel()
 	for _, b := range []struct {

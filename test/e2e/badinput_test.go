@@ -115,8 +115,8 @@ func TestProgramsThatFail(t *testing.T) {
 	}
 }
 
-// TestProgramThatIgnoresSIGTERM runs a service that does not end when asked to: it is killed after the grace period, and the
-// job's success stands.
+// TestProgramThatIgnoresSIGTERM runs a service that does not end when asked to: it is killed after
+// the grace period, and the job's success stands.
 func TestProgramThatIgnoresSIGTERM(t *testing.T) {
 	c := hadoop(t)
 	job := jobFile(t, fmt.Sprintf(`name: stubborn

@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// TestNoWrongPeer runs forty tasks of one user on one node, each of which meets the others over and over and asks who they are. Three
-// lose their agents and move, two fail and come back in place, and a thief takes the ports that are left as soon as they are free, long before
-// the master can know: nobody may ever be connected to it, to another task, or to an earlier incarnation.
+// TestNoWrongPeer runs forty tasks of one user on one node, each of which meets the others over and
+// over and asks who they are. Three lose their agents and move, two fail and come back in place,
+// and a thief takes the ports that are left as soon as they are free, long before the master can
+// know: nobody may ever be connected to it, to another task, or to an earlier incarnation.
 func TestNoWrongPeer(t *testing.T) {
 	t.Parallel()
 	for _, endpoints := range []string{"redirect", "forward"} {

@@ -51,8 +51,8 @@ success: all
 	})
 }
 
-// TestMatrixOfLogPlaces keeps aggregated logs in one format after the other, each with a place of its
-// own: the output of a short job is shown at its end, and that of both is found afterwards.
+// TestMatrixOfLogPlaces keeps aggregated logs in one format after the other, each with a place of
+// its own: the output of a short job is shown at its end, and that of both is found afterwards.
 func TestMatrixOfLogPlaces(t *testing.T) {
 	s := theSite(t)
 	const controller = "org.apache.hadoop.yarn.logaggregation.filecontroller."

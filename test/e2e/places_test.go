@@ -54,8 +54,8 @@ func TestATaskFindsItselfByOtherNames(t *testing.T) {
 	}
 }
 
-// TestTasksFindEachOtherByOtherNames on hosts that share no network stack, where the node's loopback
-// is not the peer's.
+// TestTasksFindEachOtherByOtherNames on hosts that share no network stack, where the node's
+// loopback is not the peer's.
 func TestTasksFindEachOtherByOtherNames(t *testing.T) {
 	file := jobFile(t, fmt.Sprintf("name: names\ncommand: python3 names.py\nfiles: [%s]\nstrategy: none\n"+
 		"recovery: {user-failures: 0}\nroles:\n  worker: {instances: 2, memory: 256MiB}\n", program("names.py")))

@@ -314,7 +314,8 @@ func (f Facts) limit(label string) (most yarn.Resource, known bool) {
 	if len(f.Queue.Most) > 0 { // it has nothing of a label that it does not tell of
 		return most, f.Queue.Scheduler == yarn.CapacityScheduler
 	}
-	// Before Hadoop 3.1 a limit is a part of the parent's. Only below the root do we know what that is, and only without labels.
+	// Before Hadoop 3.1 a limit is a part of the parent's. Only below the root do we know what that
+	// is, and only without labels.
 	part := float64(f.Queue.MaxCapacity)
 	if part <= 0 || part >= 1 || strings.Count(f.Queue.Path, ".") != 1 || label != "" {
 		return most, false
