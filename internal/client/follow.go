@@ -105,7 +105,9 @@ func (f *follower) follow(ctx context.Context) (Outcome, error) {
 			if a.report.State.Terminal() {
 				o := f.c.outcome(ctx, a.report, f.view)
 				f.show(o.View)
-				tail.finish(ctx, o.View)
+				if err := tail.finish(ctx, o.View); err != nil {
+					f.ui.Note(fmt.Sprintf("the end of %s's output cannot be shown: %v", tail.task, err))
+				}
 				return o, nil
 			}
 		}

@@ -275,10 +275,16 @@ func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Ide
 	}); err != nil {
 		return err
 	}
+	var errs []error
 	for _, t := range tails {
-		t.finish(ctx, last)
+		if err := t.finish(ctx, last); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("%s: %w", t.task, err))
+		}
 	}
 	c.Log.Debug("job ended", zap.Stringer("application", r.ID))
+	if len(errs) > 0 {
+		return exit.Errorf(exit.Infrastructure, "read the end of the logs of %s: %w", r.ID, errors.Join(errs...))
+	}
 	return nil
 }
 

@@ -504,6 +504,25 @@ func TestLogOfAJobThatWasOverAtOnce(t *testing.T) {
 	})
 }
 
+// TestOutputThatCannotBeHadIsNotSilence: nobody takes an empty output for what a task wrote.
+func TestOutputThatCannotBeHadIsNotSilence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.script(func() { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) })
+		var s shown
+		began := time.Now()
+		if err := w.cluster().Run(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if said := s.err.String(); !strings.Contains(said, "the end of chief/0's output cannot be shown") {
+			t.Errorf("it says\n%s", said)
+		}
+		if waited := time.Since(began); waited > 2*logPatience {
+			t.Errorf("the output was waited for %s", waited)
+		}
+	})
+}
+
 func TestKill(t *testing.T) {
 	for _, c := range []struct {
 		name    string

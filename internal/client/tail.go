@@ -17,8 +17,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// How long the end of a log is waited for once a job has ended: first from the agent, which ends when it has sent all, then
-// from where logs are kept.
+// How long the end of a task's output is waited for once a job has ended: first from the agent, which ends when it has sent
+// all, then from where logs are kept.
 const (
 	agentPatience = 2 * time.Second
 	logPatience   = 15 * time.Second
@@ -36,6 +36,7 @@ type tail struct {
 	targets chan status.Task // capacity 1: only the newest matters
 	last    chan status.View // the job has ended
 	done    chan struct{}    // closed when everything is written
+	missing error            // why the end of the output is not; to be read after done
 }
 
 func newTail(c *Cluster, id yarn.ApplicationID, key control.Identity, task job.Task, write func([]byte)) *tail {
@@ -56,14 +57,17 @@ func (t *tail) update(v status.View) {
 	t.targets <- task // only one goroutine sends, so there is room
 }
 
-// finish returns when everything that the task wrote is copied, or cannot be had.
-func (t *tail) finish(ctx context.Context, v status.View) {
+// finish returns when everything that the task wrote is copied, or cannot be had: then its error
+// says why.
+func (t *tail) finish(ctx context.Context, v status.View) error {
 	select {
 	case t.last <- v:
 		<-t.done
 	case <-t.done:
 	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
+	return t.missing
 }
 
 // stream is one log of one container on its way here. It belongs to the goroutine that copies it.
@@ -96,7 +100,7 @@ func (t *tail) run(ctx context.Context) {
 			live = t.follow(ctx, streams, task.Agent)
 		case v := <-t.last:
 			live.stop(agentPatience)
-			t.drain(ctx, v, streams)
+			t.missing = t.drain(ctx, v, streams)
 			return
 		}
 	}
@@ -184,18 +188,24 @@ func (t *tail) copyOnce(ctx context.Context, s *stream, address string) error {
 }
 
 // drain copies what is left when the job has ended.
-func (t *tail) drain(ctx context.Context, v status.View, streams []*stream) {
+func (t *tail) drain(ctx context.Context, v status.View, streams []*stream) error {
+	ctx, cancel := context.WithTimeout(ctx, logPatience)
+	defer cancel()
 	task, _ := v.Find(t.task)
 	if task.Container != "" && (len(streams) == 0 || streams[0].container != task.Container) {
 		flush(streams)
 		streams = t.streams(task.Container) // the job was over before we saw its task run there
 	}
+	defer flush(streams)
 	for _, s := range streams {
-		if !s.whole {
-			t.copyKept(ctx, s, LogFile{Application: t.id, User: v.User, Container: s.container, Node: task.Node, Stream: s.name})
+		if s.whole {
+			continue
+		}
+		if err := t.copyKept(ctx, s, LogFile{Application: t.id, User: v.User, Container: s.container, Node: task.Node, Stream: s.name}); err != nil {
+			return err
 		}
 	}
-	flush(streams)
+	return nil
 }
 
 func flush(streams []*stream) {
@@ -205,9 +215,7 @@ func flush(streams []*stream) {
 }
 
 // copyKept copies the rest of a log from where it is kept after its container ended.
-func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) {
-	ctx, cancel := context.WithTimeout(ctx, logPatience)
-	defer cancel()
+func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) error {
 	for {
 		err := t.c.Logs.Read(ctx, f, s.file, func(data []byte) error {
 			s.file += int64(len(data))
@@ -215,10 +223,10 @@ func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) {
 			return nil
 		})
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !t.c.Collects {
-			return
+			return err
 		}
 		if pause.For(ctx, lastPoll) != nil {
-			return
+			return err
 		}
 	}
 }

@@ -63,7 +63,7 @@ roles: {worker: {instances: 1, memory: 256MiB}}
 	for _, p := range [][2]string{
 		{"fs.defaultFS", "viewfs://vc"},
 		{"fs.viewfs.mounttable.vc.link./user", nn + "/user"}, {"fs.viewfs.mounttable.vc.link./mnt", nn + "/paths"},
-		{"fs.viewfs.mounttable.vc.link./tmp", nn + "/tmp"}, // where the output is of a job that ends before anybody could follow it
+		{"fs.viewfs.mounttable.vc.link./app-logs", nn + "/app-logs"}, // where the output is of a job that ends before anybody could follow it
 	} {
 		fmt.Fprintf(&table, "<property><name>%s</name><value>%s</value></property>\n", p[0], p[1])
 	}
