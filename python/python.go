@@ -17,7 +17,7 @@ import (
 
 // Patterns, for a directory would leave out what starts with an underscore.
 //
-//go:embed sitecustomize.py tfos/*.py tfos/native/*.so
+//go:embed sitecustomize.py tfos/*.py tfos/compat/*.py tfos/native/*.so
 var modules embed.FS
 
 // Archive is the modules as a .zip, to be unpacked into a directory that goes on PYTHONPATH. One

@@ -27,7 +27,7 @@ func TestArchiveHoldsTheModulesAndIsTheSameEachTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"tfos/__init__.py", "sitecustomize.py", "tfos/native/files_x86_64.so", "tfos/native/files_aarch64.so",
+	for _, name := range []string{"tfos/__init__.py", "sitecustomize.py", "tfos/compat/marker.py", "tfos/native/files_x86_64.so", "tfos/native/files_aarch64.so",
 		"tfos/native/crc32c_x86_64.so", "tfos/native/crc32c_aarch64.so"} {
 		if _, err := r.Open(name); err != nil {
 			t.Error(err)
