@@ -10,7 +10,6 @@ import (
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/launch"
-	"tfos/internal/membership"
 	"tfos/internal/status"
 )
 
@@ -70,8 +69,5 @@ func (o *owner) mirrored(s *control.Session, n control.MirrorNews) {
 		o.log.Warn("checkpoint "+n.What, zap.Stringer("task", s.Task()), zap.Int("incarnation", int(n.Incarnation)),
 			zap.String("checkpoint", n.Checkpoint), zap.Int64("step", n.Step), zap.String("problem", n.Problem))
 	}
-	o.turn(membership.Mirrored{
-		Task: s.Task(), Incarnation: n.Incarnation, Container: s.Container(), What: n.What, Checkpoint: n.Checkpoint, Step: n.Step,
-		Bytes: n.Bytes, Seconds: n.Took.Seconds(), Problem: n.Problem,
-	})
+	o.dirty = true
 }

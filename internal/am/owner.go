@@ -342,7 +342,7 @@ func (o *owner) perform(a membership.Action) {
 		o.log.Info("container taken over", zap.Stringer("task", a.Task), zap.Int("incarnation", int(a.Incarnation)), zap.Stringer("container", a.Container))
 		o.current[a.Task] = a.Container
 		o.ledger.Adopt(a.Container)
-	case membership.TakenOver:
+	case membership.TakeoverEnded:
 		o.log.Info("agents have reported to this master", zap.Int("reported", a.Reported), zap.Int("missing", a.Missing))
 	case membership.Launch:
 		c, ours := o.containers[a.Container]

@@ -65,7 +65,7 @@ func (o *owner) begin(r yarn.Registered) {
 		if i, ok := o.machine.Inspecting(); ok { // of the attempt before, which cannot answer any more
 			o.m.keeper.Inspect(i)
 		}
-		o.turn(membership.Resumed{Attempt: attempt, Ended: o.m.o.Manifest.Forgets})
+		o.turn(membership.TakeoverBegan{Attempt: attempt, Ended: o.m.o.Manifest.Forgets})
 	default:
 		o.turn(membership.Began{Attempt: attempt})
 		if err := o.fits(r); err != nil {

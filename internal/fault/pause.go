@@ -58,7 +58,7 @@ func (w *waits) loses(t job.Task) {
 
 func (w *waits) event(e membership.Event) {
 	switch e := e.(type) {
-	case membership.Resumed:
+	case membership.TakeoverBegan:
 		w.takeover = true
 		clear(w.lost) // what the attempt before knew ended with it
 	case membership.Joined:
@@ -83,7 +83,7 @@ func (w *waits) event(e membership.Event) {
 
 func (w *waits) action(a membership.Action) {
 	switch a := a.(type) {
-	case membership.TakenOver:
+	case membership.TakeoverEnded:
 		w.takeover = false
 	case membership.Launch:
 		if a.Spare {

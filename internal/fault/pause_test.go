@@ -49,8 +49,8 @@ func TestPauses(t *testing.T) {
 		}, "ps/0 0s true worker/0 0s false "},
 		{"another master", []membership.Turn{
 			at(60, membership.Exited{Task: w0, Incarnation: 1}),
-			at(90, membership.Resumed{Attempt: 2}),
-			at(95, membership.Tick{}, membership.TakenOver{}, membership.StartProcess{Task: w0, Incarnation: 2}),
+			at(90, membership.TakeoverBegan{Attempt: 2}),
+			at(95, membership.Tick{}, membership.TakeoverEnded{}, membership.StartProcess{Task: w0, Incarnation: 2}),
 		}, ""},
 	} {
 		got := ""

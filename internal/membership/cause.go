@@ -39,6 +39,15 @@ func (c Cause) Infrastructure() bool {
 	return c != CauseProgram && c != CauseOutOfMemory && c != CauseVirtual
 }
 
+// nodeFault reports whether a cause lies with the node: what another one would have done better.
+func (c Cause) nodeFault() bool {
+	switch c {
+	case CauseNodeLost, CauseDisk, CauseLocalization, CauseLaunch, CauseSilent:
+		return true
+	}
+	return false
+}
+
 // exitCode is what the job ends with if this ended it. One that cannot be localized the cluster can
 // never run.
 func (c Cause) exitCode(hopeless bool) int {

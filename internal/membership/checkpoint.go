@@ -2,13 +2,10 @@ package membership
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"tfos/internal/job"
-	"tfos/internal/status"
-	"tfos/internal/yarn"
 )
 
 // What the machine knows of checkpoints: which there are, and which one a program that starts now restores. It does not look at
@@ -34,20 +31,6 @@ const Whole = "whole"
 type CheckpointGone struct {
 	Path string `json:"path"`
 	Why  string `json:"why"` // "set aside: …"; "removed by checkpoint.keep"; empty: not by us
-}
-
-// Mirrored is what happened between a task's local directory of checkpoints and the one that it is kept in. It changes nothing: what
-// is in the latter is said by CheckpointSeen.
-type Mirrored struct {
-	Task        job.Task         `json:"task"`
-	Incarnation job.Incarnation  `json:"incarnation"`
-	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent says so
-	What        string           `json:"what"`               // fetched, uploaded, broken, failing, works again, lost
-	Checkpoint  string           `json:"checkpoint,omitempty"`
-	Step        int64            `json:"step"` // -1: not known
-	Bytes       int64            `json:"bytes,omitempty"`
-	Seconds     float64          `json:"seconds,omitempty"` // that a copy took
-	Problem     string           `json:"problem,omitempty"`
 }
 
 // Inspected answers an Inspect.
@@ -78,57 +61,18 @@ type Inspect struct {
 func (CheckpointSeen) event() {}
 func (CheckpointGone) event() {}
 func (Inspected) event()      {}
-func (Mirrored) event()       {}
 func (Inspect) action()       {}
-
-// checkpoints is the ledger.
-type checkpoints struct {
-	Known  []checkpoint `json:"known,omitempty"`  // the oldest first
-	Looks  int          `json:"looks,omitempty"`  // how many Inspect were given out
-	Asked  time.Time    `json:"asked,omitzero"`   // the newest of them
-	Busy   bool         `json:"busy,omitempty"`   // as it said
-	Until  time.Time    `json:"until,omitzero"`   // until when its answer is waited for; zero: it came
-	Newest *restorable  `json:"newest,omitempty"` // as it answered; nil: none, or not known
-	Sure   bool         `json:"sure,omitempty"`   // it answered without a problem
-}
-
-// checkpoint is one that is there.
-type checkpoint struct {
-	CheckpointSeen
-	By job.Task `json:"by,omitzero"` // who wrote it; zero: it was there before the job, or that is not known
-}
-
-// restorable is where a program that starts now goes on.
-type restorable struct {
-	Path string `json:"path"`
-	Step int64  `json:"step"` // -1: not known
-}
-
-// maxCheckpoints bounds how many checkpoints are remembered: the newest.
-const maxCheckpoints = 200
 
 func (m *Machine) checkpointSeen(ev CheckpointSeen) {
 	ev.Time = ev.Time.UTC().Round(0)
-	k := &m.s.Checkpoints
 	c := checkpoint{CheckpointSeen: ev}
-	if i := slices.IndexFunc(k.Known, func(c checkpoint) bool { return c.Path == ev.Path }); i >= 0 {
-		c.By = k.Known[i].By
-		k.Known = slices.Delete(k.Known, i, i+1)
-	}
 	if !ev.Time.Before(m.s.Began) {
 		c.By = m.writer()
 		if ev.Verdict == Whole && !ev.Exported {
-			m.saved(ev.Step)
+			m.s.Progress.saved(m.now, ev.Step)
 		}
 	}
-	at, _ := slices.BinarySearchFunc(k.Known, c, func(a, b checkpoint) int {
-		if a.Time.After(b.Time) {
-			return 1
-		}
-		return -1
-	})
-	k.Known = slices.Insert(k.Known, at, c)
-	k.Known = k.Known[max(0, len(k.Known)-maxCheckpoints):]
+	m.s.Checkpoints.saw(c)
 }
 
 // writer is the task that writes the job's checkpoints: the leader, as TensorFlow's strategies have it. Parameter servers may write the
@@ -148,21 +92,8 @@ func (m *Machine) writer() job.Task {
 	return m.job.Leader()
 }
 
-func (m *Machine) checkpointGone(ev CheckpointGone) {
-	k := &m.s.Checkpoints
-	k.Known = slices.DeleteFunc(k.Known, func(c checkpoint) bool { return c.Path == ev.Path })
-}
-
 func (m *Machine) inspected(ev Inspected) {
-	k := &m.s.Checkpoints
-	if ev.Number != k.Looks || !m.awaiting() {
-		return // late
-	}
-	k.Until, k.Newest, k.Sure = time.Time{}, nil, ev.Problem == ""
-	if ev.Newest != "" {
-		k.Newest = &restorable{ev.Newest, ev.Step}
-	}
-	if ev.Barred != "" {
+	if m.s.Checkpoints.answer(m.now, ev) && ev.Barred != "" {
 		code := job.ExitFailed
 		if ev.Barred == BarAway {
 			code = job.ExitInfrastructure
@@ -176,7 +107,7 @@ func (m *Machine) sentenceOfBar(problem string) string {
 	what := fmt.Sprintf("the checkpoints in %s cannot be read, and without them a program would begin at step 0: %s. Once that is mended, tfos resume goes on from the newest",
 		m.job.Checkpoint.Dir, strings.TrimRight(problem, ". "))
 	for i := range m.s.Tasks {
-		if b := m.s.Blame; !b.At.IsZero() && m.s.Tasks[i].Doubt.Equal(b.At) {
+		if b := m.s.Blame; !b.At.IsZero() && m.s.Tasks[i].Unlooked.Equal(b.At) {
 			return b.Text + "\nNothing is started again: " + what
 		}
 	}
@@ -186,10 +117,8 @@ func (m *Machine) sentenceOfBar(problem string) string {
 // Restores is the checkpoint from which a program that starts now goes on, and the step that it is of, -1 if that is not known;
 // false: there is none, or none is known.
 func (m *Machine) Restores() (path string, step int64, ok bool) {
-	if n := m.s.Checkpoints.Newest; n != nil && m.s.Checkpoints.Until.IsZero() {
-		return n.Path, n.Step, true
-	}
-	return "", 0, false
+	r, ok := m.s.Checkpoints.restores()
+	return r.Path, r.Step, ok
 }
 
 // Inspecting is the Inspect whose answer is awaited; false: none is.
@@ -197,8 +126,8 @@ func (m *Machine) Inspecting() (Inspect, bool) {
 	return Inspect{m.s.Checkpoints.Looks, m.s.Checkpoints.Busy}, m.awaiting()
 }
 
-// awaiting reports whether the answer to a look is waited for. One that does not come is given up.
-func (m *Machine) awaiting() bool { return m.now.Before(m.s.Checkpoints.Until) }
+// awaiting reports whether the answer to a look is waited for.
+func (m *Machine) awaiting() bool { return m.s.Checkpoints.waits(m.now) }
 
 // restores reports whether a task's program reads checkpoints when it starts. Parameter servers get their variables from others,
 // and so do workers, except where each holds the whole model.
@@ -210,55 +139,38 @@ func (m *Machine) restores(t job.Task) bool {
 	return t == m.job.Leader()
 }
 
-// doubt notes that what the task's process may have written since it was looked at last is not known.
-func (m *Machine) doubt(t *task) {
+// mayHaveSaved notes that the task's process may have written checkpoints that nobody has looked at.
+func (m *Machine) mayHaveSaved(t *task) {
 	if m.opts.Inspect && m.restores(t.Task) {
-		t.Doubt = m.now
+		t.Unlooked = m.now
 	}
 }
 
-// sure reports whether the checkpoints were looked at since the task's process ended, or that was given up.
-func (m *Machine) sure(t *task) bool {
-	k := &m.s.Checkpoints
-	return t.Doubt.IsZero() || !m.awaiting() && !k.Asked.Before(t.Doubt)
+// looked reports whether the checkpoints were looked at since the task's process ended, or that was given up.
+func (m *Machine) looked(t *task) bool {
+	return t.Unlooked.IsZero() || !m.awaiting() && m.s.Checkpoints.lookedAfter(t.Unlooked)
 }
 
-// inspect asks for a look at the checkpoints when a program that restores is to start, and none was asked for since there is doubt.
+// inspect asks for a look at the checkpoints when a program that restores is to start, and may have written since the last look.
 // It waits for the look that is under way: the peers of a lost task end one after the other.
 func (m *Machine) inspect() {
-	k := &m.s.Checkpoints
 	if m.awaiting() || m.among(unlooked).len() == 0 {
 		return
 	}
 	for i := range m.among(unlooked).all() {
 		m.edit(i)
 	}
-	k.Looks++
-	k.Asked, k.Until, k.Busy = m.now, m.now.Add(m.opts.InspectTimeout), m.among(writing).len() > 0
-	m.do(Inspect{k.Looks, k.Busy})
+	m.do(m.s.Checkpoints.ask(m.now, m.now.Add(m.opts.InspectTimeout), m.among(writing).len() > 0))
 }
 
-// doubtOutdated has the checkpoints looked at before processes are started anew that run, and may have written.
-func (m *Machine) doubtOutdated() {
+// lookBeforeRestarts has the checkpoints looked at before processes are started anew that run, and may have written.
+func (m *Machine) lookBeforeRestarts() {
 	for i := range m.among(outlived).all() {
-		if t := m.edit(i); !t.Doubt.After(t.Ordered) {
-			m.doubt(t)
+		if t := m.edit(i); !t.Unlooked.After(t.Ordered) {
+			m.mayHaveSaved(t)
 		}
 	}
 	m.inspect()
-}
-
-// views are the checkpoints as status shows them.
-func (k *checkpoints) views() []status.Checkpoint {
-	out := make([]status.Checkpoint, 0, len(k.Known))
-	for _, c := range k.Known {
-		v := status.Checkpoint{Path: c.Path, Format: c.Format, Step: c.Step, Bytes: c.Bytes, Time: c.Time, Verdict: c.Verdict}
-		if c.By != (job.Task{}) {
-			v.By = c.By.String()
-		}
-		out = append(out, v)
-	}
-	return out
 }
 
 // looking says that programs wait for their checkpoints to be looked at; empty: none does.

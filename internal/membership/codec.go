@@ -10,13 +10,13 @@ import (
 // The names under which events and actions are logged.
 var (
 	eventKinds = kinds[Event]{
-		"began": Began{}, "resumed": Resumed{}, "kept": Kept{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
+		"began": Began{}, "takeover-began": TakeoverBegan{}, "kept": Kept{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
-		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "warned": Warned{}, "spared": Spared{}, "draining": Draining{}, "drained": Drained{}, "tick": Tick{},
-		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{}, "mirrored": Mirrored{},
+		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "warned": Warned{}, "warning-lifted": WarningLifted{}, "draining": Draining{}, "drained": Drained{}, "tick": Tick{},
+		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{},
 	}
 	actionKinds = kinds[Action]{
-		"ask": Ask{}, "release": Release{}, "adopt": Adopt{}, "taken-over": TakenOver{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
+		"ask": Ask{}, "release": Release{}, "adopt": Adopt{}, "takeover-ended": TakeoverEnded{}, "launch": Launch{}, "publish": Publish{}, "start-process": StartProcess{},
 		"stop-process": StopProcess{}, "retire": Retire{}, "exclude": Exclude{}, "readmit": Readmit{}, "inspect": Inspect{}, "finish": Finish{},
 		"notify": Notify{}, "move": Move{},
 	}
@@ -33,9 +33,6 @@ func EncodeAction(a Action) ([]byte, error) { return actionKinds.encode(a) }
 
 // DecodeAction reads what EncodeAction wrote.
 func DecodeAction(b []byte) (Action, error) { return actionKinds.decode(b) }
-
-// EventKind is the name under which an event is logged.
-func EventKind(e Event) string { return eventKinds.name(e) }
 
 // ActionKind is the name under which an action is logged.
 func ActionKind(a Action) string { return actionKinds.name(a) }

@@ -34,7 +34,7 @@ var (
 			`{"kind":"joined","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","agent":"n1:1","address":"n1:2","witness":5,` +
 				`"running":{"task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","pid":77},"exited":{"task":"worker/1","incarnation":2,"code":1},` +
 				`"generation":4,"digest":99,"since":3}`},
-		{Resumed{2, true}, `{"kind":"resumed","attempt":2,"ended":true}`},
+		{TakeoverBegan{2, true}, `{"kind":"takeover-began","attempt":2,"ended":true}`},
 		{Kept{container(3), node1}, `{"kind":"kept","container":"container_1_0001_01_000003","node":"n1:8041"}`},
 		{Started{Task: worker1, Incarnation: 2, PID: 77}, `{"kind":"started","task":"worker/1","incarnation":2,"pid":77}`},
 		{Exited{Task: worker1, Incarnation: 2, Code: 137, Signal: "SIGKILL", OOM: true, Stderr: []string{"a", "b"}},
@@ -45,8 +45,6 @@ var (
 		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},
 		{ClusterSized{9}, `{"kind":"cluster-sized","nodes":9}`},
 		{Progressed{Step: 12}, `{"kind":"progressed","step":12}`},
-		{Mirrored{Task: job.Task{Role: "worker"}, Incarnation: 2, What: "uploaded", Checkpoint: "ckpt-5", Step: 500, Bytes: 3069, Seconds: 0.5},
-			`{"kind":"mirrored","task":"worker/0","incarnation":2,"what":"uploaded","checkpoint":"ckpt-5","step":500,"bytes":3069,"seconds":0.5}`},
 		{Progressed{Unsteady: true}, `{"kind":"progressed","step":0,"unsteady":true}`},
 		{CheckpointSeen{Path: "hdfs:///m/ckpt-12", Step: 12, Bytes: 7, Time: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), Verdict: Whole},
 			`{"kind":"checkpoint-seen","path":"hdfs:///m/ckpt-12","step":12,"bytes":7,"time":"2026-03-01T12:00:00Z","verdict":"whole"}`},
@@ -57,7 +55,7 @@ var (
 		{Inspected{Number: 2, Problem: "no NameNode"}, `{"kind":"inspected","number":2,"step":0,"problem":"no NameNode"}`},
 		{Scaled{"worker", 4, true}, `{"kind":"scaled","role":"worker","count":4,"renew":true}`},
 		{Warned{container(3), CauseDraining, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, `{"kind":"warned","container":"container_1_0001_01_000003","cause":"draining","deadline":"2026-03-01T12:00:00Z"}`},
-		{Spared{container(3)}, `{"kind":"spared","container":"container_1_0001_01_000003"}`},
+		{WarningLifted{container(3)}, `{"kind":"warning-lifted","container":"container_1_0001_01_000003"}`},
 		{Draining{yarn.NodeID{Host: "n1", Port: 1}, time.Hour}, `{"kind":"draining","node":"n1:1","timeout":3600000000000}`},
 		{Drained{yarn.NodeID{Host: "n1", Port: 1}, true}, `{"kind":"drained","node":"n1:1","gone":true}`},
 		{Tick{}, `{"kind":"tick"}`},
@@ -68,7 +66,7 @@ var (
 	}{
 		{Ask{"worker", 2}, `{"kind":"ask","role":"worker","count":2}`},
 		{Adopt{worker1, 2, container(3), node1}, `{"kind":"adopt","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041"}`},
-		{TakenOver{3, 1}, `{"kind":"taken-over","reported":3,"missing":1}`},
+		{TakeoverEnded{3, 1}, `{"kind":"takeover-ended","reported":3,"missing":1}`},
 		{Release{container(3)}, `{"kind":"release","container":"container_1_0001_01_000003"}`},
 		{Launch{worker1, 2, container(3), node1, true}, `{"kind":"launch","task":"worker/1","incarnation":2,"container":"container_1_0001_01_000003","node":"n1:8041","spare":true}`},
 		{Notify{worker1, container(3), CausePreempted, time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}, `{"kind":"notify","task":"worker/1","container":"container_1_0001_01_000003","cause":"preempted","deadline":"2026-03-01T12:00:00Z"}`},
@@ -98,7 +96,7 @@ func TestLogLines(t *testing.T) {
 	}
 	for _, tt := range loggedEvents {
 		b, err := EncodeEvent(tt.event)
-		check(EventKind(tt.event), b, err, tt.line)
+		check(eventKinds.name(tt.event), b, err, tt.line)
 		if back, err := DecodeEvent([]byte(tt.line)); err != nil || !cmp.Equal(back, tt.event) {
 			t.Errorf("%s reads back as %#v (%v)", tt.line, back, err)
 		}
@@ -155,7 +153,7 @@ func TestLogReadsBack(t *testing.T) {
 	}
 	for _, turn := range turns {
 		if diff := cmp.Diff(turn.Actions, again.Step(turn.Time, turn.Event).All()); diff != "" {
-			t.Errorf("%s: replayed different (-logged +replayed):\n%s", EventKind(turn.Event), diff)
+			t.Errorf("%s: replayed different (-logged +replayed):\n%s", eventKinds.name(turn.Event), diff)
 		}
 	}
 }
@@ -164,8 +162,8 @@ func TestLogsThatAreNone(t *testing.T) {
 	for name, log := range map[string]string{
 		"empty":        "",
 		"no header":    "x\n",
-		"unknown kind": `{"tfos_events":4}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
-		"no task":      `{"tfos_events":4}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
+		"unknown kind": `{"tfos_events":5}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"married"}}` + "\n",
+		"no task":      `{"tfos_events":5}` + "\n" + `{"time":"2026-03-01T12:00:00Z","event":{"kind":"started","task":"worker"}}` + "\n",
 	} {
 		if _, _, err := ReadLog([]byte(log)); err == nil {
 			t.Errorf("%s: accepted", name)
@@ -180,7 +178,7 @@ func TestLogsThatAreNone(t *testing.T) {
 }
 
 func TestSnapshotsThatAreNone(t *testing.T) {
-	for _, s := range []string{"", "{}", `{"version":1,"job":"command: x\nroles: {worker: {}}","state":{"tasks":[]}}`, `{"version":1,"job":"roles: 3"}`} {
+	for _, s := range []string{"", "{}", `{"version":2,"job":"command: x\nroles: {worker: {}}","state":{"tasks":[]}}`, `{"version":2,"job":"roles: 3"}`} {
 		if _, err := Restore([]byte(s)); err == nil {
 			t.Errorf("%q was accepted", s)
 		}
@@ -220,7 +218,7 @@ func TestSecretsAreNotWrittenDown(t *testing.T) {
 }
 
 func FuzzReadLog(f *testing.F) {
-	lines := []string{`{"tfos_events":4,"job":"command: x\nroles: {worker: {}}"}`}
+	lines := []string{`{"tfos_events":5,"job":"command: x\nroles: {worker: {}}"}`}
 	for _, e := range loggedEvents {
 		lines = append(lines, `{"time":"2026-03-01T12:00:00Z","event":`+e.line+`}`)
 	}
@@ -252,7 +250,7 @@ func FuzzRestore(f *testing.F) {
 		f.Fatal(err)
 	}
 	m := New(j, 7, Options{})
-	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}, Joined{Task: job.Task{Role: "worker"}, Incarnation: 1, Container: container(1), Agent: "n1:1", Address: "n1:2"}, Resumed{Attempt: 2}, StopRequested{}} {
+	for _, ev := range []Event{Began{}, Granted{"worker", container(1), node1}, Joined{Task: job.Task{Role: "worker"}, Incarnation: 1, Container: container(1), Agent: "n1:1", Address: "n1:2"}, TakeoverBegan{Attempt: 2}, StopRequested{}} {
 		m.Step(time.Unix(1, 0), ev)
 		b, err := m.Snapshot()
 		if err != nil {

@@ -18,9 +18,9 @@ type Began struct {
 	Attempt int32 `json:"attempt,omitempty"`
 }
 
-// Resumed says that another attempt of the application master goes on with this machine, as the journal of the attempt before
+// TakeoverBegan says that another attempt of the application master goes on with this machine, as the journal of the attempt before
 // remembers it. The containers that YARN keeps follow, as Kept, and their agents, as Joined.
-type Resumed struct {
+type TakeoverBegan struct {
 	Attempt int32 `json:"attempt"`
 	Ended   bool  `json:"ended,omitempty"` // the cluster keeps no containers: YARN ended them all
 }
@@ -124,7 +124,7 @@ type ClusterSized struct {
 type Tick struct{}
 
 func (Began) event()         {}
-func (Resumed) event()       {}
+func (TakeoverBegan) event() {}
 func (Kept) event()          {}
 func (Unfit) event()         {}
 func (Granted) event()       {}
@@ -162,8 +162,8 @@ type Adopt struct {
 	Node        yarn.NodeID      `json:"node,omitzero"`
 }
 
-// TakenOver says that the wait for agents after a Resumed is over. It gives nothing to do but to say so.
-type TakenOver struct {
+// TakeoverEnded says that the wait for agents after a TakeoverBegan is over. It gives nothing to do but to say so.
+type TakeoverEnded struct {
 	Reported int `json:"reported"` // agents
 	Missing  int `json:"missing"`  // agents: their tasks are lost, unless they were about to start
 }
@@ -221,18 +221,18 @@ type Finish struct {
 	Result Result `json:"result"`
 }
 
-func (Ask) action()          {}
-func (Release) action()      {}
-func (Adopt) action()        {}
-func (TakenOver) action()    {}
-func (Launch) action()       {}
-func (Publish) action()      {}
-func (StartProcess) action() {}
-func (StopProcess) action()  {}
-func (Retire) action()       {}
-func (Exclude) action()      {}
-func (Readmit) action()      {}
-func (Finish) action()       {}
+func (Ask) action()           {}
+func (Release) action()       {}
+func (Adopt) action()         {}
+func (TakeoverEnded) action() {}
+func (Launch) action()        {}
+func (Publish) action()       {}
+func (StartProcess) action()  {}
+func (StopProcess) action()   {}
+func (Retire) action()        {}
+func (Exclude) action()       {}
+func (Readmit) action()       {}
+func (Finish) action()        {}
 
 // Result is how a job ended.
 type Result struct {

@@ -17,7 +17,7 @@ func (m *Machine) begin(attempt int32) {
 	}
 	m.s.Phase, m.s.Began = forming, m.now
 	for i := range m.s.Tasks {
-		m.doubt(m.edit(i))
+		m.mayHaveSaved(m.edit(i))
 	}
 }
 
@@ -83,7 +83,7 @@ func (m *Machine) giveUpGang() {
 		if t := m.edit(i); t.Outcome == open {
 			if t.held() {
 				if t.Run == starting || t.Run == running {
-					m.doubt(t)
+					m.mayHaveSaved(t)
 				}
 				m.release(t, gone)
 			}

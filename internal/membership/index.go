@@ -168,7 +168,7 @@ func (m *Machine) flush() {
 }
 
 // rest ends a step: what was handed out in it is not changed any more.
-func (m *Machine) rest() {
+func (m *Machine) endStep() {
 	m.x.stale = true
 	m.flush()
 	for _, i := range m.x.edited {
@@ -223,8 +223,8 @@ func (m *Machine) facetsOf(i int) uint32 {
 	note(coreLacks, open && member && !held && r.essential)
 	note(inTransit, !member)
 	note(isNew, t.New)
-	note(unlooked, open && !t.Doubt.IsZero() && m.s.Checkpoints.Asked.Before(t.Doubt))
-	note(unheard, t.Unsure && held)
+	note(unlooked, open && !t.Unlooked.IsZero() && !m.s.Checkpoints.lookedAfter(t.Unlooked))
+	note(unheard, t.Unconfirmed && held)
 	note(startable, member && (t.Run == joined || t.Run == pausing || stale))
 	note(unready, r.bears && open && member && !m.ready(t))
 	note(addressless, open && member && t.Address == "" && t.Task.Role != job.Evaluator)
@@ -243,7 +243,7 @@ func (m *Machine) facetsOf(i int) uint32 {
 
 // alarmOf is when a task wants a look for its own sake; zero: never.
 func (m *Machine) alarmOf(t *task) time.Time {
-	at := soonest(t.Until, t.doubted())
+	at := soonest(t.Until, t.warningEnds())
 	// The pause of a process that is over may still have to wait for others. That of a container ends with a Tick alone: an event
 	// that comes between must not take it away.
 	if t.Rest.After(m.now) || t.Run == resting && m.asking() {

@@ -12,7 +12,7 @@ func checkIndex(t *testing.T, m *Machine) {
 	t.Helper()
 	anew := *m
 	anew.build()
-	anew.rest()
+	anew.endStep()
 	if len(m.x.edited) > 0 {
 		t.Errorf("%d tasks are still handed out after the step", len(m.x.edited))
 	}

@@ -24,7 +24,7 @@ import (
 type Options struct {
 	LaunchTimeout time.Duration `json:"launch_timeout"` // ns; from a launch until its agent registers: localization is in it
 	RejoinTimeout time.Duration `json:"rejoin_timeout"` // ns; that an agent whose connection ended has to come back
-	ResumeTimeout time.Duration `json:"resume_timeout"` // ns; that all agents have to find an application master that took over
+	ReportTimeout time.Duration `json:"report_timeout"` // ns; that all agents have to find an application master that took over
 	StopMargin    time.Duration `json:"stop_margin"`    // ns; beyond the grace period, until what still runs is given up
 	BackoffMin    time.Duration `json:"backoff_min"`    // ns; pause after the first gang that was given up; doubles with each
 	BackoffMax    time.Duration `json:"backoff_max"`    // ns
@@ -56,7 +56,7 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.LaunchTimeout, 15*time.Minute)
 	set(&o.RejoinTimeout, 10*time.Second)
-	set(&o.ResumeTimeout, 30*time.Second)
+	set(&o.ReportTimeout, 30*time.Second)
 	set(&o.StopMargin, 10*time.Second)
 	set(&o.BackoffMin, 5*time.Second)
 	set(&o.BackoffMax, 2*time.Minute)
@@ -110,25 +110,24 @@ type state struct {
 	Ended         time.Time `json:"ended,omitzero"`
 	Result        *Result   `json:"result,omitempty"` // decided; the job may still be winding down
 
-	Moved        job.Generation `json:"moved,omitempty"`         // the newest in which an address of the cluster changed
-	Blame        blame          `json:"blame,omitzero"`          // the newest failure that no other was the cause of
-	Charges      []failure      `json:"charges,omitempty"`       // failures of the program within the window, oldest first
-	Rests        int            `json:"rests,omitempty"`         // pauses so far, of which each has a random length of its own
-	Restarts     []restart      `json:"restarts,omitempty"`      // oldest first
-	Nodes        []node         `json:"nodes,omitempty"`         // sorted by host
-	Draining     []draining     `json:"draining,omitempty"`      // nodes that are being decommissioned
-	Spares       []spare        `json:"spares,omitempty"`        // containers that tasks are to move to
-	Asked        map[string]int `json:"asked,omitempty"`         // by role: containers that are asked for, less those granted since
-	Former       []former       `json:"former,omitempty"`        // tasks that have left
-	GrowUntil    time.Time      `json:"grow_until,omitzero"`     // new tasks wait until then for one another
-	RenewLeader  bool           `json:"renew_leader,omitempty"`  // is to start again once all new tasks are there
-	ClusterNodes int            `json:"cluster_nodes,omitempty"` // how many the cluster has; 0: not known
+	Moved       job.Generation `json:"moved,omitempty"`    // the newest in which an address of the cluster changed
+	Blame       blame          `json:"blame,omitzero"`     // the newest failure that no other was the cause of
+	Budget      budget         `json:"budget,omitzero"`    // of the program's failures
+	Rests       int            `json:"rests,omitempty"`    // pauses so far, of which each has a random length of its own
+	Restarts    []restart      `json:"restarts,omitempty"` // oldest first
+	Nodes       nodes          `json:"nodes,omitzero"`
+	Draining    []draining     `json:"draining,omitempty"`     // nodes that are being decommissioned
+	Spares      []spare        `json:"spares,omitempty"`       // containers that tasks are to move to
+	Asked       map[string]int `json:"asked,omitempty"`        // by role: containers that are asked for, less those granted since
+	Former      []former       `json:"former,omitempty"`       // tasks that have left
+	GrowUntil   time.Time      `json:"grow_until,omitzero"`    // new tasks wait until then for one another
+	RenewLeader bool           `json:"renew_leader,omitempty"` // is to start again once all new tasks are there
 
 	Unfit []unfit `json:"unfit,omitempty"` // localizations that no further try mends, since the last that was good
 
-	Progress    progress    `json:"progress,omitzero"`
-	Checkpoints checkpoints `json:"checkpoints,omitzero"`
-	Takeover    takeover    `json:"takeover,omitzero"`
+	Progress    progress `json:"progress,omitzero"`
+	Checkpoints ledger   `json:"checkpoints,omitzero"`
+	Takeover    takeover `json:"takeover,omitzero"`
 }
 
 // phase is where the job stands.
@@ -184,7 +183,7 @@ func (m *Machine) Step(now time.Time, ev Event) Decision {
 	m.x.alarms.ring(m.now, func(i int) { m.edit(i) })
 	m.apply(ev)
 	m.decide()
-	m.rest()
+	m.endStep()
 	return m.out
 }
 
@@ -205,8 +204,8 @@ func (m *Machine) apply(ev Event) {
 	switch ev := ev.(type) {
 	case Began:
 		m.begin(ev.Attempt)
-	case Resumed:
-		m.resume(ev)
+	case TakeoverBegan:
+		m.takeOver(ev)
 	case Kept:
 		m.kept(ev)
 	case Unfit:
@@ -253,14 +252,13 @@ func (m *Machine) apply(ev Event) {
 			m.exited(t, ev)
 		}
 	case ClusterSized:
-		m.resized(ev.Nodes)
-	case Mirrored: // for the event log
+		m.readmit(m.s.Nodes.resize(ev.Nodes))
 	case Progressed:
-		m.progressed(ev)
+		m.s.Progress.told(m.now, ev)
 	case CheckpointSeen:
 		m.checkpointSeen(ev)
 	case CheckpointGone:
-		m.checkpointGone(ev)
+		m.s.Checkpoints.lost(ev.Path)
 	case Inspected:
 		m.inspected(ev)
 	case Scaled:
@@ -269,8 +267,8 @@ func (m *Machine) apply(ev Event) {
 		if t := m.holder(ev.Container); t != nil {
 			m.row().warned(m, t, ev)
 		}
-	case Spared:
-		m.spared(ev)
+	case WarningLifted:
+		m.liftWarning(ev)
 	case Draining:
 		m.draining(ev)
 	case Drained:
@@ -295,7 +293,7 @@ func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID
 // journal that is older than the order.
 func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
 	t := m.holder(c)
-	if t == nil || t.Task != name || inc > t.Incarnation && !t.Unsure {
+	if t == nil || t.Task != name || inc > t.Incarnation && !t.Unconfirmed {
 		return nil
 	}
 	return t
@@ -313,17 +311,13 @@ func (m *Machine) expire() {
 	if m.due(m.s.GangUntil) {
 		m.giveUpGang()
 	}
-	for i := range m.s.Nodes {
-		if n := &m.s.Nodes[i]; m.due(n.Until) {
-			m.readmit(n)
-		}
-	}
+	m.readmit(m.s.Nodes.readmit(m.now))
 	for _, i := range slices.Sorted(slices.Values(m.x.edited)) { // whose time has come, among others
 		t := &m.s.Tasks[i]
-		if m.due(t.doubted()) {
-			m.spareTask(t)
+		if m.due(t.warningEnds()) {
+			m.lift(t)
 		}
-		m.rested(t)
+		m.endRest(t)
 		if m.due(t.Until) {
 			m.overdue(t)
 		}

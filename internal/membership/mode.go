@@ -134,12 +134,9 @@ func (m *Machine) decide() {
 // nextDeadline is the earliest of a job that forms or trains.
 func (m *Machine) nextDeadline() time.Time {
 	m.flush()
-	at := soonest(m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil, m.x.alarms.next())
+	at := soonest(m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil, m.x.alarms.next(), m.s.Nodes.next())
 	if m.awaiting() {
 		at = soonest(at, m.s.Checkpoints.Until)
-	}
-	for i := range m.s.Nodes {
-		at = soonest(at, m.s.Nodes[i].Until)
 	}
 	for i := range m.s.Spares {
 		at = soonest(at, m.s.Spares[i].Until, m.leavesAt(&m.s.Spares[i]))

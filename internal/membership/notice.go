@@ -26,8 +26,8 @@ type Warned struct {
 	Deadline  time.Time        `json:"deadline"` // until when it stays, as far as is known
 }
 
-// Spared takes a Warned back.
-type Spared struct {
+// WarningLifted takes a Warned back.
+type WarningLifted struct {
 	Container yarn.ContainerID `json:"container,omitzero"`
 }
 
@@ -43,10 +43,10 @@ type Drained struct {
 	Gone bool        `json:"gone,omitempty"` // what ran there ends without another word
 }
 
-func (Warned) event()   {}
-func (Spared) event()   {}
-func (Draining) event() {}
-func (Drained) event()  {}
+func (Warned) event()        {}
+func (WarningLifted) event() {}
+func (Draining) event()      {}
+func (Drained) event()       {}
 
 // Notify has the agent in a container tell its program that the container will be taken away, or, without a cause, that it
 // will not.
@@ -92,8 +92,8 @@ type spare struct {
 	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
 	Witness     int              `json:"witness,omitempty"` // port: see clusterspec.Member
 	Until       time.Time        `json:"until,omitzero"`    // as a task's
-	// Unsure says that the task may have moved here, which the journal of an attempt before does not have.
-	Unsure bool `json:"unsure,omitempty"`
+	// Unconfirmed says that the task may have moved here, which the journal of an attempt before does not have.
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
 // maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its end where it is.
@@ -128,14 +128,14 @@ func (m *Machine) warn(t *task, ev Warned) {
 	m.do(Notify{t.Task, t.Container, ev.Cause, t.Notice.Deadline})
 }
 
-func (m *Machine) spared(ev Spared) {
+func (m *Machine) liftWarning(ev WarningLifted) {
 	if t := m.holder(ev.Container); t != nil {
-		m.spareTask(t)
+		m.lift(t)
 	}
 }
 
-// spareTask takes a task's warning back, if it is not on its way already.
-func (m *Machine) spareTask(t *task) {
+// lift takes a task's warning back, if it is not on its way already.
+func (m *Machine) lift(t *task) {
 	if t.Notice != nil && !t.Moving {
 		t.Notice, t.Spares = nil, 0
 		m.do(Notify{Task: t.Task, Container: t.Container})
@@ -176,7 +176,7 @@ func (m *Machine) drained(ev Drained) {
 	m.s.Draining = slices.DeleteFunc(m.s.Draining, func(d draining) bool { return d.Node == ev.Node })
 	for i := range m.among(warnedOf).all() {
 		if t := m.edit(i); !ev.Gone && t.held() && t.Node == ev.Node && t.Notice.Cause == CauseDraining {
-			m.spareTask(t)
+			m.lift(t)
 		}
 	}
 }
@@ -271,7 +271,7 @@ func (m *Machine) spareEvent(ev Event) bool {
 			m.dropSpare(s, false)
 			return false
 		}
-		s.Agent, s.Address, s.Witness, s.Until, s.Unsure = ev.Agent, ev.Address, ev.Witness, time.Time{}, false
+		s.Agent, s.Address, s.Witness, s.Until, s.Unconfirmed = ev.Agent, ev.Address, ev.Witness, time.Time{}, false
 	case Left:
 		switch {
 		case s.Address == "":
@@ -398,7 +398,7 @@ func (t *task) aside(now time.Time) time.Time {
 const overtime = time.Minute
 
 // doubted is when a task's warning is taken back if its container is still there; zero: never.
-func (t *task) doubted() time.Time {
+func (t *task) warningEnds() time.Time {
 	if t.Notice == nil || t.Notice.Cause != CausePreempted || t.Moving || !t.held() {
 		return time.Time{}
 	}

@@ -35,24 +35,23 @@ type progress struct {
 	Unsteady bool      `json:"unsteady,omitempty"` // steps say nothing
 }
 
-func (m *Machine) progressed(ev Progressed) {
-	p := &m.s.Progress
+// told takes in what programs say.
+func (p *progress) told(now time.Time, ev Progressed) {
 	p.Unsteady = p.Unsteady || ev.Unsteady
 	if p.Shown = ev.Step; p.Shown == 0 {
 		p.Shown = ev.Guess
 	}
 	if ev.Step > p.Best {
 		p.Best = ev.Step
-		p.gotOn(m.now)
+		p.gotOn(now)
 	}
 }
 
 // saved notes a whole checkpoint that this job wrote. One whose step is not known may be progress.
-func (m *Machine) saved(step int64) {
-	p := &m.s.Progress
+func (p *progress) saved(now time.Time, step int64) {
 	if step < 0 || step > p.Saved {
 		p.Saved = max(p.Saved, step)
-		p.gotOn(m.now)
+		p.gotOn(now)
 	}
 }
 
@@ -63,18 +62,17 @@ func (p *progress) gotOn(now time.Time) { p.Grew, p.Stalls, p.Stalled = now, 0, 
 // two restarts that brought none.
 const maxStalls = 3
 
-// stall counts a failure of the program, and reports whether the job gets on no more. The cluster's
-// failures are not the program's: they neither count nor start the count anew. Several processes
-// that fail together fail once. Where only checkpoints show how far the training is, nobody knows
-// what happens between two of them, unless the failure takes the training back.
-func (m *Machine) stall(t *task) bool {
-	p := &m.s.Progress
-	if p.Unsteady || p.Best == 0 && (p.Saved == 0 || !m.carries(t.Task)) {
+// failed counts a failure of a program that was ordered to start then, and reports whether the job gets on no more. The cluster's
+// failures are not the program's: they neither count nor start the count anew. Several processes that fail together fail once.
+// Where only checkpoints show how far the training is, nobody knows what happens between two of them, unless the failure takes the
+// training back.
+func (p *progress) failed(now, ordered time.Time, takesBack bool) (stuck bool) {
+	if p.Unsteady || p.Best == 0 && (p.Saved == 0 || !takesBack) {
 		return false
 	}
-	if !t.Ordered.Before(p.Stalled) {
+	if !ordered.Before(p.Stalled) {
 		p.Stalls++
-		p.Stalled = m.now
+		p.Stalled = now
 	}
 	return p.Stalls >= maxStalls
 }
@@ -99,15 +97,11 @@ func (m *Machine) rolledBack(t *task) {
 	if t.Task != m.job.Leader() {
 		return
 	}
-	from := int64(0)
-	if _, step, ok := m.Restores(); ok {
-		from = step
-	}
-	known := m.s.Checkpoints.Sure && m.s.Checkpoints.Until.IsZero() && from >= 0
+	from, known := m.s.Checkpoints.from()
 	for i := range m.s.Restarts {
 		r := &m.s.Restarts[i]
 		if known && !r.Settled && r.Step > 0 && m.startsOver(t.Task, *r) {
-			r.Resumed, r.RolledBack = from, from <= r.Step
+			r.Restored, r.RolledBack = from, from <= r.Step
 			known = false
 		}
 		r.Settled = true
@@ -134,7 +128,7 @@ func (r restart) lost() int64 {
 	if !r.RolledBack {
 		return 0
 	}
-	return r.Step - r.Resumed
+	return r.Step - r.Restored
 }
 
 // restored is the step that a restart went on from; nil: it did not roll the training back, or that is not known.
@@ -142,5 +136,5 @@ func (r restart) restored() *int64 {
 	if !r.RolledBack {
 		return nil
 	}
-	return &r.Resumed
+	return &r.Restored
 }

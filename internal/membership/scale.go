@@ -181,7 +181,7 @@ type former struct {
 func (m *Machine) fresh(name job.Task, last job.Incarnation) task {
 	t := task{Task: name, Incarnation: last, Run: waiting}
 	t.New = m.s.Phase == training
-	m.doubt(&t)
+	m.mayHaveSaved(&t)
 	return t
 }
 

@@ -10,7 +10,7 @@ import (
 )
 
 // snapshotVersion changes when a snapshot of before cannot be read any more.
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // snapshot is a machine at rest, between two steps.
 type snapshot struct {

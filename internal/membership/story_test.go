@@ -81,7 +81,7 @@ type story struct {
 
 func (s *story) step(t *testing.T, ev Event) []Action {
 	t.Helper()
-	if _, ok := ev.(Resumed); ok && s.journal != nil {
+	if _, ok := ev.(TakeoverBegan); ok && s.journal != nil {
 		s.m, s.whole, s.journal = s.restored(t, s.journal), nil, nil
 	}
 	if s.whole == nil {
@@ -190,8 +190,8 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	switch td.Cmd {
 	case "began":
 		return Began{Attempt: int32(attempt)}
-	case "resumed":
-		return Resumed{int32(attempt), td.HasArg("ended")}
+	case "takeover-began":
+		return TakeoverBegan{int32(attempt), td.HasArg("ended")}
 	case "kept":
 		return Kept{id, yarn.NodeID{Host: node, Port: 1}}
 	case "unfit":
@@ -237,8 +237,8 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 			td.Fatalf(t, "%v", err)
 		}
 		return Warned{id, Cause(cause), s.now.Add(d)}
-	case "spared":
-		return Spared{id}
+	case "warning-lifted":
+		return WarningLifted{id}
 	case "draining":
 		d, err := time.ParseDuration(within)
 		if err != nil {

@@ -35,9 +35,9 @@ type task struct {
 	Moving     bool           `json:"moving,omitempty"`     // its process was told to stop for it to move
 	Resized    bool           `json:"resized,omitempty"`    // Renew is for the job's size
 	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
-	// Unsure says that it is as the journal of an attempt before remembers it, and its agent has not confirmed that. Of one that holds
+	// Unconfirmed says that it is as the journal of an attempt before remembers it, and its agent has not confirmed that. Of one that holds
 	// nothing: that it may have had a container since.
-	Unsure bool `json:"unsure,omitempty"`
+	Unconfirmed bool `json:"unconfirmed,omitempty"`
 	history
 }
 
@@ -53,8 +53,8 @@ type history struct {
 	Leaving bool      `json:"leaving,omitempty"` // the job has shrunk
 	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
 	Struck  failure   `json:"struck,omitzero"`   // the first of them
-	// Doubt is since when the checkpoints that its program would restore are to be looked at; zero: they need not.
-	Doubt time.Time `json:"doubt,omitzero"`
+	// Unlooked is until when its program may have written checkpoints that were not looked at then; zero: it wrote none.
+	Unlooked time.Time `json:"unlooked,omitzero"`
 }
 
 // run is how far the task is. It goes down this list, never back but by a new incarnation.
@@ -117,7 +117,7 @@ func (m *Machine) retire(t *task) {
 
 func (m *Machine) joined(t *task, ev Joined) {
 	t.Until = time.Time{}
-	if t.Unsure {
+	if t.Unconfirmed {
 		m.confirm(t, ev)
 	}
 	if n := t.Notice; n != nil { // it may not have heard
@@ -171,7 +171,7 @@ func (m *Machine) exited(t *task, ev Exited) {
 	}
 	switch {
 	case t.Moving: // clean or not: it was asked to end, and may have more to do
-		m.doubt(t)
+		m.mayHaveSaved(t)
 		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.aside(m.now)
 	case ev.Stopped && !byUs: // by a master of before, for what its journal does not have
 		m.lose(t, loss{cause: CauseStopped, what: "it was told to stop", excused: true})

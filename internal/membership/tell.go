@@ -22,8 +22,8 @@ func Tell(actions []Action) string {
 			fmt.Fprintf(&b, "release %s\n", short(a.Container))
 		case Adopt:
 			fmt.Fprintf(&b, "adopt %s inc=%d %s on %s\n", a.Task, a.Incarnation, short(a.Container), a.Node.Host)
-		case TakenOver:
-			fmt.Fprintf(&b, "taken-over reported=%d missing=%d\n", a.Reported, a.Missing)
+		case TakeoverEnded:
+			fmt.Fprintf(&b, "takeover-ended reported=%d missing=%d\n", a.Reported, a.Missing)
 		case Launch:
 			spare := ""
 			if a.Spare {

@@ -38,14 +38,9 @@ func (m *Machine) View() status.View {
 
 // recoveryView spells out what losses mean to the job.
 func (m *Machine) recoveryView() status.Recovery {
-	budget := m.job.Recovery
+	allowed := m.job.Recovery
 	v := status.Recovery{Strategy: string(m.job.Strategy), Endpoints: string(m.job.Endpoints), Losses: make([]status.Loss, 0, len(m.job.Roles)),
-		UserFailures: budget.UserFailures, Window: budget.Window.Seconds()}
-	for _, c := range m.s.Charges {
-		if m.now.Sub(c.At) < budget.Window {
-			v.Failures++
-		}
-	}
+		UserFailures: allowed.UserFailures, Window: allowed.Window.Seconds(), Failures: m.s.Budget.within(m.now, allowed.Window)}
 	for _, lost := range m.job.Roles {
 		v.Losses = append(v.Losses, status.Loss{Role: lost.Name, Also: m.follow(job.Task{Role: lost.Name})})
 	}
@@ -171,7 +166,7 @@ func (m *Machine) reporting() string {
 	for i := range m.s.Tasks {
 		if t := &m.s.Tasks[i]; t.held() {
 			holds++
-			if !t.Unsure {
+			if !t.Unconfirmed {
 				came++
 			}
 		}

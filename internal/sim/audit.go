@@ -152,7 +152,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 			a.violate("finish", "%s comes after Finish", tell(action))
 		}
 		a.action(now, action)
-		_, taken := action.(membership.TakenOver)
+		_, taken := action.(membership.TakeoverEnded)
 		over = over || taken
 	}
 	if over {

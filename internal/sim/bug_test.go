@@ -416,12 +416,12 @@ var bugs = []struct {
 	}).in(dyingAlone)},
 	{"grants", "a machine that took over forgets containers that it does not know", Options{
 		Wrap: answers(func(_ membership.Event, actions []membership.Action) []membership.Action {
-			if has[membership.TakenOver](actions) {
+			if has[membership.TakeoverEnded](actions) {
 				return without[membership.Release](actions)
 			}
 			return actions
 		}).Wrap,
-		Machine: func(o *membership.Options) { o.ResumeTimeout = time.Second }, // so that there are such in many a world
+		Machine: func(o *membership.Options) { o.ReportTimeout = time.Second }, // so that there are such in many a world
 	}.in(dying)},
 	{"generation", "a machine that took over goes on counting from its journal", each(func(a membership.Publish) []membership.Action {
 		a.Spec.Generation %= 1000
@@ -436,7 +436,7 @@ var bugs = []struct {
 	{"snapshot", "a restored machine has forgotten its agents' deadlines", forgetful(`"until":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten its pauses", forgetful(`"rest":`, `"x":`).in(failing(3, 11))},
 	{"snapshot", "a restored machine has forgotten what was lost", forgetful(`"lost":`, `"x":`)},
-	{"snapshot", "a restored machine has forgotten that checkpoints are to be looked at", forgetful(`"doubt":`, `"x":`)},
+	{"snapshot", "a restored machine has forgotten that checkpoints are to be looked at", forgetful(`"unlooked":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten that it asked for a look", forgetful(`"looks":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten how far the job is", forgetful(`"best":`, `"x":`)},
 	{"snapshot", "a restored machine has forgotten the charges", forgetful(`"charges":`, `"x":`)},

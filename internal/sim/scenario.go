@@ -247,7 +247,7 @@ func (w *world) warn() {
 	}
 	a.m.turn(membership.Warned{Container: a.container, Cause: cause, Deadline: w.clock.now.Add(left)})
 	if w.chance(4) {
-		w.after(w.upTo(left), func() { a.m.repeatable(membership.Spared{Container: a.container}) })
+		w.after(w.upTo(left), func() { a.m.repeatable(membership.WarningLifted{Container: a.container}) })
 		return
 	}
 	w.after(left, func() { a.end(yarn.ExitPreempted) })

@@ -159,7 +159,7 @@ func (m *master) takeOver(reg yarn.Registered) {
 			m.audit.restoring.number = i.Number
 			m.look(i)
 		}
-		m.turn(membership.Resumed{Attempt: m.attempt.Attempt})
+		m.turn(membership.TakeoverBegan{Attempt: m.attempt.Attempt})
 	} else {
 		m.turn(membership.Began{Attempt: m.attempt.Attempt})
 	}

@@ -3,7 +3,6 @@ package membership
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -34,13 +33,6 @@ func (l loss) why() string {
 		what += ": " + lines[len(lines)-1]
 	}
 	return cut(what, maxWhy)
-}
-
-// failure is one that people may be told of again when the job has ended.
-type failure struct {
-	At   time.Time `json:"at"`
-	Task job.Task  `json:"task"`
-	Why  string    `json:"why"`
 }
 
 // lose takes a loss in.
@@ -81,7 +73,7 @@ func (m *Machine) replace(t *task, l loss) {
 		return
 	}
 	t.Cause, t.Why, t.Ended = l.cause, l.why(), m.now
-	m.doubt(t)
+	m.mayHaveSaved(t)
 	m.note(t, l.cause, l.why(), l.container)
 	if (l.cause != CauseAftershock || t.Met) && !t.New { // who met one of the past may have trained since
 		m.shake(t)
@@ -138,6 +130,20 @@ func (m *Machine) aftershock(t *task) bool {
 	return false
 }
 
+// accuse holds a loss against the node that it happened on, if the node is to blame.
+func (m *Machine) accuse(host string, c Cause) {
+	if c.nodeFault() && host != "" && m.s.Nodes.fault(m.now, host, tolerance{m.opts.NodeFaults, m.opts.NodeMemory, m.opts.ExcludeFor}) {
+		m.do(Exclude{host})
+	}
+}
+
+// readmit lets nodes have containers again.
+func (m *Machine) readmit(hosts []string) {
+	for _, host := range hosts {
+		m.do(Readmit{host})
+	}
+}
+
 // blame is a failure as a person is told of it.
 type blame struct {
 	At   time.Time `json:"at"`
@@ -154,18 +160,15 @@ func (m *Machine) book(t *task, l loss) *Result {
 	ends := func(code int, what string, first failure) *Result {
 		return &Result{code, sentenceOfFailure(t.Task, what, l.stderr) + is.after(first)}
 	}
-	budget := m.job.Recovery
-	m.s.Charges = slices.DeleteFunc(m.s.Charges, func(c failure) bool { return m.now.Sub(c.At) >= budget.Window })
-	first := is
+	first, spent := is, false
 	if !l.cause.Infrastructure() {
-		m.s.Charges = append(m.s.Charges, is)
-		first = m.s.Charges[0]
+		first, spent = m.s.Budget.charge(is, m.job.Recovery)
 	}
 	switch {
 	case l.hopeless:
 		return ends(l.cause.exitCode(l.hopeless), l.what, first)
 	case l.cause.Infrastructure():
-		m.blame(t, l.cause)
+		m.accuse(t.Node.Host, l.cause)
 		if t.Strikes++; t.Strikes == 1 {
 			t.Struck = is
 		}
@@ -178,32 +181,14 @@ func (m *Machine) book(t *task, l loss) *Result {
 		}
 	default:
 		t.Crashes++
-		if m.stall(t) {
+		if m.s.Progress.failed(m.now, t.Ordered, m.carries(t.Task)) {
 			return ends(job.ExitFailed, m.stuck(l.what), first)
 		}
-		if n := len(m.s.Charges); n > budget.UserFailures {
-			return ends(job.ExitFailed, m.spent(l.what), first)
+		if spent {
+			return ends(job.ExitFailed, m.s.Budget.sentence(l.what, m.job.Recovery), first)
 		}
 	}
 	return nil
-}
-
-// spent says of the last failure that the budget is spent.
-func (m *Machine) spent(what string) string {
-	n, budget := len(m.s.Charges), m.job.Recovery
-	if budget.UserFailures == 0 {
-		return what
-	}
-	return fmt.Sprintf("%s. It was failure %d of the program within %s, and %d are forgiven (recovery.user-failures)", what, n, budget.Window, budget.UserFailures)
-}
-
-// after says what failed first, if that was something else: a rerun often ends by what the run
-// before it left, and tells nothing of what is wrong.
-func (f failure) after(first failure) string {
-	if f.Why == first.Why {
-		return ""
-	}
-	return fmt.Sprintf("\nThe first failure was that of %s at %s: %s", first.Task, first.At.Format(time.TimeOnly+" MST"), first.Why)
 }
 
 // shake notes a loss for those that depend on the task.
@@ -230,22 +215,22 @@ func (m *Machine) reopen(t *task) {
 		m.do(Release{t.Container})
 	}
 	m.note(t, CauseAftershock, "", true)
-	m.doubt(t)
+	m.mayHaveSaved(t)
 	m.vacate(t, time.Time{})
 }
 
 // vacate leaves a task without a container, until it is granted another one.
 func (m *Machine) vacate(t *task, rest time.Time) {
-	if t.Unsure { // its agent may have started more than the journal knows, by a newer cluster_spec
+	if t.Unconfirmed { // its agent may have started more than the journal knows, by a newer cluster_spec
 		t.Incarnation += incarnationLeap
-		m.s.Takeover.Doubt = true
+		m.s.Takeover.MaybeNewer = true
 	}
 	*t = task{Task: t.Task, Incarnation: t.Incarnation, Run: resting, Rest: rest, Cause: t.Cause, Why: t.Why, history: t.history}
-	m.rested(t)
+	m.endRest(t)
 }
 
 // rested has a task wait for a container if its pause is over and containers are wanted now.
-func (m *Machine) rested(t *task) {
+func (m *Machine) endRest(t *task) {
 	if t.Run == resting && !m.now.Before(t.Rest) && m.asking() {
 		t.Run, t.Rest = waiting, time.Time{}
 	}
@@ -254,7 +239,7 @@ func (m *Machine) rested(t *task) {
 // endRests has those wait for a container whose pauses are over.
 func (m *Machine) endRests() {
 	for i := range m.among(rests).all() {
-		m.rested(m.edit(i))
+		m.endRest(m.edit(i))
 	}
 }
 
@@ -306,8 +291,8 @@ type restart struct {
 	NewContainer bool          `json:"new_container"`
 	Step         int64         `json:"step,omitempty"`        // that the job was at; 0: not known
 	Settled      bool          `json:"settled,omitempty"`     // the leader's program was started since
-	RolledBack   bool          `json:"rolled_back,omitempty"` // the training went on from an earlier step: Resumed
-	Resumed      int64         `json:"resumed,omitempty"`     // 0: from the beginning
+	RolledBack   bool          `json:"rolled_back,omitempty"` // the training went on from an earlier step: Restored
+	Restored     int64         `json:"restored,omitempty"`    // 0: from the beginning
 }
 
 // maxRestarts bounds how many restarts are remembered: the newest.

@@ -25,8 +25,8 @@ type takeover struct {
 	// Generation and Digest are of the newest cluster_spec that agents have and the journal does not; zero: there is none.
 	Generation job.Generation `json:"generation,omitempty"`
 	Digest     uint64         `json:"digest,omitempty"`
-	// Doubt says that an agent which did not report may have a still newer one.
-	Doubt bool `json:"doubt,omitempty"`
+	// MaybeNewer says that an agent which did not report may have a still newer one.
+	MaybeNewer bool `json:"maybe_newer,omitempty"`
 	// Unheard are tasks that were new as the journal ends, and whose agents have not told since: they may be in a cluster_spec that the
 	// journal does not have.
 	Unheard []job.Task `json:"unheard,omitempty"`
@@ -56,7 +56,7 @@ func (m *Machine) leapTo(attempts int32) {
 
 // resume has a new attempt of the application master go on where the journal ends. Until the agents have reported nothing is
 // asked for, started or given up.
-func (m *Machine) resume(ev Resumed) {
+func (m *Machine) takeOver(ev TakeoverBegan) {
 	k := &m.s.Takeover
 	k.Attempt, k.Strays, k.Unheard = ev.Attempt, nil, nil
 	m.first, m.s.Asked = !ev.Ended, nil // who takes over has asked for nothing yet
@@ -67,7 +67,7 @@ func (m *Machine) resume(ev Resumed) {
 	m.s.Progress.Stalls = 0 // the journal may not have the newest steps
 	k.Times = append(k.Times, m.now)
 	k.Times = k.Times[max(0, len(k.Times)-maxTakeovers):]
-	patience := m.now.Add(m.opts.ResumeTimeout)
+	patience := m.now.Add(m.opts.ReportTimeout)
 	if m.s.Phase == stopping { // agents that come back are told to end, and nobody else is waited for
 		m.s.StopUntil = latest(patience, m.now.Add(m.job.Stop.Grace+m.opts.StopMargin))
 	} else {
@@ -76,7 +76,7 @@ func (m *Machine) resume(ev Resumed) {
 	for i := range m.among(holds).all() {
 		t := m.edit(i)
 		if m.s.Phase != stopping {
-			t.Unsure, t.Until = true, patience
+			t.Unconfirmed, t.Until = true, patience
 		}
 		if t.New {
 			k.Unheard = append(k.Unheard, t.Task)
@@ -86,15 +86,13 @@ func (m *Machine) resume(ev Resumed) {
 		}
 	}
 	for i := range m.s.Spares {
-		m.s.Spares[i].Unsure, m.s.Spares[i].Until = true, patience
+		m.s.Spares[i].Unconfirmed, m.s.Spares[i].Until = true, patience
 	}
 	if ev.Ended {
 		m.endContainers()
 	}
-	for _, n := range m.s.Nodes {
-		if !n.Until.IsZero() {
-			m.do(Exclude{n.Host})
-		}
+	for _, n := range m.s.Nodes.excluded() {
+		m.do(Exclude{n.Host})
 	}
 }
 
@@ -119,10 +117,10 @@ func (m *Machine) endContainers() {
 func (m *Machine) kept(ev Kept) {
 	s := m.spareIn(ev.Container)
 	switch t := m.holder(ev.Container); {
-	case s != nil && s.Unsure && s.Address == "":
+	case s != nil && s.Unconfirmed && s.Address == "":
 		s.Until = m.now.Add(m.opts.LaunchTimeout)
 	case s != nil:
-	case t != nil && t.Unsure && t.Run == launched:
+	case t != nil && t.Unconfirmed && t.Run == launched:
 		t.Until = m.now.Add(m.opts.LaunchTimeout) // its files may still be on their way
 	case t != nil:
 	default:
@@ -168,17 +166,17 @@ func (m *Machine) adopt(ev Joined) *task {
 		}
 	}
 	m.unstray(ev.Container)
-	*t = task{Task: t.Task, Incarnation: ev.Incarnation, Run: launched, Container: ev.Container, Node: node, Unsure: true, history: t.history}
+	*t = task{Task: t.Task, Incarnation: ev.Incarnation, Run: launched, Container: ev.Container, Node: node, Unconfirmed: true, history: t.history}
 	m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
 	return t
 }
 
 // confirm puts what an agent says of itself in the place of what the journal says of it.
 func (m *Machine) confirm(t *task, ev Joined) {
-	t.Unsure = false
+	t.Unconfirmed = false
 	m.s.Takeover.Unheard = slices.DeleteFunc(m.s.Takeover.Unheard, func(name job.Task) bool { return name == t.Task })
 	if s := m.spareOf(t.Task); s != nil && ev.Running != nil { // it has not moved
-		s.Unsure = false
+		s.Unconfirmed = false
 	}
 	if k := &m.s.Takeover; ev.Generation > max(m.s.Generation, k.Generation) {
 		k.Generation, k.Digest = ev.Generation, ev.Digest
@@ -196,7 +194,7 @@ func (m *Machine) confirm(t *task, ev Joined) {
 		t.Run, t.Generation, t.New = starting, ev.Since, false // others may know it already
 		if m.s.Phase == forming {
 			m.s.Phase, m.s.AskAgain = training, time.Time{}
-			m.s.Takeover.Until = m.now.Add(m.opts.ResumeTimeout) // the others may be as far
+			m.s.Takeover.Until = m.now.Add(m.opts.ReportTimeout) // the others may be as far
 		}
 	}
 }
@@ -208,32 +206,32 @@ func (m *Machine) endTakeover() {
 	}
 	wanted := func(s spare) bool { // by a task that goes on
 		t := m.find(s.Task)
-		return s.Unsure && t != nil && t.Outcome == open
+		return s.Unconfirmed && t != nil && t.Outcome == open
 	}
 	if m.spareAt(wanted) == nil {
-		m.resumed()
+		m.goOn()
 	}
 }
 
 // giveUpUnheard ends the wait for agents that have had their time.
 func (m *Machine) giveUpUnheard() {
 	if m.due(m.s.Takeover.Until) {
-		m.resumed()
+		m.goOn()
 	}
 }
 
-// resumedSpares gives up what a task may have left, with the numbers that it may have in the spare of which nothing is heard. A spare
+// settleSpares gives up what a task may have left, with the numbers that it may have in the spare of which nothing is heard. A spare
 // whose agent has not come yet goes on being awaited.
-func (m *Machine) resumedSpares() {
+func (m *Machine) settleSpares() {
 	for i := len(m.s.Spares) - 1; i >= 0; i-- {
 		s := m.s.Spares[i]
-		if !s.Unsure {
+		if !s.Unconfirmed {
 			continue
 		}
-		m.s.Spares[i].Unsure = false
-		if t := m.find(s.Task); t != nil && t.held() && !t.Unsure && t.Outcome == open {
+		m.s.Spares[i].Unconfirmed = false
+		if t := m.find(s.Task); t != nil && t.held() && !t.Unconfirmed && t.Outcome == open {
 			m.release(t, gone)
-			t.Unsure = true
+			t.Unconfirmed = true
 			m.vacate(t, time.Time{})
 		}
 		if m.due(s.Until) {
@@ -244,13 +242,13 @@ func (m *Machine) resumedSpares() {
 
 // resumed ends the wait for agents: what did not report is lost, and the job goes on. One that was launched, and whose container
 // lives, may take as long as any that was.
-func (m *Machine) resumed() {
+func (m *Machine) goOn() {
 	k := &m.s.Takeover
 	until := k.Until
-	k.Doubt = k.Doubt || len(k.Strays) > 0
+	k.MaybeNewer = k.MaybeNewer || len(k.Strays) > 0
 	missing := m.among(unheard).len()
-	m.do(TakenOver{Reported: m.among(holds).len() - missing, Missing: missing})
-	m.resumedSpares()
+	m.do(TakeoverEnded{Reported: m.among(holds).len() - missing, Missing: missing})
+	m.settleSpares()
 	for _, s := range k.Strays {
 		m.do(Release{s.Container})
 	}
@@ -260,7 +258,7 @@ func (m *Machine) resumed() {
 		case t.Outcome == open:
 			t.Incarnation += incarnationLeap
 		default: // its number stays in the cluster_spec, and leaps if it has to run again
-			t.Unsure = true
+			t.Unconfirmed = true
 		}
 	}
 	k.Strays = nil
@@ -272,13 +270,13 @@ func (m *Machine) resumed() {
 	k.Unheard = nil
 	for i := range m.s.Tasks {
 		t := m.edit(i)
-		k.Doubt = k.Doubt || t.Unsure && t.held()
+		k.MaybeNewer = k.MaybeNewer || t.Unconfirmed && t.held()
 		switch {
-		case !t.Unsure || !t.held() || t.Until.After(until):
+		case !t.Unconfirmed || !t.held() || t.Until.After(until):
 		case t.Run == retiring:
 			m.release(t, gone)
 		default:
-			m.lost(t, "its agent on "+t.Node.Host+" did not report to the application master that took over within "+m.opts.ResumeTimeout.String())
+			m.lost(t, "its agent on "+t.Node.Host+" did not report to the application master that took over within "+m.opts.ReportTimeout.String())
 		}
 	}
 	k.Until = time.Time{}
@@ -300,7 +298,7 @@ func (m *Machine) abandonTakeover() {
 // nextGeneration is one that no agent can have.
 func (m *Machine) nextGeneration() job.Generation {
 	next := max(m.s.Generation, m.s.Takeover.Generation) + 1
-	if m.s.Takeover.Doubt {
+	if m.s.Takeover.MaybeNewer {
 		next += generationLeap
 	}
 	return next

@@ -13,11 +13,11 @@ func (m *Machine) proceed() {
 	if !m.opts.StableEndpoints {
 		m.publish() // which outdates processes
 	}
-	m.doubtOutdated()
+	m.lookBeforeRestarts()
 	var due []int
 	for _, i := range m.startables() {
 		t := &m.s.Tasks[i]
-		if !m.ready(t) || !m.provided(i) || !m.sure(t) {
+		if !m.ready(t) || !m.provided(i) || !m.looked(t) {
 			continue
 		}
 		t = m.edit(i)
@@ -143,7 +143,7 @@ func (m *Machine) publish() {
 		m.editAll() // processes know an address that is not true any more
 	}
 	m.s.Generation, m.s.Spec = spec.Generation, spec
-	k.Generation, k.Digest, k.Doubt = 0, 0, false
+	k.Generation, k.Digest, k.MaybeNewer = 0, 0, false
 	for i := range news.all() {
 		m.edit(i)
 	}
