@@ -5,7 +5,7 @@ SHELL := /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 # grpcnotrace leaves golang.org/x/net/trace and with it html templates out: a fifth of the agent.
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X tfos/internal/version.number=$(VERSION)'
-BINARIES := tfos tfos-am tfos-agent
+BINARIES := tfos tfos-am tfos-agent tfos-builtin
 VENV := $(CURDIR)/build/venv
 PYTHON := $(VENV)/bin/python
 CLUSTER := deploy/testcluster/cluster
@@ -17,7 +17,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: need-go ## the three binaries, static, into bin/
+build: need-go ## the binaries, into bin/: three static ones, and tfos-builtin, which loads TensorFlow
 	@mkdir -p bin
 	@for b in $(BINARIES); do $(GO_BUILD) -o bin/$$b ./cmd/$$b || exit 1; done
 

@@ -116,6 +116,14 @@ func (o *owner) job() job.Job {
 	return j
 }
 
+// commandOf is the command line of a role's tasks.
+func commandOf(r job.Role) string {
+	if r.Builtin != "" {
+		return "exec ./" + launch.TaskBuiltin + " " + string(r.Builtin)
+	}
+	return r.Command
+}
+
 // start is the order to start a task's process with the published cluster_spec, of which its agent makes the documents.
 func (o *owner) start(a membership.StartProcess) control.Start {
 	j := o.job()
@@ -125,7 +133,7 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 	return control.Start{
 		Incarnation: a.Incarnation,
 		Generation:  a.Generation,
-		Command:     role.Command,
+		Command:     commandOf(role),
 		Env:         env,
 		Grace:       j.Stop.Grace,
 		TensorBoard: j.TensorBoard && a.Task == j.Leader(),

@@ -29,12 +29,12 @@ var layers = []struct {
 		"internal/lease", "internal/enum",
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/principal", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
-		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "python",
+		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "internal/savedmodel", "python",
 	}},
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen", "internal/pause",
 	}},
-	{"services", []string{"internal/unpack", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
+	{"services", []string{"internal/tensorflow", "internal/unpack", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }
@@ -210,6 +210,23 @@ func TestProductsLinkNoWitness(t *testing.T) {
 		for prefix, why := range witnesses {
 			if strings.HasPrefix(linked, prefix) {
 				t.Errorf("a command links %s: %s", linked, why)
+			}
+		}
+	}
+}
+
+// TestOnlyTfosBuiltinLoadsTensorFlow: the other binaries are static, run on any node, and share no
+// process with a library that may crash.
+func TestOnlyTfosBuiltinLoadsTensorFlow(t *testing.T) {
+	for _, command := range []string{"tfos", "tfos-am", "tfos-agent", "tfos-builtin"} {
+		out, err := exec.Command("go", "list", "-deps", module+"cmd/"+command).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		linked := strings.Fields(string(out))
+		for _, p := range []string{module + "internal/tensorflow", "github.com/ebitengine/purego"} {
+			if got, want := slices.Contains(linked, p), command == "tfos-builtin"; got != want {
+				t.Errorf("%s links %s: %v, want %v", command, p, got, want)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
 	"tfos/internal/client/term"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
@@ -790,5 +792,51 @@ func TestLogOfATaskThatEndedBeforeTheOthers(t *testing.T) {
 				t.Errorf("%s: after %v: %v", name, time.Since(began), err)
 			}
 		})
+	}
+}
+
+// TestABuiltinProgramIsShipped: the containers of a job that has one get it, those of other jobs do not.
+func TestABuiltinProgramIsShipped(t *testing.T) {
+	for _, c := range []struct {
+		roles string
+		want  bool
+	}{
+		{"{worker: {command: x}, ps: {builtin: ps}}", true},
+		{"{worker: {command: x}, ps: {command: y}}", false},
+	} {
+		j, err := job.Parse("job.yaml", []byte("roles: "+c.roles), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := t.TempDir()
+		for _, name := range []string{launch.MasterBinary, launch.AgentBinary} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte("x"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b, err := FindBinaries(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := Prepare(j, b, "1.2.3", "info")
+		if c.want {
+			if exit.Of(err) != exit.Usage || !strings.Contains(err.Error(), launch.BuiltinBinary) {
+				t.Errorf("without the binary: %v", err)
+			}
+			if err := os.WriteFile(b.Builtin, []byte("x"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			p, err = Prepare(j, b, "1.2.3", "info")
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		taken := p.set.Add(stage.Item{Source: "another", Name: launch.TaskBuiltin, Content: []byte("x")})
+		if shipped := taken != nil; shipped != c.want {
+			t.Errorf("roles %s: shipped %v, want %v", c.roles, shipped, c.want)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -33,18 +33,21 @@ import (
 const acceptTimeout = time.Minute
 
 // Binaries are the programs that tfos ships to the cluster.
-type Binaries struct{ Master, Agent string }
+type Binaries struct {
+	Master, Agent string
+	Builtin       string // for jobs with a built-in program: it need not be there for others
+}
 
 // FindBinaries looks for the programs in the directories dirs, in turn.
 func FindBinaries(dirs ...string) (Binaries, error) {
 	for _, dir := range dirs {
-		b := Binaries{Master: filepath.Join(dir, launch.MasterBinary), Agent: filepath.Join(dir, launch.AgentBinary)}
+		b := Binaries{Master: filepath.Join(dir, launch.MasterBinary), Agent: filepath.Join(dir, launch.AgentBinary), Builtin: filepath.Join(dir, launch.BuiltinBinary)}
 		if isFile(b.Master) && isFile(b.Agent) {
 			return b, nil
 		}
 	}
 	return Binaries{}, exit.Errorf(exit.Usage, "%s and %s, which tfos ships to the cluster, are not in %s", launch.MasterBinary, launch.AgentBinary,
-		strings.Join(dirs, " or ")).Try("keep the three binaries together (make build puts them into bin/), or set TFOS_HOME to their directory")
+		strings.Join(dirs, " or ")).Try("keep the four binaries together (make build puts them into bin/), or set TFOS_HOME to their directory")
 }
 
 func isFile(name string) bool {
@@ -74,6 +77,13 @@ func Prepare(j job.Job, b Binaries, version, level string) (*Prepared, error) {
 		{Source: b.Master, Name: launch.MasterBinary},
 		{Source: b.Agent, Name: launch.TaskAgent},
 		{Source: "python.zip", Name: launch.TaskPython, Archive: true, Content: modules},
+	}
+	if slices.ContainsFunc(j.Roles, func(r job.Role) bool { return r.Builtin != "" }) {
+		if !isFile(b.Builtin) {
+			return nil, exit.Errorf(exit.Usage, "%s, which has the programs of tfos' own, is not in %s", launch.BuiltinBinary, filepath.Dir(b.Agent)).
+				Try("keep the four binaries together (make build puts them into bin/)")
+		}
+		items = append(items, stage.Item{Source: b.Builtin, Name: launch.TaskBuiltin})
 	}
 	for _, f := range j.Files {
 		items = append(items, stage.Item{Source: f.Source, Name: f.Name})

@@ -50,7 +50,7 @@ func (d *decoder) fields(v *value, key string, rules ...rule) {
 		switch {
 		case near != "":
 			d.fail(f.at, join(key, f.key), "is not a key of the job file: did you mean %s?", near)
-		case len(known) <= maxShown:
+		case len(known) <= maxKnown:
 			d.fail(f.at, join(key, f.key), "is not a key of the job file: known here are %s", strings.Join(known, ", "))
 		default:
 			d.fail(f.at, join(key, f.key), "is not a key of the job file")

@@ -10,6 +10,10 @@ import (
 // maxShown is how many problems one message lists; a file with more has one cause.
 const maxShown = 10
 
+// maxKnown is how many keys a message lists that could have been meant: those of a role, not those
+// of the whole file.
+const maxKnown = 15
+
 // Error is one thing that is wrong with a job, and where it was written.
 type Error struct {
 	File    string // empty: not from a file

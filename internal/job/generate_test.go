@@ -50,6 +50,9 @@ func anyJob(t *rapid.T) Job {
 			Service:   rapid.Bool().Draw(t, "service"),
 			NodeLabel: label.Draw(t, "label"),
 		}
+		if r.Service && rapid.Bool().Draw(t, "builtin") {
+			r.Builtin, r.Command = BuiltinPS, ""
+		}
 		if rapid.Bool().Draw(t, "custom") {
 			r.Custom = map[string]int64{"example.com/fpga": 2}
 		}

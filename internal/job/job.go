@@ -81,7 +81,8 @@ type Role struct {
 	Name      string
 	Instances int // at least 1
 	Resources
-	Command   string            // never empty: the job's, if the role has none
+	Command   string            // the job's, if the role has none; empty if and only if there is a Builtin
+	Builtin   Builtin           // a program of tfos' own instead of a command; empty: none
 	Env       map[string]string // over the job's
 	Service   bool              // runs until it is stopped (a parameter server); its exit never makes the job succeed
 	NodeLabel string            // the job's, if the role does not mention one
@@ -89,6 +90,15 @@ type Role struct {
 	// once, like a service.
 	Wait time.Duration
 }
+
+// Builtin names a program that tfos brings along.
+type Builtin string
+
+// The programs that there are.
+const (
+	BuiltinPS      Builtin = "ps"      // serves as a task of a TensorFlow cluster
+	BuiltinPredict Builtin = "predict" // runs a SavedModel over files: what tfos predict submits
+)
 
 // Checkpoint says where checkpoints live.
 type Checkpoint struct {

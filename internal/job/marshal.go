@@ -98,7 +98,10 @@ func (r Role) tree(j Job) tree {
 		}
 		t.child("resources", custom)
 	}
-	if r.Command != j.Command {
+	switch {
+	case r.Builtin != "":
+		t.text("builtin", string(r.Builtin))
+	case r.Command != j.Command:
 		t.text("command", r.Command)
 	}
 	t.texts("env", r.Env)

@@ -149,11 +149,21 @@ func (d *decoder) role(f field, j Job) Role {
 		rule{"gpus", number(d, &r.GPUs, 0, maxVCores)},
 		rule{"resources", d.amounts(&r.Custom)},
 		rule{"command", d.text(&r.Command, checkCommand)},
+		rule{"builtin", scalarOf(d, &r.Builtin, parseBuiltin)},
 		rule{"env", d.environment(&r.Env)},
 		rule{"service", d.bool(&r.Service)},
 		rule{"wait", wait},
 		rule{"node-label", d.text(&r.NodeLabel, checkLabel)},
 	)
+	if v := f.value.field("builtin"); r.Builtin != "" {
+		if f.value.field("command") != nil {
+			d.fail(v.at, join(key, "builtin"), "the role has a command too: leave one of the two out")
+		}
+		if r.Builtin == BuiltinPS && !r.Service {
+			d.fail(v.at, join(key, "builtin"), "a parameter server never ends by itself: write service: true, or call the role ps")
+		}
+		r.Command = ""
+	}
 	if r.Service {
 		if v := f.value.field("wait"); v != nil && f.key == Evaluator {
 			d.fail(v.at, join(key, "wait"), "the evaluator is a service, which is stopped once the training has ended: leave one of the two out")
@@ -191,7 +201,7 @@ func (d *decoder) whole(j *Job, root *value) {
 		total += r.Instances
 		services = services && r.Service
 		ps = ps || r.Name == ParameterServer
-		commandless = commandless || r.Command == ""
+		commandless = commandless || r.Command == "" && r.Builtin == ""
 	}
 	if v := root.field("command"); commandless && (v == nil || v.kind == null) {
 		d.fail(at("command"), "command", "the job has no command: write command: python train.py, or give it after --")
@@ -398,6 +408,14 @@ func checkNoticeSignal(s string) error {
 		return nil
 	}
 	return fmt.Errorf("%q: want SIGUSR1, SIGUSR2 or none", s)
+}
+
+func parseBuiltin(s string) (Builtin, error) {
+	switch b := Builtin(s); b {
+	case BuiltinPS, BuiltinPredict:
+		return b, nil
+	}
+	return "", fmt.Errorf("%q is no program of tfos: want ps", s)
 }
 
 func parseStrategy(s string) (Strategy, error) {

@@ -29,6 +29,9 @@ const (
 // AgentBinary is the agent's file beside MasterBinary on the client's disk.
 const AgentBinary = "tfos-agent"
 
+// BuiltinBinary is the file beside them of the programs that a role names by "builtin".
+const BuiltinBinary = "tfos-builtin"
+
 // LogsFormat is of EnvLogs: bytes, and how many parts of the newest output are kept.
 const LogsFormat = "%d/%d"
 
@@ -39,7 +42,10 @@ const TaskDir = ".tfos"
 
 // Names of files in the directory of a task's container.
 const (
-	TaskAgent  = TaskDir + "/" + AgentBinary
+	TaskAgent = TaskDir + "/" + AgentBinary
+	// TaskBuiltin is in the containers of a job that has a role with a built-in program.
+	TaskBuiltin = TaskDir + "/" + BuiltinBinary
+
 	TaskConf   = TaskDir + "/" + ConfFile
 	TaskPython = TaskDir + "/python" // the modules that go on PYTHONPATH
 	// TaskCheckpoints is where a task writes checkpoints that its agent keeps elsewhere.

@@ -51,6 +51,16 @@ roles:
   ps:     {instances: 1, memory: 3GiB, service: true}
 master: {memory: 6GiB}
 `,
+	// Nothing but the server's program differs.
+	"builtin": `name: lasting-builtin
+command: ${PYTHON:-python3} train_ps.py --steps 400 --pause 0.08
+files: [%[1]s/train_ps.py, %[1]s/digits.py]
+roles:
+  chief:  {instances: 1, memory: 3GiB}
+  worker: {instances: 2, memory: 3GiB}
+  ps:     {instances: 1, memory: 3GiB, builtin: ps}
+master: {memory: 6GiB}
+`,
 	"mirrored": `name: lasting-mirrored
 command: ${PYTHON:-python3} train_mirrored.py --steps 400 --pause 0.08
 files: [%[1]s/train_mirrored.py, %[1]s/digits.py]

@@ -53,7 +53,7 @@ func Virtual(j job.Job, ratio float64, most int64) (_ job.Job, notes []string) {
 	for i := range j.Roles {
 		r := &j.Roles[i]
 		program := min(float64(r.MemoryMiB)*ratio, tensorflowMiB)
-		switch python := strings.Contains(strings.ToLower(r.Command), "python"); {
+		switch python := r.Builtin != "" || strings.Contains(strings.ToLower(r.Command), "python"); {
 		case python && r.MemoryMiB >= likelyMiB:
 			program = tensorflowMiB
 		case python && program < tensorflowMiB:

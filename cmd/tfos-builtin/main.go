@@ -1,0 +1,75 @@
+// Command tfos-builtin has the programs that a role of a job names by "builtin" instead of a command. Agents start it; people
+// have no use for it.
+//
+// It loads TensorFlow's library into its own process, which is why it is none of the agent's: a crash of TensorFlow is that of a
+// program, from which a job recovers.
+package main
+
+import (
+	"fmt"
+	"os"
+	"strings"
+
+	"tfos/internal/job"
+	"tfos/internal/tensorflow"
+	"tfos/internal/version"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:]))
+}
+
+const (
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func run(args []string) int {
+	var err error
+	switch strings.Join(args, " ") {
+	case "--version":
+		fmt.Println("tfos-builtin", version.String())
+	case string(job.BuiltinPS):
+		err = ps()
+	default:
+		fmt.Fprintln(os.Stderr, "tfos-builtin: the program of a role that has builtin: ps; started by tfos-agent")
+		return exitUsage
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "tfos-builtin:", err)
+		return exitFailed
+	}
+	return 0
+}
+
+// load finds TensorFlow and loads it.
+func load() (*tensorflow.Library, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return nil, err
+	}
+	files, err := tensorflow.Find(os.Getenv, dir)
+	if err != nil {
+		return nil, err
+	}
+	l, err := tensorflow.Load(files)
+	if err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "tfos-builtin: TensorFlow %s, %s\n", l.Version, files.Core)
+	return l, nil
+}
+
+// ps serves as the task that TF_CONFIG describes, until it is stopped.
+func ps() error {
+	task, err := tensorflow.ParseTask(os.Getenv("TF_CONFIG"))
+	if err != nil {
+		return err
+	}
+	l, err := load()
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(os.Stderr, "tfos-builtin: serves as %s at %s\n", task, task.Address())
+	return l.Serve(task.ServerDef())
+}
