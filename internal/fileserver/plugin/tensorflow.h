@@ -1,8 +1,8 @@
 // The part of TensorFlow's C interface for filesystem plugins that files.c is made of, as TensorFlow 2.5 and later have it: version 0
 // of its ABI. TensorFlow refuses a plugin of another ABI, and takes as many functions of each table as both sides know, by the
 // tables' sizes. So one library serves every TensorFlow with this ABI, and needs none of its headers.
-#ifndef LIBTENSORFLOW_H
-#define LIBTENSORFLOW_H
+#ifndef TFOS_TENSORFLOW_H
+#define TFOS_TENSORFLOW_H
 
 #include <stdbool.h>
 #include <stddef.h>
