@@ -150,7 +150,7 @@ func (m *Master) Run(ctx context.Context) error {
 
 	own := newOwner(m, server, address, machine, newClock(m.o.Wall(), stopped))
 	wg.Go(func() { own.heart.run(ctx) })
-	known := own.machine.View().Checkpoints
+	known := own.machine.Checkpoints()
 	wg.Go(func() { m.keeper.Run(ctx, known) })
 	writing, cutOff := context.WithCancel(ctx)
 	defer cutOff()
