@@ -14,7 +14,8 @@ import (
 
 func (c *command) resume() *cobra.Command {
 	var j jobFlags
-	var killOnExit, detach bool
+	var detach bool
+	o := client.RunOptions{Resume: client.ResumeMust}
 	cmd := &cobra.Command{
 		Use:   "resume APP|JOB.yaml [flags] [-- COMMAND...]",
 		Short: "Run a job again from its newest whole checkpoint",
@@ -29,11 +30,12 @@ from (no such application, still running, no checkpoint.dir, no whole checkpoint
   tfos resume application_1700000000000_0007 --worker-memory 8GiB
   tfos resume job.yaml --detach`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			run := func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
+			run := func(cluster *client.Cluster, p *client.Prepared, ui client.UI, earlier *client.Earlier) error {
+				o.Earlier = earlier
 				if !detach {
-					return cluster.Run(cmd.Context(), p, ui, client.RunOptions{KillOnExit: killOnExit})
+					return cluster.Run(cmd.Context(), p, ui, o)
 				}
-				s, err := cluster.SubmitOnly(cmd.Context(), p, ui)
+				s, err := cluster.SubmitOnly(cmd.Context(), p, ui, o)
 				if err != nil {
 					return err
 				}
@@ -44,13 +46,13 @@ from (no such application, still running, no checkpoint.dir, no whole checkpoint
 		},
 	}
 	j.add(cmd)
-	cmd.Flags().BoolVar(&killOnExit, "kill-on-exit", false, "stop the job when interrupted")
+	j.follows(cmd, &o)
 	cmd.Flags().BoolVar(&detach, "detach", false, "submit it, print its application id and return")
 	return cmd
 }
 
 // resumeJob finds out what is to be resumed, and from where, and hands it to run.
-func (c *command) resumeJob(cmd *cobra.Command, j *jobFlags, args []string, detach bool, run func(*client.Cluster, *client.Prepared, client.UI) error) error {
+func (c *command) resumeJob(cmd *cobra.Command, j *jobFlags, args []string, detach bool, run func(*client.Cluster, *client.Prepared, client.UI, *client.Earlier) error) error {
 	what, commandLine, err := split(cmd, args)
 	if err != nil {
 		return err
@@ -73,19 +75,13 @@ func (c *command) resumeJob(cmd *cobra.Command, j *jobFlags, args []string, deta
 			return err
 		}
 		return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error {
-			if err := l.Resume(cmd.Context(), p, nil, ui); err != nil {
-				return err
-			}
-			return l.Run(cmd.Context(), p, ui)
+			return l.Run(cmd.Context(), p, ui, client.RunOptions{Resume: client.ResumeMust})
 		})
 	case notID != nil && !isFile(what):
 		return exit.Errorf(exit.Usage, "%q is neither an application id nor a job file", what).Try("tfos list shows the applications")
 	case notID != nil:
 		return c.onCluster(cmd, j, args, !detach, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
-			if err := cluster.Resume(cmd.Context(), p, nil, ui); err != nil {
-				return err
-			}
-			return run(cluster, p, ui)
+			return run(cluster, p, ui, nil)
 		})
 	}
 
@@ -116,10 +112,7 @@ func (c *command) resumeJob(cmd *cobra.Command, j *jobFlags, args []string, deta
 	defer p.Close()
 	ui := c.ui(!detach)
 	defer ui.Close()
-	if err := cluster.Resume(cmd.Context(), p, earlier, ui); err != nil {
-		return err
-	}
-	return run(cluster, p, ui)
+	return run(cluster, p, ui, earlier)
 }
 
 func isFile(name string) bool {

@@ -28,6 +28,8 @@ type jobFlags struct {
 	files, archives            []string
 	env, define                []string
 	level                      string
+	once, date                 string
+	retries                    int
 }
 
 // roleFlags says how flags name the roles that TensorFlow knows.
@@ -69,6 +71,8 @@ func (j *jobFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&j.checkpointLocal, "checkpoint-local", false, "have tasks write checkpoints to local directories that are kept in --checkpoint-dir")
 	flags.StringVar(&j.endpoints, "endpoints", "", "`WAY` in which tasks reach each other: redirect, forward or direct")
 	flags.StringArrayVarP(&j.define, "define", "D", nil, "any key of the job file: `KEY=VALUE`, as in recovery.window=30m; may be repeated")
+	flags.StringVar(&j.once, "once", "", "`KEY` of the work, as in nightly-{date}: it is done once, by one application at a time")
+	flags.StringVar(&j.date, "date", "", "`DATE` that {date} and {hour} of the key stand for, as in 2026-11-30 or 2026-11-30T05:00 (default now, in this machine's time zone)")
 	flags.StringVar(&j.level, "log-level", "info", "`LEVEL` of the master's and the agents' logs: debug, info, warn or error")
 }
 
@@ -104,6 +108,10 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	text("checkpoint-dir", "checkpoint.dir", j.checkpointDir)
 	text("checkpoint-local", "checkpoint.local", strconv.FormatBool(j.checkpointLocal))
 	text("endpoints", "endpoints", j.endpoints)
+	text("once", "once", j.once)
+	if flags.Lookup("retries") != nil { // only some commands follow a job
+		text("retries", "retries", strconv.Itoa(j.retries))
+	}
 	for _, e := range j.env {
 		if err := o.SetEnv(e); err != nil {
 			return nil, exit.Errorf(exit.Usage, "%w", err)
@@ -158,6 +166,22 @@ func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
 	return parseJob(file, data, overlay)
 }
 
+// dated spells out the key of a job.
+func (j *jobFlags) dated(parsed job.Job) (job.Job, error) {
+	date := job.DateOf(time.Now())
+	if j.date != "" {
+		var err error
+		if date, err = job.ParseDate(j.date); err != nil {
+			return parsed, exit.Errorf(exit.Usage, "--date %w", err)
+		}
+	}
+	parsed, err := parsed.Dated(date)
+	if err != nil {
+		return parsed, exit.Errorf(exit.Usage, "%w", err)
+	}
+	return parsed, nil
+}
+
 func parseJob(file string, data []byte, overlay job.Overlay) (job.Job, error) {
 	parsed, err := job.Parse(filepath.ToSlash(file), data, overlay)
 	if err != nil {
@@ -176,6 +200,10 @@ func (j *jobFlags) prepare(cmd *cobra.Command, args []string) (*client.Prepared,
 }
 
 func (j *jobFlags) prepareJob(parsed job.Job) (*client.Prepared, error) {
+	parsed, err := j.dated(parsed)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := zapcore.ParseLevel(j.level); err != nil {
 		return nil, exit.Errorf(exit.Usage, "--log-level %s: want debug, info, warn or error", j.level)
 	}
@@ -216,17 +244,26 @@ func (c *command) ui(live bool) client.UI {
 
 func (c *command) run() *cobra.Command {
 	var j jobFlags
-	var killOnExit bool
+	var o client.RunOptions
+	var resume bool
 	cmd := &cobra.Command{
 		Use:   "run [JOB.yaml] [flags] [-- COMMAND...]",
 		Short: "Submit a job, follow it, and exit with its result",
 		Long: `Submit a job, follow its progress and the log of its chief (else its first worker), and exit with the job's own result.
 The log goes to stdout, everything else to stderr. Every flag has a key in the job file; the flag wins.
 
-Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with --master local. Twice always returns at once.`,
+Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with --master local. Twice always returns at once.
+
+With --once KEY any number of calls, also at once and from several hosts, start one application: the others follow it, and all
+end with its exit code. A call that comes after it has succeeded reports that, and exits with 0. One that comes after it has
+failed or was killed runs it again. So a scheduler may repeat its task whenever it likes, and take it up where it lost it.`,
 		Example: `  tfos run job.yaml
-  tfos run --master local --workers 2 --files train.py -- python train.py --epochs 3`,
+  tfos run --master local --workers 2 --files train.py -- python train.py --epochs 3
+  tfos run job.yaml --once 'nightly-{date}' --date 2026-11-30 --retries 2 --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if resume {
+				o.Resume = client.ResumeIfAny
+			}
 			local, err := c.local()
 			if err != nil {
 				return err
@@ -236,16 +273,23 @@ Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with -
 				if err != nil {
 					return err
 				}
-				return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error { return l.Run(cmd.Context(), p, ui) })
+				return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error { return l.Run(cmd.Context(), p, ui, o) })
 			}
 			return c.onCluster(cmd, &j, args, true, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
-				return cluster.Run(cmd.Context(), p, ui, client.RunOptions{KillOnExit: killOnExit})
+				return cluster.Run(cmd.Context(), p, ui, o)
 			})
 		},
 	}
 	j.add(cmd)
-	cmd.Flags().BoolVar(&killOnExit, "kill-on-exit", false, "stop the job when interrupted")
+	j.follows(cmd, &o)
+	cmd.Flags().BoolVar(&resume, "resume", false, "begin at the newest whole checkpoint, or from the beginning if there is none")
 	return cmd
+}
+
+// follows adds the flags of a command that submits a job and follows it.
+func (j *jobFlags) follows(cmd *cobra.Command, o *client.RunOptions) {
+	cmd.Flags().IntVar(&j.retries, "retries", 0, "run the job again up to `NUMBER` times after it failed (exit codes 1 and 4)")
+	cmd.Flags().BoolVar(&o.KillOnExit, "kill-on-exit", false, "stop the job when interrupted")
 }
 
 // onCluster does something with a job that was looked at, on the configured cluster. What is wrong with the job is told before
@@ -290,7 +334,8 @@ func (c *command) submit() *cobra.Command {
 		Use:   "submit [JOB.yaml] [flags] [-- COMMAND...]",
 		Short: "Submit a job and print its application id",
 		Long: `Submit a job, print its application id, and return once the cluster has accepted it.
-Every flag has a key in the job file; the flag wins.`,
+Every flag has a key in the job file; the flag wins. With --once KEY it prints the application that does the key's work, or has
+done it, and submits one only if there is none: see tfos run --help.`,
 		Example: `  tfos submit job.yaml
   tfos submit --workers 2 --files train.py -- python train.py --epochs 3`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -300,7 +345,7 @@ Every flag has a key in the job file; the flag wins.`,
 				return exit.Errorf(exit.Usage, "submit --master local: the embedded cluster lives only while tfos run does").Try("use tfos run --master local")
 			}
 			return c.onCluster(cmd, &j, args, false, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
-				s, err := cluster.SubmitOnly(cmd.Context(), p, ui)
+				s, err := cluster.SubmitOnly(cmd.Context(), p, ui, client.RunOptions{})
 				if err != nil {
 					return err
 				}

@@ -100,6 +100,9 @@ func New(o Options) *Master {
 // is, has been told to YARN; yarn.ErrAttemptGone when the ResourceManager has given up on this attempt; ctx's error when it
 // was told to end. In the latter two cases the job's tasks are left as they are: another attempt may own them.
 func (m *Master) Run(ctx context.Context) error {
+	if r, over := m.outlived(ctx); over {
+		return m.decline(ctx, r)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	identity, err := m.o.Authority.Issue(control.Subject{Party: control.PartyMaster})
 	if err != nil {
@@ -150,7 +153,7 @@ func (m *Master) Run(ctx context.Context) error {
 
 	own := newOwner(m, server, address, machine, newClock(m.o.Wall(), stopped))
 	wg.Go(func() { own.heart.run(ctx) })
-	known := own.machine.Checkpoints()
+	known := own.machine.View().Checkpoints
 	wg.Go(func() { m.keeper.Run(ctx, known) })
 	writing, cutOff := context.WithCancel(ctx)
 	defer cutOff()
@@ -168,6 +171,19 @@ func (m *Master) Run(ctx context.Context) error {
 	defer time.AfterFunc(membership.JournalPatience, cutOff).Stop()
 	<-written
 	return m.finish(ctx, own, address, result)
+}
+
+// decline tells YARN how the job ended, and starts nothing.
+func (m *Master) decline(ctx context.Context, r membership.Result) error {
+	m.log.Warn("the job has ended already, nothing is started", zap.Int("exit_code", r.ExitCode))
+	address, err := m.address()
+	if err != nil {
+		return err
+	}
+	if _, err := m.register(ctx, address); err != nil {
+		return err
+	}
+	return m.unregister(ctx, address, r)
 }
 
 // address is where agents and clients reach this master.

@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"tfos/internal/control"
+	"tfos/internal/dfs"
 	"tfos/internal/job"
+	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -175,6 +177,26 @@ func TestEventLogReplays(t *testing.T) {
 		}
 		if !machine.Finished() {
 			t.Errorf("after %d turns the machine has not finished", len(turns))
+		}
+	})
+}
+
+// TestAJobThatHasEndedIsNotRunAgain: a submitter that slept handed in what had ended long ago.
+func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, nil)
+		if err := w.fs.Mkdir(t.Context(), "/job", 0o700); err != nil {
+			t.Fatal(err)
+		}
+		left := `{"state": "failed", "exit_code": 1, "diagnostics": "ValueError"}`
+		if err := dfs.WriteFile(t.Context(), w.fs, "/job/"+launch.ResultFile, []byte(left), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.train("once: nightly\n" + strings.TrimSpace(digits)); err != nil {
+			t.Fatal(err)
+		}
+		if len(w.history) > 0 || w.final != yarn.FinalFailed || w.diag != "ValueError" {
+			t.Errorf("started %v; told YARN %v, %q", w.history, w.final, w.diag)
 		}
 	})
 }

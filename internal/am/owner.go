@@ -35,6 +35,7 @@ type owner struct {
 
 	roles      map[string]int                      // a role's place in the job, from which its ask id and priority come
 	containers map[yarn.ContainerID]yarn.Container // granted and not completed
+	current    map[job.Task]yarn.ContainerID       // where each task lives: the container that it was launched in last
 	agents     map[yarn.ContainerID]agent          // those connected
 	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
 	warnings   warnings
@@ -52,7 +53,7 @@ type owner struct {
 	silence  string                                  // why, once they are more than a few; empty: they are not
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
-	inputs   shared // of the job
+	inputs   inputs // of the job, and who may read them
 	training training
 	told     struct { // YARN, of the job's progress
 		at time.Time
@@ -80,9 +81,11 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		rests:      rests(),
 		roles:      make(map[string]int),
 		containers: make(map[yarn.ContainerID]yarn.Container),
+		current:    make(map[job.Task]yarn.ContainerID),
 		agents:     make(map[yarn.ContainerID]agent),
 		progress:   make(map[job.Task]control.Progress),
 		warnings:   make(warnings),
+		inputs:     newInputs(m.input.Lose),
 		spec:       machine.Spec(),
 		peers:      make(map[yarn.ContainerID]control.Peers),
 		mirrors:    make(map[yarn.ContainerID]status.Mirror),
@@ -179,7 +182,7 @@ func (o *owner) receive(msg any) error {
 	case question:
 		msg(o)
 	case shared:
-		o.inputs, o.dirty = msg, true
+		o.inputs.shared, o.dirty = msg, true
 	case scaleWish:
 		o.scale(msg)
 	case mirrored:
@@ -194,7 +197,7 @@ func (o *owner) receive(msg any) error {
 func (o *owner) heard(n news) {
 	task, c := n.session.Task(), n.session.Container()
 	if p := n.progress; p != nil {
-		if a, ok := o.agents[c]; ok && c == o.machine.Container(task) && p.Incarnation == a.incarnation {
+		if a, ok := o.agent(task); ok && p.Incarnation == a.incarnation {
 			o.training.report(task, o.progress[task], *p)
 			o.progress[task], o.training.fresh = *p, true
 		}
@@ -319,9 +322,7 @@ func (o *owner) turn(ev membership.Event) {
 	if err := o.events.append(membership.Turn{Time: now, Event: ev, Actions: actions}, o.machine); err != nil {
 		o.log.Warn("event not logged", zap.Error(err))
 	}
-	for _, p := range decision.Over { // whatever is started now finds their leases free
-		o.m.input.Lose(p.Task, p.Incarnation)
-	}
+	o.inputs.turn(ev, actions)
 	o.journal.turn++
 	for _, a := range decision.Now {
 		o.perform(a)
@@ -330,8 +331,7 @@ func (o *owner) turn(ev membership.Event) {
 	o.dirty = true
 }
 
-// perform carries out one action. None of them waits. What is to be told to an agent that is not
-// connected is told when it joins again: the machine sees to that.
+// perform carries out one action. None of them waits.
 func (o *owner) perform(a membership.Action) {
 	switch a := a.(type) {
 	case membership.Ask:
@@ -340,6 +340,7 @@ func (o *owner) perform(a membership.Action) {
 		o.ledger.Release(a.Container)
 	case membership.Adopt:
 		o.log.Info("container taken over", zap.Stringer("task", a.Task), zap.Int("incarnation", int(a.Incarnation)), zap.Stringer("container", a.Container))
+		o.current[a.Task] = a.Container
 		o.ledger.Adopt(a.Container)
 	case membership.TakeoverEnded:
 		o.log.Info("agents have reported to this master", zap.Int("reported", a.Reported), zap.Int("missing", a.Missing))
@@ -349,10 +350,12 @@ func (o *owner) perform(a membership.Action) {
 			return // it ended while the launch waited for the journal
 		}
 		if !a.Spare {
+			o.current[a.Task] = a.Container
 			o.forget(a.Task)
 		}
 		o.launch(a, c)
 	case membership.Move:
+		o.current[a.Task] = a.Container
 		o.forget(a.Task)
 	case membership.Notify:
 		o.notify(a)
@@ -364,15 +367,15 @@ func (o *owner) perform(a membership.Action) {
 		o.m.keeper.Inspect(a)
 	case membership.StartProcess:
 		o.training.starts++
-		if g, ok := o.agents[a.Container]; ok {
+		if g, ok := o.agent(a.Task); ok {
 			g = o.informed(g)
 			g.session.Start(o.start(a))
 			g.incarnation = a.Incarnation
-			o.agents[a.Container] = g
+			o.agents[g.session.Container()] = g
 			o.forget(a.Task)
 		}
 	case membership.StopProcess:
-		if g, ok := o.agents[a.Container]; ok {
+		if g, ok := o.agent(a.Task); ok {
 			g.session.Stop(control.Stop{Incarnation: a.Incarnation, Grace: a.Grace})
 		}
 	case membership.Retire:
@@ -394,4 +397,11 @@ func (o *owner) perform(a membership.Action) {
 func (o *owner) forget(t job.Task) {
 	delete(o.progress, t)
 	o.training.fresh = true
+}
+
+// agent is a task's own agent, if it is connected. What is to be told to one that is not is told when it joins again: the
+// machine sees to that.
+func (o *owner) agent(t job.Task) (agent, bool) {
+	a, ok := o.agents[o.current[t]]
+	return a, ok
 }

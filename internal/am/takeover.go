@@ -2,7 +2,9 @@ package am
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io/fs"
 	"path"
 	"time"
 
@@ -10,6 +12,7 @@ import (
 
 	"tfos/internal/launch"
 	"tfos/internal/membership"
+	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
 
@@ -31,6 +34,29 @@ func (m *Master) machine(ctx context.Context) (machine *membership.Machine, then
 	}
 	m.log.Info("the job goes on where the attempt before stopped", zap.Int("generation", int(machine.Spec().Generation)))
 	return machine, then
+}
+
+// outlived is how the job has ended already, although this is its first attempt. YARN had forgotten
+// its application, and a submitter that slept for that long has handed it in again; by now another
+// application may do the work of its key. See docs/decisions/0016-once.md.
+func (m *Master) outlived(ctx context.Context) (membership.Result, bool) {
+	if m.o.Job.Once == "" || m.o.Container.Attempt.Attempt > 1 {
+		return membership.Result{}, false
+	}
+	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
+	defer cancel()
+	b, err := readFile(ctx, m.o.FS, path.Join(m.o.Manifest.Staging, launch.ResultFile))
+	var v status.View
+	if err == nil {
+		err = json.Unmarshal(b, &v)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		m.log.Warn("cannot look whether the job has ended already", zap.Error(err))
+	}
+	if err != nil || v.ExitCode == nil {
+		return membership.Result{}, false
+	}
+	return membership.Result{ExitCode: *v.ExitCode, Diagnostics: v.Diagnostics}, true
 }
 
 // replaced reports whether a later attempt has announced itself in the staging directory.

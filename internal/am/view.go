@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/control"
+	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -36,11 +36,10 @@ func (o *owner) view() status.View {
 		v.Started = o.m.o.Submitted
 	}
 	for i := range v.Tasks {
-		task := v.Tasks[i].ID()
-		p, lives := o.progress[task], o.machine.Container(task)
+		p := o.progress[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]
 		v.Tasks[i].Step, v.Tasks[i].Steps = p.Step, p.Steps
-		o.viewPeers(&v.Tasks[i], o.peers[lives])
-		if m, ok := o.mirrors[lives]; ok {
+		o.viewPeers(&v.Tasks[i])
+		if m, ok := o.mirrors[o.current[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]]; ok {
 			v.Tasks[i].Mirror = &m
 		}
 	}
@@ -51,7 +50,8 @@ func (o *owner) view() status.View {
 const maxPeers = 64
 
 // viewPeers shows how a task reaches the others.
-func (o *owner) viewPeers(t *status.Task, p control.Peers) {
+func (o *owner) viewPeers(t *status.Task) {
+	p := o.peers[o.current[t.ID()]]
 	t.Endpoints, t.EndpointsReason, t.Peers = string(p.Endpoints), p.Reason, []status.Peer{}
 	all := status.Peer{}
 	for _, c := range p.Counters {

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +43,7 @@ type world struct {
 	sent     []yarn.Submission
 	gone     string             // address of an agent that cannot be reached
 	busy     error              // no application id is given
+	deaf     error              // no submission arrives
 	fresh    bool               // each submission has an id of its own
 	verdict  func(*yarn.Report) // on a submission
 	killed   []string
@@ -109,6 +111,11 @@ func (w *world) NewApplication(context.Context) (yarn.NewApplication, error) {
 	return yarn.NewApplication{ID: id, Max: w.max}, w.down
 }
 
+func (w *world) refuseSubmit(err error) {
+	defer w.lock()()
+	w.deaf = err
+}
+
 // id is the newest application. The caller holds mu.
 func (w *world) id() yarn.ApplicationID {
 	if w.fresh && len(w.sent) > 0 {
@@ -119,11 +126,14 @@ func (w *world) id() yarn.ApplicationID {
 
 func (w *world) Submit(_ context.Context, s yarn.Submission) error {
 	defer w.lock()()
-	if w.down != nil {
-		return w.down
+	if err := cmp.Or(w.down, w.deaf); err != nil {
+		return err
 	}
 	if err := s.Validate(); err != nil {
 		return err
+	}
+	if _, known := w.apps[s.ID]; known {
+		return nil
 	}
 	w.sent = append(w.sent, s)
 	if w.fresh {

@@ -45,7 +45,7 @@ func (c *Cluster) Follow(ctx context.Context, s *Submitted, ui UI) (Outcome, err
 	o, err := f.follow(ctx)
 	if errors.Is(err, ErrInterrupted) {
 		err = exit.Errorf(exit.Interrupted, "%w: %s goes on without you", ErrInterrupted, s.ID).
-			Try("%-50s  follows it\n%-50s  ends it", c.command("logs -f "+s.ID.String()), c.command("kill "+s.ID.String()))
+			Try("%-50s  follows it\n%-50s  ends it", c.command("attach "+s.ID.String()), c.command("kill "+s.ID.String()))
 	}
 	return o, err
 }
@@ -92,6 +92,11 @@ func (f *follower) follow(ctx context.Context) (Outcome, error) {
 			f.show(v)
 			tail.update(v)
 		case a := <-answers:
+			if errors.Is(a.err, yarn.ErrUnknownApplication) {
+				if v, left := f.c.result(ctx, f.s.ID); left == nil && v.ExitCode != nil {
+					return f.ended(ctx, tail, Outcome{View: v, Code: exit.Code(*v.ExitCode)})
+				}
+			}
 			if err := f.heard(a); err != nil {
 				return Outcome{View: f.view}, err
 			}
@@ -103,15 +108,19 @@ func (f *follower) follow(ctx context.Context) (Outcome, error) {
 				workers.Go(func() { f.watch(within, a.report, views) })
 			}
 			if a.report.State.Terminal() {
-				o := f.c.outcome(ctx, a.report, f.view)
-				f.show(o.View)
-				if err := tail.finish(ctx, o.View); err != nil {
-					f.ui.Note(fmt.Sprintf("the end of %s's output cannot be shown: %v", tail.task, err))
-				}
-				return o, nil
+				return f.ended(ctx, tail, f.c.outcome(ctx, a.report, f.view))
 			}
 		}
 	}
+}
+
+// ended shows the last of a job.
+func (f *follower) ended(ctx context.Context, tail *tail, o Outcome) (Outcome, error) {
+	f.show(o.View)
+	if err := tail.finish(ctx, o.View); err != nil {
+		f.ui.Note(fmt.Sprintf("the end of %s's output cannot be shown: %v", tail.task, err))
+	}
+	return o, nil
 }
 
 // poll asks the ResourceManager again and again, and hands on its answers.

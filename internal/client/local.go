@@ -95,12 +95,16 @@ func startError(err error) error {
 }
 
 // Run runs a job to its end. An interruption stops it.
-func (l *Local) Run(ctx context.Context, p *Prepared, ui UI) error {
+func (l *Local) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) error {
+	if p.Job.Once != "" {
+		return exit.Errorf(exit.Usage, "once: %s: an embedded cluster ends with its job, and remembers nothing of it", p.Job.Once).Try("leave --once out, or run it on a cluster")
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := context.AfterFunc(l.failed, func() { cancel(context.Cause(l.failed)) })
 	defer stop()
-	return l.Cluster.Run(ctx, p, ui, RunOptions{KillOnExit: true, LogsAt: filepath.Join(l.dir, localLogs)})
+	o.KillOnExit, o.LogsAt = true, filepath.Join(l.dir, localLogs)
+	return l.Cluster.Run(ctx, p, ui, o)
 }
 
 // Close ends the cluster and everything in it, and removes its files, save for the logs if they are to be kept.

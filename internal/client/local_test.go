@@ -311,7 +311,7 @@ func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
 		t.Fatal(err)
 	}
 	var s shown
-	runErr := l.Run(t.Context(), p, s.ui())
+	runErr := l.Run(t.Context(), p, s.ui(), RunOptions{})
 	if exit.Of(runErr) != exit.Infrastructure || !strings.Contains(runErr.Error(), "of no use") || !strings.Contains(runErr.Error(), "its logs are in "+root) {
 		t.Errorf("code %d: %v\nstderr %s", exit.Of(runErr), runErr, s.err.String())
 	}

@@ -114,7 +114,7 @@ func TestClusterThatForgets(t *testing.T) {
 			t.Fatal(err)
 		}
 		var unfollowed shown
-		if _, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), unfollowed.ui()); err != nil {
+		if _, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), unfollowed.ui(), RunOptions{}); err != nil {
 			t.Fatal(err)
 		}
 		for _, said := range []string{s.err.String(), unfollowed.err.String()} {

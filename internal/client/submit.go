@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/once"
 	"tfos/internal/client/preflight"
 	"tfos/internal/client/stage"
 	"tfos/internal/client/term"
@@ -107,11 +108,48 @@ type Submitted struct {
 	Job   job.Job
 	Queue string
 	key   control.Identity
+	try   once.Try // of its key; number 0: it has none
+	found bool     // another call submitted it
 }
 
 // Submit checks a job against the cluster, brings its files there, and hands it to the ResourceManager. It returns once that
 // has accepted it. Nothing of a job that it refuses is left on the cluster, save for complete files in the cache.
 func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted, err error) {
+	w, err := c.stage(ctx, p, ui)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			c.removeJobDir(ctx, w.ID)
+		}
+	}()
+	var sweep sync.WaitGroup
+	defer sweep.Wait()
+	sweep.Go(func() { c.sweepJobs(ctx, time.Now()) })
+	r, err := c.hand(ctx, w.submission)
+	var unsure *unsureError
+	if errors.As(err, &unsure) {
+		return nil, c.giveBack(ctx, w.ID, unsure.error)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := c.fits(ctx, w.Job, &w.facts, r.Queue); err != nil {
+		return nil, c.giveBack(ctx, w.ID, err)
+	}
+	return &w.Submitted, nil
+}
+
+// waitingJob is a job that is staged whole, and not submitted.
+type waitingJob struct {
+	Submitted
+	submission yarn.Submission
+	facts      preflight.Facts // but for the queue where YARN will put it
+}
+
+// stage checks a job against the cluster and brings everything there that its submission names.
+func (c *Cluster) stage(ctx context.Context, p *Prepared, ui UI) (_ *waitingJob, err error) {
 	app, err := c.newApplication(ctx)
 	if err != nil {
 		return nil, err
@@ -155,26 +193,14 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 			c.removeJobDir(ctx, id)
 		}
 	}()
-	s := &Submitted{ID: id, Job: p.Job, Queue: p.Job.Queue}
-	submission, key, err := c.stageJob(ctx, id, p, staged)
-	if err != nil {
+	w := &waitingJob{Submitted: Submitted{ID: id, Job: p.Job, Queue: p.Job.Queue}, facts: facts}
+	if w.submission, w.key, err = c.stageJob(ctx, id, p, staged); err != nil {
 		return nil, err
 	}
-	s.key = key
 	if tag != "" {
-		submission.Tags = append(slices.Clone(submission.Tags), tag)
+		w.submission.Tags = append(slices.Clone(w.submission.Tags), tag)
 	}
-	var sweep sync.WaitGroup
-	defer sweep.Wait()
-	sweep.Go(func() { c.sweepJobs(ctx, began) })
-	r, err := c.hand(ctx, submission)
-	if err != nil {
-		return nil, err
-	}
-	if err := c.fits(ctx, p.Job, &facts, r.Queue); err != nil {
-		return nil, c.giveBack(ctx, id, err)
-	}
-	return s, nil
+	return w, nil
 }
 
 // newApplication asks the cluster for an application id, and how large a container may be.
@@ -377,6 +403,11 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 	}
 }
 
+// unsureError says that it is not known whether YARN has an application.
+type unsureError struct{ error }
+
+func (u *unsureError) Unwrap() error { return u.error }
+
 // hand gives the job to the ResourceManager, which takes it before it has looked at it, and waits for the verdict.
 func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
@@ -387,6 +418,12 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, err
 		}
 		return yarn.Report{}, c.unreachable("submit "+s.ID.String(), err)
 	}
+	return c.verdict(ctx, s)
+}
+
+// verdict waits until the ResourceManager has accepted an application that it was given, or
+// refused it.
+func (c *Cluster) verdict(ctx context.Context, s yarn.Submission) (yarn.Report, error) {
 	for pauses := pause.Growing(firstPoll/5, lastPoll); ; {
 		r, err := c.RM.Report(ctx, s.ID)
 		switch {
@@ -396,10 +433,10 @@ func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, err
 		case err == nil && r.State >= yarn.StateAccepted:
 			return r, nil
 		case err != nil && ctx.Err() == nil && !errors.Is(err, yarn.ErrUnknownApplication):
-			return r, c.giveBack(ctx, s.ID, c.unreachable("ask for "+s.ID.String(), err))
+			return r, &unsureError{c.unreachable("ask for "+s.ID.String(), err)}
 		}
 		if pauses.Wait(ctx) != nil {
-			return r, c.giveBack(ctx, s.ID, exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx)))
+			return r, &unsureError{exit.Errorf(exit.Infrastructure, "submit %s: not accepted: %w", s.ID, context.Cause(ctx))}
 		}
 	}
 }

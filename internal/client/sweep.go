@@ -10,7 +10,9 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/client/once"
 	"tfos/internal/dfs"
+	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/yarn"
 )
@@ -32,6 +34,9 @@ const (
 func (c *Cluster) sweepJobs(ctx context.Context, now time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, sweepTimeout)
 	defer cancel()
+	if err := once.Sweep(ctx, c.FS, launch.OnceDir(c.Home), now.Add(-onceKept), sweepAtMost); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.Log.Debug("look for old keys", zap.Error(err))
+	}
 	dirs, err := c.FS.List(ctx, launch.JobsDir(c.Home))
 	if err != nil {
 		c.Log.Debug("look for old jobs", zap.Error(err))
@@ -50,11 +55,39 @@ func (c *Cluster) sweepJobs(ctx context.Context, now time.Time) {
 		if !c.ended(ctx, d, known, now) {
 			continue
 		}
+		if err := c.remember(ctx, d); err != nil {
+			c.Log.Debug("an old job stays, whose key cannot be settled", zap.String("dir", d.Name), zap.Error(err))
+			continue
+		}
 		if err := c.FS.Remove(ctx, d.Name, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			c.Log.Debug("remove an old job", zap.String("dir", d.Name), zap.Error(err))
 			return
 		}
 	}
+}
+
+// remember records the end of a job that is about to be forgotten with its key, if nobody has.
+func (c *Cluster) remember(ctx context.Context, dir dfs.Info) error {
+	b, err := c.readFile(ctx, path.Join(dir.Name, launch.JobFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	j, err := job.Parse(launch.JobFile, b, nil)
+	if err != nil || j.Once == "" { // of another tfos, perhaps
+		return nil
+	}
+	t, err := c.book(j.Once).Last(ctx)
+	if err != nil || t.Application != path.Base(dir.Name) || t.Outcome != nil {
+		return err
+	}
+	e := &entrant{c: c}
+	if t.Outcome, err = e.Result(ctx, t); err != nil || t.Outcome == nil {
+		return err
+	}
+	return c.book(j.Once).Settle(ctx, t)
 }
 
 // outdatedJobs are the directories that are kept no longer if their jobs have ended, the oldest first. A directory's time is

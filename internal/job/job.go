@@ -46,6 +46,8 @@ type Job struct {
 	Priority    int32
 	Tags        []string
 	Lifetime    time.Duration // 0: none
+	Once        string        // the key of its work, which is done by one application at a time, and once; empty: none
+	Retries     int           // how often tfos run runs it again after it failed
 	Master      Resources     // of the application master's container
 	NodeLabel   string        // for roles that name none, and the master
 }

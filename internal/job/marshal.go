@@ -70,6 +70,8 @@ func Marshal(j Job) []byte {
 	if j.Lifetime > 0 {
 		doc.plain("lifetime", formatDuration(j.Lifetime))
 	}
+	doc.optional("once", j.Once)
+	doc.count("retries", int64(j.Retries))
 	doc.optional("node-label", j.NodeLabel)
 	var master tree
 	master.plain("memory", formatMiB(j.Master.MemoryMiB))

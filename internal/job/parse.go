@@ -104,6 +104,8 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"priority", number(d, &j.Priority, 0, maxPriority)},
 		rule{"tags", d.list(d.tag(&j.Tags))},
 		rule{"lifetime", d.duration(&j.Lifetime, 0)},
+		rule{"once", d.text(&j.Once, checkOnce)},
+		rule{"retries", number(d, &j.Retries, 0, maxResubmit)},
 		rule{"node-label", d.text(&j.NodeLabel, checkLabel)},
 		rule{"master", d.section(
 			rule{"memory", d.memory(&j.Master.MemoryMiB)},

@@ -58,6 +58,9 @@ const (
 	MasterFile    = "master.json"   // a Master: where the current master listens
 	ResultFile    = "result.json"   // the last status document
 	EventsFile    = "events.ndjson" // the event log
+	// TicketFile is a submission that waits to be handed in, by whoever finds it, mode 0600. It
+	// goes once YARN has it.
+	TicketFile = "submission.json"
 )
 
 // AddressSpaceMiB is what a master or an agent with its guard may reserve of address space. Go's
@@ -124,6 +127,9 @@ func CacheDir(home string) string { return path.Join(home, Root, "cache") }
 
 // JobsDir holds the staging directories of a user's applications.
 func JobsDir(home string) string { return path.Join(home, Root, "jobs") }
+
+// OnceDir holds what is known of keys, as package once keeps it.
+func OnceDir(home string) string { return path.Join(home, Root, "once") }
 
 // JobDir is the staging directory of one application.
 func JobDir(home string, id yarn.ApplicationID) string {

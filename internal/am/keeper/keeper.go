@@ -22,6 +22,7 @@ import (
 	"tfos/internal/launch"
 	"tfos/internal/membership"
 	"tfos/internal/pause"
+	"tfos/internal/status"
 )
 
 // Resolver finds the filesystem that a URI names, and the name in it.
@@ -110,7 +111,7 @@ func (k *Keeper) Inspect(i membership.Inspect) {
 }
 
 // Run looks after the directory until ctx ends. known is what a master before this one found out.
-func (k *Keeper) Run(ctx context.Context, known []membership.CheckpointSeen) {
+func (k *Keeper) Run(ctx context.Context, known []status.Checkpoint) {
 	if k.o.Dir == "" {
 		return
 	}

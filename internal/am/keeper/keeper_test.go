@@ -19,6 +19,7 @@ import (
 	"tfos/internal/checkpoint"
 	"tfos/internal/dfs"
 	"tfos/internal/membership"
+	"tfos/internal/status"
 )
 
 const dir = "/m"
@@ -41,18 +42,18 @@ func (h *house) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
 }
 
 // keep runs a keeper in a bubble until the end of the test.
-func keep(t *testing.T, known ...membership.CheckpointSeen) *house {
+func keep(t *testing.T, known ...status.Checkpoint) *house {
 	t.Helper()
 	return keepSome(t, checkpoint.Policy{}, known...)
 }
 
 // keepSome runs one with a policy.
-func keepSome(t *testing.T, policy checkpoint.Policy, known ...membership.CheckpointSeen) *house {
+func keepSome(t *testing.T, policy checkpoint.Policy, known ...status.Checkpoint) *house {
 	t.Helper()
 	return keepAs(t, Options{Keep: policy}, known...)
 }
 
-func keepAs(t *testing.T, o Options, known ...membership.CheckpointSeen) *house {
+func keepAs(t *testing.T, o Options, known ...status.Checkpoint) *house {
 	t.Helper()
 	h := &house{t: t}
 	h.open()
@@ -75,7 +76,7 @@ func (h *house) open() {
 }
 
 // begin runs the keeper.
-func (h *house) begin(o Options, known ...membership.CheckpointSeen) {
+func (h *house) begin(o Options, known ...status.Checkpoint) {
 	t := h.t
 	o.Dir, o.Resolver, o.Tell, o.Log = "hdfs://"+dir, h, h.hear, zap.NewNop()
 	h.k = New(o)
@@ -346,7 +347,7 @@ func TestOldCheckpoints(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			h.k.Run(ctx, []membership.CheckpointSeen{
+			h.k.Run(ctx, []status.Checkpoint{
 				{Path: "hdfs:///m/ckpt-100", Bytes: 580, Time: at.ModTime, Verdict: "damaged"},
 				{Path: "hdfs:///m/ckpt-50", Bytes: 580, Time: at.ModTime, Verdict: "whole"},
 			})
