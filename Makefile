@@ -24,7 +24,7 @@ build: need-go ## the binaries, into bin/: three static ones, and tfos-builtin, 
 .PHONY: check
 check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
-	go vet -tags 'e2e bench versions hadoop matrix soak programs' ./...
+	go vet -tags 'e2e bench versions hadoop matrix soak programs pages' ./...
 	go vet ./...
 	go tool staticcheck ./...
 	go test ./...
@@ -40,7 +40,7 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test vulnerable fuzz matrix programs versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test vulnerable fuzz matrix programs pages versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows, the web pages, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
@@ -50,6 +50,10 @@ matrix: need-cc need-ip build venv jars ## every fault plan under every strategy
 .PHONY: programs
 programs: need-cc need-ip build venv venvs jars ## programs as users write them, on TensorFlow 2.12, 2.15 and 2.21, with a task killed in each
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 90m -tags e2e,programs -p 1 -v -run '^TestPrograms' ./test/e2e/
+
+.PHONY: pages
+pages: need-chromium need-cc need-ip build venv jars ## the web pages of a job in a real Chromium, through YARN's proxy; pictures in build/pages
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
 
 .PHONY: venvs
 venvs: # Python environments with other versions of TensorFlow
@@ -121,7 +125,7 @@ jars: need-java ## Hadoop's jars, in build/testcluster
 clean: ## remove what was built, but not the Python environment and the jars
 	rm -rf bin
 
-.PHONY: need-go need-java need-cc need-clang need-ip
+.PHONY: need-go need-java need-cc need-clang need-ip need-chromium
 need-go:
 	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
 need-java:
@@ -134,3 +138,6 @@ need-clang: # a machine that tests as root gets it, as iproute2
 need-ip: # for hosts with networks of their own; a machine that tests as root gets it, like TensorFlow and the jars
 	@command -v ip >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y iproute2; } || \
 		{ echo "iproute2 is missing: Debian: apt-get install iproute2" >&2; exit 1; }
+need-chromium: # likewise
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y --no-install-recommends chromium; } || \
+		{ echo "chromium is missing: Debian: apt-get install chromium" >&2; exit 1; }

@@ -19,12 +19,14 @@ import (
 
 	"tfos/internal/am/input"
 	"tfos/internal/am/keeper"
+	"tfos/internal/am/web"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/membership"
+	"tfos/internal/page"
 	"tfos/internal/yarn"
 )
 
@@ -56,6 +58,8 @@ type Options struct {
 	FS        dfs.FS         // holds the staging directory
 	Files     input.Resolver // finds the job's input and its checkpoints
 	Authority *control.Authority
+	Web       net.Listener // of the job's page; nil: it has none
+	Proxies   web.Proxies  // through which people see the page
 	Tokens    TokenFile
 	Submitted time.Time
 	Masters   int              // that the cluster grants within launch.MasterWindow; 0: not known
@@ -75,7 +79,9 @@ type Master struct {
 	log  *zap.Logger
 	mail *mailbox      // for the owner
 	done chan struct{} // closed when the owner has ended: mail goes nowhere
-	last []byte        // the status document of the end; nil: another attempt goes on. Set before done is closed
+	// ended is the job of the end, for its page; nil: as last.
+	ended *page.Document
+	last  []byte // the status document of the end; nil: another attempt goes on. Set before done is closed
 
 	input  *input.Input   // shares the job's input
 	keeper *keeper.Keeper // looks after the job's checkpoints
@@ -133,6 +139,22 @@ func (m *Master) Run(ctx context.Context) error {
 			m.post(broken{err})
 		}
 	})
+	if m.o.Web != nil {
+		reader, err := m.o.Authority.Issue(control.Subject{Party: control.PartyClient}) // a master's own opens no agent
+		if err != nil {
+			cancel()
+			return err
+		}
+		agents := web.NewAgents(reader)
+		defer agents.Close()
+		w := m.web(agents)
+		defer w.Close()
+		wg.Go(func() {
+			if err := w.Run(); err != nil {
+				m.log.Error("the job's page is not served", zap.Error(err))
+			}
+		})
+	}
 	// The things of the start take a round trip each and do not need each other.
 	announced := make(chan error, 1)
 	wg.Go(func() { announced <- m.announce(ctx, address) })
@@ -163,7 +185,8 @@ func (m *Master) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.last = own.document()
+	end := own.page()
+	m.ended, m.last = &end, own.document(end.Job)
 	ended()
 	server.Changed()
 	// Once YARN knows the result it ends this process, and what is being written then leaves its hidden file behind.

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/am/web"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/conf"
@@ -55,6 +56,14 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return fmt.Errorf("listen for agents: %w", err)
 	}
+	pages, err := control.Listen(c.host)
+	if err != nil {
+		return fmt.Errorf("listen for browsers: %w", err)
+	}
+	proxies, err := web.FindProxies(c.conf, getenv, c.manifest.User)
+	if err != nil {
+		return err
+	}
 	patience, err := preemptionPatience(c.conf)
 	if err != nil {
 		return err
@@ -65,7 +74,7 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	}
 	m := New(Options{
 		Container: c.id, Job: c.job, Manifest: c.manifest, Host: c.host, Listener: listener,
-		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Tokens: c.taskCredentials,
+		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Web: pages, Proxies: proxies, Tokens: c.taskCredentials,
 		Submitted: c.submitted, Masters: masters, Seed: seedOf(c.id), PreemptionPatience: patience, Log: log,
 	})
 	err = m.Run(ctx)

@@ -55,6 +55,8 @@ type owner struct {
 	result   *membership.Result
 	inputs   inputs // of the job, and who may read them
 	training training
+	meters   map[job.Task]meter // of the steps and the means that each task's process takes
+	history  history
 	told     struct { // YARN, of the job's progress
 		at time.Time
 		is float64
@@ -89,6 +91,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		spec:       machine.Spec(),
 		peers:      make(map[yarn.ContainerID]control.Peers),
 		mirrors:    make(map[yarn.ContainerID]status.Mirror),
+		meters:     make(map[job.Task]meter),
 	}
 	for i, role := range m.o.Job.Roles {
 		o.roles[role.Name] = i
@@ -200,6 +203,8 @@ func (o *owner) heard(n news) {
 		if a, ok := o.agent(task); ok && p.Incarnation == a.incarnation {
 			o.training.report(task, o.progress[task], *p)
 			o.progress[task], o.training.fresh = *p, true
+			o.meters[task] = o.meters[task].step(o.clock.now(), p.Step)
+			o.record(*p)
 		}
 	}
 	if n.peers != nil {
@@ -362,6 +367,7 @@ func (o *owner) perform(a membership.Action) {
 	case membership.Publish:
 		o.spec = a.Spec
 		o.published.due(o.clock.now())
+		o.history.publish(a.Spec.Generation, o.clock.now())
 		o.log.Info("cluster_spec published", zap.Int("generation", int(a.Spec.Generation)), zap.Int("tasks", len(a.Spec.Members)))
 	case membership.Inspect:
 		o.m.keeper.Inspect(a)
@@ -396,6 +402,7 @@ func (o *owner) perform(a membership.Action) {
 // forget drops a task's steps: its process begins anew.
 func (o *owner) forget(t job.Task) {
 	delete(o.progress, t)
+	delete(o.meters, t)
 	o.training.fresh = true
 }
 

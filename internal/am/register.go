@@ -36,7 +36,7 @@ func (m *Master) register(ctx context.Context, address string) (yarn.Registered,
 		return yarn.Registered{}, fmt.Errorf("register with the ResourceManager: port of %s: %w", address, err)
 	}
 	for pauses := rests(); ; {
-		r, err := m.o.RM.Register(ctx, yarn.Registration{Host: host, Port: int32(port)})
+		r, err := m.o.RM.Register(ctx, yarn.Registration{Host: host, Port: int32(port), TrackingURL: m.trackingURL()})
 		switch {
 		case err == nil:
 			m.o.Nodes.SetTokens(r.NMTokens...)

@@ -38,6 +38,8 @@ func (o *owner) view() status.View {
 	for i := range v.Tasks {
 		p := o.progress[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]
 		v.Tasks[i].Step, v.Tasks[i].Steps = p.Step, p.Steps
+		v.Tasks[i].StepRate = o.meters[v.Tasks[i].ID()].rate(o.clock.now())
+		v.Tasks[i].LogURL = o.logURL(o.containers[o.current[v.Tasks[i].ID()]])
 		o.viewPeers(&v.Tasks[i])
 		if m, ok := o.mirrors[o.current[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]]; ok {
 			v.Tasks[i].Mirror = &m
@@ -79,8 +81,8 @@ func sum(a, b int64) int64 {
 }
 
 // document is the status document of the end.
-func (o *owner) document() []byte {
-	b, err := json.Marshal(o.view())
+func (o *owner) document(v status.View) []byte {
+	b, err := json.Marshal(v)
 	if err != nil {
 		o.log.Error("status document not made", zap.Error(err))
 	}

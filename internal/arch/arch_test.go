@@ -29,7 +29,7 @@ var layers = []struct {
 		"internal/lease", "internal/enum",
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/principal", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
-		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "internal/savedmodel", "python",
+		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "internal/savedmodel", "internal/page", "python",
 	}},
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen", "internal/pause",
@@ -72,6 +72,7 @@ var seeded = []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "PCG", "
 
 // witnesses are libraries that only tests may link, with the reason.
 var witnesses = map[string]string{
+	"github.com/chromedp/":       "it drives the browser that looks at the pages",
 	"github.com/colinmarc/hdfs/": "it is the second opinion on package dfs: what it reads and writes must be other code than ours",
 	"github.com/jcmturner/":      "it comes with colinmarc/hdfs, and no product speaks Kerberos yet",
 }

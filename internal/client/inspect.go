@@ -45,6 +45,7 @@ func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.Vie
 	v, silent := c.look(ctx, r)
 	if silent == nil {
 		v.Queue = cmp.Or(r.Queue, v.Queue) // where YARN put it, or moved it
+		v.TrackingURL = r.TrackingURL
 		return v, nil
 	}
 	if ctx.Err() == nil {

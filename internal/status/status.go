@@ -119,10 +119,12 @@ type Task struct {
 	Node        string          `json:"node"`
 	Container   string          `json:"container"`
 	PID         int             `json:"pid"`
-	Address     string          `json:"address"` // host:port in the cluster_spec
-	Agent       string          `json:"agent"`   // host:port where its agent serves logs
-	Step        int64           `json:"step"`    // the newest that the program reported or printed; 0: none known
-	Steps       int64           `json:"steps"`   // out of how many; 0: not known
+	Address     string          `json:"address"`          // host:port in the cluster_spec
+	Agent       string          `json:"agent"`            // host:port where its agent serves logs
+	Step        int64           `json:"step"`             // the newest that the program reported or printed; 0: none known
+	Steps       int64           `json:"steps"`            // out of how many; 0: not known
+	StepRate    float64         `json:"steps_per_second"` // lately; 0: not known
+	LogURL      string          `json:"log_url"`          // of the container's logs, at its node; empty: it has none
 	Started     *time.Time      `json:"started"`
 	Finished    *time.Time      `json:"finished"`
 	ExitCode    *int            `json:"exit_code"`

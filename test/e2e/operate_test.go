@@ -51,6 +51,8 @@ func TestOperate(t *testing.T) {
 	}
 	eventually(t, "the ResourceManager to see progress", func() bool { return c.progress(t, id) > 10 })
 
+	c.showsPage(t, id, v.TrackingURL)
+
 	if list := tfos(t, c.env, "list").want(t, 0).stdout; !strings.Contains(list, id) || !strings.Contains(list, "serving") {
 		t.Errorf("tfos list:\n%s", list)
 	}
@@ -92,6 +94,26 @@ func TestOperate(t *testing.T) {
 	gone(t, id)
 	c.logged(t, id, v, "worker is here", "ps is here")
 	tfos(t, c.env, "kill", id).says(t, id)
+}
+
+// showsPage looks at a job's page and its data through the ResourceManager's proxy.
+func (c *cluster) showsPage(t *testing.T, id, address string) {
+	t.Helper()
+	if address != c.rmWeb(t)+"/proxy/"+id+"/" {
+		t.Errorf("tracking URL %q is not that of the proxy", address)
+	}
+	client := http.Client{Timeout: time.Minute}
+	for path, want := range map[string]string{"": "<!DOCTYPE html>", "data": `"role":"worker"`, "logs?task=ps/0&stream=stdout&offset=-1": "ps is here"} {
+		r, err := client.Get(c.rmWeb(t) + "/proxy/" + id + "/" + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil || r.StatusCode != http.StatusOK || !strings.Contains(string(b), want) {
+			t.Errorf("GET %q through the proxy: %d, %v, %.300s", path, r.StatusCode, err, b)
+		}
+	}
 }
 
 // TestInterruptDetaches: Ctrl-C once leaves the job to itself and returns 130.

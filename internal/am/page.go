@@ -1,0 +1,51 @@
+package am
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net"
+
+	"tfos/internal/am/web"
+	"tfos/internal/page"
+	"tfos/internal/yarn"
+)
+
+// web makes the server of the job's page.
+func (m *Master) web(agents *web.Agents) *web.Server {
+	return web.New(web.Options{
+		Listener: m.o.Web, Proxies: m.o.Proxies, Epoch: uint64(m.o.Container.Attempt.Attempt) << 32, Source: m.document, ReadLog: agents.Read,
+		Logger: m.log.Named("web"),
+	})
+}
+
+// document is the job as it stands, for its page.
+func (m *Master) document(ctx context.Context) (page.Document, error) {
+	d, err := ask(ctx, m, func(answer chan<- page.Document) any {
+		return question(func(o *owner) { answer <- o.page() })
+	})
+	if errors.Is(err, errEnding) && m.ended != nil {
+		return *m.ended, nil
+	}
+	return d, err
+}
+
+// trackingURL is where the proxy finds the page; empty: nowhere.
+func (m *Master) trackingURL() string {
+	if m.o.Web == nil {
+		return ""
+	}
+	_, port, err := net.SplitHostPort(m.o.Web.Addr().String())
+	if err != nil {
+		return ""
+	}
+	return "http://" + net.JoinHostPort(m.o.Host, port) + "/"
+}
+
+// logURL is where a node shows the logs of a container of its own.
+func (o *owner) logURL(c yarn.Container) string {
+	if c.NodeHTTP == "" {
+		return ""
+	}
+	return cmp.Or(o.m.o.Proxies.Scheme, "http") + "://" + c.NodeHTTP + "/node/containerlogs/" + c.ID.String() + "/" + o.m.o.Manifest.User
+}

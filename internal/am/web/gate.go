@@ -1,0 +1,171 @@
+package web
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tfos/internal/hadoop/conf"
+)
+
+// Proxies are where YARN's web proxy is: what Hadoop's AmIpFilter is configured with.
+type Proxies struct {
+	Base      string   // the path of the application there: "/proxy/application_…"
+	Addresses []string // host:port of each proxy that there may be
+	Scheme    string   // http or https
+	// Viewers may look, by the names that the proxy tells; nil: everybody.
+	Viewers []string
+}
+
+// proxyBase is the variable in which YARN tells a master its path at the proxy.
+const proxyBase = "APPLICATION_WEB_PROXY_BASE"
+
+// FindProxies reads a configuration as Hadoop's WebAppUtils.getProxyHostsAndPortsForAmFilter does: a
+// proxy of its own, or else one in each ResourceManager.
+func FindProxies(c *conf.Conf, getenv func(string) string, user string) (Proxies, error) {
+	p := Proxies{Base: getenv(proxyBase), Scheme: "http"}
+	service := conf.RMWeb
+	if c.String("yarn.http.policy") == "HTTPS_ONLY" {
+		p.Scheme, service = "https", conf.RMWebTLS
+	}
+	if own := c.String("yarn.web-proxy.address"); own != "" {
+		p.Addresses = []string{own}
+	} else {
+		var err error
+		if p.Addresses, err = c.ResourceManagers(service); err != nil {
+			return Proxies{}, err
+		}
+	}
+	guarded, err := c.Bool("yarn.acl.enable", false)
+	if err != nil {
+		return Proxies{}, err
+	}
+	if guarded {
+		users, _, _ := strings.Cut(c.String("yarn.admin.acl"), " ") // groups come behind; who is in one cannot be told here
+		if users != "*" {
+			p.Viewers = append(strings.Split(users, ","), user)
+		}
+	}
+	return p, nil
+}
+
+// How long the addresses of the proxies are good, as with AmIpFilter, and how long a look for the
+// proxy that works may take.
+const (
+	addressesFor = 5 * time.Minute
+	probeTimeout = 2 * time.Second
+)
+
+// gate lets in who comes through the proxy, and sends everybody else there: the proxy is what knows
+// users, so a page that anybody could open directly would go round it.
+type gate struct {
+	p       Proxies
+	resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	works   func(ctx context.Context, url string) bool // whether a proxy answers
+	next    http.Handler
+
+	mu    sync.Mutex
+	peers []netip.Addr // guarded by mu: of the proxies
+	until time.Time    // guarded by mu: when to look again
+}
+
+func newGate(p Proxies, next http.Handler) *gate {
+	return &gate{p: p, next: next, works: answers, resolve: func(ctx context.Context, host string) ([]netip.Addr, error) {
+		return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	}}
+}
+
+// ServeHTTP implements http.Handler.
+func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || !slices.Contains(g.proxies(r.Context()), peer.Addr().Unmap()) {
+		http.Redirect(w, r, g.at(r.Context(), r.URL), http.StatusFound)
+		return
+	}
+	if !g.admits(r) {
+		http.Error(w, "this job is another user's, and the cluster shows jobs to their owners and its administrators only (yarn.acl.enable)", http.StatusForbidden)
+		return
+	}
+	g.next.ServeHTTP(w, r)
+}
+
+// admits reports whether the user that the proxy names may look.
+func (g *gate) admits(r *http.Request) bool {
+	if g.p.Viewers == nil {
+		return true
+	}
+	c, err := r.Cookie("proxy-user")
+	return err == nil && c.Value != "" && slices.Contains(g.p.Viewers, c.Value)
+}
+
+// proxies are the addresses from which the proxies may come. Those that cannot be found now may
+// still be known from before.
+func (g *gate) proxies(ctx context.Context) []netip.Addr {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	if now.Before(g.until) {
+		return g.peers
+	}
+	g.until = now.Add(addressesFor)
+	var found []netip.Addr
+	for _, address := range g.p.Addresses {
+		host, _, err := net.SplitHostPort(address)
+		if err != nil {
+			continue
+		}
+		ips, err := g.resolve(ctx, host)
+		if err != nil {
+			g.until = now.Add(probeTimeout)
+			ips = nil
+		}
+		for _, ip := range ips {
+			found = append(found, ip.Unmap())
+		}
+	}
+	if len(found) > 0 {
+		g.peers = found
+	}
+	return g.peers
+}
+
+// at is a page's address at the proxy. "redirect" tells the proxy that this comes from a master: should
+// the proxy be one that the master does not know, it would be sent back without end.
+func (g *gate) at(ctx context.Context, page *url.URL) string {
+	path := "/proxy/redirect" + strings.TrimPrefix(g.p.Base, "/proxy") + page.RequestURI()
+	chosen := ""
+	for _, address := range g.p.Addresses {
+		base := g.p.Scheme + "://" + address
+		if chosen == "" {
+			chosen = base
+		}
+		if len(g.p.Addresses) > 1 && g.works(ctx, base+g.p.Base) { // of two ResourceManagers one stands by
+			chosen = base
+			break
+		}
+	}
+	return chosen + path
+}
+
+// answers asks a proxy.
+func answers(ctx context.Context, url string) bool {
+	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodHead, url, nil)
+	if err != nil {
+		return false
+	}
+	c := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	answer, err := c.Do(r)
+	if err != nil {
+		return false
+	}
+	answer.Body.Close()
+	return answer.StatusCode == http.StatusOK
+}
