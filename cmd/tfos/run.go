@@ -29,6 +29,7 @@ type jobFlags struct {
 	env, define                []string
 	level                      string
 	once, date                 string
+	timeout                    string
 	retries                    int
 }
 
@@ -73,6 +74,7 @@ func (j *jobFlags) add(cmd *cobra.Command) {
 	flags.StringArrayVarP(&j.define, "define", "D", nil, "any key of the job file: `KEY=VALUE`, as in recovery.window=30m; may be repeated")
 	flags.StringVar(&j.once, "once", "", "`KEY` of the work, as in nightly-{date}: it is done once, by one application at a time")
 	flags.StringVar(&j.date, "date", "", "`DATE` that {date} and {hour} of the key stand for, as in 2026-11-30 or 2026-11-30T05:00 (default now, in this machine's time zone)")
+	flags.StringVar(&j.timeout, "timeout", "", "stop the job in order when it takes longer than `TIME` from its submission on, as in 6h (exit code 6)")
 	flags.StringVar(&j.level, "log-level", "info", "`LEVEL` of the master's and the agents' logs: debug, info, warn or error")
 }
 
@@ -109,6 +111,7 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	text("checkpoint-local", "checkpoint.local", strconv.FormatBool(j.checkpointLocal))
 	text("endpoints", "endpoints", j.endpoints)
 	text("once", "once", j.once)
+	text("timeout", "timeout", j.timeout)
 	if flags.Lookup("retries") != nil { // only some commands follow a job
 		text("retries", "retries", strconv.Itoa(j.retries))
 	}

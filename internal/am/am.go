@@ -175,6 +175,11 @@ func (m *Master) Run(ctx context.Context) error {
 
 	own := newOwner(m, server, address, machine, newClock(m.o.Wall(), stopped))
 	wg.Go(func() { own.heart.run(ctx) })
+	if limit := m.o.Job.Timeout; limit > 0 {
+		defer time.AfterFunc(m.remaining(limit), func() {
+			m.post(membership.StopRequested{Reason: overdue(limit), Overdue: true})
+		}).Stop()
+	}
 	known := own.machine.View().Checkpoints
 	wg.Go(func() { m.keeper.Run(ctx, known) })
 	writing, cutOff := context.WithCancel(ctx)
@@ -194,6 +199,18 @@ func (m *Master) Run(ctx context.Context) error {
 	defer time.AfterFunc(membership.JournalPatience, cutOff).Stop()
 	<-written
 	return m.finish(ctx, own, address, result)
+}
+
+// remaining is how much is left of the job's timeout, which began when it was submitted.
+func (m *Master) remaining(limit time.Duration) time.Duration {
+	if m.o.Submitted.IsZero() {
+		return limit
+	}
+	return min(limit, limit-m.o.Wall().Sub(m.o.Submitted)) // clocks differ
+}
+
+func overdue(limit time.Duration) string {
+	return fmt.Sprintf("the job took longer than %v and was stopped (timeout)", limit)
 }
 
 // decline tells YARN how the job ended, and starts nothing.

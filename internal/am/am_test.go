@@ -200,3 +200,22 @@ func TestAJobThatHasEndedIsNotRunAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestAJobIsStoppedAfterItsTimeout, which counts from the submission.
+func TestAJobIsStoppedAfterItsTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, map[string]program{"chief": serves, "worker": serves, "ps": serves})
+		began := time.Now()
+		w.submitted = began.Add(-20 * time.Minute) // it waited for its master
+		if err := w.train("timeout: 30m\n" + strings.TrimSpace(digits)); err != nil {
+			t.Fatal(err)
+		}
+		v := w.result()
+		if w.final != yarn.FinalFailed || v.State != status.Failed || *v.ExitCode != 6 || v.Diagnostics != "the job took longer than 30m0s and was stopped (timeout)" {
+			t.Errorf("told YARN %v: %s; result %s, %d", w.final, w.diag, v.State, *v.ExitCode)
+		}
+		if took := time.Since(began); took < 10*time.Minute || took > 11*time.Minute {
+			t.Errorf("stopped after %v", took)
+		}
+	})
+}

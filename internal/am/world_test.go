@@ -77,6 +77,7 @@ type world struct {
 	crashed      bool                                // guarded by mu: by crash
 	history      []string                            // guarded by mu: every process that was started
 	oneNode      bool                                // guarded by mu: all containers are on one node of many
+	submitted    time.Time                           // set before the job; zero: not known
 	forgets      bool                                // set before the job: containers end with their master
 	excluded     map[string]bool                     // guarded by mu: hosts that were excluded at some time
 	heldUntil    time.Time                           // guarded by mu: until when Allocate answers nothing
@@ -458,8 +459,8 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 			User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}, Forgets: w.forgets},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
-		Wall:   w.wall,
-		Log:    zaptest.NewLogger(t),
+		Wall:   w.wall, Submitted: w.submitted,
+		Log: zaptest.NewLogger(t),
 	})
 	return m.Run(ctx)
 }

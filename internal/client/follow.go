@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
 	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -41,7 +42,7 @@ var ErrInterrupted = errors.New("interrupted")
 // Follow shows a job until it has ended: its tasks, and the output of the task whose log people want to see. When ctx ends
 // first, it returns the cause; the job goes on, and if that was an interruption the error says how to come back to it.
 func (c *Cluster) Follow(ctx context.Context, s *Submitted, ui UI) (Outcome, error) {
-	f := &follower{c: c, s: s, ui: ui, hurry: make(chan struct{})}
+	f := &follower{c: c, s: s, ui: ui, hurry: make(chan struct{}), began: time.Now()}
 	o, err := f.follow(ctx)
 	if errors.Is(err, ErrInterrupted) {
 		err = exit.Errorf(exit.Interrupted, "%w: %s goes on without you", ErrInterrupted, s.ID).
@@ -63,6 +64,7 @@ type follower struct {
 	watching  bool
 	hurried   bool
 	lostSince time.Time // when the ResourceManager stopped answering; zero: it answers
+	began     time.Time // when following did
 	waits     time.Time // since when a master's container is waited for; zero: it is not
 	reason    string    // for that, as it was told last, without its numbers
 }
@@ -101,6 +103,12 @@ func (f *follower) follow(ctx context.Context) (Outcome, error) {
 				return Outcome{View: f.view}, err
 			}
 			if a.err != nil {
+				continue
+			}
+			if f.overdue(ctx, a.report) {
+				if err := f.c.giveUpWaiting(ctx, f.s); err != nil {
+					return Outcome{View: f.view}, err
+				}
 				continue
 			}
 			if a.report.State == yarn.StateRunning && !f.watching {
@@ -194,6 +202,30 @@ func (f *follower) heard(a answer) error {
 		f.note(a.report)
 	}
 	f.wait(a.report)
+	return nil
+}
+
+// overdue reports whether the job's timeout has passed while it waits for its first master, which
+// looks after that itself.
+func (f *follower) overdue(ctx context.Context, r yarn.Report) bool {
+	limit := f.s.Job.Timeout
+	return limit > 0 && r.State < yarn.StateRunning && time.Since(f.began) >= limit && r.Attempt.Attempt <= 1 && !f.c.hasMaster(ctx, r)
+}
+
+// giveUpWaiting ends an application that never began. Its result says why, also to others who
+// follow it: YARN would only say that it was killed.
+func (c *Cluster) giveUpWaiting(ctx context.Context, s *Submitted) error {
+	code, now := int(exit.TimedOut), time.Now()
+	v := status.View{ID: s.ID.String(), Name: s.Job.Name, User: c.User, Queue: s.Queue, State: status.Failed, ExitCode: &code, Finished: &now,
+		Diagnostics: fmt.Sprintf("the job waited for its master's container longer than %v and was taken back (timeout)", s.Job.Timeout)}
+	if err := c.leave(ctx, s.ID, v); err != nil {
+		return stage.Explain(c.FS, "leave the result in", c.jobDir(s.ID), err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	if err := c.RM.Kill(ctx, s.ID, v.Diagnostics); err != nil {
+		c.Log.Debug("an overdue application cannot be killed yet", zap.Error(err))
+	}
 	return nil
 }
 

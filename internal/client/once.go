@@ -287,16 +287,21 @@ func (e *entrant) Leave(ctx context.Context, t once.Try, o once.Outcome) error {
 		return err
 	}
 	v := status.View{ID: id.String(), Name: e.p.Job.Name, User: e.c.User, State: o.State, ExitCode: &o.ExitCode, Diagnostics: o.Diagnostics, Finished: &o.Finished}
+	return e.c.leave(ctx, id, v)
+}
+
+// leave puts a result into a job's staging directory, unless there is one.
+func (c *Cluster) leave(ctx context.Context, id yarn.ApplicationID, v status.View) error {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	if err := e.c.FS.Mkdir(ctx, e.c.jobDir(id), 0o700); err != nil { // it may have been swept
+	if err := c.FS.Mkdir(ctx, c.jobDir(id), 0o700); err != nil { // it may have been swept
 		return err
 	}
-	return once.Create(ctx, e.c.FS, path.Join(e.c.jobDir(id), launch.ResultFile), b)
+	return once.Create(ctx, c.FS, path.Join(c.jobDir(id), launch.ResultFile), b)
 }
 
 // Staged implements once.Submitter. A master that was there shows that it was handed in.

@@ -196,6 +196,8 @@ func (c *Cluster) failure(s *Submitted, before []yarn.ApplicationID, o Outcome, 
 	switch o.Code {
 	case exit.Killed:
 		verb = "was killed"
+	case exit.TimedOut:
+		verb = "was stopped"
 	case exit.Refused:
 		verb = "was refused"
 	}

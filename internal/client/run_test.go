@@ -840,3 +840,30 @@ func TestABuiltinProgramIsShipped(t *testing.T) {
 		}
 	}
 }
+
+// TestAJobThatWaitsTooLongIsTakenBack: its master never ran, so nobody else looks after its timeout.
+func TestAJobThatWaitsTooLongIsTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		j := aJob()
+		j.Timeout, j.Retries = 10*time.Minute, 3
+		var s, other shown
+		c := w.cluster()
+		p := prepare(t, j)
+		ended := make(chan error)
+		go func() {
+			time.Sleep(time.Minute)
+			ended <- c.Attach(t.Context(), anID, other.ui(), RunOptions{})
+		}()
+		began := time.Now()
+		errs := []error{c.Run(t.Context(), p, s.ui(), RunOptions{}), <-ended}
+		for _, err := range errs {
+			if exit.Of(err) != exit.TimedOut || !strings.Contains(err.Error(), "waited for its master's container longer than 10m0s and was taken back (timeout)") {
+				t.Errorf("ended with %v", err)
+			}
+		}
+		if took := time.Since(began); took < j.Timeout || took > j.Timeout+time.Minute || len(w.killed) != 1 || len(w.sent) != 1 {
+			t.Errorf("after %v; killed %q, submitted %d times", took, w.killed, len(w.sent))
+		}
+	})
+}

@@ -7,4 +7,5 @@ const (
 	ExitRefused        = 3 // the cluster refused it, or can never fit it
 	ExitInfrastructure = 4 // after all retries
 	ExitKilled         = 5 // from outside
+	ExitTimedOut       = 6 // it took longer than its timeout
 )

@@ -30,6 +30,7 @@ func anyJob(t *rapid.T) Job {
 		Tags:        rapid.SampledFrom([][]string{nil, {"a"}, {"1", "b: c", "- d"}}).Draw(t, "tags"),
 		Lifetime:    durations(0).Draw(t, "lifetime"),
 		Once:        rapid.SampledFrom([]string{"", "nightly-{date}", "{name} {hour}", "a: b#c"}).Draw(t, "once"),
+		Timeout:     durations(0).Draw(t, "timeout"),
 		Retries:     rapid.IntRange(0, 5).Draw(t, "retries"),
 		Master:      Resources{MemoryMiB: rapid.Int64Range(1, maxMiB).Draw(t, "master"), VCores: 1},
 		NodeLabel:   label.Draw(t, "label"),

@@ -47,6 +47,7 @@ type Job struct {
 	Tags        []string
 	Lifetime    time.Duration // 0: none
 	Once        string        // the key of its work, which is done by one application at a time, and once; empty: none
+	Timeout     time.Duration // after its submission it is stopped in order, with an exit code of its own; 0: never
 	Retries     int           // how often tfos run runs it again after it failed
 	Master      Resources     // of the application master's container
 	NodeLabel   string        // for roles that name none, and the master

@@ -71,6 +71,9 @@ func Marshal(j Job) []byte {
 		doc.plain("lifetime", formatDuration(j.Lifetime))
 	}
 	doc.optional("once", j.Once)
+	if j.Timeout > 0 {
+		doc.plain("timeout", formatDuration(j.Timeout))
+	}
 	doc.count("retries", int64(j.Retries))
 	doc.optional("node-label", j.NodeLabel)
 	var master tree

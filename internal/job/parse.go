@@ -105,6 +105,7 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"tags", d.list(d.tag(&j.Tags))},
 		rule{"lifetime", d.duration(&j.Lifetime, 0)},
 		rule{"once", d.text(&j.Once, checkOnce)},
+		rule{"timeout", d.duration(&j.Timeout, 0)},
 		rule{"retries", number(d, &j.Retries, 0, maxResubmit)},
 		rule{"node-label", d.text(&j.NodeLabel, checkLabel)},
 		rule{"master", d.section(

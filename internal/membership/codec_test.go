@@ -41,7 +41,7 @@ var (
 			`{"kind":"exited","task":"worker/1","incarnation":2,"code":137,"signal":"SIGKILL","oom":true,"stderr":["a","b"]}`},
 		{Exited{Task: worker1, Incarnation: 2, Code: 143, Signal: "SIGTERM", Stopped: true}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":143,"signal":"SIGTERM","stopped":true}`},
 		{Exited{Task: worker1, Incarnation: 2, Reason: "no shell"}, `{"kind":"exited","task":"worker/1","incarnation":2,"code":0,"reason":"no shell"}`},
-		{StopRequested{"by ann"}, `{"kind":"stop-requested","reason":"by ann"}`},
+		{StopRequested{Reason: "by ann"}, `{"kind":"stop-requested","reason":"by ann"}`},
 		{MasterFailed{"gone"}, `{"kind":"master-failed","reason":"gone"}`},
 		{ClusterSized{9}, `{"kind":"cluster-sized","nodes":9}`},
 		{Progressed{Step: 12}, `{"kind":"progressed","step":12}`},

@@ -107,7 +107,8 @@ type Exited struct {
 
 // StopRequested ends the job from outside.
 type StopRequested struct {
-	Reason string `json:"reason,omitempty"` // "by ann, with tfos kill"
+	Reason  string `json:"reason,omitempty"`  // "by ann, with tfos kill"
+	Overdue bool   `json:"overdue,omitempty"` // the job's timeout has passed
 }
 
 // MasterFailed ends the job because the application master cannot do its work any more.

@@ -213,7 +213,11 @@ func (m *Machine) apply(ev Event) {
 	case MasterFailed:
 		m.end(Result{job.ExitInfrastructure, "the application master cannot go on: " + ev.Reason})
 	case StopRequested:
-		m.end(Result{job.ExitKilled, sentenceOfStop(ev.Reason)})
+		if ev.Overdue {
+			m.end(Result{job.ExitTimedOut, ev.Reason})
+		} else {
+			m.end(Result{job.ExitKilled, sentenceOfStop(ev.Reason)})
+		}
 	case Granted:
 		m.drained(Drained{Node: ev.Node}) // YARN gives out nothing on a node that it drains: it must be back
 		if m.holder(ev.Container) == nil && m.spareIn(ev.Container) == nil {

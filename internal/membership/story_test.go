@@ -226,7 +226,7 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 		}
 		return ev
 	case "stop-requested":
-		return StopRequested{td.Input}
+		return StopRequested{Reason: td.Input}
 	case "master-failed":
 		return MasterFailed{td.Input}
 	case "cluster-sized":

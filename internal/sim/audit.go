@@ -60,6 +60,7 @@ type auditor struct {
 	hopeless      bool              // a program cannot be run at all
 	clusterFailed bool
 	killed        bool
+	overdue       bool // the job's timeout passed
 	endedWell     map[job.Task]bool
 
 	restoring restoring
@@ -600,7 +601,7 @@ func (a *auditor) finish(r membership.Result) {
 func (a *auditor) judge(r membership.Result) {
 	bars := a.restoring.bars
 	reason := map[int]bool{
-		job.ExitFailed: a.failures > 0 || bars[membership.BarRefused], job.ExitInfrastructure: a.clusterFailed || bars[membership.BarAway], job.ExitKilled: a.killed,
+		job.ExitFailed: a.failures > 0 || bars[membership.BarRefused], job.ExitInfrastructure: a.clusterFailed || bars[membership.BarAway], job.ExitKilled: a.killed, job.ExitTimedOut: a.overdue,
 	}
 	if budget := a.job.Recovery.UserFailures; r.ExitCode == job.ExitFailed && !bars[membership.BarRefused] && !a.stuck(r) && !a.hopeless && a.failures > 0 && a.failures <= budget {
 		a.violate("budget", "the job failed by its program, which failed %d times by itself and may %d times: %s", a.failures, budget, r.Diagnostics)
@@ -616,7 +617,7 @@ func (a *auditor) judge(r membership.Result) {
 		a.violate("result", "exit code %d, and nothing happened that gives it: %s", r.ExitCode, r.Diagnostics)
 	case r.Diagnostics == "":
 		a.violate("result", "exit code %d without a sentence", r.ExitCode)
-	case r.ExitCode != job.ExitKilled && !a.named(r):
+	case r.ExitCode != job.ExitKilled && r.ExitCode != job.ExitTimedOut && !a.named(r):
 		a.violate("result", "the sentence does not begin with a task whose failure it was: %s", r.Diagnostics)
 	}
 }

@@ -111,8 +111,14 @@ func (m *master) stopRequested() {
 		m.stopEarly = true // the client waits for the master
 		return
 	}
-	m.stopEarly, m.audit.killed = false, true
-	m.turn(membership.StopRequested{Reason: "by ann"})
+	m.stopEarly = false
+	if m.journal.turn%2 == 0 {
+		m.audit.killed = true
+		m.turn(membership.StopRequested{Reason: "by ann"})
+	} else {
+		m.audit.overdue = true
+		m.turn(membership.StopRequested{Reason: "it took too long", Overdue: true})
+	}
 }
 
 // turn steps the machine, and carries out what it decides.

@@ -22,6 +22,7 @@ const (
 	Refused        Code = 3
 	Infrastructure Code = 4
 	Killed         Code = 5
+	TimedOut       Code = 6
 	Interrupted    Code = 130
 )
 
@@ -44,6 +45,7 @@ const Table = Heading + `  0    succeeded
   3    the cluster refused the job, or can never fit it
   4    infrastructure failed, after all retries
   5    the job was killed
+  6    the job took longer than its timeout and was stopped
   130  interrupted while following; the job goes on unless --kill-on-exit`
 
 // Error is a failure that tfos ends with: what happened and to what, and what to do about it.

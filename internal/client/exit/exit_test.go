@@ -28,7 +28,7 @@ func TestOf(t *testing.T) {
 }
 
 func TestTableNamesEveryCode(t *testing.T) {
-	for _, c := range []Code{OK, JobFailed, Usage, Refused, Infrastructure, Killed, Interrupted} {
+	for _, c := range []Code{OK, JobFailed, Usage, Refused, Infrastructure, Killed, TimedOut, Interrupted} {
 		if !strings.Contains(Table, fmt.Sprintf("\n  %-5d", c)) {
 			t.Errorf("the table does not explain %d", c)
 		}
