@@ -201,9 +201,13 @@ func (b *breaker) do(f fault.Fault) {
 		b.shock(f.Task)
 		time.AfterFunc(nodeExpiry, func() { b.w.complete(a.container, yarn.ExitAborted, "") })
 	case fault.StopAgent, fault.CutAgent, fault.StopNode, fault.CutNode:
-		b.w.net.Cut(a.node)
+		stop, patience := b.w.net.Cut, silence
+		if f.Kind == fault.StopAgent || f.Kind == fault.StopNode {
+			stop, patience = b.w.net.Stop, stall
+		}
+		stop(a.node)
 		time.AfterFunc(f.For, func() { b.w.net.Heal(a.node) })
-		if f.For > silence {
+		if f.For > patience {
 			b.shock(f.Task) // its connections are cut when it moves
 		}
 		if (f.Kind == fault.StopNode || f.Kind == fault.CutNode) && f.For > nodeExpiry {
@@ -223,10 +227,12 @@ func (b *breaker) do(f fault.Fault) {
 	}
 }
 
-// How long a node may say nothing before the ResourceManager counts it as lost, and an agent before its master does.
+// How long a node may say nothing before the ResourceManager counts it as lost, and an agent before
+// its master does: longer if its node answers.
 const (
 	nodeExpiry = 10 * time.Second
 	silence    = 5 * time.Second
+	stall      = 30 * time.Second
 )
 
 // stable reports whether the machine had stable endpoints.

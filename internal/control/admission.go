@@ -27,10 +27,16 @@ const prefaceBytes = 24
 // ServerHandshake implements credentials.TransportCredentials.
 func (a admitting) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	c, info, err := a.TransportCredentials.ServerHandshake(raw)
-	if stranger, ok := raw.(*listen.Conn); ok && err == nil {
-		c = &known{Conn: c, stranger: stranger}
+	if err != nil {
+		return c, info, err
 	}
-	return c, info, err
+	if stranger, ok := raw.(*listen.Conn); ok {
+		c, raw = &known{Conn: c, stranger: stranger}, stranger.Conn
+	}
+	if shown, ok := info.(credentials.TLSInfo); ok {
+		info = caller{shown, raw}
+	}
+	return c, info, nil
 }
 
 // Clone implements credentials.TransportCredentials.

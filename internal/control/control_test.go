@@ -311,6 +311,35 @@ func TestSilenceEndsASession(t *testing.T) {
 	})
 }
 
+// TestASlowAgentHasMoreTime: an agent stands still, or has no time to run, and its node answers.
+func TestASlowAgentHasMoreTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a := w.join(0)
+		time.Sleep(time.Hour)
+		w.expect("an hour later", "joined worker/0 inc=1 running=0 exited=- generation=0")
+		w.net.Stop("node0")
+		time.Sleep(15 * time.Second)
+		w.net.Heal("node0")
+		time.Sleep(time.Minute)
+		w.expect("after 15 s without a word")
+
+		w.net.Stop("node0")
+		time.Sleep(10 * time.Second)
+		w.net.Cut("node0")
+		time.Sleep(7 * time.Second)
+		w.expect("when the node does not answer any more", "left worker/0 silent")
+		w.net.Heal("node0")
+		time.Sleep(time.Minute)
+		w.expect("after healing", "joined worker/0 inc=1 running=0 exited=- generation=0")
+
+		w.net.Stop("node0")
+		time.Sleep(35 * time.Second)
+		w.expect("after 35 s without a word", "left worker/0 silent")
+		a.end()
+	})
+}
+
 func TestAStartInTheNextHello(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -26,7 +26,8 @@ type MasterOptions struct {
 	Pages        []Page       // of the master's inside, besides those that every process has
 	Logger       *zap.Logger
 	Heartbeat    time.Duration // how often agents say that they live; default 1 s
-	Silence      time.Duration // after how long without a word a session ends; default 5 s
+	Silence      time.Duration // after how long without a word from an agent and its system a session ends; default 5 s
+	Stall        time.Duration // the same, without a word from the agent while its system answers; default 30 s
 	ViewInterval time.Duration // the least time between two status documents; default 250 ms
 }
 
@@ -62,6 +63,7 @@ func NewMaster(o MasterOptions) (*Master, error) {
 	}
 	orDefault(&o.Heartbeat, time.Second)
 	orDefault(&o.Silence, 5*time.Second)
+	orDefault(&o.Stall, 30*time.Second)
 	orDefault(&o.ViewInterval, 250*time.Millisecond)
 	o.Listener = bounded(o.Listener, o.Logger)
 	m := &Master{o: o, server: newServer(tls, o.Logger), views: newViews(o.Handler.View, o.ViewInterval), done: make(chan struct{}), sessions: make(map[yarn.ContainerID]*Session)}
@@ -119,7 +121,9 @@ func (m *Master) Close() error {
 	return nil
 }
 
-// watchHeartbeats ends sessions whose agents have been silent for too long.
+// watchHeartbeats ends sessions whose agents have been silent for too long. An agent whose node
+// answers has more time: where many tasks share a machine that has too much to do, their agents are
+// late, and a job that counted them as lost would only give the machine more to do.
 func (m *Master) watchHeartbeats() {
 	period := m.o.Silence / 5
 	tick := time.NewTicker(period)
@@ -137,11 +141,17 @@ func (m *Master) watchHeartbeats() {
 		late := now.Sub(last) > 2*period
 		last = now
 		for _, s := range m.current() {
-			switch {
+			switch unheard := now.Sub(s.Heard()); {
 			case late:
 				s.beat()
-			case now.Sub(s.Heard()) > m.o.Silence:
+			case unheard > m.o.Stall, unheard > m.o.Silence && now.Sub(acknowledged(s.conn)) > m.o.Silence:
 				s.end(Silent)
+			case unheard > 2*m.o.Heartbeat:
+				s.probe()
+				if unheard > m.o.Silence && s.slows() {
+					m.o.Logger.Warn("an agent is slow: its node answers, and it does not", zap.Stringer("task", s.Task()),
+						zap.Stringer("container", s.Container()), zap.Duration("unheard", unheard))
+				}
 			}
 		}
 	}

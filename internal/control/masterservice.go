@@ -25,12 +25,12 @@ type agentStream = grpc.BidiStreamingServer[controlpb.FromAgent, controlpb.ToAge
 // returns, and not before, so it cannot wait for them.
 func (ms masterService) Session(stream agentStream) error {
 	m := ms.m
-	subject, err := admit(stream.Context(), PartyAgent)
+	subject, conn, err := admitBy(stream.Context(), PartyAgent)
 	if err != nil {
 		m.o.Logger.Warn("caller turned away", zap.Error(err))
 		return err
 	}
-	s := newSession(subject, stream, &m.specs)
+	s := newSession(subject, conn, stream, &m.specs)
 	defer close(s.left)
 	defer s.end(Closed)
 	first := make(chan *controlpb.FromAgent, 1)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -22,6 +23,7 @@ const backlog = 256
 // over they go nowhere, and the Hello of the next one tells what came of them. Safe for concurrent use.
 type Session struct {
 	subject Subject
+	conn    net.Conn // of the stream
 	stream  agentStream
 	specs   *specCache
 	joined  chan struct{} // closed after the handler was told that it Joined
@@ -36,12 +38,14 @@ type Session struct {
 	writing bool      // guarded by mu: a goroutine empties outbox
 	ended   Departure // guarded by mu; 0: alive
 	heard   time.Time // guarded by mu: when the agent was last heard of
+	slow    bool      // guarded by mu: it was asked for a word since, and a person told
 	drain   bool      // guarded by mu: end once outbox is empty
 }
 
-func newSession(s Subject, stream agentStream, specs *specCache) *Session {
+func newSession(s Subject, conn net.Conn, stream agentStream, specs *specCache) *Session {
 	return &Session{
 		subject: s,
+		conn:    conn,
 		stream:  stream,
 		specs:   specs,
 		joined:  make(chan struct{}),
@@ -157,9 +161,21 @@ func (s *Session) why() Departure {
 
 func (s *Session) beat() {
 	s.mu.Lock()
-	s.heard = time.Now()
+	s.heard, s.slow = time.Now(), false
 	s.mu.Unlock()
 }
+
+// slows notes that the agent is slow. It is false if that is known.
+func (s *Session) slows() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was := s.slow
+	s.slow = true
+	return !was
+}
+
+// probe sends a message that says nothing, for the agent's system to acknowledge.
+func (s *Session) probe() { s.send(&controlpb.ToAgent{}) }
 
 // take empties the outbox. It reports false when there is nothing more to write for now.
 func (s *Session) take() ([]any, bool) {

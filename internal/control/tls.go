@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 
 	"google.golang.org/grpc/codes"
@@ -49,20 +50,26 @@ func (i Identity) clientTLS(want Party) (credentials.TransportCredentials, error
 
 // admit tells who is calling, and refuses all but the given parties.
 func admit(ctx context.Context, parties ...Party) (Subject, error) {
+	s, _, err := admitBy(ctx, parties...)
+	return s, err
+}
+
+// admitBy is admit that tells by which connection as well.
+func admitBy(ctx context.Context, parties ...Party) (Subject, net.Conn, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return Subject{}, status.Error(codes.Unauthenticated, "no peer")
+		return Subject{}, nil, status.Error(codes.Unauthenticated, "no peer")
 	}
-	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	info, ok := p.AuthInfo.(caller)
 	if !ok || len(info.State.VerifiedChains) == 0 {
-		return Subject{}, status.Error(codes.Unauthenticated, "no verified certificate")
+		return Subject{}, nil, status.Error(codes.Unauthenticated, "no verified certificate")
 	}
 	s, err := subjectOf(info.State.VerifiedChains[0][0])
 	if err != nil {
-		return Subject{}, status.Error(codes.Unauthenticated, err.Error())
+		return Subject{}, nil, status.Error(codes.Unauthenticated, err.Error())
 	}
 	if !slices.Contains(parties, s.Party) {
-		return Subject{}, status.Error(codes.PermissionDenied, fmt.Sprintf("a %s may not call this", s.Party))
+		return Subject{}, nil, status.Error(codes.PermissionDenied, fmt.Sprintf("a %s may not call this", s.Party))
 	}
-	return s, nil
+	return s, info.raw, nil
 }

@@ -7,8 +7,8 @@ import (
 	"tfos/internal/job"
 )
 
-// Longest is how long a drawn fault lasts at most: long enough for everything to be given up that
-// can be.
+// Longest is how long a drawn fault lasts at most: long enough for whatever is cut off to be given
+// up.
 const Longest = 25 * time.Second
 
 // Draw is a plan of n faults of some kinds for a job, the same for the same seed. The first comes

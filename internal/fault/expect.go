@@ -8,9 +8,12 @@ import (
 	"tfos/internal/job"
 )
 
-// patience is how long a silent agent is waited for (docs/job-file.md): whoever is silent for
-// clearly longer is replaced. Of silence for about as long nothing can be expected.
-const patience = 5 * time.Second
+// How long a silent agent is waited for (docs/job-file.md): longer where its node answers. Whoever is
+// silent for clearly longer is replaced. Of silence for about as long nothing can be expected.
+const (
+	patience     = 5 * time.Second
+	nodePatience = 30 * time.Second
+)
 
 // Expectation is what a plan may cost a job: everyone else's process and container is the same
 // afterwards.
@@ -32,12 +35,12 @@ func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Tas
 		case KillAgent:
 			e.Moves[f.Task] = true
 		case StopAgent, MuteAgent, CutAgent:
-			if f.For > patience {
+			if f.For > f.patience() {
 				e.Moves[f.Task] = true
 			}
 		case KillNode, StopNode, CutNode:
 			for _, t := range neighbours(f.Task) {
-				if f.Kind == KillNode || f.For > patience {
+				if f.Kind == KillNode || f.For > f.patience() {
 					e.Moves[t] = true
 				}
 			}
@@ -52,6 +55,15 @@ func (p Plan) Expect(j job.Job, stable bool, neighbours func(job.Task) []job.Tas
 		}
 	}
 	return e
+}
+
+// patience is how long an agent is waited for that is silent by this fault. Where processes stand
+// still, their node's system goes on.
+func (f Fault) patience() time.Duration {
+	if f.Kind == StopAgent || f.Kind == StopNode {
+		return nodePatience
+	}
+	return patience
 }
 
 // follows reports whether t's process starts anew because lost's was lost.

@@ -99,6 +99,10 @@ func (c *Conn) fail(op string, err error) error {
 	return &net.OpError{Op: op, Net: c.local.Network(), Source: c.local, Addr: c.remote, Err: err}
 }
 
+// Acknowledged is when the other end's system last acknowledged something, if it was sent something
+// to acknowledge all the time.
+func (c *Conn) Acknowledged() time.Time { return c.net.answered(c.local.host, c.remote.host) }
+
 // LocalAddr is this end's address.
 func (c *Conn) LocalAddr() net.Addr { return c.local }
 

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // Network connects hosts. Safe for concurrent use.
@@ -23,6 +24,7 @@ type Network struct {
 	listeners map[string]*listener // guarded by mu, by host:port
 	conns     map[*Conn]struct{}   // guarded by mu: both ends of each open connection
 	cut       map[string]bool      // guarded by mu: hosts that nothing reaches or leaves
+	away      map[string]time.Time // guarded by mu: of them those whose systems do not answer, and since when
 	changed   chan struct{}        // guarded by mu: closed when a host is cut or healed
 	nextPort  int                  // guarded by mu
 }
@@ -33,6 +35,7 @@ func New() *Network {
 		listeners: make(map[string]*listener),
 		conns:     make(map[*Conn]struct{}),
 		cut:       make(map[string]bool),
+		away:      make(map[string]time.Time),
 		changed:   make(chan struct{}),
 		nextPort:  40000,
 	}
@@ -42,15 +45,22 @@ func New() *Network {
 func (n *Network) Host(name string) *Host { return &Host{net: n, name: name} }
 
 // Cut stops everything that goes to and from a host, without a word to either side.
-func (n *Network) Cut(host string) { n.setCut(host, true) }
+func (n *Network) Cut(host string) { n.setCut(host, true, time.Now()) }
 
-// Heal undoes Cut. What was written meanwhile arrives.
-func (n *Network) Heal(host string) { n.setCut(host, false) }
+// Stop has the processes of a host stand still: they say nothing and read nothing, but the host's
+// system goes on.
+func (n *Network) Stop(host string) { n.setCut(host, true, time.Time{}) }
 
-func (n *Network) setCut(host string, cut bool) {
+// Heal undoes Cut and Stop. What was written meanwhile arrives.
+func (n *Network) Heal(host string) { n.setCut(host, false, time.Time{}) }
+
+func (n *Network) setCut(host string, cut bool, since time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.cut[host] = cut
+	if n.away[host] = since; since.IsZero() {
+		delete(n.away, host)
+	}
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
@@ -78,6 +88,19 @@ func (n *Network) reachable(a, b string) (bool, <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return !n.cut[a] && !n.cut[b], n.changed
+}
+
+// answered is when the systems of a and b last reached each other.
+func (n *Network) answered(a, b string) time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	at := time.Now()
+	for _, host := range []string{a, b} {
+		if since, away := n.away[host]; away && since.Before(at) {
+			at = since
+		}
+	}
+	return at
 }
 
 func (n *Network) port() int {

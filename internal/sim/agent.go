@@ -315,7 +315,7 @@ func (a *agent) die() {
 func (a *agent) vanish() {
 	a.kill()
 	if a.session != nil {
-		a.session.silence()
+		a.session.silence(silenceLimit)
 	}
 }
 
@@ -387,16 +387,20 @@ func (s *session) close(silent bool) {
 	}
 }
 
-// silenceLimit is after how long without a heartbeat both ends give a connection up.
-const silenceLimit = 5 * time.Second
+// After how long without a heartbeat both ends give a connection up. It is longer where the agent
+// stands still and its node answers.
+const (
+	silenceLimit = 5 * time.Second
+	stallLimit   = 30 * time.Second
+)
 
-// silence stops all traffic without a word.
-func (s *session) silence() {
+// silence stops all traffic without a word. The connection is given up after that limit.
+func (s *session) silence(limit time.Duration) {
 	if s.quiet || !s.open {
 		return
 	}
 	s.quiet = true
-	s.giveUp()
+	s.giveUp(limit)
 }
 
 // mute stops what the agent says, without a word.
@@ -405,13 +409,13 @@ func (s *session) mute() {
 		return
 	}
 	s.muted = true
-	s.giveUp()
+	s.giveUp(silenceLimit)
 }
 
 // giveUp has both ends close the connection after a time in which the master heard nothing.
-func (s *session) giveUp() {
+func (s *session) giveUp(limit time.Duration) {
 	a := s.agent
-	a.w.after(silenceLimit, func() {
+	a.w.after(limit, func() {
 		s.open = false
 		s.depart(true)
 		if a.session == s {

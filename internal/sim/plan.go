@@ -152,8 +152,10 @@ func (w *world) perform(m *master, f fault.Fault) {
 		a.end(137)
 	case fault.KillNode:
 		w.takeNode(a.node)
-	case fault.StopAgent, fault.CutAgent:
-		a.keepApart(f.For)
+	case fault.StopAgent:
+		a.keepApart(f.For, stallLimit)
+	case fault.CutAgent:
+		a.keepApart(f.For, silenceLimit)
 	case fault.MuteAgent:
 		a.mute(f.For)
 	case fault.StopNode, fault.CutNode:
@@ -169,9 +171,9 @@ func (w *world) perform(m *master, f fault.Fault) {
 }
 
 // keepApart has nothing pass between an agent and its master for a while. Both ends notice if it is a long one.
-func (a *agent) keepApart(d time.Duration) {
+func (a *agent) keepApart(d, limit time.Duration) {
 	until := a.w.clock.now.Add(d)
-	if d <= silenceLimit {
+	if d <= limit {
 		if s := a.session; s != nil { // what is sent arrives late
 			s.lastUp, s.lastDown = until, until
 		}
@@ -179,7 +181,7 @@ func (a *agent) keepApart(d time.Duration) {
 	}
 	a.apartUntil = until
 	if a.session != nil {
-		a.session.silence()
+		a.session.silence(limit)
 	}
 }
 
@@ -223,10 +225,11 @@ func (w *world) stopNode(id yarn.NodeID, d time.Duration, frozen bool) {
 			continue
 		}
 		a.m.audit.clusterFailed = true
+		limit := silenceLimit
 		if frozen {
-			a.stoppedUntil = until
+			a.stoppedUntil, limit = until, stallLimit
 		}
-		a.keepApart(d)
+		a.keepApart(d, limit)
 		if dropped {
 			w.after(d+w.upTo(3*time.Second), func() { a.end(yarn.ExitAborted) })
 		}

@@ -192,7 +192,7 @@ func (w *world) partition() {
 		a.m.audit.clusterFailed = true
 		a.apartUntil = w.clock.now.Add(w.upTo(time.Minute))
 		if a.session != nil {
-			a.session.silence()
+			a.session.silence(silenceLimit)
 		}
 	}
 }
@@ -205,7 +205,7 @@ func (w *world) desert() {
 		switch {
 		case a.session == nil:
 		case w.chance(2):
-			a.session.silence()
+			a.session.silence(silenceLimit)
 		default:
 			a.session.close(false)
 		}

@@ -85,6 +85,16 @@ func lastingJob(strategy string) string {
 	return fmt.Sprintf(lasting[strategy], filepath.Join(root, "examples", "digits"))
 }
 
+// outlasting is a lasting job that goes on until agents that stand still are given up: their nodes
+// answer, and that takes its time.
+func outlasting(p fault.Plan, strategy string) string {
+	still := slices.ContainsFunc(p, func(f fault.Fault) bool { return f.Kind == fault.StopAgent && f.For > 20*time.Second })
+	if !still {
+		return lastingJob(strategy)
+	}
+	return strings.ReplaceAll(lastingJob(strategy), "--steps 400", "--steps 900")
+}
+
 // planFor is a plan of package fault's for a job of the matrix; false: it is about a task that the job does not have.
 func planFor(t testing.TB, plan, strategy string) (fault.Plan, bool) {
 	t.Helper()
@@ -119,7 +129,7 @@ func (c *cluster) survivesBy(t *testing.T, planName, strategy, carrier string) {
 	}
 	dir := "hdfs:///models/" + planName + "-" + strategy + "-" + carrier
 	id := strings.TrimSpace(tfos(t, c.env, "submit", "--env", "PYTHON="+python(t),
-		"--checkpoint-dir", dir, jobFile(t, lastingJob(strategy)+"endpoints: "+carrier+"\n")).want(t, 0).stdout)
+		"--checkpoint-dir", dir, jobFile(t, outlasting(plan, strategy)+"endpoints: "+carrier+"\n")).want(t, 0).stdout)
 	b := newBreaker(t, c, id, plan)
 	b.carrier = carrier
 	defer b.restore()

@@ -47,7 +47,7 @@ func TestBenchRecovery(t *testing.T) {
 			b.signal(b.agent(task), unix.SIGKILL)
 			return func() {}
 		}},
-		{"agent stopped (5 s of silence)", func(b *breaker, task status.Task) func() {
+		{"agent stopped (30 s of silence)", func(b *breaker, task status.Task) func() {
 			pid := b.agent(task)
 			b.signal(pid, unix.SIGSTOP)
 			return func() { b.signal(pid, unix.SIGKILL) }

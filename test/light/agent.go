@@ -4,9 +4,11 @@ import (
 	"context"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
 
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
@@ -183,6 +185,18 @@ func (c *cables) cut() {
 		one.mu.Lock()
 		one.cut = true
 		one.mu.Unlock()
+		if s, ok := one.Conn.(syscall.Conn); ok {
+			deafen(s)
+		}
+	}
+}
+
+// deafen has a connection take no packet any more, and answer none: this machine's system goes on,
+// and the node that it stands for does not.
+func deafen(s syscall.Conn) {
+	drop := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}} // 0 bytes of each
+	if raw, err := s.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _ = unix.SetsockoptSockFprog(int(fd), unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &drop) })
 	}
 }
 
