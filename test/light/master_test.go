@@ -43,7 +43,7 @@ func TestMasterOfLightAgents(t *testing.T) {
 	}
 	crowd := light.New(light.Options{Listener: l, Step: time.Second, Logger: zap.NewNop()})
 	defer crowd.Close()
-	y := newYARN(t, 40, l.Addr().String())
+	y := newYARN(t, 40, l.Addr().String(), zap.NewNop())
 	v := y.running(t)
 	if got := len(crowd.Agents()); got != 40 {
 		t.Errorf("%d agents were launched", got)
@@ -83,7 +83,7 @@ func BenchmarkMaster(b *testing.B) {
 					b.Fatal(err)
 				}
 				began := time.Now()
-				y := newYARN(b, n, strings.TrimSpace(address))
+				y := newYARN(b, n, strings.TrimSpace(address), zap.NewNop())
 				y.running(b)
 				b.ReportMetric(time.Since(began).Seconds(), "s-to-run")
 				b.ReportMetric(rss(b), "MiB")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"sync"
 	"testing"
 
@@ -27,27 +28,27 @@ import (
 // as HollowNodeManagers.java does.
 type fakeYARN struct {
 	containers string // host:port of the crowd
-	master     *am.Master
-	address    string // of it
+	job        job.Job
+	fs         dfs.FS
+	log        *zap.Logger
 	authority  *control.Authority
 	tasks      int
 	cancel     context.CancelFunc
-	ended      chan error
+	ended      chan error // of the newest master
 
 	mu         sync.Mutex
+	address    string                 // guarded by mu: of the newest master
+	attempt    yarn.AttemptID         // guarded by mu: its
 	responseID int32                  // guarded by mu
 	next       int64                  // guarded by mu
+	live       []yarn.Container       // guarded by mu
 	completed  []yarn.ContainerStatus // guarded by mu: not told yet
 }
 
-// newYARN starts the master of a job of so many workers.
-func newYARN(t testing.TB, tasks int, containers string) *fakeYARN {
+// newYARN starts the master of a job of so many tasks.
+func newYARN(t testing.TB, tasks int, containers string, log *zap.Logger) *fakeYARN {
 	t.Helper()
 	authority, err := control.NewAuthority()
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,24 +60,56 @@ func newYARN(t testing.TB, tasks int, containers string) *fakeYARN {
 	if err != nil {
 		t.Fatal(err)
 	}
-	y := &fakeYARN{containers: containers, address: l.Addr().String(), authority: authority, tasks: tasks, ended: make(chan error, 1), next: 2}
-	y.master = am.New(am.Options{
-		Container: yarn.ContainerID{Attempt: application, ID: 1}, Job: j, Host: "127.0.0.1", Listener: l, RM: y, Nodes: y, FS: fs, Files: oneFS{fs},
+	y := &fakeYARN{containers: containers, job: j, fs: fs, log: log, authority: authority, tasks: tasks, next: 2,
+		attempt: yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1, Sequence: 7}}}
+	y.start(t)
+	return y
+}
+
+// start starts the next attempt of the master.
+func (y *fakeYARN) start(t testing.TB) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	y.mu.Lock()
+	y.attempt.Attempt++
+	y.address, y.responseID = l.Addr().String(), 0
+	attempt := y.attempt
+	y.mu.Unlock()
+	master := am.New(am.Options{
+		Container: yarn.ContainerID{Attempt: attempt, ID: 1}, Job: y.job, Host: "127.0.0.1", Listener: l, RM: y, Nodes: y, FS: y.fs, Files: oneFS{y.fs},
 		Manifest:  launch.Manifest{User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}},
-		Authority: authority, Log: zap.NewNop(),
+		Authority: y.authority, Log: y.log,
 		Tokens: func(identity token.Secret) ([]byte, error) {
 			var c token.Credentials
 			c.AddSecret(launch.SecretIdentity, identity)
 			return c.Encode(), nil
 		},
 	})
-	var ctx context.Context
-	ctx, y.cancel = context.WithCancel(context.Background())
-	go func() { y.ended <- y.master.Run(ctx) }()
-	return y
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	y.cancel, y.ended = cancel, ended
+	go func() { ended <- master.Run(ctx) }()
 }
 
-var application = yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1, Sequence: 7}, Attempt: 1}
+// replace ends the master, and starts the next attempt.
+func (y *fakeYARN) replace(t testing.TB) {
+	t.Helper()
+	y.cancel()
+	if err := <-y.ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the master ended with %v", err)
+	}
+	y.start(t)
+}
+
+// where is where the master listens.
+func (y *fakeYARN) where() string {
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return y.address
+}
 
 type oneFS struct{ fs dfs.FS }
 
@@ -88,7 +121,7 @@ func (y *fakeYARN) client(t testing.TB) *control.MasterClient {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := control.DialMaster(y.address, key, nil)
+	c, err := control.DialMaster(y.where(), key, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +145,7 @@ func (y *fakeYARN) running(t testing.TB) (v status.View) {
 				n++
 			}
 		}
-		if n == y.tasks {
+		if n == y.tasks && v.Diagnostics == "" {
 			return all
 		}
 		return nil
@@ -138,7 +171,9 @@ func (y *fakeYARN) stop(t testing.TB) {
 }
 
 func (y *fakeYARN) Register(context.Context, yarn.Registration) (yarn.Registered, error) {
-	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default"}, nil
+	y.mu.Lock()
+	defer y.mu.Unlock()
+	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", Kept: slices.Clone(y.live)}, nil
 }
 
 func (y *fakeYARN) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {
@@ -147,13 +182,15 @@ func (y *fakeYARN) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.All
 	y.responseID++
 	resp := yarn.AllocateResponse{ResponseID: y.responseID, ClusterNodes: 100, Completed: y.completed}
 	y.completed = nil
+	y.live = slices.DeleteFunc(y.live, func(c yarn.Container) bool { return slices.Contains(r.Releases, c.ID) })
 	for _, a := range r.Asks {
 		for range a.Count {
-			c := yarn.ContainerID{Attempt: application, ID: y.next}
+			c := yarn.ContainerID{Attempt: y.attempt, ID: y.next}
 			y.next++
 			resp.Granted = append(resp.Granted, yarn.Container{
 				ID: c, Node: yarn.NodeID{Host: fmt.Sprintf("127.1.%d.%d", c.ID/250, c.ID%250+1), Port: 1}, Resource: a.Resource, Priority: a.Priority, AskID: a.ID,
 			})
+			y.live = append(y.live, resp.Granted[len(resp.Granted)-1])
 		}
 	}
 	return resp, nil
@@ -162,6 +199,9 @@ func (y *fakeYARN) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.All
 func (y *fakeYARN) Finish(context.Context, yarn.FinalStatus, string, string) error { return nil }
 
 func (y *fakeYARN) SetTokens(...yarn.NMToken) {}
+
+// nodeLost is what a container says whose node is lost.
+const nodeLost = -1
 
 // Start says of a container what HollowNodeManagers.java says, and books its end.
 func (y *fakeYARN) Start(_ context.Context, c yarn.Container, l yarn.LaunchContext) error {
@@ -194,8 +234,12 @@ func (y *fakeYARN) Start(_ context.Context, c yarn.Container, l yarn.LaunchConte
 		if binary.Read(conn, binary.BigEndian, &code) != nil {
 			code = 137
 		}
+		if code == nodeLost {
+			return // the ResourceManager takes its time to notice
+		}
 		y.mu.Lock()
 		defer y.mu.Unlock()
+		y.live = slices.DeleteFunc(y.live, func(one yarn.Container) bool { return one.ID == c.ID })
 		y.completed = append(y.completed, yarn.ContainerStatus{ID: c.ID, State: yarn.ContainerComplete, ExitStatus: yarn.ExitStatus(code)})
 	}()
 	return nil
