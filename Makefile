@@ -40,7 +40,7 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test vulnerable fuzz matrix programs pages versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows, the web pages, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test vulnerable fuzz matrix programs pages spark versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
@@ -65,6 +65,21 @@ SEED ?= 0
 soak: MINUTES = 15
 soak: need-cc need-ip build venv jars ## random faults of all kinds against a job of each strategy: make soak MINUTES=15 SEED=7
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout $$(($(MINUTES) + 30))m -tags e2e,soak -v -run '^TestSoak$$' ./test/e2e/ -minutes $(MINUTES) -seed $(SEED)
+
+SPARKS := 3.5.9 4.3.0
+
+.PHONY: spark
+spark: need-java build venv sparks ## programs of TensorFlowOnSpark on a real Spark Standalone, of two versions
+	@for v in $(SPARKS); do echo "Spark $$v" && cd $(CURDIR)/test/spark && \
+		TFOS=$(CURDIR)/bin/tfos PYTHONPATH=$(CURDIR)/python:$(CURDIR)/python/names:$(CURDIR)/build/spark-$$v $(PYTHON) -B -m unittest -v || exit 1; done
+
+.PHONY: sparks
+sparks: # Spark of each version, beside the Python environment
+	@for v in $(SPARKS); do deploy/python/spark.sh $(CURDIR)/build/spark-$$v $$v || exit 1; done
+
+.PHONY: wheel
+wheel: venv ## the Python packages, into build/wheels
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheels ./python ./python/names
 
 .PHONY: resumes
 resumes: build venv jars ## kill and resume a job of each kind at twenty random moments
@@ -107,11 +122,12 @@ generate: need-go ## the Go code of the .proto files
 	go -C tools run ./generate
 
 .PHONY: library
-library: need-cc ## the C libraries, for each kind of machine there is a compiler for; they are committed
+library: need-cc need-java sparks ## the C libraries, for each kind of machine there is a compiler for, and the classes for Spark; they are committed
 	internal/endpoint/build
 	internal/fileserver/build
 	internal/supervise/guard/build
 	python/native/build
+	python/java/build build/spark-$(firstword $(SPARKS))
 
 .PHONY: venv
 venv: ## the Python environment of the examples and tests, in build/venv

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"debug/elf"
 	"encoding/hex"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -65,5 +66,33 @@ func TestChecksumIsBuiltFromItsSource(t *testing.T) {
 		if symbols, err := f.ImportedSymbols(); err != nil || len(symbols) > 0 {
 			t.Errorf("%s needs %v, %v", name, symbols, err)
 		}
+	}
+}
+
+// TestSparkClassesAreBuiltFromTheirSources and needs no JDK.
+func TestSparkClassesAreBuiltFromTheirSources(t *testing.T) {
+	sources, err := filepath.Glob("java/tfos/spark/*.java") // sorted, as the shell's are
+	if err != nil || len(sources) == 0 {
+		t.Fatalf("no sources: %v", err)
+	}
+	h := sha256.New()
+	for _, name := range sources {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.Write(b)
+	}
+	jar, err := zip.OpenReader("tfos/native/spark.jar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer jar.Close()
+	built, err := fs.ReadFile(jar, "SOURCE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := hex.EncodeToString(h.Sum(nil)); string(bytes.TrimSpace(built)) != want {
+		t.Errorf("spark.jar is of sources %s, and these are %s: run make library", built, want)
 	}
 }

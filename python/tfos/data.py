@@ -19,13 +19,13 @@ import logging
 import os
 import random
 import re
-import struct
 import threading
 import time
 import uuid
 
 from tfos import _agent, _crc, _inflate
 from tfos._agent import Error, NotInTask, Refused, Unavailable
+from tfos._tfrecord import FOOTER as _FOOTER, HEADER as _HEADER, length as _length
 
 __all__ = [
     "Error", "LeaseLost", "NotInTask", "Piece", "Refused", "Unavailable", "consumed", "csv", "files", "pieces", "records", "restore", "save", "text",
@@ -624,9 +624,6 @@ def _line(f, quoted):
     return line
 
 
-# A record is its length (8 bytes, little endian), the masked CRC-32C of these (4), the data, and the masked CRC-32C of the data (4).
-_HEADER = struct.Struct("<QI")
-_FOOTER = struct.Struct("<I")
 _CHAIN = 16  # records in a row that make a found boundary certain
 
 
@@ -685,14 +682,6 @@ def _nothing(at):
 
 def _cut_off(at):
     return f"the record at byte {at} is cut off"
-
-
-def _length(header):
-    """The length in a record's header; None if it is none."""
-    if len(header) < _HEADER.size:
-        return None
-    length, crc = _HEADER.unpack(header)
-    return length if _crc.masked(header[:8]) == crc else None
 
 
 _EMPTY = _HEADER.pack(0, _crc.masked(bytes(8)))  # whose ninth byte is not zero

@@ -1,0 +1,159 @@
+"""A real Spark Standalone on this machine: a master and two workers of one core each, so that each executor is a process of its own.
+
+It is started for the first test that wants it, and ended with the test process: by the process groups that were started here, by no
+name. TFOS_TEST_PORTS is the first of the ports. With MASTER=local[2] there is no cluster, for a quick look.
+"""
+
+import atexit
+import ctypes
+import faulthandler
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import urllib.request
+
+WORKERS = 2
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+_PORT = int(os.environ.get("TFOS_TEST_PORTS", "27000")) + 800
+_JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # short lives: starting fast matters more than running fast
+_PATIENCE = 300  # seconds for daemons to come up, on a busy machine
+
+
+class Standalone:
+    """The master and the workers."""
+
+    def __init__(self):
+        import pyspark
+
+        self.home = os.path.dirname(pyspark.__file__)
+        self.directory = tempfile.mkdtemp(prefix="tfos-spark-")
+        self.address = f"spark://127.0.0.1:{_PORT}"
+        self._processes = []
+
+    def start(self):
+        if "MASTER" in os.environ:
+            return
+        self._daemon("master.Master", "--port", _PORT, "--webui-port", _PORT + 1)
+        for i in range(WORKERS):
+            place = os.path.join(self.directory, f"worker{i}")
+            self._daemon("worker.Worker", "--cores", 1, "--memory", "2g", "--work-dir", place, "--port", _PORT + 2 + 2 * i,
+                         "--webui-port", _PORT + 3 + 2 * i, self.address)
+        until = time.monotonic() + _PATIENCE
+        while self._alive() < WORKERS:
+            if time.monotonic() > until or any(p.poll() is not None for p in self._processes):
+                raise RuntimeError(f"Spark Standalone did not come up on ports {_PORT} and up:\n{self._ends_of_logs()}")
+            time.sleep(0.2)
+
+    def _daemon(self, name, *args):
+        where = os.path.join(self.directory, f"{name}-{len(self._processes)}.log")
+        command = [os.path.join(self.home, "bin", "spark-class"), "org.apache.spark.deploy." + name, "--host", "127.0.0.1"]
+        with open(where, "wb") as log:
+            self._processes.append(subprocess.Popen(
+                command + [str(a) for a in args], stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_us,
+                env=environment(self.home, self.directory)))
+
+    def _alive(self):
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{_PORT + 1}/json/", timeout=10) as f:
+                return sum(w["state"] == "ALIVE" for w in json.load(f)["workers"])
+        except (OSError, ValueError):
+            return 0
+
+    def _ends_of_logs(self):
+        found = []
+        for name in sorted(os.listdir(self.directory)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.directory, name), errors="replace") as f:
+                    found.append(f"--- {name}\n{f.read()[-2000:]}")
+        return "\n".join(found)
+
+    def stop(self):
+        for p in reversed(self._processes):
+            _signal(p, signal.SIGTERM)
+        for p in self._processes:
+            try:
+                p.wait(20)
+            except subprocess.TimeoutExpired:
+                pass
+            _signal(p, signal.SIGKILL)  # the group: executors that outlive their worker too
+            p.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def _end_with_us():
+    """Between fork and exec: a daemon ends even if the tests are killed, and its executors end with it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+
+
+def _signal(process, number):
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        pass  # it has ended, and so has its group
+
+
+def environment(home, directory):
+    """The variables of Spark's daemons, whose executors have them too."""
+    import pyspark
+
+    path = [os.path.join(REPOSITORY, "python"), os.path.join(REPOSITORY, "python", "names"), os.path.dirname(os.path.dirname(pyspark.__file__)),
+            os.path.dirname(os.path.abspath(__file__))]
+    return dict(os.environ, SPARK_HOME=home, SPARK_LOCAL_IP="127.0.0.1", SPARK_LOCAL_DIRS=directory, SPARK_DAEMON_MEMORY="256m",
+                SPARK_DAEMON_JAVA_OPTS="-Dspark.port.maxRetries=0 " + _JAVA,  # a port that is taken is another run's cluster
+                PYTHONPATH=os.pathsep.join(path), PYSPARK_PYTHON=sys.executable, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="")
+
+
+_standalone = None
+
+
+def standalone():
+    """The one of this test process."""
+    global _standalone
+    if _standalone is None:
+        found = Standalone()
+        atexit.register(found.stop)
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that atexit's turn comes
+        faulthandler.register(signal.SIGQUIT)
+        found.start()
+        _standalone = found
+    return _standalone
+
+
+def session():
+    """The SparkSession of this test process, on the cluster; a new one if a test has stopped the last."""
+    from pyspark.sql import SparkSession
+
+    cluster = standalone()
+    os.environ.update(environment(cluster.home, cluster.directory))
+    spark = (
+        SparkSession.builder.master(os.environ.get("MASTER", cluster.address)).appName("tfos tests")
+        .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
+        .config("spark.executor.extraJavaOptions", _JAVA).config("spark.driver.extraJavaOptions", _JAVA)
+        .config("spark.executor.memory", "1g").config("spark.driver.memory", "1g").config("spark.task.maxFailures", "1")
+        .config("spark.sql.warehouse.dir", os.path.join(cluster.directory, "warehouse"))
+        .getOrCreate()
+    )  # fmt: skip
+    spark.sparkContext.setLogLevel("OFF")  # the tests fail tasks on purpose; what is wrong comes as an exception
+    return spark
+
+
+class SparkTest(unittest.TestCase):
+    """Has a SparkSession, its context, and a directory that is the test's own."""
+
+    num_workers = WORKERS
+
+    @classmethod
+    def setUpClass(cls):
+        cls.spark = session()
+        cls.sc = cls.spark.sparkContext
+
+    def setUp(self):
+        self.directory = tempfile.mkdtemp(prefix="tfos-test-")
+        self.addCleanup(shutil.rmtree, self.directory, True)
