@@ -180,7 +180,7 @@ func (m *Master) Run(ctx context.Context) error {
 			m.post(membership.StopRequested{Reason: overdue(limit), Overdue: true})
 		}).Stop()
 	}
-	known := own.machine.View().Checkpoints
+	known := own.machine.Checkpoints()
 	wg.Go(func() { m.keeper.Run(ctx, known) })
 	writing, cutOff := context.WithCancel(ctx)
 	defer cutOff()

@@ -121,6 +121,15 @@ func (m *Machine) Restores() (path string, step int64, ok bool) {
 	return r.Path, r.Step, ok
 }
 
+// Checkpoints are those that are known, the oldest first.
+func (m *Machine) Checkpoints() []CheckpointSeen {
+	known := make([]CheckpointSeen, 0, len(m.s.Checkpoints.Known))
+	for _, c := range m.s.Checkpoints.Known {
+		known = append(known, c.CheckpointSeen)
+	}
+	return known
+}
+
 // Inspecting is the Inspect whose answer is awaited; false: none is.
 func (m *Machine) Inspecting() (Inspect, bool) {
 	return Inspect{m.s.Checkpoints.Looks, m.s.Checkpoints.Busy}, m.awaiting()

@@ -22,7 +22,6 @@ import (
 	"tfos/internal/launch"
 	"tfos/internal/membership"
 	"tfos/internal/pause"
-	"tfos/internal/status"
 )
 
 // Resolver finds the filesystem that a URI names, and the name in it.
@@ -111,7 +110,7 @@ func (k *Keeper) Inspect(i membership.Inspect) {
 }
 
 // Run looks after the directory until ctx ends. known is what a master before this one found out.
-func (k *Keeper) Run(ctx context.Context, known []status.Checkpoint) {
+func (k *Keeper) Run(ctx context.Context, known []membership.CheckpointSeen) {
 	if k.o.Dir == "" {
 		return
 	}

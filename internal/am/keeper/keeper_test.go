@@ -19,7 +19,6 @@ import (
 	"tfos/internal/checkpoint"
 	"tfos/internal/dfs"
 	"tfos/internal/membership"
-	"tfos/internal/status"
 )
 
 const dir = "/m"
@@ -42,18 +41,18 @@ func (h *house) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
 }
 
 // keep runs a keeper in a bubble until the end of the test.
-func keep(t *testing.T, known ...status.Checkpoint) *house {
+func keep(t *testing.T, known ...membership.CheckpointSeen) *house {
 	t.Helper()
 	return keepSome(t, checkpoint.Policy{}, known...)
 }
 
 // keepSome runs one with a policy.
-func keepSome(t *testing.T, policy checkpoint.Policy, known ...status.Checkpoint) *house {
+func keepSome(t *testing.T, policy checkpoint.Policy, known ...membership.CheckpointSeen) *house {
 	t.Helper()
 	return keepAs(t, Options{Keep: policy}, known...)
 }
 
-func keepAs(t *testing.T, o Options, known ...status.Checkpoint) *house {
+func keepAs(t *testing.T, o Options, known ...membership.CheckpointSeen) *house {
 	t.Helper()
 	h := &house{t: t}
 	h.open()
@@ -76,7 +75,7 @@ func (h *house) open() {
 }
 
 // begin runs the keeper.
-func (h *house) begin(o Options, known ...status.Checkpoint) {
+func (h *house) begin(o Options, known ...membership.CheckpointSeen) {
 	t := h.t
 	o.Dir, o.Resolver, o.Tell, o.Log = "hdfs://"+dir, h, h.hear, zap.NewNop()
 	h.k = New(o)
@@ -347,7 +346,7 @@ func TestOldCheckpoints(t *testing.T) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			h.k.Run(ctx, []status.Checkpoint{
+			h.k.Run(ctx, []membership.CheckpointSeen{
 				{Path: "hdfs:///m/ckpt-100", Bytes: 580, Time: at.ModTime, Verdict: "damaged"},
 				{Path: "hdfs:///m/ckpt-50", Bytes: 580, Time: at.ModTime, Verdict: "whole"},
 			})
