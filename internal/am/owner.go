@@ -35,7 +35,6 @@ type owner struct {
 
 	roles      map[string]int                      // a role's place in the job, from which its ask id and priority come
 	containers map[yarn.ContainerID]yarn.Container // granted and not completed
-	current    map[job.Task]yarn.ContainerID       // where each task lives: the container that it was launched in last
 	agents     map[yarn.ContainerID]agent          // those connected
 	progress   map[job.Task]control.Progress       // the newest step of each task's current incarnation
 	warnings   warnings
@@ -53,7 +52,7 @@ type owner struct {
 	silence  string                                  // why, once they are more than a few; empty: they are not
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
-	inputs   inputs // of the job, and who may read them
+	inputs   shared // of the job
 	training training
 	meters   map[job.Task]meter // of the steps and the means that each task's process takes
 	history  history
@@ -83,11 +82,9 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		rests:      rests(),
 		roles:      make(map[string]int),
 		containers: make(map[yarn.ContainerID]yarn.Container),
-		current:    make(map[job.Task]yarn.ContainerID),
 		agents:     make(map[yarn.ContainerID]agent),
 		progress:   make(map[job.Task]control.Progress),
 		warnings:   make(warnings),
-		inputs:     newInputs(m.input.Lose),
 		spec:       machine.Spec(),
 		peers:      make(map[yarn.ContainerID]control.Peers),
 		mirrors:    make(map[yarn.ContainerID]status.Mirror),
@@ -185,7 +182,7 @@ func (o *owner) receive(msg any) error {
 	case question:
 		msg(o)
 	case shared:
-		o.inputs.shared, o.dirty = msg, true
+		o.inputs, o.dirty = msg, true
 	case scaleWish:
 		o.scale(msg)
 	case mirrored:
@@ -200,7 +197,7 @@ func (o *owner) receive(msg any) error {
 func (o *owner) heard(n news) {
 	task, c := n.session.Task(), n.session.Container()
 	if p := n.progress; p != nil {
-		if a, ok := o.agent(task); ok && p.Incarnation == a.incarnation {
+		if a, ok := o.agents[c]; ok && c == o.machine.Container(task) && p.Incarnation == a.incarnation {
 			o.training.report(task, o.progress[task], *p)
 			o.progress[task], o.training.fresh = *p, true
 			o.meters[task] = o.meters[task].step(o.clock.now(), p.Step)
@@ -327,7 +324,9 @@ func (o *owner) turn(ev membership.Event) {
 	if err := o.events.append(membership.Turn{Time: now, Event: ev, Actions: actions}, o.machine); err != nil {
 		o.log.Warn("event not logged", zap.Error(err))
 	}
-	o.inputs.turn(ev, actions)
+	for _, p := range decision.Over { // whatever is started now finds their leases free
+		o.m.input.Lose(p.Task, p.Incarnation)
+	}
 	o.journal.turn++
 	for _, a := range decision.Now {
 		o.perform(a)
@@ -336,7 +335,8 @@ func (o *owner) turn(ev membership.Event) {
 	o.dirty = true
 }
 
-// perform carries out one action. None of them waits.
+// perform carries out one action. None of them waits. What is to be told to an agent that is not
+// connected is told when it joins again: the machine sees to that.
 func (o *owner) perform(a membership.Action) {
 	switch a := a.(type) {
 	case membership.Ask:
@@ -345,7 +345,6 @@ func (o *owner) perform(a membership.Action) {
 		o.ledger.Release(a.Container)
 	case membership.Adopt:
 		o.log.Info("container taken over", zap.Stringer("task", a.Task), zap.Int("incarnation", int(a.Incarnation)), zap.Stringer("container", a.Container))
-		o.current[a.Task] = a.Container
 		o.ledger.Adopt(a.Container)
 	case membership.TakeoverEnded:
 		o.log.Info("agents have reported to this master", zap.Int("reported", a.Reported), zap.Int("missing", a.Missing))
@@ -355,12 +354,10 @@ func (o *owner) perform(a membership.Action) {
 			return // it ended while the launch waited for the journal
 		}
 		if !a.Spare {
-			o.current[a.Task] = a.Container
 			o.forget(a.Task)
 		}
 		o.launch(a, c)
 	case membership.Move:
-		o.current[a.Task] = a.Container
 		o.forget(a.Task)
 	case membership.Notify:
 		o.notify(a)
@@ -373,15 +370,15 @@ func (o *owner) perform(a membership.Action) {
 		o.m.keeper.Inspect(a)
 	case membership.StartProcess:
 		o.training.starts++
-		if g, ok := o.agent(a.Task); ok {
+		if g, ok := o.agents[a.Container]; ok {
 			g = o.informed(g)
 			g.session.Start(o.start(a))
 			g.incarnation = a.Incarnation
-			o.agents[g.session.Container()] = g
+			o.agents[a.Container] = g
 			o.forget(a.Task)
 		}
 	case membership.StopProcess:
-		if g, ok := o.agent(a.Task); ok {
+		if g, ok := o.agents[a.Container]; ok {
 			g.session.Stop(control.Stop{Incarnation: a.Incarnation, Grace: a.Grace})
 		}
 	case membership.Retire:
@@ -404,11 +401,4 @@ func (o *owner) forget(t job.Task) {
 	delete(o.progress, t)
 	delete(o.meters, t)
 	o.training.fresh = true
-}
-
-// agent is a task's own agent, if it is connected. What is to be told to one that is not is told when it joins again: the
-// machine sees to that.
-func (o *owner) agent(t job.Task) (agent, bool) {
-	a, ok := o.agents[o.current[t]]
-	return a, ok
 }

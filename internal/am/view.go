@@ -9,7 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/job"
+	"tfos/internal/control"
 	"tfos/internal/launch"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
@@ -36,12 +36,13 @@ func (o *owner) view() status.View {
 		v.Started = o.m.o.Submitted
 	}
 	for i := range v.Tasks {
-		p := o.progress[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]
+		task := v.Tasks[i].ID()
+		p, lives := o.progress[task], o.machine.Container(task)
 		v.Tasks[i].Step, v.Tasks[i].Steps = p.Step, p.Steps
-		v.Tasks[i].StepRate = o.meters[v.Tasks[i].ID()].rate(o.clock.now())
-		v.Tasks[i].LogURL = o.logURL(o.containers[o.current[v.Tasks[i].ID()]])
-		o.viewPeers(&v.Tasks[i])
-		if m, ok := o.mirrors[o.current[job.Task{Role: v.Tasks[i].Role, Index: v.Tasks[i].Index}]]; ok {
+		v.Tasks[i].StepRate = o.meters[task].rate(o.clock.now())
+		v.Tasks[i].LogURL = o.logURL(o.containers[lives])
+		o.viewPeers(&v.Tasks[i], o.peers[lives])
+		if m, ok := o.mirrors[lives]; ok {
 			v.Tasks[i].Mirror = &m
 		}
 	}
@@ -52,8 +53,7 @@ func (o *owner) view() status.View {
 const maxPeers = 64
 
 // viewPeers shows how a task reaches the others.
-func (o *owner) viewPeers(t *status.Task) {
-	p := o.peers[o.current[t.ID()]]
+func (o *owner) viewPeers(t *status.Task, p control.Peers) {
 	t.Endpoints, t.EndpointsReason, t.Peers = string(p.Endpoints), p.Reason, []status.Peer{}
 	all := status.Peer{}
 	for _, c := range p.Counters {

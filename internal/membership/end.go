@@ -91,7 +91,7 @@ func (m *Machine) stop(t *task) {
 		t.close(m.now, stopped, CauseStopped)
 		m.retire(t)
 	case starting, running:
-		m.do(StopProcess{t.Task, t.Incarnation, m.job.Stop.Grace})
+		m.do(StopProcess{t.Task, t.Incarnation, t.Container, m.job.Stop.Grace})
 		t.Run, t.Until = ending, time.Time{}
 	}
 }

@@ -187,16 +187,18 @@ type Publish struct {
 // StartProcess has a task's agent start its process, with the published cluster_spec. If the process of an earlier
 // incarnation still runs there, the agent stops it first.
 type StartProcess struct {
-	Task        job.Task        `json:"task"`
-	Incarnation job.Incarnation `json:"incarnation"`
-	Generation  job.Generation  `json:"generation"`
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent starts it
+	Generation  job.Generation   `json:"generation"`
 }
 
 // StopProcess has a task's agent stop its process: SIGTERM, then SIGKILL after the grace period.
 type StopProcess struct {
-	Task        job.Task        `json:"task"`
-	Incarnation job.Incarnation `json:"incarnation"`
-	Grace       time.Duration   `json:"grace"` // ns
+	Task        job.Task         `json:"task"`
+	Incarnation job.Incarnation  `json:"incarnation"`
+	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent stops it
+	Grace       time.Duration    `json:"grace"`              // ns
 }
 
 // Retire tells the agent in a container to end, with its process if one is left; its container ends with it. An agent that

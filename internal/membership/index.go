@@ -54,6 +54,7 @@ type index struct {
 	roles  map[string]span
 	traits []traits
 	lives  []yarn.ContainerID // by task, as `in` has it
+	over   []job.Incarnation  // by task: the newest that Decision.Over has had
 	is     []uint32           // by task: a bit for each facet
 	sets   [facets]set
 	alarms alarms
@@ -84,7 +85,7 @@ func (m *Machine) build() {
 	n := len(m.s.Tasks)
 	x := index{
 		at: make(map[job.Task]int, n), in: make(map[yarn.ContainerID]int, n), roles: make(map[string]span),
-		traits: make([]traits, n), lives: make([]yarn.ContainerID, n), is: make([]uint32, n), member: make([]int, n),
+		traits: make([]traits, n), lives: make([]yarn.ContainerID, n), over: make([]job.Incarnation, n), is: make([]uint32, n), member: make([]int, n),
 		alarms: newAlarms(n), marked: newSet(n), edited: make([]int, 0, n), stale: true,
 	}
 	for f := range x.sets {
@@ -103,6 +104,9 @@ func (m *Machine) build() {
 			x.traits[i] = x.traits[i-1] // all but the first of a role are alike
 		} else {
 			x.traits[i] = m.traitsOf(t)
+		}
+		if was, known := m.x.at[t]; known {
+			x.over[i] = m.x.over[was]
 		}
 		x.member[i] = -1
 		x.edited = append(x.edited, i)
@@ -167,14 +171,24 @@ func (m *Machine) flush() {
 	}
 }
 
-// rest ends a step: what was handed out in it is not changed any more.
+// endStep ends a step: what was handed out in it is not changed any more.
 func (m *Machine) endStep() {
 	m.x.stale = true
 	m.flush()
 	for _, i := range m.x.edited {
+		m.sayOver(i)
 		m.x.marked.put(i, false)
 	}
 	m.x.edited = m.x.edited[:0]
+}
+
+// sayOver says which of a task's processes are over, if that is news.
+func (m *Machine) sayOver(i int) {
+	t := &m.s.Tasks[i]
+	if over := t.over(); over > m.x.over[i] {
+		m.x.over[i] = over
+		m.out.Over = append(m.out.Over, Process{t.Task, over})
+	}
 }
 
 // file puts one task into the sets where it belongs.

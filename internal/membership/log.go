@@ -26,7 +26,7 @@ type Header struct {
 }
 
 // logVersion changes when a log of before cannot be re-stepped any more.
-const logVersion = 5
+const logVersion = 6
 
 // Header is the first line of an event log whose first turn is this machine's next.
 func (m *Machine) Header() Header {

@@ -159,6 +159,15 @@ func (m *Machine) Job() job.Job { return m.job }
 // Spec is the cluster_spec that was published last; its generation is 0 before the first.
 func (m *Machine) Spec() clusterspec.Spec { return m.s.Spec }
 
+// Container is where a task lives, or lived last; zero: it has no container yet, or waits for another
+// one.
+func (m *Machine) Container(t job.Task) yarn.ContainerID {
+	if i, ok := m.x.at[t]; ok {
+		return m.s.Tasks[i].Container
+	}
+	return yarn.ContainerID{}
+}
+
 // Result is how the job ends, once that is decided.
 func (m *Machine) Result() (Result, bool) {
 	if m.s.Result == nil {

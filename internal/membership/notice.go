@@ -351,7 +351,7 @@ const departMargin = 2 * time.Second
 // depart stops a process so that its task can move.
 func (m *Machine) depart(t *task) {
 	grace := min(m.job.Stop.Grace, max(time.Second, t.Notice.Deadline.Sub(m.now)-departMargin))
-	m.do(StopProcess{t.Task, t.Incarnation, grace})
+	m.do(StopProcess{t.Task, t.Incarnation, t.Container, grace})
 	t.Run, t.Moving, t.Until = ending, true, m.now.Add(grace+m.opts.StopMargin)
 }
 

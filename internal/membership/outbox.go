@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/job"
 	"tfos/internal/yarn"
 )
 
@@ -13,6 +14,16 @@ type Decision struct {
 	// Later are done once the journal has this step, in order: what destroys that which the agents could tell the next attempt of
 	// the application master, or starts what could not tell. An Outbox keeps them until then.
 	Later []Action
+	// Over are processes that have ended, or that nobody counts on any more. Whatever one of them
+	// held, and those of its task before it, is free. A machine that was restored says in its first
+	// step what an attempt of the application master before may have heard already.
+	Over []Process
+}
+
+// Process is a start of a task's program.
+type Process struct {
+	Task        job.Task
+	Incarnation job.Incarnation
 }
 
 // All are the actions of both lists, as the event log has them.

@@ -163,6 +163,7 @@ func (m *Machine) forget() {
 		}
 		m.s.Former = slices.DeleteFunc(m.s.Former, func(f former) bool { return f.Task == t.Task })
 		m.s.Former = append(m.s.Former, former{t.Task, t.Incarnation})
+		m.sayOver(i)
 		m.s.Tasks = slices.Delete(m.s.Tasks, i, i+1)
 		dropped = true
 	}

@@ -66,7 +66,7 @@ func (m *Machine) start(t *task) {
 	t.Resized = false
 	t.Rest = time.Time{}
 	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause, t.Why = 0, time.Time{}, time.Time{}, nil, CauseNone, ""
-	m.do(StartProcess{t.Task, t.Incarnation, m.s.Generation})
+	m.do(StartProcess{t.Task, t.Incarnation, t.Container, m.s.Generation})
 }
 
 // meetsPast reports whether a task that was lost, and starts again, will find the process of a peer which has not noticed, and is

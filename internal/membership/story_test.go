@@ -23,8 +23,9 @@ import (
 //	EVENT [after=5m] …       the event, so long after the one before; shows the actions
 //	event [after=5m]         the event below it, as it is in an event log
 //	journal                  what the machine is now is what the next attempt of the master will know
-//	resumed attempt=2        the next attempt goes on from the journal, or from now if there is none; the same for a master that
-//	                         dies without a later journal
+//	takeover-began attempt=2 the next attempt goes on from the journal, or from now if there is
+//	                         none; the same for a master that dies without a later journal
+//	over                     the processes of which nobody counts on any, since this was asked last
 //	view                     what status says
 //	wake                     when the machine wants a tick
 //
@@ -61,6 +62,8 @@ func RunStory(t *testing.T, path string) {
 		case "journal":
 			s.journal = s.snapshot(t)
 			return ""
+		case "over":
+			return s.ended()
 		case "view":
 			return s.view()
 		case "wake":
@@ -77,6 +80,17 @@ type story struct {
 	now     time.Time
 	journal []byte                    // nil: it is up to date
 	digests map[job.Generation]uint64 // of the cluster_specs that were published
+	over    []Process                 // as whole said, since the story asked
+}
+
+// ended are the processes that are over, a line each.
+func (s *story) ended() string {
+	var b strings.Builder
+	for _, p := range s.over {
+		fmt.Fprintf(&b, "%s inc=%d\n", p.Task, p.Incarnation)
+	}
+	s.over = nil
+	return b.String()
 }
 
 func (s *story) step(t *testing.T, ev Event) []Action {
@@ -87,8 +101,9 @@ func (s *story) step(t *testing.T, ev Event) []Action {
 	if s.whole == nil {
 		s.whole = s.restored(t, s.snapshot(t))
 	}
-	actions := s.m.Step(s.now, ev).All()
-	if same, err := sameActions(actions, s.whole.Step(s.now, ev).All()); err != nil || !same {
+	actions, whole := s.m.Step(s.now, ev).All(), s.whole.Step(s.now, ev)
+	s.over = append(s.over, whole.Over...)
+	if same, err := sameActions(actions, whole.All()); err != nil || !same {
 		t.Errorf("%T: a machine that was never taken apart decides otherwise (%v)", ev, err)
 	}
 	checkIndex(t, s.whole)

@@ -86,6 +86,15 @@ const (
 // held reports whether the task has a container.
 func (t *task) held() bool { return t.Run != resting && t.Run != waiting && t.Run != gone }
 
+// over is the newest incarnation of which no process runs any more, or is counted on.
+func (t *task) over() job.Incarnation {
+	switch t.Run {
+	case launched, joined, starting, running, ending:
+		return t.Incarnation - 1
+	}
+	return t.Incarnation
+}
+
 // close notes how the process ended; what was noted first stays.
 func (t *task) close(now time.Time, o outcome, c Cause) {
 	if t.Outcome == open {
@@ -129,7 +138,7 @@ func (m *Machine) joined(t *task, ev Joined) {
 		t.Run, t.Agent, t.Address, t.Witness = joined, ev.Agent, ev.Address, ev.Witness
 	case starting:
 		if ev.Incarnation < t.Incarnation || ev.Running == nil && ev.Exited == nil { // it may not have heard
-			m.do(StartProcess{t.Task, t.Incarnation, t.Generation})
+			m.do(StartProcess{t.Task, t.Incarnation, t.Container, t.Generation})
 		}
 	case ending, retiring: // it may not have heard; with the agent ends its process, if it has one
 		if t.Moving {

@@ -62,6 +62,7 @@ type auditor struct {
 	killed        bool
 	overdue       bool // the job's timeout passed
 	endedWell     map[job.Task]bool
+	over          map[job.Task]job.Incarnation // the newest that this master has called over
 
 	restoring restoring
 	cluster   cluster
@@ -89,7 +90,7 @@ const (
 
 func newAuditor(number int, j job.Job) *auditor {
 	return &auditor{number: number, job: j, tasks: j.Tasks(), warned: make(map[yarn.ContainerID]bool), spares: make(map[job.Task]membership.Launch), known: make(map[job.Task]bool), done: make(map[job.Task]bool), ordered: make(map[job.Task]job.Incarnation), excluded: make(map[string]time.Time), asked: make(map[string]int), launched: make(map[job.Task]membership.Launch),
-		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), heard: make(map[yarn.ContainerID]bool), endedWell: make(map[job.Task]bool), own: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
+		state: make(map[yarn.ContainerID]custody), used: make(map[yarn.ContainerID]bool), starts: make(map[job.Task]int), earlier: make(map[job.Task]job.Incarnation), address: make(map[yarn.ContainerID]string), heard: make(map[yarn.ContainerID]bool), endedWell: make(map[job.Task]bool), over: make(map[job.Task]job.Incarnation), own: make(map[job.Task]bool), crashed: make(map[job.Task]crashes)}
 }
 
 func (a *auditor) violate(invariant, format string, args ...any) {
@@ -269,6 +270,8 @@ func (a *auditor) start(s membership.StartProcess) {
 	switch {
 	case s.Incarnation != l.Incarnation && (s.Incarnation != l.Incarnation+1 || a.ordered[s.Task] != l.Incarnation):
 		a.violate("incarnation", "%s: the newest incarnation is %d", tell(s), l.Incarnation)
+	case s.Container != l.Container:
+		a.violate("incarnation", "%s in %s: it lives in %s", tell(s), s.Container, l.Container)
 	case a.state[l.Container] != held:
 		a.violate("incarnation", "%s: its container is no longer held", tell(s))
 	case !again && s.Generation != newest || s.Generation > a.generation:

@@ -28,7 +28,18 @@ func answers(change func(ev membership.Event, actions []membership.Action) []mem
 	return Options{Wrap: func(m Machine) Machine {
 		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
 			d := m.Step(now, ev)
-			return membership.Decision{Now: change(ev, slices.Clone(d.Now)), Later: change(ev, slices.Clone(d.Later))}
+			return membership.Decision{Now: change(ev, slices.Clone(d.Now)), Later: change(ev, slices.Clone(d.Later)), Over: d.Over}
+		}}
+	}}
+}
+
+// ends is a bug in what is said to be over.
+func ends(change func(membership.Event, []membership.Process) []membership.Process) Options {
+	return Options{Wrap: func(m Machine) Machine {
+		return bug{m, func(m Machine, now time.Time, ev membership.Event) membership.Decision {
+			d := m.Step(now, ev)
+			d.Over = change(ev, d.Over)
+			return d
 		}}
 	}}
 }
@@ -199,6 +210,14 @@ var bugs = []struct {
 		Wrap: each(twice[membership.StartProcess]).Wrap, ForgetfulAgents: true,
 	}},
 
+	{"over", "keeps to itself that a process is over", ends(func(membership.Event, []membership.Process) []membership.Process { return nil })},
+	{"over", "calls over what gets a spare", ends(func(ev membership.Event, over []membership.Process) []membership.Process {
+		if j, joined := ev.(membership.Joined); joined {
+			over = append(over, membership.Process{Task: j.Task, Incarnation: j.Incarnation - 1})
+		}
+		return over
+	})},
+
 	{"grants", "keeps a container that nobody waits for", answers(func(ev membership.Event, actions []membership.Action) []membership.Action {
 		if _, granted := ev.(membership.Granted); granted {
 			return without[membership.Release](actions)
@@ -367,7 +386,7 @@ var bugs = []struct {
 		for i, a := range actions {
 			if s, ok := a.(membership.StopProcess); ok && !has[membership.Finish](actions) {
 				if _, scaled := ev.(membership.Scaled); scaled {
-					actions[i] = membership.StartProcess{Task: s.Task, Incarnation: s.Incarnation + 1, Generation: 1}
+					actions[i] = membership.StartProcess{Task: s.Task, Incarnation: s.Incarnation + 1, Container: s.Container, Generation: 1}
 				}
 			}
 		}

@@ -136,7 +136,9 @@ func (m *master) turn(ev membership.Event) {
 	_, m.audit.restoring.decided = m.journal.real.Result()
 	decision := m.machine.Step(now, ev)
 	actions := decision.All()
+	m.audit.ends(decision, actions)
 	m.audit.turn(now, ev, actions)
+	m.audit.outlived(m, decision.Over)
 	m.compare(now, ev, decision)
 	if _, tick := ev.(membership.Tick); !tick || len(actions) > 0 {
 		t := membership.Turn{Time: now, Event: ev, Actions: actions}
@@ -267,11 +269,11 @@ func (m *master) perform(a membership.Action) {
 		m.publish(a.Spec)
 		m.retarget(a.Spec)
 	case membership.StartProcess:
-		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.startProcess(a) })
+		m.tell(a.Container, func(g *agent) { g.startProcess(a) })
 	case membership.Adopt:
 		m.ledger.Adopt(a.Container)
 	case membership.StopProcess:
-		m.tell(m.audit.current(a.Task, a.Incarnation), func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
+		m.tell(a.Container, func(g *agent) { g.stopProcess(a.Incarnation, a.Grace) })
 	case membership.Retire:
 		m.tell(a.Container, (*agent).retire)
 	case membership.Exclude:

@@ -171,6 +171,7 @@ func (m *master) takeOver(reg yarn.Registered) {
 
 // takenOver puts the truth in the place of what the auditor saw a master decide that is dead: much of it was never done.
 func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
+	a.over = make(map[job.Task]job.Incarnation)
 	a.asked, a.starting, a.excluded = make(map[string]int), make(map[job.Task]job.Incarnation), make(map[string]time.Time)
 	a.heard = make(map[yarn.ContainerID]bool)
 	a.incomplete, a.nodes = time.Time{}, w.sc.nodes // until it is told
