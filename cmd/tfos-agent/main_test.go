@@ -270,7 +270,7 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 	}()
 	next(t, up, "output of the program")
 
-	if p := next(t, w.progress, "progress"); p != (control.Progress{Incarnation: 1, Step: 7, Steps: 9}) {
+	if p := w.progressed(t, 7); p != (control.Progress{Incarnation: 1, Step: 7, Steps: 9}) {
 		t.Errorf("progress: %+v", p)
 	}
 	socket, err := os.ReadFile(filepath.Join(w.dir, "socket"))
@@ -278,7 +278,7 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 		t.Fatal(err)
 	}
 	report(t, strings.TrimSpace(string(socket)), hello)
-	if p := next(t, w.progress, "progress"); p != (control.Progress{Incarnation: 1, Step: 8, Steps: 9, Counted: 8}) {
+	if p := w.progressed(t, 8); p != (control.Progress{Incarnation: 1, Step: 8, Steps: 9, Counted: 8, Loss: control.Loss{Known: true, Value: 0.25}}) {
 		t.Errorf("progress: %+v", p)
 	}
 
@@ -305,6 +305,22 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 	showsNoKey(t, w)
 }
 
+// progressed waits for the report of a step, which tells what the program uses as well.
+func (w *world) progressed(t *testing.T, step int64) control.Progress {
+	t.Helper()
+	for {
+		p := next(t, w.progress, "progress")
+		if p.Step < step {
+			continue // news of its memory
+		}
+		if p.Memory < 1<<20 || p.Memory > 64<<20 {
+			t.Errorf("a shell uses %d bytes", p.Memory)
+		}
+		p.Memory, p.CPU = 0, 0
+		return p
+	}
+}
+
 // report does what a program does with its socket.
 func report(t *testing.T, socket string, hello control.Hello) {
 	t.Helper()
@@ -324,7 +340,7 @@ func report(t *testing.T, socket string, hello control.Hello) {
 	if d["task"] != "worker/1" || d["incarnation"] != 1.0 || d["generation"] != 1.0 || d["address"] != hello.Address {
 		t.Errorf("task: %v", d)
 	}
-	for body, want := range map[string]int{`{"step": 8, "steps": 9}`: 204, `{}`: 400, `{"step": -1}`: 400, `step 8`: 400, strings.Repeat(" ", 5000): 400} {
+	for body, want := range map[string]int{`{"step": 8, "steps": 9, "loss": 0.25}`: 204, `{}`: 400, `{"step": -1}`: 400, `step 8`: 400, strings.Repeat(" ", 5000): 400} {
 		r, err := h.Post("http://agent/v1/step", "application/json", strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)

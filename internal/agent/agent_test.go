@@ -253,9 +253,16 @@ type program struct {
 	once sync.Once
 	exit supervise.Exit
 	deaf bool // does not hear Stop
+
+	usage supervise.Usage // guarded by r.mu
 }
 
 func (p *program) PID() int { return p.pid }
+func (p *program) Usage() supervise.Usage {
+	p.r.mu.Lock()
+	defer p.r.mu.Unlock()
+	return p.usage
+}
 func (p *program) Signal(sig syscall.Signal) (int, error) {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()

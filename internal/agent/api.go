@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"tfos/internal/agent/step"
+	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/listen"
 )
@@ -64,13 +65,13 @@ func handler(agent *Agent) http.Handler {
 		reply(w, http.StatusOK, <-answer)
 	})
 	mux.HandleFunc("POST /v1/step", func(w http.ResponseWriter, r *http.Request) {
-		p, err := readStep(http.MaxBytesReader(w, r.Body, 4<<10))
+		p, loss, err := readStep(http.MaxBytesReader(w, r.Body, 4<<10))
 		if err != nil {
 			reply(w, http.StatusBadRequest, errorBody{err.Error()})
 			return
 		}
 		answer := make(chan error, 1)
-		if !agent.post(func(o *owner) { answer <- o.announce(p) }) {
+		if !agent.post(func(o *owner) { answer <- o.announce(p, loss) }) {
 			reply(w, http.StatusServiceUnavailable, errorBody{"the agent is ending"})
 			return
 		}
@@ -95,19 +96,24 @@ func reply(w http.ResponseWriter, code int, body any) {
 	json.NewEncoder(w).Encode(body) // an error is the program's, which went away
 }
 
-// readStep reads {"step": n, "steps": m}.
-func readStep(body io.Reader) (step.Progress, error) {
+// readStep reads {"step": n, "steps": m, "loss": x}.
+func readStep(body io.Reader) (step.Progress, control.Loss, error) {
 	var b struct {
-		Step  *int64 `json:"step"`
-		Steps int64  `json:"steps"`
+		Step  *int64   `json:"step"`
+		Steps int64    `json:"steps"`
+		Loss  *float64 `json:"loss"`
 	}
 	if err := json.NewDecoder(body).Decode(&b); err != nil {
-		return step.Progress{}, fmt.Errorf("read a step: %w", err)
+		return step.Progress{}, control.Loss{}, fmt.Errorf("read a step: %w", err)
 	}
 	if b.Step == nil || *b.Step < 0 || b.Steps < 0 {
-		return step.Progress{}, errors.New(`want {"step": n, "steps": m} with n and m not negative`)
+		return step.Progress{}, control.Loss{}, errors.New(`want {"step": n, "steps": m} with n and m not negative`)
 	}
-	return step.Progress{Step: *b.Step, Steps: b.Steps}, nil
+	var loss control.Loss
+	if b.Loss != nil {
+		loss = control.Loss{Known: true, Value: *b.Loss}
+	}
+	return step.Progress{Step: *b.Step, Steps: b.Steps}, loss, nil
 }
 
 // close ends serve and removes the socket.

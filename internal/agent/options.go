@@ -88,6 +88,8 @@ type Program interface {
 	Stop(grace time.Duration)
 	// Signal sends a signal to those of its processes that expect it, and reports how many there are.
 	Signal(signal syscall.Signal) (int, error)
+	// Usage is what its processes use now.
+	Usage() supervise.Usage
 	// Done is closed when it has ended, with everything that it started.
 	Done() <-chan struct{}
 	// Exit is how it ended, once Done is closed.

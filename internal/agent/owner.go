@@ -52,6 +52,8 @@ type owner struct {
 	progress  step.Progress    // newest
 	told      control.Progress // last reported, without its incarnation
 	announced bool             // the program reports its steps itself: what it prints counts no more
+	loss      control.Loss     // the newest that it reported; unknown: what it prints counts
+	used      used
 
 	peers
 	coverage
@@ -160,7 +162,7 @@ func (o *owner) proceed() {
 // run starts the program of one incarnation.
 func (o *owner) run(c control.Start) {
 	o.incarnation, o.started, o.next, o.last, o.stopped = c.Incarnation, true, nil, c, false
-	o.progress, o.told, o.announced = step.Progress{}, control.Progress{}, false
+	o.progress, o.told, o.announced, o.loss, o.used = step.Progress{}, control.Progress{}, false, control.Loss{}, used{}
 	if o.grace = c.Grace; o.grace <= 0 {
 		o.grace = defaultGrace
 	}
@@ -289,11 +291,14 @@ func (o *owner) published(s clusterspec.Spec) {
 }
 
 // announce is a step that the program reported itself.
-func (o *owner) announce(p step.Progress) error {
+func (o *owner) announce(p step.Progress, loss control.Loss) error {
 	if o.program == nil {
 		return errors.New("no program runs")
 	}
 	o.announced, o.progress = true, p
+	if loss.Known {
+		o.loss = loss
+	}
 	return nil
 }
 
@@ -304,13 +309,20 @@ func (o *owner) report() {
 			o.progress = p
 		}
 	}
-	p := control.Progress{Step: o.progress.Step, Steps: o.progress.Steps, Counted: o.told.Counted}
+	p := control.Progress{Step: o.progress.Step, Steps: o.progress.Steps, Counted: o.told.Counted, Loss: o.loss}
 	switch {
 	case o.announced:
 		p.Counted = p.Step
 	case o.tap != nil:
 		p.Counted = o.tap.tracker.Counted()
 	}
+	if !p.Loss.Known && o.tap != nil {
+		p.Loss.Value, p.Loss.Known = o.tap.tracker.Loss()
+	}
+	if o.program != nil {
+		o.used = o.used.look(time.Now(), o.program.Usage)
+	}
+	p.Memory, p.CPU = o.used.memory, o.used.cpu
 	if p != o.told {
 		o.told = p
 		p.Incarnation = o.incarnation

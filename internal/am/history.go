@@ -35,6 +35,13 @@ func (o *owner) record(news control.Progress) {
 	for _, g := range o.progress {
 		p.Step = max(p.Step, g.Step)
 	}
+	loss := o.progress[o.m.o.Job.Leader()].Loss
+	if !loss.Known {
+		loss = news.Loss
+	}
+	if loss.Known {
+		p.Loss = &loss.Value
+	}
 	o.history.curve.Add(p)
 }
 

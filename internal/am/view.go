@@ -39,6 +39,11 @@ func (o *owner) view() status.View {
 		task := v.Tasks[i].ID()
 		p, lives := o.progress[task], o.machine.Container(task)
 		v.Tasks[i].Step, v.Tasks[i].Steps = p.Step, p.Steps
+		if p.Loss.Known {
+			loss := p.Loss.Value
+			v.Tasks[i].Loss = &loss
+		}
+		v.Tasks[i].MemoryBytes, v.Tasks[i].CPU = p.Memory, p.CPU
 		v.Tasks[i].StepRate = o.meters[task].rate(o.clock.now())
 		v.Tasks[i].LogURL = o.logURL(o.containers[lives])
 		o.viewPeers(&v.Tasks[i], o.peers[lives])

@@ -2,6 +2,7 @@ package control
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -127,12 +128,27 @@ func exitedFromPB(p *controlpb.Exited) Exited {
 }
 
 func progressToPB(g Progress) *controlpb.Progress {
-	return &controlpb.Progress{Incarnation: int32(g.Incarnation), Step: g.Step, Steps: g.Steps, Counted: g.Counted}
+	p := &controlpb.Progress{Incarnation: int32(g.Incarnation), Step: g.Step, Steps: g.Steps, Counted: g.Counted, Memory: g.Memory, Cpu: g.CPU}
+	if g.Loss.Known {
+		p.Loss = &g.Loss.Value
+	}
+	return p
 }
 
 func progressFromPB(p *controlpb.Progress) Progress {
-	return Progress{Incarnation: job.Incarnation(p.GetIncarnation()), Step: p.GetStep(), Steps: p.GetSteps(), Counted: p.GetCounted()}
+	g := Progress{Incarnation: job.Incarnation(p.GetIncarnation()), Step: p.GetStep(), Steps: p.GetSteps(), Counted: p.GetCounted(),
+		Memory: max(p.GetMemory(), 0)}
+	if loss := p.GetLoss(); p != nil && p.Loss != nil && finite(loss) {
+		g.Loss = Loss{Known: true, Value: loss}
+	}
+	if cpu := p.GetCpu(); finite(cpu) && cpu > 0 {
+		g.CPU = cpu
+	}
+	return g
 }
+
+// finite reports whether JSON can say a number.
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 func peersToPB(x Peers) *controlpb.Peers {
 	p := &controlpb.Peers{Endpoints: string(x.Endpoints), Reason: valid(x.Reason), Counters: make([]*controlpb.PeerCounters, 0, len(x.Counters))}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -66,5 +67,18 @@ func TestLeaseEnumsAreComplete(t *testing.T) {
 		if _, ok := leaseStates.Ours(controlpb.LeaseState(n)); !ok {
 			t.Errorf("%s is not in the table", name)
 		}
+	}
+}
+
+// TestNumbersThatJSONDoesNotHave would keep the job's document from being made.
+func TestNumbersThatJSONDoesNotHave(t *testing.T) {
+	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		if p := progressFromPB(&controlpb.Progress{Loss: &x, Cpu: x}); p.Loss.Known || p.CPU != 0 {
+			t.Errorf("%v came through: %+v", x, p)
+		}
+	}
+	zero := 0.0
+	if p := progressFromPB(progressToPB(Progress{Loss: Loss{Known: true}, CPU: 1.5})); !p.Loss.Known || p.Loss.Value != zero || p.CPU != 1.5 {
+		t.Errorf("a loss of 0: %+v", p)
 	}
 }

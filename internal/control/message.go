@@ -47,7 +47,7 @@ type Exited struct {
 	Stderr      []string // its last lines
 }
 
-// Progress is the newest step that a program reported or printed.
+// Progress is the newest step that a program reported or printed, and what it uses.
 type Progress struct {
 	Incarnation job.Incarnation
 	Step        int64
@@ -56,6 +56,15 @@ type Progress struct {
 	// ones; 0: there is none. What else it prints may be anything ("Step 1/3: download"): Step is a
 	// guess then, for people to see.
 	Counted int64
+	Loss    Loss
+	Memory  int64   // bytes that the program's processes use; 0: not known
+	CPU     float64 // processors that they keep busy
+}
+
+// Loss is a training's loss, if one is known.
+type Loss struct {
+	Known bool
+	Value float64 // a number
 }
 
 // Peers is how a task's processes reach their peers, and how that went.

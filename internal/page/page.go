@@ -50,6 +50,7 @@ type Generation struct {
 type Point struct {
 	At   time.Time `json:"at"`
 	Step int64     `json:"step"`
+	Loss *float64  `json:"loss"` // null: not reported
 }
 
 // policy forbids the browser everything but this file's own style and script, so that no markup

@@ -124,6 +124,9 @@ type Task struct {
 	Step        int64           `json:"step"`             // the newest that the program reported or printed; 0: none known
 	Steps       int64           `json:"steps"`            // out of how many; 0: not known
 	StepRate    float64         `json:"steps_per_second"` // lately; 0: not known
+	Loss        *float64        `json:"loss"`             // the newest that the program reported or printed; null: none
+	MemoryBytes int64           `json:"memory_bytes"`     // that its processes use; 0: not known
+	CPU         float64         `json:"cpu"`              // processors that they keep busy
 	LogURL      string          `json:"log_url"`          // of the container's logs, at its node; empty: it has none
 	Started     *time.Time      `json:"started"`
 	Finished    *time.Time      `json:"finished"`

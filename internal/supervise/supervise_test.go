@@ -450,3 +450,22 @@ func BenchmarkRestart(b *testing.B) {
 		}
 	}
 }
+
+// TestUsageIsThatOfAllProcesses: of the program, of what it started, and of what outlived its parent.
+func TestUsageIsThatOfAllProcesses(t *testing.T) {
+	dir := t.TempDir()
+	l := newLife(t, dir)
+	p := start(t, dir, `(sh -c 'x=$(head -c 30000000 /dev/zero | tr "\\0" a); echo ready >"$LIFE"; exec 9>"$LIFE"; sleep 1000' & ); sleep 1000`)
+	if got := l.line(); got != "ready" {
+		t.Fatal(got)
+	}
+	u := p.Usage()
+	if u.Memory < 30_000_000 || u.Memory > 300_000_000 || u.CPU <= 0 {
+		t.Errorf("%+v", u)
+	}
+	p.Stop(0)
+	exit(t, p)
+	if u := p.Usage(); u != (supervise.Usage{}) {
+		t.Errorf("of a program that has ended: %+v", u)
+	}
+}

@@ -19,7 +19,11 @@ class AgentTest(unittest.TestCase):
         with FakeAgent({("POST", "/v1/step"): (204, None)}) as agent:
             tfos.step(5, of=10)
             tfos.step(6)
-            self.assertEqual([body for _, _, body in agent.asked], [{"step": 5, "steps": 10}, {"step": 6, "steps": 0}])
+            tfos.step(7, loss=0.5)
+            tfos.step(8, loss=float("nan"))  # which JSON does not have
+            self.assertEqual(
+                [body for _, _, body in agent.asked],
+                [{"step": 5, "steps": 10}, {"step": 6, "steps": 0}, {"step": 7, "steps": 0, "loss": 0.5}, {"step": 8, "steps": 0}])
 
     def test_refusal_has_the_agents_words(self):
         with FakeAgent({("POST", "/v1/step"): (409, {"error": "no program runs"})}):

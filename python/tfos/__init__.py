@@ -8,7 +8,8 @@
 A program needs none of this: TF_CONFIG and the other variables say who it is, and the agent reads steps from what it prints.
 """
 
-from typing import NamedTuple
+import math
+from typing import NamedTuple, Optional
 
 from tfos import _agent
 from tfos._agent import Error, NotInTask, Refused, Unavailable
@@ -39,10 +40,13 @@ def task() -> Task:
     return Task(**{name: answer[name] for name in Task._fields})
 
 
-def step(n: int, of: int = 0) -> None:
-    """Report the step that training is at, and of how many, if that is known.
+def step(n: int, of: int = 0, loss: Optional[float] = None) -> None:
+    """Report the step that training is at, and of how many, if that is known, and the loss there, which the job's page shows.
 
     From the first report on, what the program prints is no longer searched for steps. A report costs about a millisecond, and
     more than one a second tells nobody more. Raises NotInTask outside of a task, and Unavailable when its agent is gone.
     """
-    _agent.call("POST", "/v1/step", {"step": int(n), "steps": int(of)})
+    report = {"step": int(n), "steps": int(of)}
+    if loss is not None and math.isfinite(loss):  # JSON has no other numbers
+        report["loss"] = float(loss)
+    _agent.call("POST", "/v1/step", report)

@@ -20,8 +20,10 @@ var (
 	// Not followed by a decimal or a unit: "step 0.5", "step 12ms".
 	stepped = regexp.MustCompile(`(?i)\b(?:global[_ ]?|train(?:ing)?[_ ])?step\b\s*[:=#]?\s*(\d{1,10})(?:\s*(?:/|of)\s*(\d{1,10}))?(?:[^\w.]|\.(?:\D|$)|$)`)
 	// A bar's "120/1000 [====>...]", Keras 3's heavy line, verbose=2's "120/1000 - 2s".
-	bar     = regexp.MustCompile(`^\s*(\d{1,10})/(\d{1,10})\s*(?:\[|━|- \d)`)
-	epoch   = regexp.MustCompile(`(?i)\bepoch\b\s*[:=#]?\s*\[?(\d{1,10})\s*(?:/|of)\s*(\d{1,10})`)
+	bar   = regexp.MustCompile(`^\s*(\d{1,10})/(\d{1,10})\s*(?:\[|━|- \d)`)
+	epoch = regexp.MustCompile(`(?i)\bepoch\b\s*[:=#]?\s*\[?(\d{1,10})\s*(?:/|of)\s*(\d{1,10})`)
+	// What a line says of a loss: "loss: 0.31", "loss = 3.1e-02", and not "val_loss".
+	lossy   = regexp.MustCompile(`(?i)\bloss\b\s*[:=]\s*([-+]?\d{1,20}(?:\.\d{0,20})?(?:e[-+]?\d{1,3})?)`)
 	escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
@@ -35,6 +37,9 @@ type Tracker struct {
 	row     int   // how many steps have risen in a row, to the newest
 	counted int64 // see Counted
 	over    bool  // a long row has come to its end, and another one would count something else
+
+	loss   float64
+	losing bool // loss is known
 }
 
 // long is how many steps in a row must rise before they are taken for a training's. Phases of a
@@ -45,6 +50,9 @@ const long = 10
 // training; 0: there is none, or the row came to its own end ("step 100/100"), so that the program
 // has since gone on to something else.
 func (t *Tracker) Counted() int64 { return t.counted }
+
+// Loss is the newest that was printed; ok: there is one.
+func (t *Tracker) Loss() (loss float64, ok bool) { return t.loss, t.losing }
 
 // note takes in a step that the output tells.
 func (t *Tracker) note(p Progress) {
@@ -86,6 +94,11 @@ func (t *Tracker) line(line string) (Progress, bool) {
 	}
 	if strings.Contains(line, "\x1b[") {
 		line = escapes.ReplaceAllString(line, "")
+	}
+	if m := lossy.FindStringSubmatch(line); m != nil {
+		if loss, err := strconv.ParseFloat(m[1], 64); err == nil {
+			t.loss, t.losing = loss, true
+		}
 	}
 	e, isEpoch := numbers(epoch, line)
 	if isEpoch {

@@ -3,6 +3,7 @@ package step
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 )
 
@@ -116,4 +117,29 @@ func FuzzLine(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestLoss(t *testing.T) {
+	for line, want := range map[string]string{
+		"step 120 loss: 0.31":                           "0.31",
+		"120/1000 - 2s - loss: 3.1e-02 - val_loss: 0.9": "0.031",
+		"INFO:tensorflow:loss = 12.5, step = 100":       "12.5",
+		"Loss=-4":                      "-4",
+		"epoch 3, loss: 7":             "7",
+		"val_loss: 0.9":                "",
+		"loss of node 7":               "",
+		"loss: nan":                    "",
+		"loss: 1e999":                  "",
+		"\x1b[1mloss\x1b[0m: 0.5 at 3": "0.5",
+	} {
+		var tr Tracker
+		tr.Line(line)
+		got := ""
+		if loss, ok := tr.Loss(); ok {
+			got = strconv.FormatFloat(loss, 'f', -1, 64)
+		}
+		if got != want {
+			t.Errorf("%q: loss %q, want %q", line, got, want)
+		}
+	}
 }

@@ -643,6 +643,9 @@ type Progress struct {
 	Step          int64                  `protobuf:"varint,2,opt,name=step,proto3" json:"step,omitempty"`
 	Steps         int64                  `protobuf:"varint,3,opt,name=steps,proto3" json:"steps,omitempty"`
 	Counted       int64                  `protobuf:"varint,4,opt,name=counted,proto3" json:"counted,omitempty"` // the newest step that is known to be the training's; 0: step is a guess
+	Loss          *float64               `protobuf:"fixed64,5,opt,name=loss,proto3,oneof" json:"loss,omitempty"`
+	Memory        int64                  `protobuf:"varint,6,opt,name=memory,proto3" json:"memory,omitempty"` // bytes that the program's processes use; 0: not known
+	Cpu           float64                `protobuf:"fixed64,7,opt,name=cpu,proto3" json:"cpu,omitempty"`      // processors that they keep busy
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -701,6 +704,27 @@ func (x *Progress) GetSteps() int64 {
 func (x *Progress) GetCounted() int64 {
 	if x != nil {
 		return x.Counted
+	}
+	return 0
+}
+
+func (x *Progress) GetLoss() float64 {
+	if x != nil && x.Loss != nil {
+		return *x.Loss
+	}
+	return 0
+}
+
+func (x *Progress) GetMemory() int64 {
+	if x != nil {
+		return x.Memory
+	}
+	return 0
+}
+
+func (x *Progress) GetCpu() float64 {
+	if x != nil {
+		return x.Cpu
 	}
 	return 0
 }
@@ -2929,12 +2953,16 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x16\n" +
 	"\x06stderr\x18\x06 \x03(\tR\x06stderr\x12\x18\n" +
 	"\astopped\x18\a \x01(\bR\astopped\x12\x12\n" +
-	"\x04lost\x18\b \x01(\bR\x04lost\"p\n" +
+	"\x04lost\x18\b \x01(\bR\x04lost\"\xbc\x01\n" +
 	"\bProgress\x12 \n" +
 	"\vincarnation\x18\x01 \x01(\x05R\vincarnation\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\x03R\x04step\x12\x14\n" +
 	"\x05steps\x18\x03 \x01(\x03R\x05steps\x12\x18\n" +
-	"\acounted\x18\x04 \x01(\x03R\acounted\"x\n" +
+	"\acounted\x18\x04 \x01(\x03R\acounted\x12\x17\n" +
+	"\x04loss\x18\x05 \x01(\x01H\x00R\x04loss\x88\x01\x01\x12\x16\n" +
+	"\x06memory\x18\x06 \x01(\x03R\x06memory\x12\x10\n" +
+	"\x03cpu\x18\a \x01(\x01R\x03cpuB\a\n" +
+	"\x05_loss\"x\n" +
 	"\x05Peers\x12\x1c\n" +
 	"\tendpoints\x18\x01 \x01(\tR\tendpoints\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x129\n" +
@@ -3243,6 +3271,7 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*FromAgent_Peers)(nil),
 		(*FromAgent_Mirror)(nil),
 	}
+	file_internal_control_controlpb_control_proto_msgTypes[5].OneofWrappers = []any{}
 	file_internal_control_controlpb_control_proto_msgTypes[9].OneofWrappers = []any{
 		(*ToAgent_Welcome)(nil),
 		(*ToAgent_Spec)(nil),

@@ -146,7 +146,7 @@ function fillRows() {
 
 // space stands for rows that are not in view.
 function space(count) {
-  const cell = element('td', { colspan: 7 });
+  const cell = element('td', { colspan: 10 });
   cell.style.height = count * rowHeight + 'px';
   const r = element('tr', { class: 'space', 'aria-hidden': 'true' }, cell);
   r.hidden = count === 0;
@@ -165,7 +165,8 @@ function row(t) {
   if (t.log_url) logs.append(link(t.log_url, 'node'));
   return element('tr', {},
     element('th', { scope: 'row', title: t.container }, id(t)), state, element('td', { class: 'wide', title: t.node }, t.node), cell(t.incarnation || '', 'wide'),
-    cell(step), cell(t.steps_per_second > 0 ? number(t.steps_per_second) : ''), logs);
+    cell(step), cell(t.steps_per_second > 0 ? number(t.steps_per_second) : ''), cell(number(t.loss)), cell(size(t.memory_bytes)),
+    cell(t.memory_bytes > 0 ? t.cpu.toFixed(2) : ''), logs);
 }
 
 const cell = (text, also = '') => element('td', { class: 'num ' + also }, String(text));
@@ -189,17 +190,17 @@ function frame(height, left, label) {
   };
   marks(job.history.generations.map(g => [time(g.at), g.generation]), 'generation', g => 'generation ' + g + ' of the cluster_spec');
   marks(job.job.master_restarts.map(at => [time(at), 0]), 'master', () => 'the application master was replaced');
-  return { svg, x, to };
+  return { svg, x, to, width, right };
 }
 
 function showCurve() {
   const points = job.history.curve;
   if (points.length < 2) {
-    $('curve').replaceChildren(element('p', { class: 'faint' }, 'No steps are known yet. A program reports them by tfos.step(n, of), or prints them.'));
+    $('curve').replaceChildren(element('p', { class: 'faint' }, 'No steps are known yet. A program reports them by tfos.step(n, of, loss=…), or prints them.'));
     return;
   }
   const height = 240, left = 60;
-  const { svg, x } = frame(height, left, 'steps over time');
+  const { svg, x, width, right } = frame(height, left, 'steps and loss over time');
   const draw = (kind, value, anchor, at) => {
     const known = points.filter(p => value(p) !== null);
     if (known.length === 0) return;
@@ -212,6 +213,7 @@ function showCurve() {
       shape('text', { class: kind, x: at, y: height - 26, 'text-anchor': anchor }, kind + ' ' + number(low)));
   };
   draw('step', p => p.step, 'end', left - 6);
+  draw('loss', p => p.loss, 'start', width - right + 6);
   $('curve').replaceChildren(svg);
 }
 
