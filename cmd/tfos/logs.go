@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"tfos/internal/client"
@@ -9,14 +11,18 @@ import (
 
 func (c *command) logs() *cobra.Command {
 	var follow bool
-	var stream string
+	var stream, grep string
 	cmd := &cobra.Command{
-		Use:   "logs APP [ROLE/INDEX|master] [-f] [--stream NAME]",
+		Use:   "logs APP [ROLE/INDEX|master] [-f] [--stream NAME] [--grep PATTERN]",
 		Short: "Show what a job's tasks wrote",
 		Long: `Show what a job's tasks wrote, all of them or one: from their nodes while the job runs, afterwards from where the cluster
 keeps logs. "master" stands for the application master's own log, of a job that has ended. A terminal shows control characters
-and does not obey them; a file or pipe gets every byte as it is.`,
-		Example: `  tfos logs application_1700000000000_0042 worker/0 -f`,
+and does not obey them; a file or pipe gets every byte as it is.
+
+With -f lines come as they are printed, of all tasks at once, each behind its task's name (in colours on a terminal, unless
+NO_COLOR is set), across restarts and moves, and of tasks that are added while the job runs.`,
+		Example: `  tfos logs application_1700000000000_0042 worker/0 -f
+  tfos logs application_1700000000000_0042 -f --grep 'loss|accuracy'`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) < 1 || len(args) > 2 {
 				return exit.Errorf(exit.Usage, "tfos logs: want an application id, and perhaps a task as worker/0").Try("tfos list shows the ids")
@@ -32,10 +38,12 @@ and does not obey them; a file or pipe gets every byte as it is.`,
 			if len(args) > 1 {
 				which = args[1]
 			}
-			o, err := client.ParseLogs(which, stream, follow)
+			o, err := client.ParseLogs(which, stream, grep, follow)
 			if err != nil {
 				return err
 			}
+			_, terminal := drawable(c.stdout)
+			o.Colour = terminal && os.Getenv("NO_COLOR") == ""
 			cluster, err := c.connect(cmd, id)
 			if err != nil {
 				return err
@@ -45,6 +53,7 @@ and does not obey them; a file or pipe gets every byte as it is.`,
 		},
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the job ends")
+	cmd.Flags().StringVar(&grep, "grep", "", "only lines that match the regular expression `PATTERN`")
 	cmd.Flags().StringVar(&stream, "stream", "", "`NAME` of one: stdout, stderr or agent.log (default stdout and stderr)")
 	return cmd
 }

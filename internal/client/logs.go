@@ -2,17 +2,22 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
+	"regexp"
+	"slices"
 	"sync"
 	"time"
 
 	"go.uber.org/zap"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/term"
 	"tfos/internal/control"
 	"tfos/internal/hadoop/tfile"
 	"tfos/internal/job"
@@ -26,15 +31,40 @@ const masterName = "master"
 
 // LogsOptions selects what CopyLogs copies.
 type LogsOptions struct {
-	Task    job.Task // zero: every task
-	Master  bool     // the application master's log, and no task's
-	Streams []string // control.Stdout, …; empty: stdout and stderr
-	Follow  bool     // go on until the job ends
+	Task    job.Task       // zero: every task
+	Master  bool           // the application master's log, and no task's
+	Streams []string       // control.Stdout, …; empty: stdout and stderr
+	Follow  bool           // go on until the job ends
+	Grep    *regexp.Regexp // only lines that match; nil: all
+	Colour  bool           // out is a Painter, and takes the prefixes of followed lines in colours
+}
+
+// Painter is a writer that shows text in one of a few colours, n standing for which.
+type Painter interface{ Paint(n int, text string) }
+
+// chosen is the lines of some whole ones that are wanted.
+func (o LogsOptions) chosen(lines []byte) []byte {
+	if o.Grep == nil {
+		return lines
+	}
+	var chosen []byte
+	for line := range bytes.Lines(lines) {
+		if o.Grep.Match(bytes.TrimRight(line, "\r\n")) {
+			chosen = append(chosen, line...)
+		}
+	}
+	return chosen
 }
 
 // ParseLogs reads which log a person wants: "worker/0", or "master". Empty means every task.
-func ParseLogs(which, stream string, follow bool) (LogsOptions, error) {
+func ParseLogs(which, stream, grep string, follow bool) (LogsOptions, error) {
 	o := LogsOptions{Follow: follow}
+	if grep != "" {
+		var err error
+		if o.Grep, err = regexp.Compile(grep); err != nil {
+			return o, exit.Errorf(exit.Usage, "--grep %s: %w", grep, err).Try("want a regular expression of Go's, as in --grep 'loss|accuracy'; (?i) before it takes upper case for lower")
+		}
+	}
 	switch stream {
 	case "":
 		o.Streams = []string{control.Stdout, control.Stderr}
@@ -134,7 +164,7 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 			if single {
 				head = nil
 			}
-			err := read(t, stream, func(data []byte) error {
+			write := func(data []byte) error {
 				if head != nil {
 					if _, err := out.Write(head); err != nil {
 						return err
@@ -143,7 +173,8 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 				}
 				_, err := out.Write(data)
 				return err
-			})
+			}
+			err := o.through(write, func(write func([]byte) error) error { return read(t, stream, write) })
 			switch {
 			case errors.Is(err, tfile.ErrFormat):
 				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
@@ -177,6 +208,25 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 			Try("has it started? does the cluster keep logs (yarn.log-aggregation-enable), and for how long?")
 	}
 	return nil
+}
+
+// through has read write a log of which only the wanted lines come to write.
+func (o LogsOptions) through(write func([]byte) error, read func(write func([]byte) error) error) error {
+	if o.Grep == nil {
+		return read(write)
+	}
+	var failed error
+	lines := term.LineBuffer{Write: func(lines []byte) {
+		if chosen := o.chosen(lines); len(chosen) > 0 && failed == nil {
+			failed = write(chosen)
+		}
+	}}
+	err := read(func(data []byte) error {
+		lines.Add(data)
+		return failed
+	})
+	lines.Flush()
+	return cmp.Or(err, failed)
 }
 
 // copyAllKept copies the logs of a job that has ended.
@@ -240,43 +290,53 @@ func (c *Cluster) copyMaster(ctx context.Context, r yarn.Report, o LogsOptions, 
 // followLogs copies the selected logs as they grow, until the job ends.
 func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Identity, v status.View, o LogsOptions, out io.Writer) error {
 	var mu sync.Mutex // guards out
-	var tails []*tail
+	tails := map[job.Task]*tail{}
 	var workers sync.WaitGroup
 	defer workers.Wait()
 	within, cancel := context.WithCancel(ctx)
 	defer cancel()
-	for _, t := range v.Tasks {
-		if !o.wants(t) {
-			continue
+	update := func(v status.View) {
+		for _, t := range v.Tasks {
+			if !o.wants(t) {
+				continue
+			}
+			tl := tails[t.ID()]
+			if tl == nil { // new tasks come while the job grows
+				p := prefix{out: out}
+				if o.Task == (job.Task{}) {
+					p.text = t.ID().String() + " | "
+				}
+				if o.Colour {
+					p.colour = len(tails) + 1
+				}
+				tl = newTail(c, r.ID, key, t.ID(), func(lines []byte) {
+					mu.Lock()
+					defer mu.Unlock()
+					p.write(o.chosen(lines))
+				})
+				tl.names = o.Streams
+				tails[t.ID()] = tl
+				workers.Go(func() { tl.run(within) })
+			}
+			tl.update(v)
 		}
-		prefix := ""
-		if o.Task == (job.Task{}) {
-			prefix = t.ID().String() + " | "
-		}
-		tl := newTail(c, r.ID, key, t.ID(), func(lines []byte) {
-			mu.Lock()
-			defer mu.Unlock()
-			writeLines(out, prefix, lines)
-		})
-		tl.names = o.Streams
-		tails = append(tails, tl)
-		workers.Go(func() { tl.run(within) })
 	}
+	update(v)
 	if len(tails) == 0 {
 		return exit.Errorf(exit.Usage, "%s has no task %s", r.ID, o.Task).Try("%s lists them", c.command("status "+r.ID.String()))
 	}
-	var last status.View
+	last := v
 	if err := c.Watch(ctx, r.ID, func(v status.View) error {
 		last = v
-		for _, t := range tails {
-			t.update(v)
+		if v.ExitCode == nil {
+			update(v)
 		}
 		return nil
 	}); err != nil {
 		return err
 	}
 	var errs []error
-	for _, t := range tails {
+	for _, t := range slices.SortedFunc(maps.Values(tails), func(a, b *tail) int { return a.task.Compare(b.task) }) {
 		if err := t.finish(ctx, last); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, fmt.Errorf("%s: %w", t.task, err))
 		}
@@ -288,12 +348,25 @@ func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Ide
 	return nil
 }
 
-func writeLines(out io.Writer, prefix string, lines []byte) {
-	if prefix == "" {
-		out.Write(lines)
+// prefix writes lines behind the name of the task that they are of.
+type prefix struct {
+	out    io.Writer
+	text   string // empty: as they are
+	colour int    // 0: none
+}
+
+func (p prefix) write(lines []byte) {
+	if p.text == "" {
+		p.out.Write(lines)
 		return
 	}
 	for line := range bytes.Lines(lines) {
-		fmt.Fprintf(out, "%s%s\n", prefix, bytes.TrimRight(line, "\r\n"))
+		line = bytes.TrimRight(line, "\r\n")
+		if painter, ok := p.out.(Painter); ok && p.colour > 0 {
+			painter.Paint(p.colour, p.text)
+			fmt.Fprintf(p.out, "%s\n", line)
+			continue
+		}
+		fmt.Fprintf(p.out, "%s%s\n", p.text, line)
 	}
 }

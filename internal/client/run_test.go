@@ -626,7 +626,7 @@ func TestLogs(t *testing.T) {
 		}
 		logs := func(which, stream string, follow bool) (string, error) {
 			t.Helper()
-			o, err := ParseLogs(which, stream, follow)
+			o, err := ParseLogs(which, stream, "", follow)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -55,7 +55,7 @@ type Exit struct {
 	OOM     bool     // the kernel killed for want of memory in its memory cgroup, and it ended by SIGKILL
 	Reason  string   // why it could not be started: the command was not found; empty: it ran
 	Stopped bool     // Stop was called before its end
-	Stderr  []string // the last lines of what it wrote
+	Stderr  []string // the last lines of what it wrote there; of a program that failed and wrote none, those of its stdout
 	Left    int      // processes that SIGKILL did not end: hung in the kernel, or another user's
 	Lost    bool     // the guard was killed, and the program had to go with it: no fault of the program's
 }
@@ -69,7 +69,8 @@ type Process struct {
 	exit    Exit          // immutable once done is closed
 
 	adopt    bool
-	stderr   *Recent // what it wrote last
+	stdout   *Recent // what it wrote last
+	stderr   *Recent // the same
 	oomKills int64   // of the cgroup, before
 
 	mu      sync.Mutex
@@ -93,10 +94,14 @@ func Start(s Spec) (*Process, error) {
 	}
 	defer theirs.Close()
 
-	p := &Process{control: ours, done: make(chan struct{}), adopt: s.Adopt, stderr: NewRecent(tailBytes), oomKills: oomKills()}
+	p := &Process{control: ours, done: make(chan struct{}), adopt: s.Adopt, stdout: NewRecent(tailBytes), stderr: NewRecent(tailBytes), oomKills: oomKills()}
 	var stderr io.Writer = p.stderr
 	if s.Stderr != nil {
 		stderr = io.MultiWriter(p.stderr, s.Stderr)
+	}
+	var stdout io.Writer = p.stdout
+	if s.Stdout != nil {
+		stdout = io.MultiWriter(p.stdout, s.Stdout)
 	}
 	if err := guard.Exec(s.Dir, func(path string) error {
 		p.cmd = &exec.Cmd{
@@ -104,7 +109,7 @@ func Start(s Spec) (*Process, error) {
 			Args:        []string{"tfos-guard", shell, "-c", s.Command, shellName},
 			Dir:         s.Dir,
 			Env:         append([]string{}, s.Env...), // not nil, which would mean ours
-			Stdout:      s.Stdout,
+			Stdout:      stdout,
 			Stderr:      stderr,
 			ExtraFiles:  []*os.File{theirs}, // guard.ControlFD
 			SysProcAttr: &syscall.SysProcAttr{Setsid: true},
@@ -176,6 +181,9 @@ func (p *Process) wait(events *bufio.Reader) {
 		x.Code, x.Signal = 128+e.Signal, unix.SignalName(syscall.Signal(e.Signal))
 	} else {
 		x.Reason = notStarted(e.Code, x.Stderr)
+	}
+	if x.Code != 0 && len(x.Stderr) == 0 {
+		x.Stderr = lastLines(p.stdout)
 	}
 	x.OOM = !lost && x.Code == 128+int(unix.SIGKILL) && oomKills() > p.oomKills
 	p.exit = x

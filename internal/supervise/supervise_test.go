@@ -155,6 +155,8 @@ func TestExit(t *testing.T) {
 	}{
 		{"clean", "true", supervise.Exit{}},
 		{"code", "echo last words >&2; exit 3", supervise.Exit{Code: 3, Stderr: []string{"last words"}}},
+		{"words on stdout", "echo out of data; exit 3", supervise.Exit{Code: 3, Stderr: []string{"out of data"}}},
+		{"words on stdout, and no failure", "echo done", supervise.Exit{}},
 		{"signal", "kill -SEGV $$", supervise.Exit{Code: 139, Signal: "SIGSEGV"}},
 		{"killed, though not by us", "kill -KILL $$", supervise.Exit{Code: 137, Signal: "SIGKILL"}},
 		{"a simple command takes the shell's place", `sh -c 'kill -TERM $$'`, supervise.Exit{Code: 143, Signal: "SIGTERM"}},

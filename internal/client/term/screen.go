@@ -65,6 +65,16 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// palette is the colours of Paint, by their numbers in a terminal's palette: none that is black, white or red.
+var palette = []int{36, 33, 32, 35, 34, 96, 93, 92, 95, 94}
+
+// Paint shows one line's beginning in a colour of a few, the n-th.
+func (s *Screen) Paint(n int, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.file, "\x1b[%dm%s\x1b[0m", palette[n%len(palette)], Printable(text))
+}
+
 // Printable is text as one line of characters that a terminal shows and does not obey.
 func Printable(text string) string { return printable(text, "") }
 

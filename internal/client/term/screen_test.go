@@ -2,6 +2,7 @@ package term
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -95,5 +96,23 @@ func TestTableKeepsItsLines(t *testing.T) {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in %q", want, b.String())
 		}
+	}
+}
+
+// TestPaint: the colour is ours, and what is painted cannot bring its own.
+func TestPaint(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s := &Screen{file: w}
+	s.Paint(1, "worker/0 \x1b[2J| ")
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(r)
+	if want := "\x1b[33mworker/0 \\x1b[2J| \x1b[0m"; err != nil || string(got) != want {
+		t.Errorf("painted %q, %v; want %q", got, err, want)
 	}
 }
