@@ -138,7 +138,7 @@ func (a *Agent) work(ctx context.Context, s *services, hello control.Hello) erro
 	linked := make(chan error, 1)
 	go func() { linked <- a.link.Run(linkCtx) }()
 
-	o := newOwner(a, hello, s.apiPath, s.filesPath)
+	o := newOwner(a, hello, s)
 	var calls sync.WaitGroup
 	calling, hangUp := context.WithCancel(lasting)
 	defer hangUp()
@@ -181,7 +181,7 @@ func (a *Agent) master() func(context.Context) (string, error) {
 // release closes what New made, and the listeners that were given, whether they came into use or
 // not.
 func (a *Agent) release() {
-	for _, l := range []net.Listener{a.o.Witness, a.o.Listener, a.o.Socket, a.o.FilesSocket} {
+	for _, l := range []net.Listener{a.o.Witness, a.o.Listener, a.o.Socket, a.o.FilesSocket, a.o.Feeders, a.o.FeedSocket} {
 		if l != nil {
 			l.Close()
 		}

@@ -103,9 +103,17 @@ func newWorld(t *testing.T, change ...func(*agent.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
+	feeders, err := w.net.Host("node").Listen(11)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows, err := w.net.Host("node").Listen(12)
+	if err != nil {
+		t.Fatal(err)
+	}
 	o := agent.Options{
 		Identity: issue(subject), Incarnation: 1, Host: "node", Dir: w.dir, LogDir: w.dir, Env: []string{"PATH=/bin", "TFOS_ROLE=wrong"}, Runner: w.runner,
-		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, FilesSocket: files, Witness: witness, Dialer: w.net.Host("node").Dial,
+		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, FilesSocket: files, Witness: witness, Feeders: feeders, FeedSocket: rows, Dialer: w.net.Host("node").Dial,
 		Master: func(context.Context) (string, error) { return "am:1", nil },
 	}
 	for _, f := range change {

@@ -52,6 +52,9 @@ type Options struct {
 	Socket net.Listener
 	// FilesSocket is where the agent serves filesystems to its program; nil: another Unix socket. The Agent closes it.
 	FilesSocket net.Listener
+	// Feeders is where Spark's tasks bring rows for the program; nil: any port of this node. FeedSocket
+	// is where the program takes them; nil: another Unix socket. The Agent closes both.
+	Feeders, FeedSocket net.Listener
 	// Storage says where the filesystems are that the agent and its program use. Its Logger is the Agent's.
 	Storage  storage.Options
 	Patience time.Duration // how long to be without a master before ending; 0: control's default

@@ -18,6 +18,8 @@ import (
 	"tfos/internal/agent/step"
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
+	"tfos/internal/feed"
+	"tfos/internal/feed/serve"
 	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/pause"
@@ -31,8 +33,10 @@ const reportEvery = time.Second
 type owner struct {
 	a           *Agent
 	hello       control.Hello
-	api         string           // path of the program's socket
-	files       string           // path of the socket by which it reaches filesystems
+	api         string // path of the program's socket
+	files       string // path of the socket by which it reaches filesystems
+	feedPath    string // path of the socket by which it takes rows
+	feed        *serve.Server
 	incarnation job.Incarnation  // the newest that was started, or the container's first
 	generation  job.Generation   // of the newest cluster_spec
 	newest      clusterspec.Spec // it
@@ -60,8 +64,8 @@ type owner struct {
 	mirroring
 }
 
-func newOwner(a *Agent, hello control.Hello, api, files string) *owner {
-	return &owner{a: a, hello: hello, api: api, files: files, incarnation: a.o.Incarnation, grace: defaultGrace, changed: make(chan struct{}),
+func newOwner(a *Agent, hello control.Hello, s *services) *owner {
+	return &owner{a: a, hello: hello, api: s.apiPath, files: s.filesPath, feedPath: s.feedPath, feed: s.feed, incarnation: a.o.Incarnation, grace: defaultGrace, changed: make(chan struct{}),
 		peers: peers{again: pause.Growing(againMin, againMax)}}
 }
 
@@ -178,6 +182,7 @@ func (o *owner) run(c control.Start) {
 			return
 		}
 	}
+	o.feed.Start(int(c.Incarnation))
 	t := new(tap)
 	p, err := o.a.o.Runner.Start(supervise.Spec{Command: c.Command, Dir: o.a.o.Dir, Env: o.env(c),
 		Stdout: t.listen(o.a.logs.files[control.Stdout]), Stderr: t.listen(o.a.logs.files[control.Stderr])})
@@ -211,7 +216,7 @@ func (o *owner) env(c control.Start) []string {
 	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
 	// what the link points to, where the program's other files are not.
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.TaskPython)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
-	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
+	env["TFOS_AGENT"], env["TFOS_FILES"], env["TFOS_FEED"] = o.api, o.files, o.feedPath
 	o.noticeEnv(env)
 	o.mirrorEnv(env, c)
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
@@ -234,6 +239,9 @@ func (o *owner) exited() {
 	o.program, o.tap = nil, nil
 	o.a.log.Info("program ended", zap.Int("incarnation", int(o.incarnation)), zap.Int("code", x.Code), zap.String("signal", x.Signal),
 		zap.Bool("oom", x.OOM), zap.Bool("stopped", x.Stopped), zap.String("reason", x.Reason))
+	if x.Code == 0 && x.Signal == "" && !x.Stopped {
+		o.feed.Finish(feed.Terminated, "the program has ended")
+	}
 	if x.Lost {
 		o.a.log.Error("the program's guard was killed, and the program with it")
 	}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,6 +13,7 @@ import (
 	"tfos/internal/agent/port"
 	"tfos/internal/control"
 	"tfos/internal/endpoint"
+	"tfos/internal/feed/serve"
 	"tfos/internal/fileserver"
 )
 
@@ -26,10 +28,11 @@ type services struct {
 	logs    *control.AgentServer // for clients
 	api     *api                 // for the program
 	files   *fileserver.Server   // filesystems, for the program
+	feed    *serve.Server        // rows from Spark, for the program
 	running sync.WaitGroup       // of all that serve
 
-	witnessPort, logsPort int
-	apiPath, filesPath    string // of the sockets
+	witnessPort, logsPort, feedPort int
+	apiPath, filesPath, feedPath    string // of the sockets
 }
 
 // open opens all of them, or none. What is open answers after start.
@@ -52,11 +55,14 @@ func (s *services) open() (err error) {
 		return fmt.Errorf("prove that the task's port is held: %w", err)
 	}
 	s.witness = endpoint.NewWitness(proofs, a.proof(a.task), a.log)
+	if err := s.openFeed(); err != nil {
+		return fmt.Errorf("serve the feed: %w", err)
+	}
 	readers, err := orPort(a.o.Listener, a.o.Host, &s.logsPort)
 	if err != nil {
 		return fmt.Errorf("serve logs: %w", err)
 	}
-	if s.logs, err = control.NewAgentServer(readers, a.o.Identity, a.logs, a.pages(), a.log); err != nil {
+	if s.logs, err = control.NewAgentServer(readers, a.o.Identity, a.logs, s, a.pages(), a.log); err != nil {
 		readers.Close()
 		return err
 	}
@@ -73,6 +79,32 @@ func (s *services) open() (err error) {
 	return nil
 }
 
+// openFeed opens what feeders and the program meet at.
+func (s *services) openFeed() error {
+	a := s.agent
+	feeders, err := orPort(a.o.Feeders, a.o.Host, &s.feedPort)
+	if err != nil {
+		return err
+	}
+	program, err := orSocket(a.o.FeedSocket, a.ours(), feedSocket)
+	if err != nil {
+		feeders.Close()
+		return err
+	}
+	s.feedPath = program.Addr().String()
+	s.feed, err = serve.New(serve.Options{Feeders: feeders, Identity: a.o.Identity, Program: program, Dir: a.ours(), Logger: a.log.Named("feed")})
+	return err
+}
+
+// Feed implements control.FeedSource.
+func (s *services) Feed(ctx context.Context, ended []string, show func(control.FeedState) error) error {
+	s.feed.End(ended)
+	return s.feed.Watch(ctx, func(f control.FeedState) error {
+		f.Port = s.feedPort
+		return show(f)
+	})
+}
+
 // start begins to answer.
 func (s *services) start() {
 	a := s.agent
@@ -83,6 +115,11 @@ func (s *services) start() {
 		}
 	})
 	s.running.Go(func() { s.api.serve(a) })
+	s.running.Go(func() {
+		if err := s.feed.Run(); err != nil {
+			a.log.Error("rows are not served", zap.Error(err))
+		}
+	})
 	s.running.Go(func() {
 		if err := s.files.Run(); err != nil {
 			a.log.Error("filesystems are not served", zap.Error(err))
@@ -95,6 +132,9 @@ func (s *services) start() {
 func (s *services) close() {
 	a := s.agent
 	a.logs.end()
+	if s.feed != nil {
+		s.feed.Close()
+	}
 	if s.logs != nil {
 		s.logs.Close(logsWait)
 	}

@@ -39,6 +39,10 @@ func TestAnAgentThatCannotBeginLeavesNothingOpen(t *testing.T) {
 			o.FilesSocket = nil
 			return os.MkdirAll(filepath.Join(dir, launch.TaskDir, "files"), 0o700)
 		},
+		"a directory in place of the socket of its rows": func(dir string, o *agent.Options) error {
+			o.FeedSocket = nil
+			return os.MkdirAll(filepath.Join(dir, launch.TaskDir, "feed"), 0o700)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var given []*closable
@@ -51,7 +55,7 @@ func TestAnAgentThatCannotBeginLeavesNothingOpen(t *testing.T) {
 				return given[len(given)-1]
 			}
 			dir := t.TempDir()
-			o := agent.Options{Identity: id, Incarnation: 1, Host: "node", Dir: dir, LogDir: dir, Listener: listen(1), Socket: listen(2), FilesSocket: listen(3), Witness: listen(4)}
+			o := agent.Options{Identity: id, Incarnation: 1, Host: "node", Dir: dir, LogDir: dir, Listener: listen(1), Socket: listen(2), FilesSocket: listen(3), Witness: listen(4), Feeders: listen(5), FeedSocket: listen(6)}
 			if err := obstruct(dir, &o); err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +68,7 @@ func TestAnAgentThatCannotBeginLeavesNothingOpen(t *testing.T) {
 				t.Error("it began")
 			}
 			for i, l := range given {
-				if !l.closed && (l == o.Socket || l == o.FilesSocket || l == o.Listener || l == o.Witness) {
+				if !l.closed && (l == o.Socket || l == o.FilesSocket || l == o.Listener || l == o.Witness || l == o.Feeders || l == o.FeedSocket) {
 					t.Errorf("listener %d is left open", i+1)
 				}
 			}

@@ -15,6 +15,7 @@ const sunPath = 107
 const (
 	apiSocket   = "agent"
 	filesSocket = "files"
+	feedSocket  = "feed"
 )
 
 // socket is a Unix socket that only its user can open. Close removes it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,8 +109,9 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 // keep, and of the size that it has by now.
 func (o *owner) job() job.Job {
 	j := o.m.o.Job
-	for _, r := range o.machine.Job().Roles {
-		j = j.Sized(r.Name, r.Instances)
+	j.Roles = slices.Clone(j.Roles)
+	for i, r := range o.machine.Job().Roles { // the same roles
+		j.Roles[i].Instances = r.Instances
 	}
 	return j
 }

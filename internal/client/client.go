@@ -44,7 +44,7 @@ type ResourceManager interface {
 
 // Master is a job's application master.
 type Master interface {
-	Watch(ctx context.Context, view func(json []byte) error) error
+	Watch(ctx context.Context, attend bool, view func(json []byte) error) error
 	Stop(ctx context.Context, reason string) error
 	Scale(ctx context.Context, w control.ScaleWish) (control.ScaleAnswer, error)
 	Debug(ctx context.Context, page string, w io.Writer) error
@@ -54,6 +54,7 @@ type Master interface {
 // Agent is a task's agent.
 type Agent interface {
 	Logs(ctx context.Context, r control.LogsRequest, chunk func(control.LogChunk) error) error
+	Feed(ctx context.Context, ended []string, show func(control.FeedState) error) error
 	Debug(ctx context.Context, page string, w io.Writer) error
 	Close() error
 }

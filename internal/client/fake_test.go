@@ -274,7 +274,7 @@ func (w *world) Master(address string, _ control.Identity) (Master, error) {
 
 type fakeMaster struct{ w *world }
 
-func (m fakeMaster) Watch(ctx context.Context, view func([]byte) error) error {
+func (m fakeMaster) Watch(ctx context.Context, _ bool, view func([]byte) error) error {
 	for shown := 0; ; {
 		m.w.mu.Lock()
 		views, changed, over, err := m.w.views, m.w.changed, m.w.over, m.w.lonely
@@ -352,6 +352,9 @@ type fakeAgent struct {
 	w       *world
 	address string
 }
+
+// Feed implements client.Agent: no rows are fed.
+func (fakeAgent) Feed(context.Context, []string, func(control.FeedState) error) error { return nil }
 
 // log is a stream of the agent at address. The caller holds mu.
 func (w *world) log(address, stream string) *growing {

@@ -160,7 +160,7 @@ func (f *follower) poll(ctx context.Context, answers chan<- answer) {
 
 // watch hands on what the master shows.
 func (f *follower) watch(ctx context.Context, r yarn.Report, views chan<- status.View) {
-	err := f.c.watch(ctx, r, f.s.key, func(v status.View) error {
+	err := f.c.watch(ctx, r, f.s.key, true, func(v status.View) error {
 		select {
 		case views <- v:
 			return nil

@@ -85,7 +85,7 @@ func (c *Cluster) look(ctx context.Context, r yarn.Report) (status.View, error) 
 		return status.View{}, err
 	}
 	var seen status.View
-	err = c.watch(ctx, r, key, func(v status.View) error {
+	err = c.watch(ctx, r, key, false, func(v status.View) error {
 		seen = v
 		return errSeen
 	}, func(error) {})
@@ -111,7 +111,7 @@ func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(st
 		if c.hasMaster(ctx, r) {
 			if key, err := c.key(ctx, id); err == nil {
 				if err := c.watchUntilEnd(ctx, r, func(end context.Context) error {
-					return c.watch(end, r, key, func(v status.View) error {
+					return c.watch(end, r, key, false, func(v status.View) error {
 						v.Queue = cmp.Or(r.Queue, v.Queue)
 						return show(v)
 					}, func(error) {})

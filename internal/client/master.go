@@ -50,13 +50,13 @@ const (
 // outOfReach is what to do about a master that cannot be asked.
 const outOfReach = "try again: it may be moving to another node; if it stays so, a firewall may be between this host and the cluster's nodes"
 
-// watch hands every view of a running job to show, finding the master again as often as it takes, until the master says
+// watch hands every view of a running job to show, and attends the job if attend says so, finding the master again as often as it takes, until the master says
 // that a view was the last, show fails, or ctx ends. trouble is called once for each time the master cannot be reached.
-func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error, trouble func(error)) error {
+func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity, attend bool, show func(status.View) error, trouble func(error)) error {
 	troubled, lost := false, time.Now()
 	for pauses := pause.Growing(firstPause, lastPause); ; {
 		seen := false
-		err := c.watchOnce(ctx, r, key, func(v status.View) error {
+		err := c.watchOnce(ctx, r, key, attend, func(v status.View) error {
 			pauses.Reset()
 			troubled, seen = false, true
 			return show(v)
@@ -120,13 +120,13 @@ func (c *Cluster) master(ctx context.Context, r yarn.Report, key control.Identit
 	return c.Peers.Master(address, key)
 }
 
-func (c *Cluster) watchOnce(ctx context.Context, r yarn.Report, key control.Identity, show func(status.View) error) error {
+func (c *Cluster) watchOnce(ctx context.Context, r yarn.Report, key control.Identity, attend bool, show func(status.View) error) error {
 	m, err := c.master(ctx, r, key)
 	if err != nil {
 		return err
 	}
 	defer m.Close()
-	return m.Watch(ctx, func(b []byte) error {
+	return m.Watch(ctx, attend, func(b []byte) error {
 		var v status.View
 		if err := json.Unmarshal(b, &v); err != nil {
 			return fmt.Errorf("read the master's view: %w", err)

@@ -110,6 +110,8 @@ type Submitted struct {
 	key   control.Identity
 	try   once.Try // of its key; number 0: it has none
 	found bool     // another call submitted it
+
+	authority *control.Authority // nil: another call has it
 }
 
 // Submit checks a job against the cluster, brings its files there, and hands it to the ResourceManager. It returns once that
@@ -194,7 +196,7 @@ func (c *Cluster) stage(ctx context.Context, p *Prepared, ui UI) (_ *waitingJob,
 		}
 	}()
 	w := &waitingJob{Submitted: Submitted{ID: id, Job: p.Job, Queue: p.Job.Queue}, facts: facts}
-	if w.submission, w.key, err = c.stageJob(ctx, id, p, staged); err != nil {
+	if w.submission, w.authority, w.key, err = c.stageJob(ctx, id, p, staged); err != nil {
 		return nil, err
 	}
 	if tag != "" {
@@ -302,9 +304,9 @@ func newKeys() (*control.Authority, control.Identity, error) {
 }
 
 // stageJob writes what is this job's alone, and describes the job to YARN.
-func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepared, staged stage.Staged) (yarn.Submission, control.Identity, error) {
-	fail := func(err error) (yarn.Submission, control.Identity, error) {
-		return yarn.Submission{}, control.Identity{}, err
+func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepared, staged stage.Staged) (yarn.Submission, *control.Authority, control.Identity, error) {
+	fail := func(err error) (yarn.Submission, *control.Authority, control.Identity, error) {
+		return yarn.Submission{}, nil, control.Identity{}, err
 	}
 	authority, key, err := newKeys()
 	if err != nil {
@@ -353,7 +355,7 @@ func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepar
 	if err != nil {
 		return fail(err)
 	}
-	return c.submission(id, p, dir, files, tokens), key, nil
+	return c.submission(id, p, dir, files, tokens), authority, key, nil
 }
 
 // smallFile is a file of one job's own.

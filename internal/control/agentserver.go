@@ -27,8 +27,8 @@ type LogSource interface {
 	Logs(ctx context.Context, r LogsRequest, send func(LogChunk) error) error
 }
 
-// AgentServer serves an agent's logs to the job's clients and its master, and its inside to
-// clients.
+// AgentServer serves an agent's logs to the job's clients and its master, and its feed and its inside
+// to clients.
 type AgentServer struct {
 	listener net.Listener
 	server   *grpc.Server
@@ -37,7 +37,7 @@ type AgentServer struct {
 
 // NewAgentServer prepares a server on listener, which it closes in the end. It serves from Run on.
 // Pages are those of the agent's inside, besides those that every process has.
-func NewAgentServer(listener net.Listener, id Identity, logs LogSource, pages []Page, logger *zap.Logger) (*AgentServer, error) {
+func NewAgentServer(listener net.Listener, id Identity, logs LogSource, feed FeedSource, pages []Page, logger *zap.Logger) (*AgentServer, error) {
 	if id.Subject().Party != PartyAgent {
 		return nil, fmt.Errorf("serve as agent: the identity is %s", id)
 	}
@@ -46,7 +46,7 @@ func NewAgentServer(listener net.Listener, id Identity, logs LogSource, pages []
 		return nil, fmt.Errorf("serve as agent: %w", err)
 	}
 	s := &AgentServer{listener: bounded(listener, logger), server: newServer(tls, logger)}
-	controlpb.RegisterAgentServer(s.server, agentService{logs: logs, pages: pages, logger: logger})
+	controlpb.RegisterAgentServer(s.server, agentService{logs: logs, feed: feed, pages: pages, logger: logger})
 	return s, nil
 }
 
@@ -74,6 +74,7 @@ func (s *AgentServer) Close(wait time.Duration) {
 type agentService struct {
 	controlpb.UnimplementedAgentServer
 	logs   LogSource
+	feed   FeedSource
 	pages  []Page
 	logger *zap.Logger
 }

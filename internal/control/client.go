@@ -32,10 +32,11 @@ func (c *MasterClient) Close() error { return c.conn.Close() }
 
 // Watch calls view with the job's status document, at once and after each change, until the master ends the watch (nil: the
 // document before was the last), view returns an error, or ctx ends. A broken connection is ErrUnreachable.
-func (c *MasterClient) Watch(ctx context.Context, view func(json []byte) error) error {
+// A job that wants to be attended is, meanwhile, if attend says so.
+func (c *MasterClient) Watch(ctx context.Context, attend bool, view func(json []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	stream, err := c.rpc.Watch(ctx, &controlpb.WatchRequest{})
+	stream, err := c.rpc.Watch(ctx, &controlpb.WatchRequest{Attend: attend})
 	if err != nil {
 		return fmt.Errorf("watch the job: %w", foreign(err))
 	}

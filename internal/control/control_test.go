@@ -489,7 +489,7 @@ func TestWatch(t *testing.T) {
 		ended := make(chan error, len(seen))
 		for i := range seen {
 			go func() {
-				ended <- c.Watch(t.Context(), func(json []byte) error { seen[i] = append(seen[i], string(json)); return nil })
+				ended <- c.Watch(t.Context(), false, func(json []byte) error { seen[i] = append(seen[i], string(json)); return nil })
 			}()
 		}
 		synctest.Wait()

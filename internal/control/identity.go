@@ -28,6 +28,8 @@ const (
 	PartyMaster Party = "master"
 	PartyAgent  Party = "agent"
 	PartyClient Party = "client"
+	PartyDriver Party = "driver" // tells feeders where workers are
+	PartyFeeder Party = "feeder" // a task of Spark that feeds rows to agents
 )
 
 // serverName is what a dialer expects of the server it meets: a party, not a host. Containers have no stable host name, and
@@ -58,7 +60,7 @@ func parseSubject(text string) (Subject, error) {
 	s := Subject{Party: Party(party)}
 	var err error
 	switch s.Party {
-	case PartyMaster, PartyClient:
+	case PartyMaster, PartyClient, PartyDriver, PartyFeeder:
 	case PartyAgent:
 		container, task, _ := strings.Cut(rest, "/")
 		if s.Container, err = yarn.ParseContainerID(container); err != nil {
@@ -129,7 +131,10 @@ func (Authority) String() string { return "[authority]" }
 func (Authority) GoString() string { return "[authority]" }
 
 // Issue makes an identity with a new key.
-func (a *Authority) Issue(s Subject) (Identity, error) {
+func (a *Authority) Issue(s Subject) (Identity, error) { return a.IssueFor(s, validity) }
+
+// IssueFor makes an identity that is valid for as long as valid says.
+func (a *Authority) IssueFor(s Subject, valid time.Duration) (Identity, error) {
 	fail := func(err error) (Identity, error) {
 		return Identity{}, fmt.Errorf("issue a certificate for %s: %w", s, err)
 	}
@@ -149,11 +154,12 @@ func (a *Authority) Issue(s Subject) (Identity, error) {
 		return fail(err)
 	}
 	t.URIs = []*url.URL{uri}
+	t.NotAfter = time.Now().Add(valid)
 	t.KeyUsage = x509.KeyUsageDigitalSignature
-	if s.Party != PartyClient {
+	if s.Party != PartyClient && s.Party != PartyFeeder {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
-	if s.Party != PartyMaster {
+	if s.Party != PartyMaster && s.Party != PartyDriver {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageClientAuth)
 	}
 	cert, err := sign(t, a.cert, &key.PublicKey, a.key)

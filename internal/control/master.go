@@ -29,6 +29,7 @@ type MasterOptions struct {
 	Silence      time.Duration // after how long without a word from an agent and its system a session ends; default 5 s
 	Stall        time.Duration // the same, without a word from the agent while its system answers; default 30 s
 	ViewInterval time.Duration // the least time between two status documents; default 250 ms
+	Attended     time.Duration // the Handler stops the job when nobody has attended it for so long; 0: nobody need
 }
 
 // closeWait bounds how long Close waits for commands and views to reach their readers.
@@ -41,6 +42,8 @@ type Master struct {
 	views  *views
 	specs  specCache
 	done   chan struct{} // closed by Close: watches and the heartbeat watch end
+
+	attendance attendance
 
 	mu       sync.Mutex
 	sessions map[yarn.ContainerID]*Session // guarded by mu: the newest of each container
@@ -124,11 +127,13 @@ func (m *Master) Close() error {
 // watchHeartbeats ends sessions whose agents have been silent for too long. An agent whose node
 // answers has more time: where many tasks share a machine that has too much to do, their agents are
 // late, and a job that counted them as lost would only give the machine more to do.
+// It also stops a job that nobody attends any more.
 func (m *Master) watchHeartbeats() {
 	period := m.o.Silence / 5
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	last := time.Now()
+	m.attendance.begin(last)
 	for {
 		select {
 		case <-m.done:
@@ -140,6 +145,9 @@ func (m *Master) watchHeartbeats() {
 		// read, and silence proves nothing.
 		late := now.Sub(last) > 2*period
 		last = now
+		if m.o.Attended > 0 && m.attendance.deserted(now, m.o.Attended, late) {
+			m.o.Handler.StopJob(fmt.Sprintf("nobody has attended the job for %v: whoever started it is gone", m.o.Attended))
+		}
 		for _, s := range m.current() {
 			switch unheard := now.Sub(s.Heard()); {
 			case late:

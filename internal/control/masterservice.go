@@ -110,10 +110,13 @@ func departed(why Departure) error {
 }
 
 // Watch sends the job's status document at once and after each change.
-func (ms masterService) Watch(_ *controlpb.WatchRequest, stream grpc.ServerStreamingServer[controlpb.View]) error {
+func (ms masterService) Watch(r *controlpb.WatchRequest, stream grpc.ServerStreamingServer[controlpb.View]) error {
 	if _, err := admit(stream.Context(), PartyClient); err != nil {
 		ms.m.o.Logger.Warn("caller turned away", zap.Error(err))
 		return err
+	}
+	if r.GetAttend() {
+		defer ms.m.attendance.come()()
 	}
 	return ms.m.views.watch(stream.Context(), ms.m.done, func(view []byte) error {
 		return stream.Send(&controlpb.View{Json: view})

@@ -39,7 +39,7 @@ func (w *world) serveLogs(source control.LogSource) string {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := control.NewAgentServer(l, w.issue(agentSubject(0)), source, []control.Page{big}, zaptest.NewLogger(w.t))
+	s, err := control.NewAgentServer(l, w.issue(agentSubject(0)), source, nil, []control.Page{big}, zaptest.NewLogger(w.t))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -329,7 +329,7 @@ func TestOnlyTheRightPartyServesAndJoins(t *testing.T) {
 	if _, err := control.NewMaster(control.MasterOptions{Identity: client}); err == nil {
 		t.Error("a client serves as master")
 	}
-	if _, err := control.NewAgentServer(nil, client, nil, nil, nil); err == nil {
+	if _, err := control.NewAgentServer(nil, client, nil, nil, nil, nil); err == nil {
 		t.Error("a client serves as agent")
 	}
 	if _, err := control.NewLink(control.LinkOptions{Identity: client}); err == nil {

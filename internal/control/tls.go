@@ -40,12 +40,21 @@ func (i Identity) serverTLS() (credentials.TransportCredentials, error) {
 
 // clientTLS talks to a server of the given party of the same job, and to no other.
 func (i Identity) clientTLS(want Party) (credentials.TransportCredentials, error) {
+	c, err := i.ClientConfig(want)
+	if err != nil {
+		return nil, err
+	}
+	return credentials.NewTLS(c), nil
+}
+
+// ClientConfig is for talking to a server of the given party of the same job, and to no other.
+func (i Identity) ClientConfig(want Party) (*tls.Config, error) {
 	c, pool, err := i.config()
 	if err != nil {
 		return nil, err
 	}
 	c.RootCAs, c.ServerName = pool, want.serverName()
-	return credentials.NewTLS(c), nil
+	return c, nil
 }
 
 // admit tells who is calling, and refuses all but the given parties.

@@ -29,6 +29,7 @@ func anyJob(t *rapid.T) Job {
 		Priority:    rapid.Int32Range(0, 9).Draw(t, "priority"),
 		Tags:        rapid.SampledFrom([][]string{nil, {"a"}, {"1", "b: c", "- d"}}).Draw(t, "tags"),
 		Lifetime:    durations(0).Draw(t, "lifetime"),
+		Attended:    durations(0).Draw(t, "attended"),
 		Once:        rapid.SampledFrom([]string{"", "nightly-{date}", "{name} {hour}", "a: b#c"}).Draw(t, "once"),
 		Timeout:     durations(0).Draw(t, "timeout"),
 		Retries:     rapid.IntRange(0, 5).Draw(t, "retries"),

@@ -49,6 +49,7 @@ type Job struct {
 	Once        string        // the key of its work, which is done by one application at a time, and once; empty: none
 	Timeout     time.Duration // after its submission it is stopped in order, with an exit code of its own; 0: never
 	Retries     int           // how often tfos run runs it again after it failed
+	Attended    time.Duration // the job ends when nobody has followed it for so long; 0: nobody need
 	Master      Resources     // of the application master's container
 	NodeLabel   string        // for roles that name none, and the master
 }
@@ -191,18 +192,6 @@ func (j Job) Role(name string) (Role, bool) {
 		}
 	}
 	return Role{}, false
-}
-
-// Sized is the job with another number of a role's tasks. The one that it was made of stays as it
-// is.
-func (j Job) Sized(role string, tasks int) Job {
-	j.Roles = slices.Clone(j.Roles)
-	for i := range j.Roles {
-		if j.Roles[i].Name == role {
-			j.Roles[i].Instances = tasks
-		}
-	}
-	return j
 }
 
 // Tasks are all tasks of the job, by role in the job's order, then index.

@@ -75,6 +75,9 @@ func Marshal(j Job) []byte {
 		doc.plain("timeout", formatDuration(j.Timeout))
 	}
 	doc.count("retries", int64(j.Retries))
+	if j.Attended > 0 {
+		doc.plain("attended", formatDuration(j.Attended))
+	}
 	doc.optional("node-label", j.NodeLabel)
 	var master tree
 	master.plain("memory", formatMiB(j.Master.MemoryMiB))

@@ -107,6 +107,7 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"once", d.text(&j.Once, checkOnce)},
 		rule{"timeout", d.duration(&j.Timeout, 0)},
 		rule{"retries", number(d, &j.Retries, 0, maxResubmit)},
+		rule{"attended", d.duration(&j.Attended, 0)},
 		rule{"node-label", d.text(&j.NodeLabel, checkLabel)},
 		rule{"master", d.section(
 			rule{"memory", d.memory(&j.Master.MemoryMiB)},

@@ -1756,6 +1756,7 @@ func (x *Forward) GetReason() string {
 
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Attend        bool                   `protobuf:"varint,1,opt,name=attend,proto3" json:"attend,omitempty"` // a job that wants to be attended is, as long as the watch lasts
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1788,6 +1789,13 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
 	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *WatchRequest) GetAttend() bool {
+	if x != nil {
+		return x.Attend
+	}
+	return false
 }
 
 type View struct {
@@ -2908,6 +2916,119 @@ func (x *LeaseGrant) GetPosition() int64 {
 	return 0
 }
 
+// FeedRequest says which queues get nothing more.
+type FeedRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ended         []string               `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeedRequest) Reset() {
+	*x = FeedRequest{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeedRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeedRequest) ProtoMessage() {}
+
+func (x *FeedRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeedRequest.ProtoReflect.Descriptor instead.
+func (*FeedRequest) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *FeedRequest) GetEnded() []string {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+type FeedState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Port          int32                  `protobuf:"varint,1,opt,name=port,proto3" json:"port,omitempty"`      // of the agent's host
+	Live          bool                   `protobuf:"varint,2,opt,name=live,proto3" json:"live,omitempty"`      // the program takes rows
+	Outlook       string                 `protobuf:"bytes,3,opt,name=outlook,proto3" json:"outlook,omitempty"` // as package feed has it
+	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeedState) Reset() {
+	*x = FeedState{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeedState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeedState) ProtoMessage() {}
+
+func (x *FeedState) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeedState.ProtoReflect.Descriptor instead.
+func (*FeedState) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *FeedState) GetPort() int32 {
+	if x != nil {
+		return x.Port
+	}
+	return 0
+}
+
+func (x *FeedState) GetLive() bool {
+	if x != nil {
+		return x.Live
+	}
+	return false
+}
+
+func (x *FeedState) GetOutlook() string {
+	if x != nil {
+		return x.Outlook
+	}
+	return ""
+}
+
+func (x *FeedState) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
 var File_internal_control_controlpb_control_proto protoreflect.FileDescriptor
 
 const file_internal_control_controlpb_control_proto_rawDesc = "" +
@@ -3042,8 +3163,9 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\aleft_ms\x18\x02 \x01(\x03R\x06leftMs\x12\x16\n" +
 	"\x06signal\x18\x03 \x01(\tR\x06signal\"!\n" +
 	"\aForward\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\"\x0e\n" +
-	"\fWatchRequest\"\x1a\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\"&\n" +
+	"\fWatchRequest\x12\x16\n" +
+	"\x06attend\x18\x01 \x01(\bR\x06attend\"\x1a\n" +
 	"\x04View\x12\x12\n" +
 	"\x04json\x18\x01 \x01(\fR\x04json\"%\n" +
 	"\vStopRequest\x12\x16\n" +
@@ -3119,7 +3241,14 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
 	"\x04from\x18\x06 \x01(\x03R\x04from\x12\x0e\n" +
 	"\x02to\x18\a \x01(\x03R\x02to\x12\x1a\n" +
-	"\bposition\x18\b \x01(\x03R\bposition*J\n" +
+	"\bposition\x18\b \x01(\x03R\bposition\"#\n" +
+	"\vFeedRequest\x12\x14\n" +
+	"\x05ended\x18\x01 \x03(\tR\x05ended\"_\n" +
+	"\tFeedState\x12\x12\n" +
+	"\x04port\x18\x01 \x01(\x05R\x04port\x12\x12\n" +
+	"\x04live\x18\x02 \x01(\bR\x04live\x12\x18\n" +
+	"\aoutlook\x18\x03 \x01(\tR\aoutlook\x12\x10\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why*J\n" +
 	"\bLeaseEnd\x12\x12\n" +
 	"\x0eLEASE_END_OPEN\x10\x00\x12\x12\n" +
 	"\x0eLEASE_END_DONE\x10\x01\x12\x16\n" +
@@ -3138,10 +3267,11 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04Stop\x12\x1c.tfos.control.v1.StopRequest\x1a\x1d.tfos.control.v1.StopResponse\x12F\n" +
 	"\x05Lease\x12\x1d.tfos.control.v1.LeaseRequest\x1a\x1e.tfos.control.v1.LeaseResponse\x12F\n" +
 	"\x05Scale\x12\x1d.tfos.control.v1.ScaleRequest\x1a\x1e.tfos.control.v1.ScaleResponse\x12E\n" +
-	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x012\x91\x01\n" +
+	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x012\xd5\x01\n" +
 	"\x05Agent\x12A\n" +
 	"\x04Logs\x12\x1c.tfos.control.v1.LogsRequest\x1a\x19.tfos.control.v1.LogChunk0\x01\x12E\n" +
-	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
+	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x01\x12B\n" +
+	"\x04Feed\x12\x1c.tfos.control.v1.FeedRequest\x1a\x1a.tfos.control.v1.FeedState0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
 
 var (
 	file_internal_control_controlpb_control_proto_rawDescOnce sync.Once
@@ -3156,7 +3286,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -3199,7 +3329,9 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*LeaseRestore)(nil),  // 38: tfos.control.v1.LeaseRestore
 	(*LeaseResponse)(nil), // 39: tfos.control.v1.LeaseResponse
 	(*LeaseGrant)(nil),    // 40: tfos.control.v1.LeaseGrant
-	nil,                   // 41: tfos.control.v1.Start.EnvEntry
+	(*FeedRequest)(nil),   // 41: tfos.control.v1.FeedRequest
+	(*FeedState)(nil),     // 42: tfos.control.v1.FeedState
+	nil,                   // 43: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -3222,7 +3354,7 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	20, // 17: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
 	21, // 18: tfos.control.v1.ToAgent.forward:type_name -> tfos.control.v1.Forward
 	14, // 19: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	41, // 20: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	43, // 20: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
 	17, // 21: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
 	16, // 22: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
 	33, // 23: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
@@ -3242,16 +3374,18 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	30, // 37: tfos.control.v1.Master.Debug:input_type -> tfos.control.v1.DebugRequest
 	28, // 38: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
 	30, // 39: tfos.control.v1.Agent.Debug:input_type -> tfos.control.v1.DebugRequest
-	11, // 40: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	23, // 41: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	25, // 42: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	39, // 43: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	27, // 44: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	31, // 45: tfos.control.v1.Master.Debug:output_type -> tfos.control.v1.DebugChunk
-	29, // 46: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	31, // 47: tfos.control.v1.Agent.Debug:output_type -> tfos.control.v1.DebugChunk
-	40, // [40:48] is the sub-list for method output_type
-	32, // [32:40] is the sub-list for method input_type
+	41, // 40: tfos.control.v1.Agent.Feed:input_type -> tfos.control.v1.FeedRequest
+	11, // 41: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	23, // 42: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	25, // 43: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	39, // 44: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	27, // 45: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	31, // 46: tfos.control.v1.Master.Debug:output_type -> tfos.control.v1.DebugChunk
+	29, // 47: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	31, // 48: tfos.control.v1.Agent.Debug:output_type -> tfos.control.v1.DebugChunk
+	42, // 49: tfos.control.v1.Agent.Feed:output_type -> tfos.control.v1.FeedState
+	41, // [41:50] is the sub-list for method output_type
+	32, // [32:41] is the sub-list for method input_type
 	32, // [32:32] is the sub-list for extension type_name
 	32, // [32:32] is the sub-list for extension extendee
 	0,  // [0:32] is the sub-list for field type_name
@@ -3294,7 +3428,7 @@ func file_internal_control_controlpb_control_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   40,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   2,
 		},

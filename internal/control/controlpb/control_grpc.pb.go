@@ -335,6 +335,7 @@ var Master_ServiceDesc = grpc.ServiceDesc{
 const (
 	Agent_Logs_FullMethodName  = "/tfos.control.v1.Agent/Logs"
 	Agent_Debug_FullMethodName = "/tfos.control.v1.Agent/Debug"
+	Agent_Feed_FullMethodName  = "/tfos.control.v1.Agent/Feed"
 )
 
 // AgentClient is the client API for Agent service.
@@ -345,6 +346,8 @@ type AgentClient interface {
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 	// Debug shows the agent's inside.
 	Debug(ctx context.Context, in *DebugRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DebugChunk], error)
+	// Feed tells the driver where rows are fed to the task, and how its program stands to them, at once and after each change.
+	Feed(ctx context.Context, in *FeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FeedState], error)
 }
 
 type agentClient struct {
@@ -393,6 +396,25 @@ func (c *agentClient) Debug(ctx context.Context, in *DebugRequest, opts ...grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Agent_DebugClient = grpc.ServerStreamingClient[DebugChunk]
 
+func (c *agentClient) Feed(ctx context.Context, in *FeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FeedState], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Agent_ServiceDesc.Streams[2], Agent_Feed_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FeedRequest, FeedState]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Agent_FeedClient = grpc.ServerStreamingClient[FeedState]
+
 // AgentServer is the server API for Agent service.
 // All implementations must embed UnimplementedAgentServer
 // for forward compatibility.
@@ -401,6 +423,8 @@ type AgentServer interface {
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	// Debug shows the agent's inside.
 	Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error
+	// Feed tells the driver where rows are fed to the task, and how its program stands to them, at once and after each change.
+	Feed(*FeedRequest, grpc.ServerStreamingServer[FeedState]) error
 	mustEmbedUnimplementedAgentServer()
 }
 
@@ -416,6 +440,9 @@ func (UnimplementedAgentServer) Logs(*LogsRequest, grpc.ServerStreamingServer[Lo
 }
 func (UnimplementedAgentServer) Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error {
 	return status.Error(codes.Unimplemented, "method Debug not implemented")
+}
+func (UnimplementedAgentServer) Feed(*FeedRequest, grpc.ServerStreamingServer[FeedState]) error {
+	return status.Error(codes.Unimplemented, "method Feed not implemented")
 }
 func (UnimplementedAgentServer) mustEmbedUnimplementedAgentServer() {}
 func (UnimplementedAgentServer) testEmbeddedByValue()               {}
@@ -460,6 +487,17 @@ func _Agent_Debug_Handler(srv interface{}, stream grpc.ServerStream) error {
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Agent_DebugServer = grpc.ServerStreamingServer[DebugChunk]
 
+func _Agent_Feed_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FeedRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(AgentServer).Feed(m, &grpc.GenericServerStream[FeedRequest, FeedState]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Agent_FeedServer = grpc.ServerStreamingServer[FeedState]
+
 // Agent_ServiceDesc is the grpc.ServiceDesc for Agent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -476,6 +514,11 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 		{
 			StreamName:    "Debug",
 			Handler:       _Agent_Debug_Handler,
+			ServerStreams: true,
+		},
+		{
+			StreamName:    "Feed",
+			Handler:       _Agent_Feed_Handler,
 			ServerStreams: true,
 		},
 	},

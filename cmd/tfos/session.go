@@ -1,0 +1,57 @@
+package main
+
+import (
+	"net"
+
+	"github.com/spf13/cobra"
+
+	"tfos/internal/client"
+	"tfos/internal/client/exit"
+)
+
+// session runs a job for another program, like Spark's driver. People have no use for it.
+func (c *command) session() *cobra.Command {
+	var j jobFlags
+	var host string
+	cmd := &cobra.Command{
+		Use:    "session JOB.yaml [flags]",
+		Hidden: true,
+		Short:  "Run a job for the program that started tfos, and end it with that program",
+		Long: `Run a job for the program that started tfos, which tfos.compat.TFCluster does. Each line of stdout is an event, each line of
+stdin a wish, in JSON. The job is stopped when stdin ends.`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			o := client.SessionOptions{In: cmd.InOrStdin(), Out: c.stdout, Host: host}
+			err := c.runSession(cmd, &j, args, o)
+			if err != nil {
+				client.Ended(o.Out, err)
+			}
+			return err
+		},
+	}
+	j.add(cmd)
+	cmd.Flags().StringVar(&host, "host", "localhost", "`NAME` of this host, by which feeders reach it")
+	return cmd
+}
+
+func (c *command) runSession(cmd *cobra.Command, j *jobFlags, args []string, o client.SessionOptions) error {
+	local, err := c.local()
+	if err != nil {
+		return err
+	}
+	var any net.ListenConfig
+	if o.Listener, err = any.Listen(cmd.Context(), "tcp", ":0"); err != nil {
+		return exit.Errorf(exit.Infrastructure, "listen for feeders: %w", err)
+	}
+	defer o.Listener.Close()
+	run := func(cluster *client.Cluster, p *client.Prepared, _ client.UI) error {
+		return cluster.Session(cmd.Context(), p, o)
+	}
+	if !local {
+		return c.onCluster(cmd, j, args, false, run)
+	}
+	p, err := j.prepare(cmd, args)
+	if err != nil {
+		return err
+	}
+	return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error { return run(l.Cluster, p, ui) })
+}

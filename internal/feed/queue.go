@@ -1,0 +1,356 @@
+package feed
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+)
+
+// Chunk is some rows of a stream.
+type Chunk struct {
+	Stream  string
+	Number  uint64 // in its stream, from 0
+	Rows    int
+	Last    bool   // the stream ends with it
+	Results bool   // the program answers each row
+	Meta    []byte // how the rows are encoded: the feeder's word to the program
+	Body    Body
+}
+
+// Body is the bytes of rows, wherever they are kept.
+type Body interface {
+	Size() int64
+	// Drop frees them.
+	Drop()
+}
+
+// Result is some of a program's answers to the rows of a chunk, in order.
+type Result struct {
+	Rows int
+	Meta []byte
+	Body Body
+}
+
+// Outlook is what becomes of the rows that a queue is given.
+type Outlook string
+
+// The outlooks.
+const (
+	Open       Outlook = "open"       // the program takes them, or will
+	Terminated Outlook = "terminated" // the program wants no more: they are dropped
+	Failed     Outlook = "failed"     // the program failed for good
+)
+
+// ErrSuperseded says that a later attempt feeds the stream.
+var ErrSuperseded = errors.New("a later attempt feeds this partition")
+
+// Ticket names a chunk that was handed to a program.
+type Ticket uint64
+
+// held is a chunk that a Queue has.
+type held struct {
+	Chunk
+	ticket  Ticket // 0: it waits
+	reader  int    // who was handed it
+	order   uint64 // in which chunks came
+	results []Result
+	rows    int // in results
+}
+
+// stream is what a Queue knows of one.
+type stream struct {
+	attempt  int
+	next     uint64 // the number of the chunk that is wanted next
+	consumed uint64 // all before this number are
+	done     map[uint64]bool
+	ended    bool             // the last chunk is there
+	answers  map[uint64]*held // consumed with results that the feeder has not been told
+}
+
+// Queue holds the chunks of one name ("input") for one task's program.
+//
+// Each chunk that it was given waits, or is in the hands of one reader, or is consumed, or was
+// dropped with the rest when the program wanted no more. The chunks of a stream are handed out in
+// order.
+type Queue struct {
+	streams map[string]*stream
+	waiting []*held // in the order in which they came; what a lost reader had comes first
+	out     map[Ticket]*held
+	current string // the stream that was handed out last: it goes first
+	tickets Ticket
+	came    uint64
+	bytes   int64 // of all that is held, results included
+	ended   bool  // nothing more will come
+	outlook Outlook
+	why     string
+}
+
+// NewQueue makes an empty Queue.
+func NewQueue() *Queue {
+	return &Queue{streams: map[string]*stream{}, out: map[Ticket]*held{}, outlook: Open}
+}
+
+// Enter begins an attempt to feed a stream, and tells the number of the chunk that is wanted next,
+// and of the first that is not consumed. An attempt before it may feed it no more. What that brought
+// stays, unless the program answers rows: then its answers went to the attempt before, and all rows
+// come again. A stream that is new here begins with the chunk that the feeder is at.
+func (q *Queue) Enter(name string, attempt int, results bool, from uint64) (next, consumed uint64, err error) {
+	s := q.streams[name]
+	switch {
+	case s == nil || results && attempt > s.attempt:
+		q.drop(name)
+		s = &stream{next: from, consumed: from, done: map[uint64]bool{}, answers: map[uint64]*held{}}
+		q.streams[name] = s
+	case attempt < s.attempt:
+		return 0, 0, ErrSuperseded
+	}
+	s.attempt = attempt
+	return s.next, s.consumed, nil
+}
+
+// Forget drops a stream whose feeder is gone: its rows are answered to nobody.
+func (q *Queue) Forget(name string, attempt int) {
+	if s := q.streams[name]; s != nil && s.attempt == attempt {
+		q.drop(name)
+	}
+}
+
+// drop forgets a stream with all its chunks.
+func (q *Queue) drop(name string) {
+	q.waiting = slices.DeleteFunc(q.waiting, func(h *held) bool {
+		if h.Stream == name {
+			q.free(h)
+		}
+		return h.Stream == name
+	})
+	for ticket, h := range q.out { // any order: each is dropped by itself
+		if h.Stream == name {
+			q.free(h)
+			delete(q.out, ticket)
+		}
+	}
+	if s := q.streams[name]; s != nil {
+		for _, h := range s.answers { // any order: each is dropped by itself
+			q.freeResults(h)
+		}
+	}
+	delete(q.streams, name)
+}
+
+// free gives back what a chunk holds, and the results for it.
+func (q *Queue) free(h *held) {
+	q.freeBody(h)
+	q.freeResults(h)
+}
+
+func (q *Queue) freeBody(h *held) {
+	if h.Body != nil {
+		q.bytes -= h.Body.Size()
+		h.Body.Drop()
+		h.Body = nil
+	}
+}
+
+func (q *Queue) freeResults(h *held) {
+	for _, r := range h.results {
+		q.bytes -= r.Body.Size()
+		r.Body.Drop()
+	}
+	h.results, h.rows = nil, 0
+}
+
+// Put takes a chunk in. A chunk that was taken before, or that the program does not want, is dropped.
+func (q *Queue) Put(attempt int, c Chunk) error {
+	s := q.streams[c.Stream]
+	switch {
+	case s == nil || attempt != s.attempt:
+		c.Body.Drop()
+		return ErrSuperseded
+	case q.outlook != Open || c.Number < s.next:
+		c.Body.Drop()
+		return nil
+	case c.Number > s.next:
+		c.Body.Drop()
+		return fmt.Errorf("chunk %d of %s came where %d was wanted", c.Number, c.Stream, s.next)
+	case s.ended:
+		c.Body.Drop()
+		return fmt.Errorf("chunk %d of %s came after its last", c.Number, c.Stream)
+	}
+	s.next++
+	s.ended = c.Last
+	h := &held{Chunk: c, order: q.came}
+	q.came++
+	q.bytes += c.Body.Size()
+	q.waiting = append(q.waiting, h)
+	return nil
+}
+
+// Take hands a chunk to a reader, if one waits. A reader gets the rest of the stream that it is at
+// before it gets others, as far as it is there.
+func (q *Queue) Take(reader int) (Ticket, Chunk, bool) {
+	if len(q.waiting) == 0 || q.outlook != Open {
+		return 0, Chunk{}, false
+	}
+	i := slices.IndexFunc(q.waiting, func(h *held) bool { return h.Stream == q.current })
+	if i < 0 {
+		i = 0
+	}
+	h := q.waiting[i]
+	q.waiting = slices.Delete(q.waiting, i, i+1)
+	q.tickets++
+	h.ticket, h.reader = q.tickets, reader
+	q.out[h.ticket] = h
+	q.current = h.Stream
+	return h.ticket, h.Chunk, true
+}
+
+// Consume takes note that a reader is done with a chunk. Rows that are to be answered are consumed
+// with their last answer instead.
+func (q *Queue) Consume(reader int, t Ticket) {
+	if h := q.out[t]; h != nil && h.reader == reader && !(h.Results && h.Rows > 0) {
+		q.consumed(h)
+	}
+}
+
+// Release takes note that a reader waits for more rows before it does anything with a chunk's: as far
+// as their feeder goes they are consumed, lest the two wait for each other. A reader that is lost
+// leaves them to the next one all the same.
+func (q *Queue) Release(reader int, t Ticket) {
+	if h := q.out[t]; h != nil && h.reader == reader && !h.Results {
+		q.streams[h.Stream].pass(h.Number)
+	}
+}
+
+// Answer takes in a reader's results for rows of a chunk. More than it has rows are an error.
+func (q *Queue) Answer(reader int, t Ticket, r Result) error {
+	h := q.out[t]
+	if h == nil || h.reader != reader {
+		r.Body.Drop() // it was handed to another since, or its stream began anew
+		return nil
+	}
+	if !h.Results || h.rows+r.Rows > h.Rows {
+		r.Body.Drop()
+		return fmt.Errorf("%d results for %d rows of %s", h.rows+r.Rows, h.Rows, h.Stream)
+	}
+	h.results, h.rows = append(h.results, r), h.rows+r.Rows
+	q.bytes += r.Body.Size()
+	if h.rows == h.Rows {
+		q.consumed(h)
+	}
+	return nil
+}
+
+func (q *Queue) consumed(h *held) {
+	delete(q.out, h.ticket)
+	q.freeBody(h)
+	s := q.streams[h.Stream]
+	s.pass(h.Number)
+	if h.Results && len(h.results) > 0 {
+		s.answers[h.Number] = h
+	}
+}
+
+// pass takes note that a chunk is consumed, if it was not before.
+func (s *stream) pass(number uint64) {
+	if number < s.consumed {
+		return
+	}
+	s.done[number] = true
+	for s.done[s.consumed] {
+		delete(s.done, s.consumed)
+		s.consumed++
+	}
+}
+
+// Lose takes back what a lost reader was handed and is not done with. It goes to the next reader
+// first, in the order in which it came.
+func (q *Queue) Lose(reader int) {
+	var back []*held
+	for ticket, h := range q.out { // any order: they are sorted below
+		if h.reader == reader {
+			delete(q.out, ticket)
+			q.freeResults(h)
+			h.ticket, h.reader = 0, 0
+			back = append(back, h)
+		}
+	}
+	q.waiting = append(back, q.waiting...)
+	slices.SortStableFunc(q.waiting, func(a, b *held) int {
+		if a.order < b.order {
+			return -1
+		}
+		return 1
+	})
+	q.current = ""
+}
+
+// Told is what a feeder hears next of its stream: how far it is consumed, and the results up to
+// there that it has not been given. The results are the caller's to drop.
+func (q *Queue) Told(name string, attempt int) (consumed uint64, results []Result, err error) {
+	s := q.streams[name]
+	if s == nil || s.attempt != attempt {
+		return 0, nil, ErrSuperseded
+	}
+	var numbers []uint64
+	for n := range s.answers { // any order: they are sorted below
+		if n < s.consumed {
+			numbers = append(numbers, n)
+		}
+	}
+	slices.Sort(numbers)
+	for _, n := range numbers {
+		h := s.answers[n]
+		for _, r := range h.results {
+			q.bytes -= r.Body.Size()
+		}
+		results = append(results, h.results...)
+		delete(s.answers, n)
+	}
+	return s.consumed, results, nil
+}
+
+// End says that nothing more will come.
+func (q *Queue) End() { q.ended = true }
+
+// Over reports whether a reader has nothing to wait for: nothing waits, and nothing will come.
+// While another reader has chunks in hand, they may come back.
+func (q *Queue) Over(reader int) bool {
+	if q.outlook != Open {
+		return true
+	}
+	if !q.ended || len(q.waiting) > 0 {
+		return false
+	}
+	for _, h := range q.out { // any order: one of them is enough
+		if h.reader != reader {
+			return false
+		}
+	}
+	return true
+}
+
+// Close says that the program takes no more, for good, and drops everything. The first word counts,
+// but a failure outweighs that the program wanted no more.
+func (q *Queue) Close(o Outlook, why string) {
+	if q.outlook == Failed || q.outlook == o {
+		return
+	}
+	q.outlook, q.why = o, why
+	for _, h := range q.waiting {
+		q.free(h)
+	}
+	q.waiting = nil
+	for ticket, h := range q.out { // any order: each is dropped by itself
+		q.free(h)
+		delete(q.out, ticket)
+	}
+}
+
+// Outlook is what becomes of rows, and why.
+func (q *Queue) Outlook() (Outlook, string) { return q.outlook, q.why }
+
+// Bytes is the size of all that is held.
+func (q *Queue) Bytes() int64 { return q.bytes }
+
+// Waiting is how many chunks nobody has been handed.
+func (q *Queue) Waiting() int { return len(q.waiting) }
