@@ -134,7 +134,7 @@ func (y *fakeYARN) running(t testing.TB) (v status.View) {
 	c := y.client(t)
 	defer c.Close()
 	all := errors.New("all run")
-	err := c.Watch(t.Context(), func(document []byte) error {
+	err := c.Watch(t.Context(), false, func(document []byte) error {
 		v = status.View{}
 		if err := json.Unmarshal(document, &v); err != nil {
 			return err

@@ -1,0 +1,159 @@
+"""A job that lives as long as this process: `tfos session` runs it, and says what happens."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+from tfos import _feed
+
+
+class JobError(RuntimeError):
+    """The job failed, or could not run. code is that of `tfos run`."""
+
+    def __init__(self, text, code=1):
+        super().__init__(text)
+        self.code = code
+
+
+def find_tfos():
+    """The command: what TFOS names, in TFOS_HOME, on the PATH, or in a checkout that these modules lie in."""
+    here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    home = os.environ.get("TFOS_HOME", "")
+    names = [os.path.join(home, "tfos"), os.path.join(home, "bin", "tfos")] if home else []
+    names = [os.environ.get("TFOS", "")] + names + [shutil.which("tfos") or "", os.path.join(os.path.dirname(here), "bin", "tfos")]
+    for name in names:
+        if name and os.access(name, os.X_OK):
+            return name
+    raise JobError("the command tfos is not found: put it on the PATH, or set TFOS_HOME to the directory where it, tfos-am and tfos-agent are", 2)
+
+
+class Session:
+    """Starts a job from the file at path. master is "yarn" or "local"."""
+
+    def __init__(self, path, master, host, note=None):
+        self._note = note or (lambda line: print("tfos:", line, file=sys.stderr, flush=True))
+        self._changed = threading.Condition()
+        # All guarded by _changed.
+        self.application = None
+        self.tasks = None  # of the nodes, once all run
+        self.failed = None  # the words of the node that failed
+        self.ended = None  # (code, text)
+        self.terminated = False  # no node wants more rows
+        self._feeder = None
+        self._process = subprocess.Popen(
+            [find_tfos(), "--master", master, "session", path, "--host", host],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is this process's, which ends the job
+            text=True,
+            encoding="utf-8",
+        )
+        self._reader = threading.Thread(target=self._read, name="tfos session", daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self._process.stdout:
+            e = json.loads(line)
+            with self._changed:
+                self._take(e)
+                self._changed.notify_all()
+        code = self._process.wait()
+        with self._changed:
+            if self.ended is None:
+                self.ended = (4, f"tfos, which ran the job, ended with exit code {code}")
+            self._changed.notify_all()
+
+    def _take(self, e):
+        what, text = e["event"], e.get("text", "")
+        if what == "note":
+            self._note(text)
+        elif what == "submitted":
+            self.application = e["application"]
+        elif what == "running":
+            self.tasks = e["tasks"]
+        elif what == "failed":
+            self.failed = self.failed or text
+        elif what == "terminated":
+            self.terminated = True
+        elif what == "feeder":
+            self._feeder = (e.get("address"), e.get("identity"), text)
+        elif what == "ended":
+            self.ended = (e["code"], text + ("\n" + e["advice"] if e.get("advice") else ""))
+
+    def _wish(self, **what):
+        try:
+            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.flush()
+        except (OSError, ValueError):
+            pass  # it has ended, which its last event says
+
+    def _wait(self, condition, timeout=None):
+        with self._changed:
+            return self._changed.wait_for(condition, timeout)
+
+    def error(self):
+        """Why the job is over, if it failed."""
+        with self._changed:
+            if self.failed:
+                return JobError(self.failed)
+            if self.ended and self.ended[0]:
+                return JobError(self.ended[1], self.ended[0])
+            return None
+
+    def check(self):
+        """Raise what the job failed with, if it has."""
+        e = self.error()
+        if e:
+            raise e
+
+    def wait_running(self, timeout):
+        """Wait until all nodes run. False: they do not within timeout seconds."""
+        self._wait(lambda: self.tasks is not None or self.failed or self.ended, timeout)
+        self.check()
+        return self.tasks is not None or self.ended is not None
+
+    def wait_failed(self, timeout):
+        """Wait so many seconds for the job's failure, which a node's failure comes before."""
+        self._wait(lambda: self.failed or self.ended, timeout)
+        return self.error()
+
+    def wait_ended(self, timeout):
+        """Wait until the job has ended. False: it has not within timeout seconds."""
+        return self._wait(lambda: self.ended is not None, timeout)
+
+    def ticket(self):
+        """A new ticket for feeders."""
+        self.check()
+        with self._changed:
+            self._feeder = None
+        self._wish(do="feeder")
+        self._wait(lambda: self._feeder is not None or self.ended, 60)
+        self.check()
+        with self._changed:
+            if not self._feeder or not self._feeder[0]:
+                raise JobError("the job takes no rows any more" + (f": {self._feeder[2]}" if self._feeder else ""), 4)
+            return _feed.Ticket(self._feeder[0], self._feeder[1])
+
+    def end(self, queues):
+        self._wish(do="end", queues=list(queues))
+
+    def stop(self, reason):
+        self._wish(do="stop", reason=reason)
+
+    def close(self, timeout=60):
+        """Stop the job if it still runs, and wait for its end."""
+        try:
+            self._process.stdin.close()
+        except OSError:
+            pass
+        began = time.monotonic()
+        try:
+            self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            self._process.kill()  # the job's master notices that nobody attends it
+            self._process.wait()
+        self._reader.join(max(1.0, timeout - (time.monotonic() - began)))

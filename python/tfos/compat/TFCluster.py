@@ -1,0 +1,380 @@
+"""A TensorFlow cluster that a program of Spark starts, feeds and shuts down.
+
+    cluster = TFCluster.run(sc, map_fun, args, num_executors, num_ps, input_mode=TFCluster.InputMode.SPARK)
+    cluster.train(rdd, num_epochs)
+    cluster.shutdown()
+
+Each node calls map_fun(args, ctx); see TFNode. The nodes are tasks of a job of tfos.
+"""
+
+import atexit
+import json
+import logging
+import os
+import re
+import shlex
+import shutil
+import sys
+import tempfile
+import uuid
+import zipfile
+
+from tfos import _feed, _rows
+from tfos._session import JobError, Session
+from tfos.compat import node
+
+logger = logging.getLogger(__name__)
+
+# How long to wait for the word of a node whose failure made Spark's tasks fail, in seconds.
+_WORD = 30
+
+
+class InputMode:
+    """How nodes get their data."""
+
+    TENSORFLOW = 0  # they read it themselves
+    SPARK = 1  # Spark feeds it to them
+
+
+class TFCluster:
+    """A cluster. run makes one."""
+
+    def __init__(self, sc, settings):
+        self.sc = sc
+        self.input_mode = settings["input_mode"]
+        self.queues = settings["queues"]
+        self._settings = settings
+        self._session = None
+        self._dir = None
+
+    def start(self, map_fun, tf_args=None):
+        """Start the nodes, of a cluster that reserve made."""
+        s = self._settings
+        self._dir = tempfile.mkdtemp(prefix="tfos-spark-")
+        atexit.register(self._leave)
+        try:
+            _add_package(self.sc, self._dir)
+            path = _write_job(self.sc, self._dir, map_fun, tf_args, s)
+            self._session = Session(path, s["master"], _driver_host(self.sc), logger.info)
+            if not self._session.wait_running(s["timeout"]):
+                raise JobError(f"the {s['total']} nodes did not all run within reservation_timeout, {s['timeout']} s: does the cluster have room for them?", 4)
+        except BaseException:
+            self._leave()
+            raise
+
+    @property
+    def cluster_info(self):
+        """The nodes: a list of dicts with job_name, task_index, host and address."""
+        return [{"job_name": t["role"], "task_index": t["index"], "host": t["node"], "address": t["address"]} for t in self._session.tasks]
+
+    def train(self, dataRDD, num_epochs=0, feed_timeout=600, qname="input"):
+        """Feed an RDD, num_epochs times (0: ten times), a DataFrame, or a DStream as it comes.
+
+        It returns when all rows are consumed. feed_timeout is how long, in seconds, a node that runs may take nothing.
+        """
+        self._may_feed(qname)
+        if num_epochs < 0:
+            raise ValueError(f"num_epochs is {num_epochs}: want 0 or more")
+        if _is_dstream(dataRDD):
+            dataRDD.foreachRDD(lambda rdd: self._feed(rdd, feed_timeout, qname))
+            return
+        times = num_epochs or 10
+        if hasattr(dataRDD, "mapInArrow"):
+            self._feed_frame(dataRDD, times, feed_timeout, qname)
+            return
+        self._feed(self.sc.union([dataRDD] * times) if times > 1 else dataRDD, feed_timeout, qname)
+
+    def _may_feed(self, qname):
+        if self.input_mode != InputMode.SPARK:
+            raise ValueError("nodes are fed with input_mode=InputMode.SPARK only")
+        if qname not in self.queues:
+            raise ValueError(f"there is no queue {qname!r}: the cluster was started with {self.queues}")
+
+    def _feed(self, rdd, feed_timeout, qname):
+        feeder = _Feeder(self._session.ticket(), feed_timeout, qname, results=False)
+        with self._words():
+            rdd.foreachPartition(feeder)
+
+    def _feed_frame(self, df, times, feed_timeout, qname):
+        many = df
+        for _ in range(times - 1):
+            many = many.union(df)
+        feeder = _Feeder(self._session.ticket(), feed_timeout, qname, results=False)
+        with self._words():
+            many.mapInArrow(feeder.arrow, "fed long").foreach(lambda row: None)
+
+    def _words(self):
+        return _Words(self._session)
+
+    def inference(self, dataRDD, feed_timeout=600, qname="input"):
+        """An RDD of one result for each row of dataRDD, in its order. Nothing is fed before it is evaluated."""
+        self._may_feed(qname)
+        return dataRDD.mapPartitions(_Feeder(self._session.ticket(), feed_timeout, qname, results=True))
+
+    def shutdown(self, ssc=None, grace_secs=0, timeout=259200):
+        """End the feed, wait until the workers have ended, and stop the rest.
+
+        It raises what a node failed with, also after the feed. timeout bounds it all, in seconds; then the nodes are stopped. With a
+        StreamingContext it waits for that first, and stops it when the nodes want no more rows. grace_secs is of no need: the workers
+        are waited for.
+        """
+        try:
+            if ssc is not None:
+                while not ssc.awaitTerminationOrTimeout(1):
+                    if self._session.terminated or self._session.ended or self._session.failed:
+                        ssc.stop(stopSparkContext=False, stopGraceFully=True)
+                        break
+            if self.input_mode == InputMode.SPARK:
+                self._session.end(self.queues)
+            if not self._session.wait_ended(timeout):
+                self._session.stop(f"not shut down within {timeout} s")
+                self._session.wait_ended(_WORD)
+                raise JobError(f"the workers did not end within timeout, {timeout} s, and were stopped")
+            self._session.check()
+        finally:
+            self._leave()
+
+    def tensorboard_url(self):
+        """None: these clusters start no TensorBoard."""
+        return None
+
+    def _leave(self):
+        """End the job if it still runs, and remove what is ours."""
+        atexit.unregister(self._leave)
+        if self._session is not None:
+            self._session.close()
+        if self._dir is not None:
+            shutil.rmtree(self._dir, ignore_errors=True)
+
+
+class _Words:
+    """Raises a node's own words where its failure made a job of Spark fail."""
+
+    def __init__(self, session):
+        self._session = session
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, e, trace):
+        if e is None or not isinstance(e, Exception):
+            return False
+        if "tfos._feed" not in str(e) and "Failed" not in str(e):
+            return False
+        said = self._session.wait_failed(_WORD if "worker" not in str(e) else 1)
+        if said is not None:
+            raise said from e
+        return False
+
+
+class _Feeder:
+    """Feeds the partition of a task of Spark."""
+
+    def __init__(self, ticket, timeout, qname, results):
+        self._ticket, self._timeout, self._qname, self._results = ticket, timeout, qname, results
+        self._feed = uuid.uuid4().hex
+
+    def __call__(self, rows):
+        return self._run((len(chunk), _rows.encode(chunk)) for chunk in _rows.chunks(rows))
+
+    def arrow(self, batches):
+        """The same for a DataFrame, by mapInArrow."""
+        from tfos import _arrow
+
+        for _ in self._run(_arrow.chunks(batches)):
+            pass
+        return iter(())
+
+    def _run(self, chunks):
+        from pyspark import TaskContext
+
+        task = TaskContext.get()
+        stream = f"{self._feed}/{task.partitionId()}"
+        fed = _feed.feed(self._ticket, stream, task.taskAttemptId(), self._results, self._timeout, self._qname, chunks)
+        if self._results:
+            return fed
+        for _ in fed:
+            pass
+        return iter(())
+
+
+def run(
+    sc,
+    map_fun,
+    tf_args,
+    num_executors,
+    num_ps,
+    tensorboard=False,
+    input_mode=InputMode.TENSORFLOW,
+    log_dir=None,
+    driver_ps_nodes=False,
+    master_node=None,
+    reservation_timeout=600,
+    queues=["input", "output", "error"],
+    eval_node=False,
+    release_port=True,
+    launcher=None,
+):
+    """Start a cluster of num_executors nodes, num_ps of them parameter servers, and return it once all nodes run.
+
+    With master_node ("chief" or "master") one node is that, with eval_node one is an evaluator; the rest are workers. tf_args is what
+    map_fun gets; a list becomes sys.argv, too. driver_ps_nodes changes nothing: parameter servers have containers of their own.
+    launcher says where nodes run: "yarn" (the default where Spark runs on YARN), or "local": on the driver's machine.
+    """
+    cluster = reserve(sc, num_executors, num_ps, tensorboard, input_mode, log_dir, master_node, reservation_timeout, queues, eval_node, release_port, launcher)
+    cluster.start(map_fun, tf_args)
+    return cluster
+
+
+def reserve(
+    sc,
+    num_executors,
+    num_ps,
+    tensorboard=False,
+    input_mode=InputMode.TENSORFLOW,
+    log_dir=None,
+    master_node=None,
+    reservation_timeout=600,
+    queues=["input", "output", "error"],
+    eval_node=False,
+    release_port=True,
+    launcher=None,
+):
+    """The first half of run: a cluster whose nodes start with start(map_fun, tf_args)."""
+    if master_node not in (None, "chief", "master"):
+        raise ValueError(f"master_node is {master_node!r}: want 'chief', 'master' or None")
+    workers = num_executors - num_ps - (1 if master_node else 0) - (1 if eval_node else 0)
+    if num_ps < 0 or workers < 0 or workers == 0 and not master_node:
+        raise ValueError(f"{num_executors} nodes are too few for {num_ps} ps{', a ' + master_node if master_node else ''}{', an evaluator' if eval_node else ''} and a worker")
+    roles = [("ps", num_ps), (master_node, 1 if master_node else 0), ("evaluator", 1 if eval_node else 0), ("worker", workers)]
+    if tensorboard:
+        logger.warning("no TensorBoard is started: run tensorboard --logdir %s where the logs can be read", log_dir or "DIR")
+    launcher = launcher or sc.getConf().get("spark.tfos.launcher") or ("yarn" if sc.master.startswith("yarn") else "local")
+    if launcher not in ("yarn", "local"):
+        raise ValueError(f"launcher is {launcher!r}: want 'yarn' or 'local'")
+    return TFCluster(sc, {
+        "roles": [(name, count) for name, count in roles if count],
+        "total": num_executors,
+        "master": launcher,
+        "input_mode": input_mode,
+        "queues": list(queues),
+        "timeout": reservation_timeout,
+        "release_port": release_port,
+    })
+
+
+def _driver_host(sc):
+    return sc.getConf().get("spark.driver.host") or "localhost"
+
+
+def _is_dstream(data):
+    return any(c.__name__ == "DStream" for c in type(data).__mro__)
+
+
+def _add_package(sc, directory):
+    """Give Spark's tasks the modules that feed."""
+    here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    name = os.path.join(directory, "tfos-feeder.zip")
+    with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as z:
+        for root, _, files in os.walk(os.path.join(here, "tfos")):
+            for f in sorted(files):
+                if f.endswith(".py"):
+                    path = os.path.join(root, f)
+                    z.write(path, os.path.relpath(path, here))
+    sc.addPyFile(name)
+
+
+def _write_job(sc, directory, map_fun, tf_args, s):
+    """Write what the nodes get, and the job's file, whose path it returns."""
+    from pyspark import SparkFiles, cloudpickle
+
+    files = []
+
+    def ship(path, name):
+        files.append(f"{path}#{name}")
+
+    def write(name, data):
+        path = os.path.join(directory, name)
+        with open(path, "wb") as f:
+            f.write(data)
+        ship(path, name)
+
+    py_files = [f for f in sc._python_includes if f != "tfos-feeder.zip"]
+    for name in py_files:
+        ship(os.path.join(SparkFiles.getRootDirectory(), name), name)
+    copy = os.path.join(directory, node.CLOUDPICKLE)
+    _copy_cloudpickle(os.path.dirname(cloudpickle.__file__), copy)
+    ship(copy, node.CLOUDPICKLE)
+    write(node.FUNCTION, cloudpickle.dumps((map_fun, tf_args)))
+    settings = {
+        "roles": s["roles"],
+        "default_fs": _default_fs(sc),
+        "py_files": py_files,
+        "release_port": s["release_port"],
+        "retry": sc.getConf().get("spark.tfos.retry", "false").lower() == "true",
+    }
+    write(node.SETTINGS, json.dumps(settings).encode())
+    path = os.path.join(directory, "job.yaml")
+    with open(path, "w", encoding="utf-8") as f:
+        json.dump(_job(sc, s, files), f)
+    return path
+
+
+def _copy_cloudpickle(source, target):
+    """Spark's cloudpickle under a name of ours: nodes may have no pyspark."""
+    os.mkdir(target)
+    for name in os.listdir(source):
+        if name.endswith(".py"):
+            with open(os.path.join(source, name), encoding="utf-8") as f:
+                text = f.read()
+            with open(os.path.join(target, name), "w", encoding="utf-8") as f:
+                f.write(text.replace("pyspark.cloudpickle", node.CLOUDPICKLE))
+
+
+def _job(sc, s, files):
+    conf = dict(sc.getConf().getAll())
+
+    def option(name, otherwise=None):
+        return conf.get("spark.tfos." + name, otherwise)
+
+    shape = {"vcores": int(option("vcores", conf.get("spark.executor.cores", 1)))}
+    memory = option("memory", conf.get("spark.executor.memory"))
+    if memory:
+        shape["memory"] = _memory(memory)
+    gpus = int(option("gpus", conf.get("spark.executor.resource.gpu.amount", 0)))
+    env = {name[len("spark.executorEnv.") :]: value for name, value in conf.items() if name.startswith("spark.executorEnv.")}
+    roles = {}
+    for name, count in s["roles"]:
+        roles[name] = {"instances": count, **shape}
+        if gpus and name != "ps":
+            roles[name]["gpus"] = gpus
+        if name == "evaluator":
+            roles[name]["service"] = True
+    python = option("python") or (sc.pythonExec if s["master"] == "yarn" else sys.executable)
+    job = {
+        "name": sc.appName,
+        "command": f"exec {shlex.quote(python)} -u -m tfos.compat.node",
+        "files": files,
+        "env": env,
+        "roles": roles,
+        "success": "all",
+        "attended": "30s",
+    }
+    queue = option("queue", conf.get("spark.yarn.queue") if s["master"] == "yarn" else None)
+    if queue:
+        job["queue"] = queue
+    job.update(json.loads(option("job", "{}")))  # any keys of the job file
+    return job
+
+
+def _memory(text):
+    """Spark's 2g as the job file has it."""
+    m = re.fullmatch(r"(\d+)\s*([kmgt]?)b?", text.strip().lower())
+    if not m:
+        raise ValueError(f"{text!r} is no amount of memory: want 2g or 2048m")
+    mib = int(m.group(1)) * {"": 1, "m": 1, "g": 1 << 10, "t": 1 << 20}.get(m.group(2), 0) if m.group(2) != "k" else int(m.group(1)) >> 10
+    return f"{max(1, mib)}MiB"
+
+
+def _default_fs(sc):
+    return sc._jsc.hadoopConfiguration().get("fs.defaultFS") or "file:///"
