@@ -60,6 +60,7 @@ type Options struct {
 	Authority *control.Authority
 	Web       net.Listener // of the job's page; nil: it has none
 	Proxies   web.Proxies  // through which people see the page
+	History   string       // URL below which pages of jobs that have ended are served; empty: none is known
 	Tokens    TokenFile
 	Submitted time.Time
 	Masters   int              // that the cluster grants within launch.MasterWindow; 0: not known
@@ -250,6 +251,13 @@ func (m *Master) finish(ctx context.Context, own *owner, address string, r membe
 	}
 	if err != nil {
 		m.log.Warn("event log not staged", zap.Error(err))
+	}
+	saved, err := page.Saved(*m.ended)
+	if err == nil {
+		err = m.stage(ctx, launch.PageFile, saved)
+	}
+	if err != nil {
+		m.log.Warn("page not staged", zap.Error(err))
 	}
 	if m.o.Container.Attempt.Attempt > 1 {
 		m.sweep(ctx)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -64,6 +65,11 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return err
 	}
+	history := c.conf.String(launch.HistoryURL)
+	if history != "" && !strings.HasPrefix(history, "http://") && !strings.HasPrefix(history, "https://") {
+		log.Warn("ignored: it is no http or https URL", zap.String(launch.HistoryURL, history))
+		history = ""
+	}
 	patience, err := preemptionPatience(c.conf)
 	if err != nil {
 		return err
@@ -74,7 +80,7 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	}
 	m := New(Options{
 		Container: c.id, Job: c.job, Manifest: c.manifest, Host: c.host, Listener: listener,
-		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Web: pages, Proxies: proxies, Tokens: c.taskCredentials,
+		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Web: pages, Proxies: proxies, History: history, Tokens: c.taskCredentials,
 		Submitted: c.submitted, Masters: masters, Seed: seedOf(c.id), PreemptionPatience: patience, Log: log,
 	})
 	err = m.Run(ctx)

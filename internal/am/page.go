@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 
 	"tfos/internal/am/web"
 	"tfos/internal/page"
@@ -40,6 +41,14 @@ func (m *Master) trackingURL() string {
 		return ""
 	}
 	return "http://" + net.JoinHostPort(m.o.Host, port) + "/"
+}
+
+// finalURL is where YARN sends browsers once the job has ended; empty: it shows a page of its own.
+func (m *Master) finalURL() string {
+	if m.o.History == "" {
+		return ""
+	}
+	return strings.TrimRight(m.o.History, "/") + "/" + m.o.Container.Attempt.Application.String() + "/"
 }
 
 // logURL is where a node shows the logs of a container of its own.

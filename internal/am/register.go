@@ -56,7 +56,7 @@ func (m *Master) unregister(ctx context.Context, address string, r membership.Re
 	ctx, cancel := context.WithTimeout(ctx, finishTimeout)
 	defer cancel()
 	for pauses := rests(); ; {
-		err := m.o.RM.Finish(ctx, finalStatus(r), r.Diagnostics, "")
+		err := m.o.RM.Finish(ctx, finalStatus(r), r.Diagnostics, m.finalURL())
 		if errors.Is(err, yarn.ErrNotRegistered) { // it has restarted since the last heartbeat
 			_, err = m.register(ctx, address)
 			if err == nil {

@@ -69,6 +69,8 @@ type world struct {
 	starts       map[job.Task]control.Start          // guarded by mu: the newest order to each task
 	final        yarn.FinalStatus                    // guarded by mu
 	diag         string                              // guarded by mu
+	url          string                              // guarded by mu: where the browser is sent in the end
+	pages        string                              // set before the job: where pages of ended jobs are served
 	failStart    error                               // guarded by mu: what the NodeManagers say to every start
 	grants       map[yarn.ContainerID]yarn.Container // guarded by mu
 	limit        int                                 // guarded by mu: how many containers may live; 0: any number
@@ -193,7 +195,7 @@ func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.Alloca
 	return resp, nil
 }
 
-func (w *world) Finish(_ context.Context, final yarn.FinalStatus, diagnostics, _ string) error {
+func (w *world) Finish(_ context.Context, final yarn.FinalStatus, diagnostics, url string) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.finishErrors) > 0 {
@@ -201,7 +203,7 @@ func (w *world) Finish(_ context.Context, final yarn.FinalStatus, diagnostics, _
 		w.finishErrors = w.finishErrors[1:]
 		return err
 	}
-	w.final, w.diag = final, diagnostics
+	w.final, w.diag, w.url = final, diagnostics, url
 	return nil
 }
 
@@ -459,7 +461,7 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 			User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}, Forgets: w.forgets},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
-		Wall:   w.wall, Submitted: w.submitted,
+		Wall:   w.wall, Submitted: w.submitted, History: w.pages,
 		Log: zaptest.NewLogger(t),
 	})
 	return m.Run(ctx)

@@ -58,6 +58,7 @@ const (
 	MasterFile    = "master.json"   // a Master: where the current master listens
 	ResultFile    = "result.json"   // the last status document
 	EventsFile    = "events.ndjson" // the event log
+	PageFile      = "page.html"     // the job's page, as it was in the end
 	// TicketFile is a submission that waits to be handed in, by whoever finds it, mode 0600. It
 	// goes once YARN has it.
 	TicketFile = "submission.json"
@@ -88,6 +89,10 @@ func Granted(limit func(key string, otherwise int64) (int64, error)) (int, error
 
 // JournalFile is the name of the journal that an attempt of the master keeps there for the next one.
 func JournalFile(attempt int32) string { return fmt.Sprintf("journal.%d.json", attempt) }
+
+// HistoryURL is the property of the Hadoop configuration that tells where pages of jobs that have
+// ended are served: tfos history serve.
+const HistoryURL = "tfos.history.url"
 
 // Aliases of the secrets in a container's credentials file.
 const (

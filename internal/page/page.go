@@ -81,6 +81,33 @@ func Saved(d Document) ([]byte, error) {
 	return assemble(policy("'none'"), d.Job.Name+" - tfos", data), nil
 }
 
+// Index is a list of jobs: rows of a table, of the columns application, name, state, queue, time of
+// submission, duration, exit code and diagnostics. The rows are markup, whose text is escaped.
+func Index(user, rows string) []byte {
+	return fmt.Appendf(nil, `<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="%s">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>jobs of %[2]s - tfos</title>
+<style>%[3]s</style>
+</head>
+<body>
+<h1>Jobs of %[2]s</h1>
+<p>Those that have ended, the newest first.</p>
+<div class="table"><table>
+<thead><tr><th scope="col">Application</th><th scope="col">Name</th><th scope="col">State</th><th scope="col">Queue</th><th scope="col">Submitted (UTC)</th><th scope="col">Took</th><th scope="col" class="num">Exit code</th><th scope="col">How it ended</th></tr></thead>
+<tbody>
+%[4]s</tbody>
+</table></div>
+</body>
+</html>
+`, html.EscapeString("default-src 'none'; style-src "+digest(style)+"; img-src data:; base-uri 'none'; form-action 'none'"), html.EscapeString(user), style, rows)
+}
+
 func assemble(policy, title, data string) []byte {
 	return []byte(strings.NewReplacer(
 		"{{policy}}", html.EscapeString(policy), "{{title}}", html.EscapeString(title), "{{style}}", style, "{{data}}", data, "{{script}}", script,
