@@ -25,7 +25,7 @@ class Task(NamedTuple):
 
     task: str  # "worker/1"
     role: str
-    index: int
+    index: int  # type: ignore[assignment]
     incarnation: int  # grows with each start of the task's process
     generation: int  # of the newest cluster_spec that the agent knows
     container: str

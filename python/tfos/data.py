@@ -184,7 +184,7 @@ class Piece:
         self._told, self._when = self.position, time.monotonic()
 
 
-_leased = {}  # by id: the pieces that this process holds, with their _Tracks
+_leased: dict = {}  # by id: the pieces that this process holds, with their _Tracks
 
 
 class _Reader:

@@ -21,7 +21,9 @@ import urllib.request
 WORKERS = 2
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-_PORT = int(os.environ.get("TFOS_TEST_PORTS", "27000")) + 800
+FIRST_PORT = int(os.environ.get("TFOS_TEST_PORTS", "27000"))
+
+_PORT = FIRST_PORT + 800
 _JAVA = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"  # short lives: starting fast matters more than running fast
 _PATIENCE = 300  # seconds for daemons to come up, on a busy machine
 
@@ -119,7 +121,7 @@ def standalone():
     if _standalone is None:
         found = Standalone()
         atexit.register(found.stop)
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that atexit's turn comes
+        signal.signal(signal.SIGTERM, lambda *_: (found.stop(), os._exit(143)))  # a SystemExit would be one failed test
         faulthandler.register(signal.SIGQUIT)
         found.start()
         _standalone = found
