@@ -22,6 +22,7 @@ import (
 	"tfos/internal/am/web"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
+	"tfos/internal/dfs/glob"
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
@@ -55,8 +56,8 @@ type Options struct {
 	Listener  net.Listener
 	RM        ResourceManager
 	Nodes     NodeManagers
-	FS        dfs.FS         // holds the staging directory
-	Files     input.Resolver // finds the job's input and its checkpoints
+	FS        dfs.FS        // holds the staging directory
+	Files     glob.Resolver // finds the job's input and its checkpoints
 	Authority *control.Authority
 	Web       net.Listener // of the job's page; nil: it has none
 	Proxies   web.Proxies  // through which people see the page

@@ -2,13 +2,14 @@ package am
 
 import (
 	"tfos/internal/am/input"
+	"tfos/internal/dfs/glob"
 	"tfos/internal/lease"
 	"tfos/internal/status"
 )
 
 func (m *Master) newInput() *input.Input {
 	return input.New(input.Options{
-		Files:   input.Globs{Resolver: m.o.Files},
+		Files:   glob.Matcher{Resolver: m.o.Files},
 		Store:   input.Beside{Resolver: m.o.Files, Dir: m.o.Job.Checkpoint.Dir},
 		Journal: &input.Journal{FS: m.o.FS, Dir: m.o.Manifest.Staging, Attempt: m.o.Container.Attempt.Attempt},
 		Changed: func(v []lease.View, problem string) { m.post(shared{v, problem}) },

@@ -4,18 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap/zaptest"
 
 	"tfos/internal/dfs"
+	"tfos/internal/dfs/glob"
 	"tfos/internal/job"
 	"tfos/internal/lease"
 )
@@ -43,48 +41,6 @@ func newMemory(t *testing.T, names ...string) memory {
 		}
 	}
 	return m
-}
-
-func TestMatch(t *testing.T) {
-	m := newMemory(t, "/d/a.txt", "/d/b.txt", "/d/c.csv", "/d/.hidden.txt", "/d/_temporary/x.txt", "/d/e/a.txt", "/d/e/f/a.txt", "/d/e/.crc/a.txt")
-	for pattern, want := range map[string][]string{
-		"/d/*.txt":          {"/d/a.txt", "/d/b.txt"},
-		"/d/[ab].txt":       {"/d/a.txt", "/d/b.txt"},
-		"/d/?.csv":          {"/d/c.csv"},
-		"/d/a.txt":          {"/d/a.txt"},
-		"/d/none":           nil,
-		"/none/*":           nil,
-		"/d/a.txt/*":        nil,
-		"/d/*/a.txt":        {"/d/e/a.txt"},
-		"/d/**/a.txt":       {"/d/a.txt", "/d/e/a.txt", "/d/e/f/a.txt"},
-		"/d/e":              {"/d/e/a.txt", "/d/e/f/a.txt"},
-		"/d/e/**":           {"/d/e/a.txt", "/d/e/f/a.txt"},
-		"/d/.h*":            {"/d/.hidden.txt"},
-		"/d/_temporary/*":   {"/d/_temporary/x.txt"},
-		"hdfs://nn:1/d/c.*": {"hdfs://nn:1/d/c.csv"},
-		"hdfs:///d/c.*":     {"hdfs:///d/c.csv"},
-		"/d/":               {"/d/a.txt", "/d/b.txt", "/d/c.csv", "/d/e/a.txt", "/d/e/f/a.txt"},
-	} {
-		found, err := Globs{m}.Match(t.Context(), pattern)
-		if err != nil {
-			t.Errorf("%s: %v", pattern, err)
-		}
-		var got []string
-		for _, f := range found {
-			got = append(got, f.Path)
-			if name := f.Path[strings.Index(f.Path, "/d/"):]; f.Size != int64(len(name)) {
-				t.Errorf("%s: %s has %d bytes", pattern, f.Path, f.Size)
-			}
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", pattern, diff)
-		}
-	}
-	for _, pattern := range []string{"d/*", "hdfs://nn", "/d/[", ""} {
-		if _, err := (Globs{m}).Match(t.Context(), pattern); err == nil {
-			t.Errorf("%q is a pattern", pattern)
-		}
-	}
 }
 
 // slow is a filesystem that fails, or waits, when it is told to.
@@ -117,7 +73,7 @@ func start(t *testing.T, m memory, staging dfs.FS, attempt int32) (*Input, func(
 func startTold(t *testing.T, m memory, staging dfs.FS, attempt int32, changed func([]lease.View, string)) (*Input, func()) {
 	t.Helper()
 	i := New(Options{
-		Files: Globs{m}, Store: Beside{m, "hdfs:///ckpt"}, Journal: &Journal{staging, "/job", attempt},
+		Files: glob.Matcher{Resolver: m}, Store: Beside{m, "hdfs:///ckpt"}, Journal: &Journal{staging, "/job", attempt},
 		Changed: changed, Log: zaptest.NewLogger(t),
 	})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -169,37 +125,6 @@ func (r *reader) want(state lease.State, op lease.Op) lease.Answer {
 
 func done(l lease.Lease) lease.Ack {
 	return lease.Ack{Acks: []lease.Consumed{{Lease: l.ID, End: lease.Done}}}
-}
-
-// disk is the local one.
-type disk struct{ dfs.FS }
-
-func (d disk) Resolve(_ context.Context, uri string) (dfs.FS, string, error) {
-	return d.FS, strings.TrimPrefix(uri, "file://"), nil
-}
-
-// A link that leads back up is no end of a search, and another one is followed.
-func TestMatchAmongLinks(t *testing.T) {
-	dir := t.TempDir()
-	for _, err := range []error{
-		os.MkdirAll(dir+"/loop/x", 0o755), os.WriteFile(dir+"/loop/x/1.txt", []byte("x"), 0o600), os.Symlink("..", dir+"/loop/x/up"), os.Symlink(".", dir+"/loop/here"),
-		os.Mkdir(dir+"/other", 0o755), os.WriteFile(dir+"/other/2.txt", []byte("y"), 0o600), os.Symlink("../../other", dir+"/loop/x/other"),
-	} {
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, pattern := range []string{"/loop/**/*.txt", "/loop", "/loop/**"} {
-		found, err := Globs{disk{dfs.NewLocal("/")}}.Match(t.Context(), dir+pattern)
-		var names []string
-		for _, f := range found {
-			names = append(names, strings.TrimPrefix(f.Path, dir))
-		}
-		slices.Sort(names)
-		if want := []string{"/loop/x/1.txt", "/loop/x/other/2.txt"}; err != nil || !slices.Equal(names, want) {
-			t.Errorf("%s: %q, %v, want %q", pattern, names, err, want)
-		}
-	}
 }
 
 func TestAWaitingTaskReadsWhatALostOneHeld(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"tfos/internal/dfs"
+	"tfos/internal/dfs/glob"
 	"tfos/internal/lease"
 )
 
@@ -29,7 +30,7 @@ const (
 // Beside stores states beside the checkpoints in a directory, a URI or a path in the default filesystem. Without one nothing is
 // stored: the machine's memory is all there is.
 type Beside struct {
-	Resolver Resolver
+	Resolver glob.Resolver
 	Dir      string
 }
 

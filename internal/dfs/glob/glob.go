@@ -1,4 +1,5 @@
-package input
+// Package glob finds the files that patterns match, on any filesystem.
+package glob
 
 import (
 	"context"
@@ -17,16 +18,16 @@ type Resolver interface {
 	Resolve(ctx context.Context, uri string) (dfs.FS, string, error)
 }
 
-// Globs matches patterns on the filesystems of a Resolver: * ? and [a-z] within a name, ** for any number of directories. A
+// Matcher matches patterns on the filesystems of a Resolver: * ? and [a-z] within a name, ** for any number of directories. A
 // directory that matches stands for every file under it. Names that begin with a dot or an underscore are left out, as Hadoop
 // does, unless the pattern begins so as well. A pattern without a scheme is of the local disk, as TensorFlow has it: of the
 // master's node, so it must be the same on all.
-type Globs struct{ Resolver Resolver }
+type Matcher struct{ Resolver Resolver }
 
 const meta = `*?[\`
 
 // Match lists the files that a pattern matches.
-func (g Globs) Match(ctx context.Context, pattern string) ([]lease.File, error) {
+func (g Matcher) Match(ctx context.Context, pattern string) ([]lease.File, error) {
 	root, name := "", pattern
 	if scheme, rest, ok := strings.Cut(pattern, "://"); ok {
 		authority, below, found := strings.Cut(rest, "/")
