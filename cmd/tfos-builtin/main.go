@@ -31,8 +31,10 @@ func run(args []string) int {
 		fmt.Println("tfos-builtin", version.String())
 	case string(job.BuiltinPS):
 		err = ps()
+	case string(job.BuiltinPredict):
+		err = runPredict()
 	default:
-		fmt.Fprintln(os.Stderr, "tfos-builtin: the program of a role that has builtin: ps; started by tfos-agent")
+		fmt.Fprintln(os.Stderr, "tfos-builtin: the programs of roles that have builtin: ps, and of tfos predict; started by tfos-agent")
 		return exitUsage
 	}
 	if err != nil {

@@ -51,8 +51,7 @@ var shapeFlags = []struct{ key, help string }{
 func (j *jobFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&j.name, "name", "", "`NAME` of the job")
-	flags.StringVar(&j.queue, "queue", "", "`QUEUE` to submit to")
+	j.names(cmd)
 	for _, r := range roleFlags {
 		if job.Alone(r.role) {
 			flags.Bool(r.instances, false, r.help)
@@ -65,17 +64,35 @@ func (j *jobFlags) add(cmd *cobra.Command) {
 			flags.String(r.role+"-"+s.key, "", fmt.Sprintf(s.help, r.role))
 		}
 	}
-	flags.StringSliceVar(&j.files, "files", nil, "files and directories that every task gets: `PATH[#NAME],...`")
-	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
-	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
+	j.contents(cmd)
 	flags.StringVar(&j.checkpointDir, "checkpoint-dir", "", "`DIR` where checkpoints live, as in hdfs:///models/digits")
 	flags.BoolVar(&j.checkpointLocal, "checkpoint-local", false, "have tasks write checkpoints to local directories that are kept in --checkpoint-dir")
 	flags.StringVar(&j.endpoints, "endpoints", "", "`WAY` in which tasks reach each other: redirect, forward or direct")
-	flags.StringArrayVarP(&j.define, "define", "D", nil, "any key of the job file: `KEY=VALUE`, as in recovery.window=30m; may be repeated")
+	flags.StringArrayVarP(&j.define, "define", "D", nil, defineHelp)
 	flags.StringVar(&j.once, "once", "", "`KEY` of the work, as in nightly-{date}: it is done once, by one application at a time")
 	flags.StringVar(&j.date, "date", "", "`DATE` that {date} and {hour} of the key stand for, as in 2026-11-30 or 2026-11-30T05:00 (default now, in this machine's time zone)")
 	flags.StringVar(&j.timeout, "timeout", "", "stop the job in order when it takes longer than `TIME` from its submission on, as in 6h (exit code 6)")
-	flags.StringVar(&j.level, "log-level", "info", "`LEVEL` of the master's and the agents' logs: debug, info, warn or error")
+	j.logs(cmd)
+}
+
+const defineHelp = "any key of the job file: `KEY=VALUE`, as in recovery.window=30m; may be repeated"
+
+// names adds the flags of how the job is called, and where it is to be.
+func (j *jobFlags) names(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&j.name, "name", "", "`NAME` of the job")
+	cmd.Flags().StringVar(&j.queue, "queue", "", "`QUEUE` to submit to")
+}
+
+// contents adds those of what every container has.
+func (j *jobFlags) contents(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringSliceVar(&j.files, "files", nil, "files and directories that every task gets: `PATH[#NAME],...`")
+	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
+	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
+}
+
+func (j *jobFlags) logs(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&j.level, "log-level", "info", "`LEVEL` of the master's and the agents' logs: debug, info, warn or error")
 }
 
 // overlay is what the flags say, in the order in which they are declared.
@@ -90,7 +107,11 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	text("name", "name", j.name)
 	text("queue", "queue", j.queue)
 	for _, r := range roleFlags {
-		if f := flags.Lookup(r.instances); f.Changed {
+		f := flags.Lookup(r.instances)
+		if f == nil { // the command has no such role
+			continue
+		}
+		if f.Changed {
 			value := f.Value.String()
 			if on, err := strconv.ParseBool(value); f.Value.Type() == "bool" && err == nil {
 				if !on {
@@ -306,6 +327,11 @@ func (c *command) onCluster(cmd *cobra.Command, j *jobFlags, args []string, live
 	if err != nil {
 		return err
 	}
+	return c.connected(cmd, dirs, p, live, do)
+}
+
+// connected does something with a job that was looked at, on the cluster of a configuration.
+func (c *command) connected(cmd *cobra.Command, dirs []string, p *client.Prepared, live bool, do func(*client.Cluster, *client.Prepared, client.UI) error) error {
 	defer p.Close()
 	cluster, err := client.Connect(cmd.Context(), client.ConnectOptions{Conf: dirs, Getenv: os.Getenv, Log: c.logger()})
 	if err != nil {

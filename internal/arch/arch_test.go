@@ -30,11 +30,12 @@ var layers = []struct {
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/principal", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
 		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "internal/savedmodel", "internal/page", "python",
+		"internal/example", "internal/tfrecord", "internal/predict/column", "internal/predict/plan", "internal/predict/sink",
 	}},
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen", "internal/pause",
 	}},
-	{"services", []string{"internal/tensorflow", "internal/unpack", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/feed/serve", "internal/feed/desk", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
+	{"services", []string{"internal/tensorflow", "internal/predict", "internal/unpack", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/feed/serve", "internal/feed/desk", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }

@@ -135,7 +135,7 @@ func number[T int | int32 | int64](d *decoder, dst *T, low, high int64) setter {
 	})
 }
 
-func (d *decoder) memory(dst *int64) setter { return scalarOf(d, dst, parseMiB) }
+func (d *decoder) memory(dst *int64) setter { return scalarOf(d, dst, ParseMiB) }
 
 // duration is one of at least low.
 func (d *decoder) duration(dst *time.Duration, low time.Duration) setter {

@@ -11,10 +11,10 @@ import (
 // maxMiB bounds memory: more than any machine has, and far from overflow.
 const maxMiB = 1 << 30
 
-// parseMiB reads an amount of memory: a number and a unit. All units are binary, as Hadoop and the JVM have them: 2GiB, 2GB,
+// ParseMiB reads an amount of memory: a number and a unit. All units are binary, as Hadoop and the JVM have them: 2GiB, 2GB,
 // 2G, 2g and 2048m are the same. A part of a MiB counts as a whole one. A bare number is refused: Hadoop would take it for
 // MiB, others for bytes.
-func parseMiB(s string) (int64, error) {
+func ParseMiB(s string) (int64, error) {
 	bad := fmt.Errorf("%q is not an amount of memory: want a number and a unit, as in 2GiB or 2048MiB", s)
 	digits := strings.TrimLeft(s, "0123456789.")
 	number, unit := s[:len(s)-len(digits)], strings.ToLower(strings.TrimSpace(digits))
@@ -47,7 +47,7 @@ func parseMiB(s string) (int64, error) {
 	return int64(math.Ceil(n)), nil
 }
 
-// formatMiB writes what parseMiB reads.
+// formatMiB writes what ParseMiB reads.
 func formatMiB(n int64) string {
 	if n%(1<<10) == 0 {
 		return strconv.FormatInt(n>>10, 10) + "GiB"

@@ -1,0 +1,225 @@
+// Package predict runs a model over files, as one of the workers of a job: it leases a shard of the
+// input, writes the output of the model for each row, and leases the next one.
+//
+// The output of a shard appears under its name when it is whole, in one step, and a shard whose
+// output is there is not read again. So a shard may be begun any number of times, by any worker:
+// there is one row of output for each row of input, in the same order.
+//
+// The package knows files, plans and leases. What a model is, TensorFlow's say, its caller brings.
+package predict
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+
+	"golang.org/x/sync/errgroup"
+
+	"tfos/internal/dfs"
+	"tfos/internal/predict/column"
+	"tfos/internal/predict/plan"
+	"tfos/internal/predict/sink"
+	"tfos/internal/predict/source"
+)
+
+// Model is a function of rows, safe for concurrent use: a column for each input of the plan's
+// signature in, and one for each output out, with as many rows.
+type Model interface {
+	Predict(inputs []column.Column) ([]column.Column, error)
+}
+
+// Leases give shards to workers.
+type Leases interface {
+	// Next gives a shard to this worker; ok is false when all shards are done.
+	Next(ctx context.Context) (shard int, ok bool, err error)
+	// Done says that the output of the shard that Next gave is there.
+	Done(ctx context.Context) error
+}
+
+// Options is what a Worker works with.
+type Options struct {
+	Plan   plan.Plan
+	Model  Model
+	Leases Leases
+	Open   source.Open // the input's files
+	Output dfs.FS      // where the output's directory is
+	Dir    string      // its name there
+	// Parallel is how many batches are under way at once; at least 1.
+	Parallel int
+	// Progress is told how many rows this worker has written. It must not block for long.
+	Progress func(rows int64)
+}
+
+// Worker is one worker of a run.
+type Worker struct {
+	o     Options
+	batch int // rows
+	rows  int64
+	parts int
+}
+
+// New makes a Worker.
+func New(o Options) (*Worker, error) {
+	batch, err := o.Plan.Rows()
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{o: o, batch: batch}, nil
+}
+
+// Run works until all shards are done. It says how many rows and shards this worker wrote.
+func (w *Worker) Run(ctx context.Context) (rows int64, parts int, err error) {
+	for {
+		shard, ok, err := w.o.Leases.Next(ctx)
+		if err == nil && !ok {
+			break
+		}
+		if err == nil {
+			err = w.shard(ctx, shard)
+		}
+		if err == nil {
+			err = w.o.Leases.Done(ctx)
+		}
+		if err != nil {
+			return w.rows, w.parts, err
+		}
+	}
+	return w.rows, w.parts, w.finish(ctx)
+}
+
+// shard makes the output of a shard, unless it is there.
+func (w *Worker) shard(ctx context.Context, shard int) error {
+	if shard < 0 || shard >= len(w.o.Plan.Shards) {
+		return fmt.Errorf("there is no shard %d in %s: it has %d", shard, plan.File, len(w.o.Plan.Shards))
+	}
+	name := path.Join(w.o.Dir, w.o.Plan.Part(shard))
+	switch _, err := w.o.Output.Stat(ctx, name); {
+	case err == nil:
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	in, err := source.Shard(ctx, w.o.Open, w.o.Plan, w.o.Plan.Shards[shard])
+	if err != nil {
+		return err
+	}
+	// Another worker that was taken for lost may still be at it: it writes the same.
+	out, err := w.o.Output.Create(ctx, name, dfs.CreateOptions{Overwrite: true})
+	if err == nil {
+		err = w.copy(ctx, in, out)
+		if err == nil {
+			err = out.Close()
+		}
+		out.Abort()
+	}
+	if err := errors.Join(err, in.Close()); err != nil {
+		return err
+	}
+	w.parts++
+	return nil
+}
+
+// result is a batch's output, or what went wrong.
+type result struct {
+	bytes []byte
+	rows  int
+	err   error
+}
+
+// copy runs the model over a shard. Batches are read one after the other, go through the model side
+// by side, and are written in the order in which they were read.
+func (w *Worker) copy(ctx context.Context, in source.Reader, out io.Writer) error {
+	group, ctx := errgroup.WithContext(ctx)
+	order := make(chan chan result, max(w.o.Parallel-1, 0)) // with the one that is waited for
+	group.Go(func() error {
+		defer close(order)
+		for {
+			b, err := in.Next(ctx, w.batch)
+			if err == io.EOF {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			answer := make(chan result, 1)
+			select {
+			case order <- answer:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			group.Go(func() error {
+				r := w.run(b)
+				answer <- r
+				return r.err
+			})
+		}
+	})
+	group.Go(func() error {
+		if _, err := out.Write(sink.Header(w.o.Plan.Encoding, w.o.Plan.Names())); err != nil {
+			return err
+		}
+		for answer := range order {
+			select {
+			case r := <-answer:
+				if r.err != nil {
+					return r.err
+				}
+				if _, err := out.Write(r.bytes); err != nil {
+					return err
+				}
+				w.rows += int64(r.rows)
+				w.o.Progress(w.rows)
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// run runs the model on one batch.
+func (w *Worker) run(b source.Batch) result {
+	columns, err := b.Decode()
+	if err != nil {
+		return result{err: err}
+	}
+	rows := b.Rows()
+	inputs, kept := columns[:len(w.o.Plan.Columns)], columns[len(w.o.Plan.Columns):]
+	if w.o.Plan.Fixed() {
+		for i := range inputs {
+			inputs[i].Pad(w.batch)
+		}
+	}
+	outputs, err := w.o.Model.Predict(inputs)
+	if err != nil {
+		return result{err: source.Explain(b, err)}
+	}
+	for i := range outputs {
+		outputs[i].Ends = outputs[i].Ends[:rows]
+	}
+	bytes, err := sink.Append(nil, w.o.Plan.Encoding, append(kept, outputs...))
+	return result{bytes: bytes, rows: rows, err: err}
+}
+
+// finish looks that there is an output for every shard, and says so in the directory. Every worker
+// does, for each may be the last.
+func (w *Worker) finish(ctx context.Context) error {
+	list, err := w.o.Output.List(ctx, w.o.Dir)
+	if err != nil {
+		return err
+	}
+	there := make(map[string]bool, len(list))
+	for _, info := range list {
+		there[path.Base(info.Name)] = true
+	}
+	for i := range w.o.Plan.Shards {
+		if part := w.o.Plan.Part(i); !there[part] {
+			return fmt.Errorf("all shards are done, and %s is not there: was it removed meanwhile? tfos predict with the same arguments makes it", w.o.Plan.In(part))
+		}
+	}
+	return dfs.WriteFile(ctx, w.o.Output, path.Join(w.o.Dir, plan.Done), nil, 0o644)
+}

@@ -1,0 +1,73 @@
+"""Makes a model and data for tests of tfos predict, or tells whether an output is what Python's own loop gives.
+
+make DIR          writes DIR/model, DIR/in/*.tfrecord
+check DIR OUT     compares the TFRecords in OUT, part by part, with the model's results for the same batches, bit by bit
+"""
+
+import glob
+import os
+import sys
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+
+BATCH = 256  # tfos predict's default
+WIDTH = 32
+
+
+class Model(tf.Module):
+    def __init__(self):
+        rng = np.random.default_rng(3)
+        self.a = tf.Variable(rng.standard_normal((WIDTH, 256)).astype("f4"))
+        self.b = tf.Variable(rng.standard_normal((256, 10)).astype("f4"))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, WIDTH], tf.float32, "x"), tf.TensorSpec([None], tf.string, "id")])
+    def __call__(self, x, id):
+        return {"y": tf.nn.softmax(tf.nn.relu(x @ self.a) @ self.b), "who": tf.strings.join(["row ", id])}
+
+
+def make(d):
+    m = Model()
+    tf.saved_model.save(m, f"{d}/model", signatures={"serving_default": m.__call__.get_concrete_function()})
+    os.makedirs(f"{d}/in")
+    rng = np.random.default_rng(4)
+    f = tf.train.Feature
+    n = 0
+    for k in range(12):
+        with tf.io.TFRecordWriter(f"{d}/in/{k:02}.tfrecord") as w:
+            for _ in range(500 + 700 * k):
+                x = rng.standard_normal(WIDTH).astype("f4")
+                feature = {"x": f(float_list=tf.train.FloatList(value=x)), "id": f(bytes_list=tf.train.BytesList(value=[b"%d" % n]))}
+                w.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+                n += 1
+
+
+def rows(file):
+    spec = {"y": tf.io.FixedLenFeature([10], tf.float32), "who": tf.io.FixedLenFeature([], tf.string), "id": tf.io.FixedLenFeature([], tf.string)}
+    parsed = tf.io.parse_example(next(iter(tf.data.TFRecordDataset(file).batch(1 << 20))), spec)
+    return {k: v.numpy() for k, v in parsed.items()}
+
+
+def check(d, out):
+    function = tf.saved_model.load(f"{d}/model").signatures["serving_default"]
+    spec = {"x": tf.io.FixedLenFeature([WIDTH], tf.float32), "id": tf.io.FixedLenFeature([], tf.string)}
+    inputs, parts = sorted(glob.glob(f"{d}/in/*")), sorted(glob.glob(f"{out}/part-*"))
+    assert len(inputs) == len(parts), (inputs, parts)
+    n = 0
+    for file, part in zip(inputs, parts):
+        got, at = rows(part), 0
+        for batch in tf.data.TFRecordDataset(file).batch(BATCH):
+            parsed = tf.io.parse_example(batch, spec)
+            want = function(x=parsed["x"], id=parsed["id"])
+            size = len(batch)
+            assert got["y"][at : at + size].tobytes() == want["y"].numpy().tobytes(), f"{part}, row {at}"
+            assert list(got["who"][at : at + size]) == list(want["who"].numpy()), f"{part}, row {at}"
+            assert list(got["id"][at : at + size]) == list(parsed["id"].numpy()), f"{part}, row {at}"
+            at += size
+        assert at == len(got["y"]), f"{part} has {len(got['y'])} rows, want {at}"
+        n += at
+    print(f"{n} rows are the same")
+
+
+{"make": make, "check": check}[sys.argv[1]](*sys.argv[2:])
