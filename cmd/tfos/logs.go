@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -44,6 +45,7 @@ NO_COLOR is set), across restarts and moves, and of tasks that are added while t
 			}
 			_, terminal := drawable(c.stdout)
 			o.Colour = terminal && os.Getenv("NO_COLOR") == ""
+			o.Note = func(text string) { fmt.Fprintln(c.stderr, text) }
 			cluster, err := c.connect(cmd, id)
 			if err != nil {
 				return err

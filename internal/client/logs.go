@@ -11,6 +11,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -37,6 +38,7 @@ type LogsOptions struct {
 	Follow  bool           // go on until the job ends
 	Grep    *regexp.Regexp // only lines that match; nil: all
 	Colour  bool           // out is a Painter, and takes the prefixes of followed lines in colours
+	Note    func(string)   // hears of tasks whose log is missing among others; nil: nobody does
 }
 
 // Painter is a writer that shows text in one of a few colours, n standing for which.
@@ -152,6 +154,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 // eachLog calls read for each selected log, under a heading if there are several.
 func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func(t status.Task, stream string, write func([]byte) error) error) error {
 	found, empty, later := 0, 0, 0
+	var missing []string // tasks that ran, and of which nothing was read
 	var errs []error
 	single := o.Task != (job.Task{}) && len(o.Streams) == 1
 	for _, t := range v.Tasks {
@@ -159,6 +162,7 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 			continue
 		}
 		found++
+		before := empty
 		for _, stream := range o.Streams {
 			head := []byte(fmt.Sprintf("==> %s %s <==\n", t.ID(), stream))
 			if single {
@@ -187,6 +191,9 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
 			}
 		}
+		if empty-before == len(o.Streams) && t.Container != "" {
+			missing = append(missing, t.ID().String())
+		}
 	}
 	switch {
 	case found == 0 && o.Task != (job.Task{}):
@@ -206,6 +213,8 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 	case empty == found*len(o.Streams):
 		return exit.Errorf(exit.Refused, "there is no log of %s to be had (any more)", v.ID).
 			Try("has it started? does the cluster keep logs (yarn.log-aggregation-enable), and for how long?")
+	case len(missing) > 0 && o.Note != nil:
+		o.Note(fmt.Sprintf("there is no log of %s to be had: a node that was away brings its part when it is back", strings.Join(missing, ", ")))
 	}
 	return nil
 }

@@ -624,6 +624,7 @@ func TestLogs(t *testing.T) {
 		if _, err := c.Submit(t.Context(), prepare(t, aJob()), s.ui()); err != nil {
 			t.Fatal(err)
 		}
+		said := ""
 		logs := func(which, stream string, follow bool) (string, error) {
 			t.Helper()
 			o, err := ParseLogs(which, stream, "", follow)
@@ -631,6 +632,7 @@ func TestLogs(t *testing.T) {
 				t.Fatal(err)
 			}
 			var out bytes.Buffer
+			o.Note = func(text string) { said = text }
 			err = c.CopyLogs(t.Context(), anID, o, &out)
 			return out.String(), err
 		}
@@ -670,6 +672,9 @@ func TestLogs(t *testing.T) {
 		w.kept["c1/stdout"] = "one\nmore\n"
 		if got, err := logs("chief/0", control.Stdout, false); err != nil || got != "one\nmore\n" {
 			t.Errorf("afterwards: %q, %v", got, err)
+		}
+		if got, err := logs("", "", false); err != nil || got != "==> chief/0 stdout <==\none\nmore\n" || !strings.Contains(said, "no log of worker/0") {
+			t.Errorf("without those of a node: %q, %v; it says %q", got, err, said)
 		}
 		w.kept["container_1700000000000_0007_01_000001/stderr"] = "am\n"
 		if got, err := logs("master", control.Stderr, false); err != nil || !strings.HasSuffix(got, "am\n") {
