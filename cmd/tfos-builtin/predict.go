@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"syscall"
+	"time"
 
 	"tfos/internal/dfs"
 	"tfos/internal/hadoop/token"
@@ -74,8 +75,10 @@ func runPredict() (err error) {
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	rows, parts, err := w.Run(ctx)
-	fmt.Printf("wrote %d rows in %d files of %s\n", rows, parts, p.Output)
+	took := time.Since(began).Seconds()
+	fmt.Printf("wrote %d rows in %d files of %s, in %.2f s: %.0f rows/s\n", rows, parts, p.Output, took, float64(rows)/took)
 	return err
 }
 
