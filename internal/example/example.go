@@ -88,8 +88,16 @@ func feature(b []byte, c *column.Column) error {
 			return notExample(err)
 		}
 		b = rest
-		kind, known := map[uint64]column.Kind{bytesList: column.Bytes, floatList: column.Float, int64List: column.Int}[f.Number]
-		if !known || len(f.Bytes) == 0 {
+		kind := column.None
+		switch f.Number {
+		case bytesList:
+			kind = column.Bytes
+		case floatList:
+			kind = column.Float
+		case int64List:
+			kind = column.Int
+		}
+		if kind == column.None || len(f.Bytes) == 0 {
 			continue
 		}
 		if err := c.Of(kind); err != nil {
