@@ -53,7 +53,7 @@ class TFCluster:
         self._dir = tempfile.mkdtemp(prefix="tfos-spark-")
         atexit.register(self._leave)
         try:
-            _add_package(self.sc, self._dir)
+            _add_package(self.sc)
             path = _write_job(self.sc, self._dir, map_fun, tf_args, s)
             self._session = Session(path, s["master"], _driver_host(self.sc), logger.info)
             if not self._session.wait_running(s["timeout"]):
@@ -271,8 +271,16 @@ def _is_dstream(data):
     return any(c.__name__ == "DStream" for c in type(data).__mro__)
 
 
-def _add_package(sc, directory):
-    """Give Spark's tasks the modules that feed."""
+_packaged = set()  # applications of Spark that have the modules
+
+
+def _add_package(sc):
+    """Give Spark's tasks the modules that feed, once. Executors that come later fetch the file, too: it stays as long as the driver."""
+    if sc.applicationId in _packaged:
+        return
+    _packaged.add(sc.applicationId)
+    directory = tempfile.mkdtemp(prefix="tfos-spark-")
+    atexit.register(shutil.rmtree, directory, True)
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     name = os.path.join(directory, "tfos-feeder.zip")
     with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as z:
@@ -343,6 +351,8 @@ def _job(sc, s, files):
         shape["memory"] = _memory(memory)
     gpus = int(option("gpus", conf.get("spark.executor.resource.gpu.amount", 0)))
     env = {name[len("spark.executorEnv.") :]: value for name, value in conf.items() if name.startswith("spark.executorEnv.")}
+    if s["master"] == "local" and os.environ.get("PYTHONPATH"):  # what the driver finds there the nodes do, too
+        env.setdefault("PYTHONPATH", os.environ["PYTHONPATH"])
     roles = {}
     for name, count in s["roles"]:
         roles[name] = {"instances": count, **shape}
