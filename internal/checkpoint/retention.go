@@ -134,14 +134,3 @@ func Delete(l Listing, gone []Checkpoint) []Action {
 	}
 	return actions
 }
-
-// Removes lists the files that actions remove.
-func Removes(actions []Action) []string {
-	var files []string
-	for _, a := range actions {
-		if a.Op == Remove {
-			files = append(files, a.Name)
-		}
-	}
-	return files
-}

@@ -55,9 +55,6 @@ func (s ExitStatus) Signal() (int, bool) {
 	return n, n >= 1 && n <= 31
 }
 
-// MadeUp reports whether YARN made the status up: no process of the container exited with it.
-func (s ExitStatus) MadeUp() bool { return s < 0 }
-
 // Infrastructure reports whether the container ended for a reason that lies with the cluster, so
 // that it may be repeated elsewhere without holding it against the program. A localization that
 // failed is one of them (ExitInvalid).
@@ -68,20 +65,6 @@ func (s ExitStatus) Infrastructure() bool {
 	}
 	return false
 }
-
-// NodeFault reports whether the node, rather than the scheduler, is to blame: a reason to exclude
-// it for a while.
-func (s ExitStatus) NodeFault() bool {
-	return s == ExitAborted || s == ExitDisksFailed || s == ExitInvalid || s == ExitLaunchFailed
-}
-
-// OutOfMemory reports whether the NodeManager killed the container because its processes used more
-// than it was granted.
-func (s ExitStatus) OutOfMemory() bool { return s == ExitVMemExceeded || s == ExitPMemExceeded }
-
-// Stopped reports whether the application itself had the container stopped, or outlived its own
-// end.
-func (s ExitStatus) Stopped() bool { return s == ExitKilledByAM || s == ExitKilledAfterApp }
 
 // signalName names Linux's signals, which are what containers run on.
 func signalName(n int) string {
