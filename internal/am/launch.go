@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,9 +108,8 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 // keep, and of the size that it has by now.
 func (o *owner) job() job.Job {
 	j := o.m.o.Job
-	j.Roles = slices.Clone(j.Roles)
-	for i, r := range o.machine.Job().Roles { // the same roles
-		j.Roles[i].Instances = r.Instances
+	for _, r := range o.machine.Job().Roles {
+		j = j.Sized(r.Name, r.Instances)
 	}
 	return j
 }

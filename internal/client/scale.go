@@ -38,8 +38,11 @@ func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control
 	if err != nil {
 		return err
 	}
-	if wish.VCores, err = c.fitsAt(ctx, j, r.Queue, v, wish); err != nil {
-		return err
+	j, grows := atSize(j, v, wish)
+	if grows {
+		if wish.VCores, err = c.fitsIn(ctx, j, r.Queue); err != nil {
+			return err
+		}
 	}
 	answer, err := c.askToScale(ctx, r, wish)
 	switch {
@@ -75,26 +78,22 @@ func (c *Cluster) jobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, er
 	return job.Parse(launch.JobFile, b, nil)
 }
 
-// fitsAt asks the cluster whether it can ever hold the job at the size that is wished for, in the
-// queue where it is, given the other roles' sizes now. The string is what speaks against it if the
-// scheduler counts vcores, as the master knows. What makes no sense is left to the master to say.
-func (c *Cluster) fitsAt(ctx context.Context, j job.Job, queue string, now status.View, wish control.ScaleWish) (string, error) {
-	grows := false
-	for i := range j.Roles {
-		r := &j.Roles[i]
-		for _, is := range now.Roles {
-			if is.Name == r.Name {
-				r.Instances = is.Instances
-			}
-		}
-		if r.Name == wish.Role {
-			grows = wish.Count > r.Instances
-			r.Instances = wish.Count
-		}
+// atSize is a job, as it was submitted, at the size that is wished for: its other roles have the
+// sizes that they have now. What makes no sense is left to the master to say.
+func atSize(submitted job.Job, now status.View, wish control.ScaleWish) (j job.Job, grows bool) {
+	j = submitted
+	for _, r := range now.Roles {
+		j = j.Sized(r.Name, r.Instances)
 	}
-	if !grows {
-		return "", nil
+	if r, ok := j.Role(wish.Role); ok {
+		grows = wish.Count > r.Instances
 	}
+	return j.Sized(wish.Role, wish.Count), grows
+}
+
+// fitsIn asks the cluster whether it can ever hold a job in a queue. The string is what speaks
+// against it if the scheduler counts vcores, as the master knows.
+func (c *Cluster) fitsIn(ctx context.Context, j job.Job, queue string) (string, error) {
 	app, err := c.newApplication(ctx)
 	if err != nil {
 		return "", err

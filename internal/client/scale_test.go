@@ -1,15 +1,35 @@
 package client
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 
 	"tfos/internal/client/exit"
 	"tfos/internal/control"
+	"tfos/internal/job"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
+
+// TestAtSize: the job as it was submitted is not changed by a wish.
+func TestAtSize(t *testing.T) {
+	submitted := job.Job{Roles: []job.Role{{Name: "chief", Instances: 1}, {Name: "worker", Instances: 2}, {Name: "reader", Instances: 3}}}
+	now := status.View{Roles: []status.Role{{Name: "chief", Instances: 1}, {Name: "worker", Instances: 4}, {Name: "reader", Instances: 5}}}
+	for _, c := range []struct {
+		count int
+		grows bool
+	}{{3, false}, {4, false}, {6, true}} {
+		j, grows := atSize(submitted, now, control.ScaleWish{Role: "worker", Count: c.count})
+		if got := []int{j.Roles[0].Instances, j.Roles[1].Instances, j.Roles[2].Instances}; !slices.Equal(got, []int{1, c.count, 5}) || grows != c.grows {
+			t.Errorf("worker=%d: sizes %v, grows: %v", c.count, got, grows)
+		}
+		if submitted.Roles[1].Instances != 2 {
+			t.Fatal("the job that was submitted has changed")
+		}
+	}
+}
 
 func TestScale(t *testing.T) {
 	for _, c := range []struct {

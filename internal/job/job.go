@@ -194,6 +194,18 @@ func (j Job) Role(name string) (Role, bool) {
 	return Role{}, false
 }
 
+// Sized is the job with another number of a role's tasks. The one that it was made of stays as it
+// is.
+func (j Job) Sized(role string, tasks int) Job {
+	j.Roles = slices.Clone(j.Roles)
+	for i := range j.Roles {
+		if j.Roles[i].Name == role {
+			j.Roles[i].Instances = tasks
+		}
+	}
+	return j
+}
+
 // Tasks are all tasks of the job, by role in the job's order, then index.
 func (j Job) Tasks() []Task {
 	var tasks []Task

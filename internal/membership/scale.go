@@ -98,10 +98,8 @@ func (m *Machine) scale(ev Scaled) {
 	if m.CheckScale(ev.Role, ev.Count) != nil {
 		return
 	}
-	i := slices.IndexFunc(m.job.Roles, func(r job.Role) bool { return r.Name == ev.Role })
-	m.job.Roles = slices.Clone(m.job.Roles)
-	was := m.job.Roles[i].Instances
-	m.job.Roles[i].Instances = ev.Count
+	was := m.size(ev.Role)
+	m.job = m.job.Sized(ev.Role, ev.Count)
 	if ev.Count < was {
 		m.shrink(ev.Role)
 	}
