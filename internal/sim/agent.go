@@ -65,6 +65,8 @@ func (w *world) launch(m *master, l membership.Launch) {
 	w.rm.ContainerStarted(l.Container)
 	a := &agent{w: w, m: m, task: l.Task, incarnation: l.Incarnation, container: l.Container, node: l.Node, spare: l.Spare, alive: true}
 	w.agents = append(w.agents, a)
+	w.in[l.Container] = a
+	m.agents[l.Task] = append(m.agents[l.Task], a)
 	localization := w.upTo(20 * time.Second)
 	if faulty && w.sc.slow > 0 && w.chance(w.sc.slow) {
 		m.audit.clusterFailed = true
@@ -213,11 +215,12 @@ func (m *master) shock(t job.Task, inc job.Incarnation) {
 			continue
 		}
 		switch {
-		case !slices.ContainsFunc(peer.knows.Members, func(m clusterspec.Member) bool { return m.Task == t }):
-			continue
 		case m.job.Strategy == job.StrategyMirrored && part(t.Role) == job.PartTrains && part(peer.task.Role) == job.PartTrains:
 		case m.job.Strategy == job.StrategyParameterServer && part(t.Role) == job.PartServes && peer.task == m.job.Leader():
 		default:
+			continue
+		}
+		if !slices.ContainsFunc(peer.knows.Members, func(m clusterspec.Member) bool { return m.Task == t }) {
 			continue
 		}
 		inc := peer.incarnation

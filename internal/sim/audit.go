@@ -35,6 +35,8 @@ type auditor struct {
 	excluded   map[string]time.Time           // hosts, since when
 	nodes      int                            // of the cluster, as the machine was told
 	state      map[yarn.ContainerID]custody
+	held       int                          // containers that are
+	essentials []job.Task                   // see core
 	used       map[yarn.ContainerID]bool    // launched at some time
 	address    map[yarn.ContainerID]string  // as its agent said when it joined
 	heard      map[yarn.ContainerID]bool    // its agent joined this master
@@ -110,7 +112,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	case membership.Completed:
 		a.struck(now, ev)
 		if a.state[ev.Container] != 0 {
-			a.state[ev.Container] = ended
+			a.now(ev.Container, ended)
 		}
 	case membership.Left:
 		a.apart = true
@@ -121,10 +123,10 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 		}
 	case membership.Kept:
 		if a.state[ev.Container] == orphaned {
-			a.state[ev.Container] = kept
-			for _, s := range a.spares {
-				if s.Container == ev.Container {
-					a.state[ev.Container] = held
+			a.now(ev.Container, kept)
+			for _, t := range a.tasks {
+				if a.spares[t].Container == ev.Container {
+					a.now(ev.Container, held)
 				}
 			}
 		}
@@ -171,7 +173,7 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	if n := len(a.excluded); n*3 > a.nodes {
 		a.violate("exclude", "%d of %d nodes are excluded", n, a.nodes)
 	}
-	if a.unwanted && !a.resizing && a.holds() == 0 {
+	if a.unwanted && !a.resizing && a.held == 0 {
 		a.gaveUp, a.reforming = now, true
 	}
 	a.gang(now)
@@ -200,15 +202,14 @@ func (a *auditor) unclaimed(now string) {
 	}
 }
 
-// holds counts the containers that are held.
-func (a *auditor) holds() int {
-	n := 0
-	for _, c := range a.state {
-		if c == held {
-			n++
-		}
+// now notes what became of a container.
+func (a *auditor) now(c yarn.ContainerID, is custody) {
+	if a.state[c] == held {
+		a.held--
 	}
-	return n
+	if a.state[c] = is; is == held {
+		a.held++
+	}
 }
 
 func (a *auditor) action(now time.Time, action membership.Action) {
@@ -223,7 +224,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 		a.unwanted = a.unwanted || action.Count == 0
 		a.asked[action.Role] = action.Count
 	case membership.Release:
-		a.state[action.Container] = released
+		a.now(action.Container, released)
 	case membership.Adopt:
 		a.adopt(action)
 	case membership.Launch:
@@ -244,7 +245,7 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 		a.start(action)
 	case membership.Retire:
 		if s := a.state[action.Container]; s == held || s == kept {
-			a.state[action.Container] = retired
+			a.now(action.Container, retired)
 		}
 	case membership.Exclude:
 		a.blamed(action.Host)
@@ -387,7 +388,7 @@ func (a *auditor) unwritten(safe int) {
 
 // scaled makes a role as large as is wanted.
 func (a *auditor) scaled(role string, count int) {
-	a.job.Roles = slices.Clone(a.job.Roles)
+	a.job.Roles, a.essentials = slices.Clone(a.job.Roles), nil
 	for i := range a.job.Roles {
 		if a.job.Roles[i].Name == role {
 			a.job.Roles[i].Instances = count
@@ -431,7 +432,8 @@ func (a *auditor) launch(l membership.Launch) {
 	if a.used[l.Container] {
 		a.violate("incarnation", "%s, in a container that was used before", tell(l))
 	}
-	a.launched[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
+	a.launched[l.Task], a.used[l.Container] = l, true
+	a.now(l.Container, held)
 	a.cluster.note(l)
 	a.done[l.Task], a.endedWell[l.Task] = false, false
 	row := a.crashed[l.Task].row
@@ -500,7 +502,8 @@ func (a *auditor) spare(l membership.Launch) {
 	if a.used[l.Container] {
 		a.violate("incarnation", "%s, in a container that was used before", tell(l))
 	}
-	a.spares[l.Task], a.state[l.Container], a.used[l.Container] = l, held, true
+	a.spares[l.Task], a.used[l.Container] = l, true
+	a.now(l.Container, held)
 	a.cluster.note(l)
 }
 
@@ -524,11 +527,14 @@ func (a *auditor) move(m membership.Move) {
 
 // gang notes since when a part of a gang is held.
 func (a *auditor) gang(now time.Time) {
-	n := a.holds()
-	lacks := n < len(a.job.Tasks())
+	n, size := a.held, 0
+	for _, r := range a.job.Roles {
+		size += r.Instances
+	}
+	lacks := n < size
 	if a.generation > 0 { // then it is whole while it has what it cannot go on without, and those on their way in are not yet of it
-		lacks = slices.ContainsFunc(a.job.Tasks(), func(t job.Task) bool {
-			return (a.known[t] || a.reforming) && a.essential(t) && a.state[a.launched[t].Container] != held && !a.done[t]
+		lacks = slices.ContainsFunc(a.core(), func(t job.Task) bool {
+			return (a.known[t] || a.reforming) && a.state[a.launched[t].Container] != held && !a.done[t]
 		})
 	}
 	switch {
@@ -554,6 +560,14 @@ func (a *auditor) essential(t job.Task) bool {
 		return a.job.Trains(t.Role)
 	}
 	return a.job.Part(t.Role) == job.PartServes || t == a.job.Leader()
+}
+
+// core are the tasks without which the job stands still.
+func (a *auditor) core() []job.Task {
+	if a.essentials == nil {
+		a.essentials = slices.DeleteFunc(a.job.Tasks(), func(t job.Task) bool { return !a.essential(t) })
+	}
+	return a.essentials
 }
 
 // pass lets time pass: what must not last is checked against it.

@@ -29,6 +29,7 @@ type master struct {
 	header    membership.Header
 	shadow    Machine // restored from a snapshot, steps along; nil: none yet
 	ledger    *ledger.Ledger
+	agents    map[job.Task][]*agent         // in the order they were launched; dead ones too
 	sessions  map[yarn.ContainerID]*session // by container: an agent of a replaced incarnation may call in beside the new one
 	audit     *auditor
 	spec      clusterspec.Spec   // the newest
@@ -57,7 +58,7 @@ type history struct {
 }
 
 func newMaster(w *world, i int, j job.Job) *master {
-	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), steps: steps{now: 1, best: 1, failed: make(map[job.Task]bool)}, sessions: make(map[yarn.ContainerID]*session), doomed: make(map[life]time.Time)}
+	m := &master{w: w, job: j, seed: w.rng.Uint64(), ledger: ledger.New(), steps: steps{now: 1, best: 1, failed: make(map[job.Task]bool)}, agents: make(map[job.Task][]*agent), sessions: make(map[yarn.ContainerID]*session), doomed: make(map[life]time.Time)}
 	opts := membership.Options{MaxStrikes: w.sc.strikes, StableEndpoints: j.Endpoints.Stable(), Inspect: w.sc.inspect}
 	if w.opts.Machine != nil {
 		w.opts.Machine(&opts)
@@ -199,7 +200,7 @@ func (m *master) compare(now time.Time, ev membership.Event, decided membership.
 			m.audit.violate("snapshot", "a restored machine answers %s with %s, the real one with %s", tell(ev), tellAll(got.All()), tellAll(decided.All()))
 		}
 	}
-	if !m.w.chance(100) { // it costs more than the turn
+	if !m.w.chance(max(100, len(m.audit.tasks))) { // it costs more than the turn
 		return
 	}
 	b, err := m.machine.Snapshot()
@@ -295,8 +296,12 @@ func (m *master) retarget(s clusterspec.Spec) {
 	if !m.job.Endpoints.Stable() {
 		return
 	}
+	is := make(map[job.Task]clusterspec.Member, len(s.Members))
+	for _, member := range s.Members {
+		is[member.Task] = member
+	}
 	for _, was := range before.Members {
-		if was.Address != "" && !slices.Contains(s.Members, was) && !m.endedWell(was) {
+		if was.Address != "" && is[was.Task] != was && !m.endedWell(was) {
 			m.shock(was.Task, was.Incarnation)
 		}
 	}
@@ -304,8 +309,8 @@ func (m *master) retarget(s clusterspec.Spec) {
 
 // endedWell reports whether a task's program has.
 func (m *master) endedWell(t clusterspec.Member) bool {
-	return slices.ContainsFunc(m.w.agents, func(g *agent) bool {
-		return g.m == m && g.task == t.Task && g.incarnation == t.Incarnation && g.exited != nil && g.exited.Code == 0 && g.exited.Reason == ""
+	return slices.ContainsFunc(m.agents[t.Task], func(g *agent) bool {
+		return g.incarnation == t.Incarnation && g.exited != nil && g.exited.Code == 0 && g.exited.Reason == ""
 	})
 }
 

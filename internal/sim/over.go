@@ -19,8 +19,8 @@ func (a *auditor) ends(d membership.Decision, actions []membership.Action) {
 // its task holds. One that is started anew in place was told to end first.
 func (a *auditor) outlived(m *master, over []membership.Process) {
 	for _, p := range over {
-		for _, g := range m.w.agents {
-			if g.m == m && g.task == p.Task && g.incarnation <= p.Incarnation && g.alive && g.running && !g.stopped &&
+		for _, g := range m.agents[p.Task] {
+			if g.incarnation <= p.Incarnation && g.alive && g.running && !g.stopped &&
 				a.state[g.container] == held && a.starting[g.task] <= g.incarnation {
 				a.violate("over", "%s inc=%d is said to be over, and runs in %s", p.Task, g.incarnation, g.container)
 			}

@@ -125,13 +125,8 @@ func (m *master) around(t job.Task) []job.Task {
 
 // agentOf is a task's newest agent, if it lives.
 func (m *master) agentOf(t job.Task) *agent {
-	for _, a := range slices.Backward(m.w.agents) {
-		if a.m == m && a.task == t {
-			if a.alive {
-				return a
-			}
-			return nil
-		}
+	if all := m.agents[t]; len(all) > 0 && all[len(all)-1].alive {
+		return all[len(all)-1]
 	}
 	return nil
 }

@@ -89,8 +89,8 @@ func (m *master) living(f func()) func() {
 func (m *master) publish(s clusterspec.Spec) {
 	m.told = s
 	for _, t := range m.audit.tasks { // in an order that is the same in every run
-		for _, g := range m.w.agents {
-			if g.m == m && g.task == t && m.sessions[g.container] != nil {
+		for _, g := range m.agents[t] {
+			if m.sessions[g.container] != nil {
 				m.tell(g.container, func(g *agent) { g.know(s) })
 			}
 		}
@@ -178,6 +178,7 @@ func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 	a.generation, a.published = generation, generation
 	a.restoring.number, a.restoring.row = 0, 0 // the journal may not have the newest look, nor the newest step
 	a.awaits = w.clock.now.Add(resumePatience)
+	a.held = 0
 	for c, s := range a.state {
 		if s != ended {
 			a.state[c] = orphaned
@@ -188,10 +189,7 @@ func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 		l.Incarnation = 0
 		a.earlier[t] = max(a.earlier[t], a.ordered[t])
 		a.ordered[t] = 0
-		for _, g := range w.agents {
-			if g.m != m || g.task != t {
-				continue
-			}
+		for _, g := range m.agents[t] {
 			if g.spare { // the journal may not have that the task moved there
 				a.spares[t] = membership.Launch{Task: t, Incarnation: g.incarnation, Container: g.container, Node: g.node, Spare: true}
 				if !g.started {
@@ -222,6 +220,6 @@ func (a *auditor) adopt(l membership.Adopt) {
 		delete(a.spares, l.Task)
 	}
 	if a.state[l.Container] != ended {
-		a.state[l.Container] = held
+		a.now(l.Container, held)
 	}
 }

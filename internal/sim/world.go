@@ -14,6 +14,8 @@
 //	               of a new container, the old one is no longer held; only   one that was replaced; launch twice; replace a task
 //	               the newest is started                                     that may still run where it was
 //	process        at most one running process per task and incarnation      an agent that starts whenever it is told
+//	over           a process that is followed by another one is said to be   keep it to oneself; say it of what is to get a spare
+//	               over, and none that goes on where its task lives
 //	grants         a grant is launched or released at once, launched if      keep a surplus container; end without giving back;
 //	               it was asked for; at the end nothing is held and          leave the asks standing; go on asking for what is
 //	               nothing is asked for                                      given back
@@ -95,6 +97,7 @@ type world struct {
 	rm        *sched.Scheduler
 	masters   []*master
 	agents    []*agent // in the order they were launched; dead ones too
+	in        map[yarn.ContainerID]*agent
 	running   map[string]int
 	lost      map[yarn.NodeID]bool
 	heldUntil time.Time // until when the ResourceManager answers nothing
@@ -126,7 +129,7 @@ func newWorld(opts Options, rng *rand.Rand) *world {
 	if opts.Restore == nil {
 		opts.Restore = membership.Restore
 	}
-	return &world{opts: opts, rng: rng, clock: clock{now: epoch}, running: make(map[string]int), lost: make(map[yarn.NodeID]bool)}
+	return &world{opts: opts, rng: rng, clock: clock{now: epoch}, running: make(map[string]int), in: make(map[yarn.ContainerID]*agent), lost: make(map[yarn.NodeID]bool)}
 }
 
 // play lets the world go on to its end.
@@ -212,11 +215,7 @@ func (w *world) do(actions []sched.Action) {
 }
 
 func (w *world) agentIn(c yarn.ContainerID) *agent {
-	i := slices.IndexFunc(w.agents, func(a *agent) bool { return a.container == c })
-	if i < 0 {
-		return nil
-	}
-	return w.agents[i]
+	return w.in[c]
 }
 
 // violated notes a broken invariant.
