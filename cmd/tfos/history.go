@@ -10,11 +10,17 @@ import (
 )
 
 func (c *command) history() *cobra.Command {
+	ls := c.historyLs()
 	cmd := &cobra.Command{
-		Use:   "history serve [--listen HOST:PORT]",
-		Short: "Pages of jobs that have ended",
+		Use:   "history [ls|show|serve]",
+		Short: "List and show jobs that have ended, and serve their pages",
+		Long: `List and show your jobs that have ended, and serve their pages, as they are kept on HDFS below ~/.tfos/jobs: for 30 days, the
+newest 500, also those that YARN has forgotten. tfos history alone lists them.`,
+		Args: cobra.NoArgs,
+		RunE: ls.RunE,
 	}
-	cmd.AddCommand(c.historyServe())
+	cmd.AddCommand(ls, c.historyShow(), c.historyServe())
+	cmd.Flags().AddFlagSet(ls.Flags())
 	return cmd
 }
 
