@@ -21,7 +21,7 @@ keeps logs. "master" stands for the application master's own log, of a job that 
 and does not obey them; a file or pipe gets every byte as it is.
 
 With -f lines come as they are printed, of all tasks at once, each behind its task's name (in colours on a terminal, unless
-NO_COLOR is set), across restarts and moves, and of tasks that are added while the job runs.`,
+NO_COLOR is set), across restarts and moves, which a line tells of, and of tasks that are added while the job runs.`,
 		Example: `  tfos logs application_1700000000000_0042 worker/0 -f
   tfos logs application_1700000000000_0042 -f --grep 'loss|accuracy'`,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -324,6 +324,11 @@ func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Ide
 					p.write(o.chosen(lines))
 				})
 				tl.names = o.Streams
+				tl.again = func(t status.Task) {
+					mu.Lock()
+					defer mu.Unlock()
+					p.write(fmt.Appendf(nil, "==> %s incarnation %d on %s <==\n", t.ID(), t.Incarnation, t.Node))
+				}
 				tails[t.ID()] = tl
 				workers.Go(func() { tl.run(within) })
 			}

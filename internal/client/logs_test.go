@@ -13,6 +13,7 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/control"
+	"tfos/internal/job"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
@@ -122,4 +123,47 @@ func TestWantedLinesOfAnEndedJob(t *testing.T) {
 	if _, err := ParseLogs("", "", "(", false); exit.Of(err) != exit.Usage {
 		t.Errorf("a pattern that is none: %v", err)
 	}
+}
+
+// TestAFollowedLogSaysThatItsTaskWasReplaced, in place and on another node.
+func TestAFollowedLogSaysThatItsTaskWasReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.cluster()
+		var s shown
+		submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.running()
+		w.publish(view(status.Running))
+		at := func(state status.State, inc job.Incarnation, node, container string, code ...int) status.View {
+			v := view(state, code...)
+			chief := &v.Tasks[0]
+			chief.Incarnation, chief.Node, chief.Container, chief.Agent = inc, node, container, node+":1"
+			return v
+		}
+		w.script(
+			func() { w.print("nm1:1", control.Stdout, "first\n") },
+			func() { w.publish(at(status.Running, 2, "nm1", "c1")) },
+			func() { w.print("nm1:1", control.Stdout, "second\n") },
+			func() { w.leave("nm1:1"); w.publish(at(status.Running, 3, "nm9", "c9")) },
+			func() { w.print("nm9:1", control.Stdout, "third\n") },
+			func() {
+				w.leave("nm9:1")
+				w.finish(at(status.Succeeded, 3, "nm9", "c9", 0), yarn.StateFinished, yarn.FinalSucceeded)
+			})
+		o, err := ParseLogs("chief/0", control.Stdout, "", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		if err := c.CopyLogs(t.Context(), submitted.ID, o, &out); err != nil {
+			t.Fatal(err)
+		}
+		want := "first\n==> chief/0 incarnation 2 on nm1 <==\nsecond\n==> chief/0 incarnation 3 on nm9 <==\nthird\n"
+		if out.String() != want {
+			t.Errorf("got %q, want %q", out.String(), want)
+		}
+	})
 }

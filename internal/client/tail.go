@@ -31,7 +31,8 @@ type tail struct {
 	key   control.Identity
 	task  job.Task
 	write func(lines []byte)
-	names []string // of the streams
+	names []string          // of the streams
+	again func(status.Task) // hears of each later incarnation; nil: nobody does
 
 	targets chan status.Task // capacity 1: only the newest matters
 	last    chan status.View // the job has ended
@@ -85,17 +86,25 @@ func (t *tail) run(ctx context.Context) {
 	defer close(t.done)
 	var streams []*stream
 	live := &copying{}
+	var seen job.Incarnation
 	for {
 		select {
 		case <-ctx.Done():
 			live.stop(0)
 			return
 		case task := <-t.targets:
-			if len(streams) > 0 && streams[0].container == task.Container {
+			moved := len(streams) == 0 || streams[0].container != task.Container
+			if moved {
+				live.stop(0) // the container before is gone, and its agent with it
+				flush(streams)
+			}
+			if t.again != nil && seen > 0 && task.Incarnation > seen {
+				t.again(task)
+			}
+			seen = task.Incarnation
+			if !moved {
 				continue
 			}
-			live.stop(0) // the container before is gone, and its agent with it
-			flush(streams)
 			streams = t.streams(task.Container)
 			live = t.follow(ctx, streams, task.Agent)
 		case v := <-t.last:
