@@ -287,8 +287,15 @@ func (h *history) kill(t *rapid.T) {
 	}
 }
 
+// started: a master starts a container of which it was told.
 func (h *history) started(t *rapid.T) {
-	if live := h.live(); len(live) > 0 {
+	var live []*container
+	for _, c := range h.live() {
+		if c.master || h.told[c.grant.ID] {
+			live = append(live, c)
+		}
+	}
+	if len(live) > 0 {
 		h.s.ContainerStarted(rapid.SampledFrom(live).Draw(t, "container").grant.ID)
 	}
 }

@@ -238,7 +238,6 @@ func TestCompressedFilesAreReadWhole(t *testing.T) {
 func TestImages(t *testing.T) {
 	p := planFor(plan.Images, 0)
 	p.Signature.Inputs, p.Columns, p.Keep = p.Signature.Inputs[1:2], []string{plan.Whole}, []string{plan.PathColumn}
-	open := disk(t, &p, nil)
 	m := dfs.NewMemory(dfs.MemoryOptions{User: "ann"})
 	for _, name := range []string{"/1.png", "/2.png", "/3.png"} {
 		if err := dfs.WriteFile(t.Context(), m, name, []byte("P"+name), 0); err != nil {
@@ -246,9 +245,9 @@ func TestImages(t *testing.T) {
 		}
 		p.Inputs = append(p.Inputs, plan.Input{Path: name, Size: 7})
 	}
-	open = m.Open
+
 	p.Shards, _ = p.Cut(p.Inputs)
-	got, err := read(t, open, p, 2)
+	got, err := read(t, m.Open, p, 2)
 	if want := `*="P/1.png" path="/1.png" |*="P/2.png" path="/2.png" |*="P/3.png" path="/3.png" `; err != nil || strings.Join(got, "|") != want || len(p.Shards) != 2 {
 		t.Errorf("%q, %v", got, err)
 	}
