@@ -14,6 +14,8 @@ class SiteCustomizeTest(unittest.TestCase):
     def setUp(self):
         self._dir = tempfile.TemporaryDirectory(prefix="tfos-test-")
         self.dir = self._dir.name
+        before = signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # what a shell starts in the background has it ignored, and hands that on
+        self.addCleanup(signal.signal, signal.SIGQUIT, before)
         self.write("tensorflow/__init__.py", "from tensorflow import experimental\nprint('tensorflow imported')\n")
         self.write("tensorflow/experimental.py", "def register_filesystem_plugin(path): print('registered', path)\n")
 
