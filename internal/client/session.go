@@ -48,6 +48,7 @@ type session struct {
 	stop context.CancelCauseFunc // stops the job, in order
 	ctx  context.Context         // of those who watch feeds
 	wg   sync.WaitGroup          // them
+	left chan struct{}           // closed when the program that started the session is gone
 
 	mu      sync.Mutex
 	ended   []string                 // guarded by mu: queues that get nothing more
@@ -113,8 +114,9 @@ func (e *events) say(what event) {
 // errLeft is why a job is stopped whose session's owner is gone.
 var errLeft = errors.New("the program that ran the job is gone")
 
-// Session submits a job and runs it for another program, until the job has ended. The error is what
-// was wrong before that; how the job ended is an event.
+// Session submits a job and runs it for another program, until the job has ended and that program
+// has closed In, or is gone. The error is what was wrong before the job began; how it ended is an
+// event.
 func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) error {
 	out := &events{w: o.Out}
 	notes := sessionUI{say: out.say}
@@ -132,7 +134,7 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	}
 	watching, end := context.WithCancel(ctx)
 	stopping, stop := context.WithCancelCause(ctx)
-	s := &session{c: c, s: submitted, desk: d, out: out, stop: stop, ctx: watching, watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
+	s := &session{c: c, s: submitted, desk: d, out: out, stop: stop, ctx: watching, left: make(chan struct{}), watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
 	out.say(event{Event: "submitted", Application: submitted.ID.String()})
 	s.wg.Go(func() {
 		if err := d.Run(); err != nil {
@@ -144,6 +146,10 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	outcome, err := s.follow(stopping, notes)
 	s.conclude(outcome, err)
 	end()
+	select { // feeders that come now are still told that no rows are wanted, or why
+	case <-s.left:
+	case <-ctx.Done():
+	}
 	d.Close()
 	s.wg.Wait()
 	stop(nil)
@@ -221,6 +227,7 @@ func (s *session) hear(in io.Reader, host string) {
 		}
 	}
 	s.stop(errLeft)
+	close(s.left)
 }
 
 // feeder issues what Spark's tasks need to feed the job.

@@ -157,3 +157,4 @@ class Session:
             self._process.kill()  # the job's master notices that nobody attends it
             self._process.wait()
         self._reader.join(max(1.0, timeout - (time.monotonic() - began)))
+        self._process.stdout.close()
