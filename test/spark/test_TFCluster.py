@@ -2,11 +2,15 @@
 
 import os
 import signal
+import sys
 import time
 
+import harness
 from harness import SparkTest
 
 from tfos.compat import TFCluster
+
+LAUNCHER = os.environ.get("LAUNCHER", "local")  # yarn: on the cluster of HADOOP_CONF_DIR
 
 
 def squares(args, ctx):
@@ -30,9 +34,15 @@ def count(args, ctx):
 
 
 class TFClusterTest(SparkTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for module in (harness, sys.modules[__name__]):  # nodes in containers have what Spark's tasks have
+            cls.sc.addPyFile(module.__file__)
+
     def run_cluster(self, map_fun, args, num_executors=2, num_ps=0, **more):
         more.setdefault("input_mode", TFCluster.InputMode.SPARK)
-        return TFCluster.run(self.sc, map_fun, args, num_executors, num_ps, launcher="local", **more)
+        return TFCluster.run(self.sc, map_fun, args, num_executors, num_ps, launcher=LAUNCHER, **more)
 
     def counted(self):
         found = [0, 0]

@@ -25,6 +25,8 @@ from tfos.compat import node
 
 logger = logging.getLogger(__name__)
 
+_FEEDER = "tfos-feeder.zip"  # what Spark's tasks need of these modules
+
 # How long to wait for the word of a node whose failure made Spark's tasks fail, in seconds.
 _WORD = 30
 
@@ -282,7 +284,7 @@ def _add_package(sc):
     directory = tempfile.mkdtemp(prefix="tfos-spark-")
     atexit.register(shutil.rmtree, directory, True)
     here = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    name = os.path.join(directory, "tfos-feeder.zip")
+    name = os.path.join(directory, _FEEDER)
     with zipfile.ZipFile(name, "w", zipfile.ZIP_DEFLATED) as z:
         for root, _, files in os.walk(os.path.join(here, "tfos")):
             for f in sorted(files):
@@ -307,9 +309,11 @@ def _write_job(sc, directory, map_fun, tf_args, s):
             f.write(data)
         ship(path, name)
 
-    py_files = [f for f in sc._python_includes if f != "tfos-feeder.zip"]
-    for name in py_files:
-        ship(os.path.join(SparkFiles.getRootDirectory(), name), name)
+    py_files = [f for f in sc._python_includes if f != _FEEDER]  # archives, which go on the nodes' path
+    added = SparkFiles.getRootDirectory()  # of sc.addFile, sc.addPyFile and --py-files; modules are found where they lie
+    for name in sorted(os.listdir(added)):
+        if name != _FEEDER and not name.endswith(".jar"):
+            ship(os.path.join(added, name), name)
     copy = os.path.join(directory, node.CLOUDPICKLE)
     _copy_cloudpickle(os.path.dirname(cloudpickle.__file__), copy)
     ship(copy, node.CLOUDPICKLE)
