@@ -3,12 +3,15 @@
 package e2e
 
 import (
+	"bufio"
 	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -194,6 +197,7 @@ recovery: {user-failures: 1}
 func TestPagesOfAJob(t *testing.T) {
 	c := hadoop(t)
 	fail := filepath.Join(t.TempDir(), "fail")
+	c = c.withHistory(t)
 	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, fmt.Sprintf(watched, fail, hostile))).want(t, 0).stdout)
 	var v status.View
 	eventually(t, "the workers to train", func() bool {
@@ -210,6 +214,7 @@ func TestPagesOfAJob(t *testing.T) {
 	b.sees("the workers training", `[...document.querySelectorAll('#rows tbody tr')].filter(r => /worker\/\d/.test(r.innerText) && /running/.test(r.innerText) && /\d+ \/ 2000/.test(r.innerText)).length === 2`)
 	b.sees("a curve", `document.querySelector('#curve polyline.step') !== null`)
 	b.sees("the rate of the steps", `/\d/.test(document.querySelector('#rows tbody tr:nth-child(2) td:nth-child(6)').innerText)`)
+	b.sees("the loss, memory and processors", `[5, 6, 7, 8, 9].every(n => /\d/.test(document.querySelector('#rows tbody tr:nth-child(2)').children[n - 1].innerText))`)
 	b.sees("the timeline", `document.querySelectorAll('#spans rect.running').length >= 3`)
 	if spec := ask[string](b, `document.getElementById('spec').textContent`); !strings.Contains(spec, v.Tasks[0].Address) {
 		t.Errorf("cluster_spec: %s", spec)
@@ -247,6 +252,59 @@ func TestPagesOfAJob(t *testing.T) {
 	b.sees("that the job has ended, or that there is no news", `/failed/.test(document.getElementById('state').innerText) || document.getElementById('link').innerText !== ''`)
 	b.shoot("ended")
 	b.clean()
+
+	// YARN sends the browser to the page that was left.
+	gone(t, id)
+	b.run(chromedp.Navigate(proxy))
+	b.sees("the page that was left", `/failed/.test(document.getElementById('state')?.innerText) && document.getElementById('document') !== null`)
+	if at := ask[string](b, `location.pathname`); at != "/"+id+"/" {
+		t.Errorf("the browser ended at %s", at)
+	}
+	b.sees("both failures with their causes", `/SIGKILL/.test(document.getElementById('failed').innerText) && document.getElementById('failed').innerText.includes('<img src=x')`)
+	b.sees("the curve with the loss", `document.querySelector('#curve polyline.loss') !== null`)
+	b.shoot("history")
+	b.phone("history-phone")
+	b.clean()
+	b.run(chromedp.Navigate(ask[string](b, `location.origin`)))
+	b.sees("the list of jobs", fmt.Sprintf(`[...document.querySelectorAll('tbody tr')].some(r => r.innerText.includes(%q) && /failed/.test(r.innerText) && r.innerText.includes('<b>job</b>'))`, id))
+	b.shoot("history-list")
+	b.clean()
+}
+
+// withHistory is the cluster for somebody whose configuration names a server of ended jobs' pages,
+// which runs.
+func (c *cluster) withHistory(t *testing.T) *cluster {
+	t.Helper()
+	serve := exec.CommandContext(t.Context(), filepath.Join(root, "bin", "tfos"), "history", "serve", "--listen", "127.0.0.1:0")
+	serve.Env = append(cleanEnv(), c.env...)
+	serve.Cancel = func() error { return serve.Process.Signal(os.Interrupt) }
+	out, err := serve.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := serve.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = serve.Wait() }) // by the interrupt
+	line, err := bufio.NewReader(out).ReadString('\n')
+	address := regexp.MustCompile(`http://\S+`).FindString(line)
+	if err != nil || address == "" {
+		t.Fatalf("tfos history serve: %v, %q", err, line)
+	}
+	dir := t.TempDir()
+	if err := os.CopyFS(dir, os.DirFS(c.conf)); err != nil {
+		t.Fatal(err)
+	}
+	site := filepath.Join(dir, "yarn-site.xml")
+	b, err := os.ReadFile(site)
+	if err != nil {
+		t.Fatal(err)
+	}
+	property := "<property><name>tfos.history.url</name><value>" + address + "</value></property></configuration>"
+	if err := os.WriteFile(site, []byte(strings.Replace(string(b), "</configuration>", property, 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return &cluster{name: c.name, conf: dir, env: []string{"HADOOP_CONF_DIR=" + dir, "HADOOP_USER_NAME=root"}, rm: c.rmWeb(t)}
 }
 
 // notThroughTheProxy: who opens the master's port directly is sent to the proxy.
