@@ -303,7 +303,7 @@ func (c *cluster) nothingLeft(t *testing.T, id string) {
 	if running := c.rest(t, c.rmWeb(t)+"/ws/v1/cluster/apps/"+id); !strings.Contains(running, `"runningContainers":-1`) && !strings.Contains(running, `"runningContainers":0`) {
 		t.Errorf("containers of %s still run: %s", number, running)
 	}
-	kept := []string{"client.pem", "events.ndjson", "hadoop-conf.xml", "job.yaml", "manifest.json", "master.json", "result.json"}
+	kept := []string{"client.pem", "events.ndjson", "hadoop-conf.xml", "job.yaml", "manifest.json", "master.json", "page.html", "result.json"}
 	journal := regexp.MustCompile(`^(journal|input)[-.]`) // what a next master would have gone on from
 	for _, file := range c.list(t, "/user/root/.tfos/jobs/"+id) {
 		if !slices.Contains(kept, file) && !journal.MatchString(file) {
