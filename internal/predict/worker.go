@@ -221,5 +221,8 @@ func (w *Worker) finish(ctx context.Context) error {
 			return fmt.Errorf("all shards are done, and %s is not there: was it removed meanwhile? tfos predict with the same arguments makes it", w.o.Plan.In(part))
 		}
 	}
+	// What workers left that were killed while they wrote is of no use, and does no harm: it has a
+	// hidden name. What is younger than a minute stays.
+	w.o.Output.Sweep(ctx, w.o.Dir)
 	return dfs.WriteFile(ctx, w.o.Output, path.Join(w.o.Dir, plan.Done), nil, 0o644)
 }
