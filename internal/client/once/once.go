@@ -287,28 +287,15 @@ func (b Book) claim(ctx context.Context, t Try) error {
 	if err := b.fs.Mkdir(ctx, b.dir, 0o700); err != nil {
 		return err
 	}
-	return create(ctx, b.fs, b.name(t.Number), content)
+	return dfs.CreateFile(ctx, b.fs, b.name(t.Number), content, 0o600)
 }
 
 // Create makes a file unless there is one, which is no error.
 func Create(ctx context.Context, files dfs.FS, name string, content []byte) error {
-	if err := create(ctx, files, name, content); !errors.Is(err, fs.ErrExist) {
+	if err := dfs.CreateFile(ctx, files, name, content, 0o600); !errors.Is(err, fs.ErrExist) {
 		return err
 	}
 	return nil
-}
-
-// create makes a file: fs.ErrExist if there is one.
-func create(ctx context.Context, files dfs.FS, name string, content []byte) error {
-	w, err := files.Create(ctx, name, dfs.CreateOptions{Mode: 0o600})
-	if err != nil {
-		return err
-	}
-	if _, err := w.Write(content); err != nil {
-		w.Abort()
-		return err
-	}
-	return w.Close()
 }
 
 // Sweep forgets keys whose work was done before a moment, and up to a number of them. Nobody begins
