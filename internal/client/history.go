@@ -1,9 +1,7 @@
 package client
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"html"
@@ -115,19 +113,10 @@ func (h *history) index(w http.ResponseWriter, r *http.Request) {
 
 // jobs are those that have ended, the newest first.
 func (h *history) jobs(ctx context.Context) ([]status.View, error) {
-	dirs, err := h.c.FS.List(ctx, launch.JobsDir(h.c.Home))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	ids, err := h.c.keptJobs(ctx)
+	if err != nil {
 		return nil, err
 	}
-	var ids []yarn.ApplicationID
-	for _, d := range dirs {
-		if id, err := yarn.ParseApplicationID(path.Base(d.Name)); err == nil {
-			ids = append(ids, id)
-		}
-	}
-	slices.SortFunc(ids, func(a, b yarn.ApplicationID) int {
-		return cmp.Or(cmp.Compare(b.ClusterTimestamp, a.ClusterTimestamp), cmp.Compare(b.Sequence, a.Sequence))
-	})
 	ids = ids[:min(len(ids), historyJobs)]
 	views := make([]status.View, len(ids))
 	var g errgroup.Group
@@ -150,8 +139,8 @@ func (h *history) result(ctx context.Context, id yarn.ApplicationID) status.View
 	if ok {
 		return v
 	}
-	b, err := h.c.readFile(ctx, path.Join(h.c.jobDir(id), launch.ResultFile))
-	if err != nil || json.Unmarshal(b, &v) != nil {
+	v, err := h.c.result(ctx, id)
+	if err != nil {
 		return status.View{}
 	}
 	v = status.View{ID: id.String(), Name: v.Name, State: v.State, Queue: v.Queue, Started: v.Started, Finished: v.Finished, ExitCode: v.ExitCode, Diagnostics: v.Diagnostics}

@@ -35,20 +35,10 @@ type Past struct {
 // History is this user's ended jobs as their staging directories keep them, the newest first and at
 // most so many: also those that YARN has forgotten.
 func (c *Cluster) History(ctx context.Context, atMost int) ([]Past, error) {
-	dirs, err := c.FS.List(ctx, launch.JobsDir(c.Home))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
+	ids, err := c.keptJobs(ctx)
 	if err != nil {
 		return nil, stage.Explain(c.FS, "look for ended jobs in", launch.JobsDir(c.Home), err)
 	}
-	var ids []yarn.ApplicationID
-	for _, d := range dirs {
-		if id, err := yarn.ParseApplicationID(path.Base(d.Name)); err == nil && d.IsDir() {
-			ids = append(ids, id)
-		}
-	}
-	slices.SortFunc(ids, func(a, b yarn.ApplicationID) int { return b.Compare(a) })
 	var known []yarn.Report
 	asked := false
 	var jobs []Past
@@ -87,6 +77,22 @@ func (c *Cluster) History(ctx context.Context, atMost int) ([]Past, error) {
 		}
 	}
 	return jobs, nil
+}
+
+// keptJobs is this user's applications that have a staging directory, the newest first.
+func (c *Cluster) keptJobs(ctx context.Context) ([]yarn.ApplicationID, error) {
+	dirs, err := c.FS.List(ctx, launch.JobsDir(c.Home))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var ids []yarn.ApplicationID
+	for _, d := range dirs {
+		if id, err := yarn.ParseApplicationID(path.Base(d.Name)); err == nil && d.IsDir() {
+			ids = append(ids, id)
+		}
+	}
+	slices.SortFunc(ids, func(a, b yarn.ApplicationID) int { return b.Compare(a) })
+	return ids, nil
 }
 
 func past(id yarn.ApplicationID, v status.View) Past {
