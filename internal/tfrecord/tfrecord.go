@@ -13,6 +13,8 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+
+	"tfos/internal/checkpoint/sstable"
 )
 
 const (
@@ -28,8 +30,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // masked is the CRC-32C of b as TensorFlow stores it.
 func masked(b []byte) uint32 {
-	c := crc32.Checksum(b, castagnoli)
-	return (c>>15 | c<<17) + 0xa282ead8
+	return sstable.Mask(crc32.Checksum(b, castagnoli))
 }
 
 // length reads a header; ok is false if it is none.
