@@ -19,11 +19,7 @@ Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit. Twice alw
 		Example: `  tfos attach application_1700000000000_0042`,
 		Args:    application,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := client.ParseApplication(args[0])
-			if err != nil {
-				return err
-			}
-			cluster, err := c.connect(cmd, id)
+			cluster, id, err := c.reach(cmd, args[0])
 			if err != nil {
 				return err
 			}

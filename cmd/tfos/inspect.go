@@ -24,11 +24,7 @@ func (c *command) status() *cobra.Command {
 With --watch it is shown until it ends; with --json as well, one document per line and change.`,
 		Args: application,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := client.ParseApplication(args[0])
-			if err != nil {
-				return err
-			}
-			cluster, err := c.connect(cmd, id)
+			cluster, id, err := c.reach(cmd, args[0])
 			if err != nil {
 				return err
 			}

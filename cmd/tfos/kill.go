@@ -4,8 +4,6 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
-
-	"tfos/internal/client"
 )
 
 func (c *command) kill() *cobra.Command {
@@ -16,11 +14,7 @@ func (c *command) kill() *cobra.Command {
 A job that has ended already is left as it is.`,
 		Args: application,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := client.ParseApplication(args[0])
-			if err != nil {
-				return err
-			}
-			cluster, err := c.connect(cmd, id)
+			cluster, id, err := c.reach(cmd, args[0])
 			if err != nil {
 				return err
 			}

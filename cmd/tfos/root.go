@@ -93,6 +93,16 @@ func (c *command) connect(cmd *cobra.Command, id yarn.ApplicationID) (*client.Cl
 	return c.configured(cmd)
 }
 
+// reach connects to the cluster of the application that text names.
+func (c *command) reach(cmd *cobra.Command, text string) (*client.Cluster, yarn.ApplicationID, error) {
+	id, err := client.ParseApplication(text)
+	if err != nil {
+		return nil, id, err
+	}
+	cluster, err := c.connect(cmd, id)
+	return cluster, id, err
+}
+
 // clusters reaches all clusters that the flags mean: there can be several embedded ones.
 func (c *command) clusters(cmd *cobra.Command) ([]*client.Cluster, error) {
 	local, err := c.local()
