@@ -50,8 +50,9 @@ const (
 // outOfReach is what to do about a master that cannot be asked.
 const outOfReach = "try again: it may be moving to another node; if it stays so, a firewall may be between this host and the cluster's nodes"
 
-// watch hands every view of a running job to show, and attends the job if attend says so, finding the master again as often as it takes, until the master says
-// that a view was the last, show fails, or ctx ends. trouble is called once for each time the master cannot be reached.
+// watch hands every view of a running job to show, until the master says that a view was the last,
+// show fails, or ctx ends. It finds the master again as often as it takes, and calls trouble once
+// for each time the master cannot be reached. With attend the job counts as attended meanwhile.
 func (c *Cluster) watch(ctx context.Context, r yarn.Report, key control.Identity, attend bool, show func(status.View) error, trouble func(error)) error {
 	troubled, lost := false, time.Now()
 	for pauses := pause.Growing(firstPause, lastPause); ; {

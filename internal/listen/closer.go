@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Closer serves connections of its own user's processes, which nobody needs to be protected from, and
-// closes them all in the end.
+// Closer serves connections, and closes them all in the end. It bounds nothing, and turns nobody away:
+// its listener may.
 type Closer struct {
 	listener net.Listener
 

@@ -51,16 +51,6 @@ roles:
   ps:     {instances: 1, memory: 3GiB, service: true}
 master: {memory: 6GiB}
 `,
-	// Nothing but the server's program differs.
-	"builtin": `name: lasting-builtin
-command: ${PYTHON:-python3} train_ps.py --steps 400 --pause 0.08
-files: [%[1]s/train_ps.py, %[1]s/digits.py]
-roles:
-  chief:  {instances: 1, memory: 3GiB}
-  worker: {instances: 2, memory: 3GiB}
-  ps:     {instances: 1, memory: 3GiB, builtin: ps}
-master: {memory: 6GiB}
-`,
 	"mirrored": `name: lasting-mirrored
 command: ${PYTHON:-python3} train_mirrored.py --steps 400 --pause 0.08
 files: [%[1]s/train_mirrored.py, %[1]s/digits.py]
@@ -82,6 +72,9 @@ master: {memory: 6GiB}
 }
 
 func lastingJob(strategy string) string {
+	if strategy == "builtin" { // ps, and nothing but the server's program differs
+		return strings.NewReplacer("lasting-ps", "lasting-builtin", "service: true", "builtin: ps").Replace(lastingJob("ps"))
+	}
 	return fmt.Sprintf(lasting[strategy], filepath.Join(root, "examples", "digits"))
 }
 
