@@ -149,6 +149,29 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
+// TestJobFileFromStdin: - is read from stdin, and relative paths in it start in the current directory.
+func TestJobFileFromStdin(t *testing.T) {
+	conf := isolate(t)
+	t.Chdir(t.TempDir())
+	was := os.Stdin
+	defer func() { os.Stdin = was }()
+	if err := os.WriteFile("job", []byte(`{"command": "x", "roles": {"worker": {"instances": 1}}, "files": ["here.py"]}`+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range []string{"submit", "session"} {
+		f, err := os.Open("job")
+		if err != nil {
+			t.Fatal(err)
+		}
+		os.Stdin = f
+		code, _, stderr := tfos(t, verb, "--conf", conf, "-")
+		if code != exit.Usage || !strings.Contains(stderr, " here.py does not exist") {
+			t.Errorf("%s -: exit code %d, %q", verb, code, stderr)
+		}
+		f.Close()
+	}
+}
+
 func TestMissingCompanions(t *testing.T) {
 	conf := isolate(t)
 	t.Setenv("TFOS_HOME", t.TempDir())

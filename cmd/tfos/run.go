@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -31,6 +33,7 @@ type jobFlags struct {
 	once, date                 string
 	timeout                    string
 	retries                    int
+	stdin                      io.Reader // holds a job file of the name -; nil: all of stdin does
 }
 
 // roleFlags says how flags name the roles that TensorFlow knows.
@@ -176,7 +179,14 @@ func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
 		return job.Job{}, err
 	}
 	var data []byte
-	if file != "" {
+	switch file {
+	case "":
+	case "-": // relative paths in it start in the current directory
+		file = "stdin"
+		if data, err = io.ReadAll(cmp.Or(j.stdin, cmd.InOrStdin())); err != nil {
+			return job.Job{}, exit.Errorf(exit.Usage, "read the job file from stdin: %w", err)
+		}
+	default:
 		if data, err = os.ReadFile(file); errors.Is(err, fs.ErrNotExist) {
 			return job.Job{}, exit.Errorf(exit.Usage, "the job file %s does not exist", file)
 		} else if err != nil {
@@ -274,7 +284,8 @@ func (c *command) run() *cobra.Command {
 		Use:   "run [JOB.yaml] [flags] [-- COMMAND...]",
 		Short: "Submit a job, follow it, and exit with its result",
 		Long: `Submit a job, follow its progress and the log of its chief (else its first worker), and exit with the job's own result.
-The log goes to stdout, everything else to stderr. Every flag has a key in the job file; the flag wins.
+The log goes to stdout, everything else to stderr. Every flag has a key in the job file; the flag wins. A job file of the
+name - is read from stdin.
 
 Ctrl-C once leaves the job to itself, or stops it with --kill-on-exit and with --master local. Twice always returns at once.
 

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"net"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -14,13 +16,18 @@ func (c *command) session() *cobra.Command {
 	var j jobFlags
 	var host string
 	cmd := &cobra.Command{
-		Use:    "session JOB.yaml [flags]",
+		Use:    "session JOB.yaml|- [flags]",
 		Hidden: true,
 		Short:  "Run a job for the program that started tfos, and end it with that program",
 		Long: `Run a job for the program that started tfos, which tfos.compat.TFCluster does. Each line of stdout is an event, each line of
-stdin a wish, in JSON. The job is stopped when stdin ends.`,
+stdin a wish, in JSON. The job is stopped when stdin ends. With - the first line of stdin is the job file, in JSON.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			o := client.SessionOptions{In: cmd.InOrStdin(), Out: c.stdout, Host: host}
+			in := bufio.NewReader(cmd.InOrStdin())
+			o := client.SessionOptions{In: in, Out: c.stdout, Host: host}
+			if len(args) > 0 && args[0] == "-" {
+				file, _ := in.ReadString('\n') // of a line that was cut off the parser tells
+				j.stdin = strings.NewReader(file)
+			}
 			err := c.runSession(cmd, &j, args, o)
 			if err != nil {
 				client.Ended(o.Out, err)

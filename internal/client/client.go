@@ -125,8 +125,10 @@ type Cluster struct {
 	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not
 	// known.
 	Masters int
-	// Local says that the cluster lives in a process of this machine.
+	// Local says that the cluster lives in a process of this machine, and gone, which others than
+	// that process have, whether it has ended: with its job, which nobody knows any more then.
 	Local bool
+	gone  func() bool
 
 	close []func() error
 }

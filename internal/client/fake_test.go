@@ -50,6 +50,7 @@ type world struct {
 	stopped  []string
 	scaled   []control.ScaleWish
 	stubborn bool // the master does not end when it is asked to
+	vanishes bool // the cluster is embedded, and ends when the master is asked to
 	lonely   error
 	views    []status.View
 	changed  chan struct{} // closed at each change of views
@@ -92,7 +93,8 @@ func (w *world) cluster() *Cluster {
 				return nil, "", fmt.Errorf("%s: %w", uri, dfs.ErrUnsupported)
 			}
 			return w.fs, name, nil
-		}}
+		},
+		gone: func() bool { defer w.lock()(); return w.vanishes && w.down != nil }}
 }
 
 var anID = yarn.ApplicationID{ClusterTimestamp: 1700000000000, Sequence: 7}
@@ -308,7 +310,10 @@ func (m fakeMaster) Stop(_ context.Context, reason string) error {
 		return m.w.lonely
 	}
 	m.w.stopped = append(m.w.stopped, reason)
-	if !m.w.stubborn {
+	switch {
+	case m.w.vanishes:
+		m.w.down = errors.New("connection refused")
+	case !m.w.stubborn:
 		m.w.end(m.w.id(), yarn.StateFinished, yarn.FinalKilled, reason)
 	}
 	return nil

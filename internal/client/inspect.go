@@ -100,9 +100,12 @@ func (c *Cluster) look(ctx context.Context, r yarn.Report) (status.View, error) 
 
 // Watch shows a job until it has ended, or show fails.
 func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(status.View) error) error {
-	for {
+	for seen := false; ; seen = true {
 		r, err := c.report(ctx, id)
 		if err != nil {
+			if seen && c.gone != nil && c.gone() { // the embedded cluster has ended with its job
+				return nil
+			}
 			return err
 		}
 		if r.State.Terminal() {

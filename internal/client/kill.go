@@ -73,13 +73,18 @@ func (c *Cluster) stopInOrder(ctx context.Context, r yarn.Report, reason string)
 	return m.Stop(ctx, reason)
 }
 
-// awaitEnd waits until YARN sees a job's end.
+// awaitEnd waits until YARN sees a job's end, or has ended with the job: an embedded one stops what
+// has not ended by itself.
 func (c *Cluster) awaitEnd(ctx context.Context, id yarn.ApplicationID, patience time.Duration) (yarn.Report, bool) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for pauses := pause.Growing(firstPoll, lastPoll); ; {
-		if r, err := c.RM.Report(ctx, id); err == nil && r.State.Terminal() {
+		r, err := c.RM.Report(ctx, id)
+		if err == nil && r.State.Terminal() {
 			return r, true
+		}
+		if err != nil && c.gone != nil && c.gone() {
+			return yarn.Report{ID: id, State: yarn.StateKilled}, true
 		}
 		if pauses.Wait(ctx) != nil {
 			return yarn.Report{}, false

@@ -223,6 +223,7 @@ func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, err
 		return nil, err
 	}
 	cluster.Local, cluster.Logs = true, diskLogs{filepath.Join(dir, localLogs)}
+	cluster.gone = func() bool { return !alive(dir) }
 	return cluster, os.MkdirAll(cluster.Home, 0o700)
 }
 

@@ -536,6 +536,7 @@ func TestKill(t *testing.T) {
 		{"in order", func(w *world) {}, []string{"the master stops its tasks", "ended: stopped"}, 1, 0},
 		{"stubborn", func(w *world) { w.stubborn = true }, []string{"the master stops its tasks", "did not end within 45s", "killed"}, 1, 1},
 		{"unreachable", func(w *world) { w.lonely = control.ErrUnreachable }, []string{"killed"}, 0, 1},
+		{"embedded, and ends with its job", func(w *world) { w.vanishes = true }, []string{"the master stops its tasks", "ended: stopped"}, 1, 0},
 		{"over", func(w *world) { w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded) }, []string{"has ended already: succeeded"}, 0, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -14,7 +14,7 @@ from tfos import _feed
 class JobError(RuntimeError):
     """The job failed, or could not run. code is that of `tfos run`."""
 
-    def __init__(self, text, code=1):
+    def __init__(self, text: str, code: int = 1) -> None:
         super().__init__(text)
         self.code = code
 
@@ -32,9 +32,12 @@ def find_tfos():
 
 
 class Session:
-    """Starts a job from the file at path. master is "yarn" or "local"."""
+    """Starts a job from the file at path; of "-" the file's content is text, one line. master is "yarn" or "local".
 
-    def __init__(self, path, master, host, note=None):
+    command is how tfos is called, up to what says what to do; args are further arguments; process is for subprocess.Popen.
+    """
+
+    def __init__(self, path, master, host, note=None, command=None, args=(), text="", **process):
         self._note = note or (lambda line: print("tfos:", line, file=sys.stderr, flush=True))
         self._changed = threading.Condition()
         # All guarded by _changed.
@@ -45,15 +48,18 @@ class Session:
         self.terminated = False  # no node wants more rows
         self._feeder = None
         self._process = subprocess.Popen(
-            [find_tfos(), "--master", master, "session", path, "--host", host],
+            [*(command or [find_tfos(), "--master", master]), "session", path, "--host", host, *args],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is this process's, which ends the job
             text=True,
             encoding="utf-8",
+            **process,
         )
         self._reader = threading.Thread(target=self._read, name="tfos session", daemon=True)
         self._reader.start()
+        if text:
+            self._say(text)
 
     def _read(self):
         for line in self._process.stdout:
@@ -85,8 +91,11 @@ class Session:
             self.ended = (e["code"], text + ("\n" + e["advice"] if e.get("advice") else ""))
 
     def _wish(self, **what):
+        self._say(json.dumps(what))
+
+    def _say(self, line):
         try:
-            self._process.stdin.write(json.dumps(what) + "\n")
+            self._process.stdin.write(line + "\n")
             self._process.stdin.flush()
         except (OSError, ValueError):
             pass  # it has ended, which its last event says
@@ -109,6 +118,10 @@ class Session:
         e = self.error()
         if e:
             raise e
+
+    def wait_submitted(self):
+        """Wait until the job is submitted, or has ended before it began."""
+        self._wait(lambda: self.application is not None or self.ended)
 
     def wait_running(self, timeout):
         """Wait until all nodes run. False: they do not within timeout seconds."""
