@@ -15,8 +15,9 @@ type Decision struct {
 	// the application master, or starts what could not tell. An Outbox keeps them until then.
 	Later []Action
 	// Over are processes that have ended, or that nobody counts on any more. Whatever one of them
-	// held, and those of its task before it, is free. A machine that was restored says in its first
-	// step what an attempt of the application master before may have heard already.
+	// held, and those of its task before it, is free. A machine that was restored says again what an
+	// attempt of the application master before may have heard already: of a task that had a
+	// container, once its agent has told which process runs, or is given up.
 	Over []Process
 }
 

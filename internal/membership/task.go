@@ -86,10 +86,14 @@ const (
 // held reports whether the task has a container.
 func (t *task) held() bool { return t.Run != resting && t.Run != waiting && t.Run != gone }
 
-// over is the newest incarnation of which no process runs any more, or is counted on.
+// over is the newest incarnation of which no process runs any more, or is counted on; 0 if none is
+// known. An attempt before may have told a process to end that never heard of it.
 func (t *task) over() job.Incarnation {
 	switch t.Run {
 	case launched, joined, starting, running, ending:
+		if t.Unconfirmed {
+			return 0
+		}
 		return t.Incarnation - 1
 	}
 	return t.Incarnation
