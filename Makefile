@@ -52,7 +52,7 @@ programs: need-cc need-ip build venv venvs jars ## programs as users write them,
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 90m -tags e2e,programs -p 1 -v -run '^TestPrograms' ./test/e2e/
 
 .PHONY: pages
-pages: need-chromium need-cc need-ip build venv jars ## the web pages of a job in a real Chromium, through YARN's proxy; pictures in build/pages
+pages: need-chromium need-prometheus need-cc need-ip build venv jars ## the web pages of a job in a real Chromium and a real Prometheus, through YARN's proxy; pictures in build/pages
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
 
 .PHONY: venvs
@@ -141,7 +141,7 @@ jars: need-java ## Hadoop's jars, in build/testcluster
 clean: ## remove what was built, but not the Python environment and the jars
 	rm -rf bin
 
-.PHONY: need-go need-java need-cc need-clang need-ip need-chromium
+.PHONY: need-go need-java need-cc need-clang need-ip need-chromium need-prometheus
 need-go:
 	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
 need-java:
@@ -157,3 +157,6 @@ need-ip: # for hosts with networks of their own; a machine that tests as root ge
 need-chromium: # likewise
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y --no-install-recommends chromium; } || \
 		{ echo "chromium is missing: Debian: apt-get install chromium" >&2; exit 1; }
+need-prometheus: # likewise
+	@command -v prometheus >/dev/null && command -v promtool >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y --no-install-recommends prometheus; } || \
+		{ echo "prometheus is missing: Debian: apt-get install prometheus" >&2; exit 1; }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tfos/internal/client"
+	"tfos/internal/client/exit"
 	"tfos/internal/client/term"
 	"tfos/internal/status"
 )
@@ -71,13 +72,22 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 func (c *command) list() *cobra.Command {
-	var all, asJSON bool
+	var all, asJSON, prometheus, direct bool
 	cmd := &cobra.Command{
-		Use:   "list [--all] [--json]",
+		Use:   "list [--all] [--json] [--prometheus [--direct]]",
 		Short: "List the jobs in this cluster",
-		Long:  `List the jobs that the cluster remembers, the newest first: yours, or everyone's with --all.`,
-		Args:  cobra.NoArgs,
+		Long: `List the jobs that the cluster remembers, the newest first: yours, or everyone's with --all.
+
+With --prometheus those that run are listed as Prometheus' file service discovery (file_sd_configs) reads them, to be
+watched through YARN's web proxy; or directly, with --direct. See docs/metrics.md.`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if direct && !prometheus {
+				return exit.Errorf(exit.Usage, "--direct goes with --prometheus")
+			}
+			if prometheus {
+				return c.writeTargets(cmd, all, direct)
+			}
 			clusters, err := c.clusters(cmd)
 			if err != nil {
 				return err
@@ -99,7 +109,28 @@ func (c *command) list() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "everyone's jobs")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write JSON, whose keys are stable")
+	cmd.Flags().BoolVar(&prometheus, "prometheus", false, "write those that run as targets for Prometheus")
+	cmd.Flags().BoolVar(&direct, "direct", false, "with --prometheus: the masters' own addresses, not the proxy's")
 	return cmd
+}
+
+// writeTargets lists the jobs that run for Prometheus. Embedded clusters have no proxy, and their masters no page.
+func (c *command) writeTargets(cmd *cobra.Command, all, direct bool) error {
+	if local, err := c.local(); err != nil {
+		return err
+	} else if local {
+		return exit.Errorf(exit.Usage, "--master local --prometheus: masters of an embedded cluster serve no metrics")
+	}
+	cluster, err := c.configured(cmd)
+	if err != nil {
+		return err
+	}
+	defer cluster.Close()
+	targets, err := cluster.Targets(cmd.Context(), all, direct)
+	if err != nil {
+		return err
+	}
+	return writeJSON(c.stdout, targets)
 }
 
 func writeList(w io.Writer, jobs []client.Summary, now time.Time) error {

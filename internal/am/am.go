@@ -19,6 +19,7 @@ import (
 
 	"tfos/internal/am/input"
 	"tfos/internal/am/keeper"
+	"tfos/internal/am/metrics"
 	"tfos/internal/am/web"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
@@ -87,6 +88,8 @@ type Master struct {
 
 	input  *input.Input   // shares the job's input
 	keeper *keeper.Keeper // looks after the job's checkpoints
+
+	metrics *metrics.Exporter
 }
 
 // New makes a master. It starts nothing.
@@ -97,7 +100,8 @@ func New(o Options) *Master {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	m := &Master{o: o, log: o.Log, mail: newMailbox(), done: make(chan struct{})}
+	m := &Master{o: o, log: o.Log, mail: newMailbox(), done: make(chan struct{}), metrics: metrics.New()}
+	m.o.RM = timed{o.RM, m.metrics.Called}
 	m.input = m.newInput()
 	m.keeper = m.newKeeper()
 	return m
@@ -150,7 +154,7 @@ func (m *Master) Run(ctx context.Context) error {
 		}
 		agents := web.NewAgents(reader)
 		defer agents.Close()
-		w := m.web(agents)
+		w := m.web(agents, server)
 		defer w.Close()
 		wg.Go(func() {
 			if err := w.Run(); err != nil {

@@ -70,6 +70,9 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 		log.Warn("ignored: it is no http or https URL", zap.String(launch.HistoryURL, history))
 		history = ""
 	}
+	if proxies.Scrapers, err = web.ParseScrapers(c.conf.String(web.ScrapersKey)); err != nil {
+		log.Warn("ignored: nobody reads metrics but through the proxy", zap.Error(err))
+	}
 	patience, err := preemptionPatience(c.conf)
 	if err != nil {
 		return err

@@ -5,18 +5,21 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/http"
 	"strings"
 
 	"tfos/internal/am/web"
+	"tfos/internal/control"
 	"tfos/internal/page"
 	"tfos/internal/yarn"
 )
 
 // web makes the server of the job's page.
-func (m *Master) web(agents *web.Agents) *web.Server {
+func (m *Master) web(agents *web.Agents, server *control.Master) *web.Server {
 	return web.New(web.Options{
 		Listener: m.o.Web, Proxies: m.o.Proxies, Epoch: uint64(m.o.Container.Attempt.Attempt) << 32, Source: m.document, ReadLog: agents.Read,
-		Logger: m.log.Named("web"),
+		Metrics: func(w http.ResponseWriter, r *http.Request, d page.Document) { m.metrics.Serve(w, r, d, server.Agents) },
+		Logger:  m.log.Named("web"),
 	})
 }
 

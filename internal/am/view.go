@@ -67,22 +67,11 @@ func (o *owner) viewPeers(t *status.Task, p control.Peers) {
 			t.Peers = append(t.Peers, one)
 			continue
 		}
-		all.Connections += c.Connections
-		all.Refused += c.Refused
-		all.Resets += c.Resets
-		all.Sent, all.Received = sum(all.Sent, c.Sent), sum(all.Received, c.Received)
+		all = all.Plus(one)
 	}
 	if all != (status.Peer{}) {
 		t.Peers = append(t.Peers, all)
 	}
-}
-
-// sum adds two numbers of bytes; -1 is one that is not known.
-func sum(a, b int64) int64 {
-	if a < 0 || b < 0 {
-		return -1
-	}
-	return a + b
 }
 
 // document is the status document of the end.

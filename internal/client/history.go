@@ -53,6 +53,7 @@ func (c *Cluster) history() http.Handler {
 	h := &history{c: c, seen: make(map[yarn.ApplicationID]status.View)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", h.index)
+	mux.HandleFunc("GET /targets", h.targets)
 	mux.HandleFunc("GET /{app}", h.job)
 	mux.HandleFunc("GET /{app}/{$}", h.job)
 	return mux

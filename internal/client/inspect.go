@@ -167,8 +167,8 @@ type Summary struct {
 	TrackingURL string       `json:"tracking_url"`
 }
 
-// List is the jobs that the ResourceManager remembers, the newest first: this user's, or everyone's.
-func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
+// applications are the jobs that the ResourceManager remembers, the newest first: this user's, or everyone's.
+func (c *Cluster) applications(ctx context.Context, everyone bool) ([]yarn.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
 	q := yarn.ApplicationsQuery{Types: []string{launch.ApplicationType}}
@@ -182,6 +182,15 @@ func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
 	slices.SortFunc(reports, func(a, b yarn.Report) int {
 		return -cmp.Or(cmp.Compare(a.ID.ClusterTimestamp, b.ID.ClusterTimestamp), cmp.Compare(a.ID.Sequence, b.ID.Sequence))
 	})
+	return reports, nil
+}
+
+// List is the jobs that the ResourceManager remembers, the newest first: this user's, or everyone's.
+func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
+	reports, err := c.applications(ctx, everyone)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]Summary, 0, len(reports))
 	for _, r := range reports {
 		if r.User == c.User && c.hasMaster(ctx, r) {

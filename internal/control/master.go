@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -44,6 +45,7 @@ type Master struct {
 	done   chan struct{} // closed by Close: watches and the heartbeat watch end
 
 	attendance attendance
+	messages   atomic.Uint64 // that agents have sent, heartbeats and all
 
 	mu       sync.Mutex
 	sessions map[yarn.ContainerID]*Session // guarded by mu: the newest of each container
@@ -163,6 +165,17 @@ func (m *Master) watchHeartbeats() {
 			}
 		}
 	}
+}
+
+// Agents is how the agents are heard: how many are connected, how many messages came of all so far,
+// and how long the one has been silent that was heard of the longest ago.
+func (m *Master) Agents() (connected int, messages uint64, silence time.Duration) {
+	now := time.Now()
+	all := m.current()
+	for _, s := range all {
+		silence = max(silence, now.Sub(s.Heard()))
+	}
+	return len(all), m.messages.Load(), silence
 }
 
 func (m *Master) current() []*Session {

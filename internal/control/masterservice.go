@@ -30,7 +30,7 @@ func (ms masterService) Session(stream agentStream) error {
 		m.o.Logger.Warn("caller turned away", zap.Error(err))
 		return err
 	}
-	s := newSession(subject, conn, stream, &m.specs)
+	s := newSession(subject, conn, stream, &m.specs, &m.messages)
 	defer close(s.left)
 	defer s.end(Closed)
 	first := make(chan *controlpb.FromAgent, 1)

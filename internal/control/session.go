@@ -4,6 +4,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc/encoding"
@@ -26,9 +27,11 @@ type Session struct {
 	conn    net.Conn // of the stream
 	stream  agentStream
 	specs   *specCache
-	joined  chan struct{} // closed after the handler was told that it Joined
-	over    chan struct{} // closed when ended is set
-	left    chan struct{} // closed after the handler was told that it Left
+	// messages counts those of all agents.
+	messages *atomic.Uint64
+	joined   chan struct{} // closed after the handler was told that it Joined
+	over     chan struct{} // closed when ended is set
+	left     chan struct{} // closed after the handler was told that it Left
 
 	telling sync.Mutex // held while the handler is told something: it is told one thing at a time
 	gone    bool       // guarded by telling: the handler was told that it Left
@@ -42,16 +45,17 @@ type Session struct {
 	drain   bool      // guarded by mu: end once outbox is empty
 }
 
-func newSession(s Subject, conn net.Conn, stream agentStream, specs *specCache) *Session {
+func newSession(s Subject, conn net.Conn, stream agentStream, specs *specCache, messages *atomic.Uint64) *Session {
 	return &Session{
-		subject: s,
-		conn:    conn,
-		stream:  stream,
-		specs:   specs,
-		joined:  make(chan struct{}),
-		over:    make(chan struct{}),
-		left:    make(chan struct{}),
-		heard:   time.Now(),
+		subject:  s,
+		conn:     conn,
+		stream:   stream,
+		specs:    specs,
+		messages: messages,
+		joined:   make(chan struct{}),
+		over:     make(chan struct{}),
+		left:     make(chan struct{}),
+		heard:    time.Now(),
 	}
 }
 
@@ -197,6 +201,7 @@ func (s *Session) read(first chan<- *controlpb.FromAgent, h MasterHandler) {
 			return
 		}
 		s.beat()
+		s.messages.Add(1)
 		switch {
 		case n == 0:
 			first <- message

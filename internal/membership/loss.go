@@ -301,6 +301,20 @@ const maxRestarts = 200
 func (m *Machine) note(t *task, c Cause, why string, container bool) {
 	m.s.Restarts = append(m.s.Restarts, restart{Task: t.Task, Cause: c, Why: why, At: m.now, NewContainer: container, Step: m.s.Progress.known()})
 	m.s.Restarts = m.s.Restarts[max(0, len(m.s.Restarts)-maxRestarts):]
+	for i := range m.s.Counts {
+		if n := &m.s.Counts[i]; n.Role == t.Task.Role && n.Cause == c {
+			n.Count++
+			return
+		}
+	}
+	m.s.Counts = append(m.s.Counts, count{t.Task.Role, c, 1})
+}
+
+// count is how often tasks of a role were replaced for a cause.
+type count struct {
+	Role  string `json:"role"`
+	Cause Cause  `json:"cause"`
+	Count int    `json:"count"`
 }
 
 // back closes the records of a task whose process is there again.

@@ -115,6 +115,7 @@ type state struct {
 	Budget      budget         `json:"budget,omitzero"`    // of the program's failures
 	Rests       int            `json:"rests,omitempty"`    // pauses so far, of which each has a random length of its own
 	Restarts    []restart      `json:"restarts,omitempty"` // oldest first
+	Counts      []count        `json:"counts,omitempty"`   // of all restarts there ever were, in the order of their first
 	Nodes       nodes          `json:"nodes,omitzero"`
 	Draining    []draining     `json:"draining,omitempty"`     // nodes that are being decommissioned
 	Spares      []spare        `json:"spares,omitempty"`       // containers that tasks are to move to

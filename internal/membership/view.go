@@ -24,7 +24,7 @@ func (m *Machine) View() status.View {
 		v.ExitCode = &code
 	}
 	for _, r := range m.job.Roles {
-		v.Roles = append(v.Roles, status.Role{Name: r.Name, Instances: r.Instances})
+		v.Roles = append(v.Roles, status.Role{Name: r.Name, Instances: r.Instances, GPUs: r.GPUs})
 	}
 	for i := range m.s.Tasks {
 		v.Tasks = append(v.Tasks, m.s.Tasks[i].view())
@@ -32,6 +32,9 @@ func (m *Machine) View() status.View {
 	for _, r := range m.s.Restarts {
 		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), Why: r.Why, At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer,
 			Step: r.Step, ResumedStep: r.restored(), LostSteps: r.lost()})
+	}
+	for _, n := range m.s.Counts {
+		v.Counts = append(v.Counts, status.RestartCount{Role: n.Role, Cause: string(n.Cause), Count: n.Count})
 	}
 	return v
 }

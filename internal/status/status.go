@@ -44,6 +44,7 @@ type View struct {
 	ResumedFrom string         `json:"resumed_from"` // application_…; empty: none
 	Recovery    Recovery       `json:"recovery"`
 	Restarts    []Restart      `json:"restarts"`
+	Counts      []RestartCount `json:"restart_counts"`
 	Attempt     int32          `json:"attempt"`         // of the application master; 0: none yet
 	Takeovers   []time.Time    `json:"master_restarts"` // when a later attempt of the application master took over
 	Checkpoints []Checkpoint   `json:"checkpoints"`
@@ -58,6 +59,7 @@ func (v View) MarshalJSON() ([]byte, error) {
 	empty(&d.Roles)
 	empty(&d.Tasks)
 	empty(&d.Restarts)
+	empty(&d.Counts)
 	empty(&d.Takeovers)
 	empty(&d.Checkpoints)
 	empty(&d.Inputs)
@@ -76,6 +78,7 @@ func empty[T any](list *[]T) {
 type Role struct {
 	Name      string `json:"role"`
 	Instances int    `json:"instances"`
+	GPUs      int64  `json:"gpus"` // of each task
 }
 
 // Recovery is what the job does when something is lost: its strategy, spelled out.
@@ -169,6 +172,18 @@ type Peer struct {
 	Received    int64  `json:"received"` // bytes; -1: not known
 }
 
+// Plus is what happened to the connections to two peers together. It names neither.
+func (p Peer) Plus(q Peer) Peer {
+	bytes := func(a, b int64) int64 {
+		if a < 0 || b < 0 {
+			return -1
+		}
+		return a + b
+	}
+	return Peer{Connections: p.Connections + q.Connections, Refused: p.Refused + q.Refused, Resets: p.Resets + q.Resets,
+		Sent: bytes(p.Sent, q.Sent), Received: bytes(p.Received, q.Received)}
+}
+
 // Restart is one replacement of a task's process or container.
 type Restart struct {
 	Task         string    `json:"task"`
@@ -180,6 +195,13 @@ type Restart struct {
 	LostSteps    int64     `json:"lost_steps"`   // that were taken again
 	Seconds      float64   `json:"seconds"`      // from the loss to the new process
 	NewContainer bool      `json:"new_container"`
+}
+
+// RestartCount is how often tasks of a role were replaced for a cause, since the job began.
+type RestartCount struct {
+	Role  string `json:"role"`
+	Cause string `json:"cause"`
+	Count int    `json:"count"`
 }
 
 // Checkpoint is one checkpoint that the master knows of.

@@ -23,7 +23,8 @@ const document = `{
   "roles": [
     {
       "role": "worker",
-      "instances": 2
+      "instances": 2,
+      "gpus": 0
     }
   ],
   "tasks": [
@@ -107,6 +108,13 @@ const document = `{
       "new_container": true
     }
   ],
+  "restart_counts": [
+    {
+      "role": "worker",
+      "cause": "preempted",
+      "count": 201
+    }
+  ],
   "attempt": 2,
   "master_restarts": [
     "2026-03-01T12:00:00Z"
@@ -149,6 +157,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, StepRate: 2.5, MemoryBytes: 1 << 20, CPU: 0.5, LogURL: "http://node1:8042/node/containerlogs/container_1_7_01_000002/ann", Started: &at,
 			Endpoints: "forward", EndpointsReason: "no library", Peers: []Peer{{Task: "ps/0", Connections: 3, Refused: 1, Resets: 2, Sent: 4096, Received: -1}},
 			Mirror: &Mirror{Fetched: &Copied{Checkpoint: "ckpt-11", Step: 11, Bytes: 1024, Seconds: 0.5, At: at}, Uploads: 2, Problem: "no NameNode answers"}}},
+		Counts:   []RestartCount{{"worker", "preempted", 201}},
 		Restarts: []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
 		Attempt:  2, Takeovers: []time.Time{at},
 		Checkpoints: []Checkpoint{{Path: "hdfs:///m/ckpt-12", Format: "bundle", Step: 12, Bytes: 1024, Time: at, Verdict: "whole", By: "chief/0"}},

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -21,6 +22,8 @@ type Proxies struct {
 	Scheme    string   // http or https
 	// Viewers may look, by the names that the proxy tells; nil: everybody.
 	Viewers []string
+	// Scrapers may read the metrics, and nothing else, from the master itself.
+	Scrapers []netip.Prefix
 }
 
 // proxyBase is the variable in which YARN tells a master its path at the proxy.
@@ -55,6 +58,35 @@ func FindProxies(c *conf.Conf, getenv func(string) string, user string) (Proxies
 	return p, nil
 }
 
+// ScrapersKey is the property that names who may read metrics from the masters themselves: addresses
+// and networks, with commas between.
+const ScrapersKey = "tfos.metrics.scrapers"
+
+// ParseScrapers reads the value of ScrapersKey.
+func ParseScrapers(text string) ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, one := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' || r == '\n' || r == '\t' }) {
+		p, err := netip.ParsePrefix(one)
+		if err != nil {
+			address, wrong := netip.ParseAddr(one)
+			if wrong != nil {
+				return nil, fmt.Errorf("%s: %q is neither an address nor a network: want 10.0.0.5 or 10.0.0.0/24", ScrapersKey, one)
+			}
+			p = netip.PrefixFrom(address, address.BitLen())
+		}
+		all = append(all, p)
+	}
+	return all, nil
+}
+
+// metricsPath is where the metrics are.
+const metricsPath = "/metrics"
+
+// scrapes reports whether a request is one for metrics by somebody who may have them without the proxy.
+func (g *gate) scrapes(r *http.Request, peer netip.Addr) bool {
+	return r.Method == http.MethodGet && r.URL.Path == metricsPath && slices.ContainsFunc(g.p.Scrapers, func(p netip.Prefix) bool { return p.Contains(peer) })
+}
+
 // How long the addresses of the proxies are good, as with AmIpFilter, and how long a look for the
 // proxy that works may take.
 const (
@@ -84,6 +116,10 @@ func newGate(p Proxies, next http.Handler) *gate {
 // ServeHTTP implements http.Handler.
 func (g *gate) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err == nil && g.scrapes(r, peer.Addr().Unmap()) {
+		g.next.ServeHTTP(w, r)
+		return
+	}
 	if err != nil || !slices.Contains(g.proxies(r.Context()), peer.Addr().Unmap()) {
 		http.Redirect(w, r, g.at(r.Context(), r.URL), http.StatusFound)
 		return

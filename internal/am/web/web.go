@@ -31,6 +31,8 @@ type Options struct {
 	// Source says how the job stands. It is asked when somebody looks.
 	Source  func(ctx context.Context) (page.Document, error)
 	ReadLog ReadLog
+	// Metrics answers with a document as metrics.
+	Metrics func(w http.ResponseWriter, r *http.Request, d page.Document)
 	Logger  *zap.Logger
 }
 
@@ -64,6 +66,7 @@ func New(o Options) *Server {
 	mux.HandleFunc("GET /{$}", s.page)
 	mux.HandleFunc("GET /data", s.data)
 	mux.HandleFunc("GET /logs", s.logs)
+	mux.HandleFunc("GET "+metricsPath, s.metrics)
 	s.server = &http.Server{
 		Handler: newGate(o.Proxies, mux), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(o.Logger),
@@ -110,6 +113,15 @@ func (s *Server) data(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	reply(w, s.since(d, epoch, version))
+}
+
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request) {
+	d, err := s.current(r.Context())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	s.o.Metrics(w, r, *d)
 }
 
 // since is the update of a document, or of a newer one that the feed has seen meanwhile.

@@ -36,6 +36,7 @@ func newWorld(p Proxies) *world {
 	w := &world{doc: page.Document{Job: status.View{ID: "application_1_7", Tasks: []status.Task{{Role: "worker", Agent: "n1:1"}, {Role: "worker", Index: 1}}}}}
 	w.Server = New(Options{
 		Proxies: p, Logger: zap.NewNop(), Source: func(context.Context) (page.Document, error) { w.asked++; return w.doc, nil },
+		Metrics: func(w http.ResponseWriter, _ *http.Request, d page.Document) { io.WriteString(w, d.Job.ID) },
 		ReadLog: func(_ context.Context, _ string, r control.LogsRequest, chunk func(control.LogChunk) error) error {
 			at := r.Offset
 			if at < 0 {
@@ -76,6 +77,8 @@ func TestOnlyTheProxyIsLetIn(t *testing.T) {
 	one := Proxies{Base: base, Scheme: "http", Addresses: []string{"rm:8088"}}
 	guarded := one
 	guarded.Viewers = []string{"yarn", "ann"}
+	scraped := one
+	scraped.Viewers, scraped.Scrapers = guarded.Viewers, []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}
 	pair := Proxies{Base: base, Scheme: "http", Addresses: []string{"rm1:8088", "rm2:8088"}}
 	as := func(user string) []*http.Cookie { return []*http.Cookie{{Name: "proxy-user", Value: user}} }
 	for _, c := range []struct {
@@ -96,12 +99,27 @@ func TestOnlyTheProxyIsLetIn(t *testing.T) {
 		{name: "nobody", peer: "10.0.0.1:5", path: "/data", p: guarded, code: 403},
 		{name: "a proxy that cannot be found", peer: "10.0.0.1:5", path: "/", p: Proxies{Base: base, Scheme: "https", Addresses: []string{"gone:1"}}, code: 302,
 			location: "https://gone:1/proxy/redirect/application_1_7/"},
+		{name: "who may read metrics", peer: "[::ffff:10.1.0.77]:5", path: "/metrics", p: scraped, code: 200},
+		{name: "who may read metrics, at the page", peer: "10.1.0.77:5", path: "/", p: scraped, code: 302, location: "http://rm:8088/proxy/redirect/application_1_7/"},
+		{name: "another host at the metrics", peer: "10.1.1.77:5", path: "/metrics", p: scraped, code: 302, location: "http://rm:8088/proxy/redirect/application_1_7/metrics"},
+		{name: "metrics through the proxy", peer: "10.0.0.1:5", path: "/metrics", p: one, code: 200},
+		{name: "metrics of another's job through the proxy", peer: "10.0.0.1:5", path: "/metrics", p: guarded, cookies: as("dr.who"), code: 403},
 		{name: "a wrong path", peer: "10.0.0.1:5", path: "/etc/passwd", p: one, code: 404},
 	} {
 		r := newWorld(c.p).get(c.peer, c.path, c.cookies...)
 		if r.StatusCode != c.code || r.Header.Get("Location") != c.location {
 			t.Errorf("%s: %d to %q, want %d to %q", c.name, r.StatusCode, r.Header.Get("Location"), c.code, c.location)
 		}
+	}
+}
+
+func TestScrapers(t *testing.T) {
+	got, err := ParseScrapers(" 10.0.0.5,fd00::/8\n10.1.0.0/16 ")
+	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("10.1.0.0/16")}; err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	if _, err := ParseScrapers("prometheus.example"); err == nil || !strings.Contains(err.Error(), "tfos.metrics.scrapers") {
+		t.Errorf("a name: %v", err)
 	}
 }
 
