@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math"
 	"path"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -16,6 +15,7 @@ import (
 	"tfos/internal/dfs"
 	"tfos/internal/launch"
 	"tfos/internal/membership"
+	"tfos/internal/writeahead"
 )
 
 // The journal is the newest state of the machine, in a file of the attempt that writes it: a zombie of an attempt before cannot
@@ -40,20 +40,9 @@ type journal struct {
 	next   chan []byte // capacity 1: the owner sends one when the one before is stored
 	stored chan error  // capacity 1
 
-	turn     int64  // the machine's newest turn
-	writing  int64  // the turn that the write under way has; 0: none is
-	safe     int64  // the newest turn that the journal has
-	failures int    // writes that failed in a row
-	problem  string // why the first of them did; empty: none
-	outbox   membership.Outbox
-	promises []promise // oldest first
-}
-
-// promise is what a client is told once the journal has the turn that it is of, so that what was
-// promised is not forgotten. It waits for as long as no write fails.
-type promise struct {
-	turn int64
-	tell func()
+	book    writeahead.Book[func()] // what clients are told waits in it for as long as no write fails
+	problem string                  // why the first write in a row failed; empty: none did
+	outbox  membership.Outbox
 }
 
 func newJournal(store func(context.Context, []byte) error) *journal {
@@ -92,22 +81,6 @@ func restAfter(err error) time.Duration {
 	return 0
 }
 
-// kept takes out the promises that can be given now.
-func (j *journal) kept() []func() {
-	var out []func()
-	j.promises = slices.DeleteFunc(j.promises, func(p promise) bool {
-		ready := j.failures > 0 || p.turn <= j.safe
-		if ready {
-			out = append(out, p.tell)
-		}
-		return ready
-	})
-	return out
-}
-
-// due reports whether there is something to write, and nobody writes.
-func (j *journal) due() bool { return j.writing == 0 && j.turn > j.safe }
-
 // write starts to write a snapshot of the machine as it is now.
 func (j *journal) write(attempt int32, now time.Time, m *membership.Machine) error {
 	snapshot, err := m.Snapshot()
@@ -118,27 +91,28 @@ func (j *journal) write(attempt int32, now time.Time, m *membership.Machine) err
 	if err != nil {
 		return fmt.Errorf("write the journal: %w", err)
 	}
-	j.writing = j.turn
+	j.book.Write()
 	j.next <- content
 	return nil
 }
 
 // wrote books the end of a write.
 func (j *journal) wrote(err error, log *zap.Logger) {
-	if err != nil {
-		if j.failures++; j.failures == 1 {
-			j.problem = fmt.Sprintf("the master's journal cannot be written: if the master dies, tasks may start anew: %v", err)
-		}
-		if j.failures == 1 || j.failures%60 == 0 {
-			log.Warn("journal not written: if this master dies, tasks may start anew", zap.Error(err), zap.Int("in_a_row", j.failures))
-		}
-	} else {
-		if j.failures > 0 {
-			log.Info("journal written again", zap.Int("failed", j.failures))
-		}
-		j.failures, j.problem, j.safe = 0, "", j.writing
+	failed := j.book.Failures()
+	news := j.book.Wrote(err)
+	switch {
+	case err == nil:
+		j.problem = ""
+	case failed == 0:
+		j.problem = fmt.Sprintf("the master's journal cannot be written: if the master dies, tasks may start anew: %v", err)
 	}
-	j.writing = 0
+	switch {
+	case !news:
+	case err == nil:
+		log.Info("journal written again", zap.Int("failed", failed))
+	default:
+		log.Warn("journal not written: if this master dies, tasks may start anew", zap.Error(err), zap.Int("in_a_row", j.book.Failures()))
+	}
 }
 
 // errNoJournal says that no attempt before this one has written a journal.

@@ -327,11 +327,11 @@ func (o *owner) turn(ev membership.Event) {
 	for _, p := range decision.Over { // whatever is started now finds their leases free
 		o.m.input.Lose(p.Task, p.Incarnation)
 	}
-	o.journal.turn++
+	step := o.journal.book.Step()
 	for _, a := range decision.Now {
 		o.perform(a)
 	}
-	o.journal.outbox.Put(o.journal.turn, now, decision)
+	o.journal.outbox.Put(step, now, decision)
 	o.dirty = true
 }
 

@@ -39,5 +39,5 @@ func (o *owner) scale(w scaleWish) {
 	}
 	o.log.Info("another size is wanted", zap.String("role", w.Role), zap.Int("was", a.Was), zap.Int("is", w.Count))
 	o.turn(membership.Scaled{Role: w.Role, Count: w.Count, Renew: w.RestartCoordinator})
-	o.journal.promises = append(o.journal.promises, promise{o.journal.turn, func() { w.answer <- a }})
+	o.journal.book.Promise(func() { w.answer <- a })
 }

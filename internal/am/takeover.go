@@ -127,13 +127,14 @@ func (o *owner) wake() time.Time {
 
 // remember writes the journal if there is news for it, and does what waited for it.
 func (o *owner) remember() error {
-	for _, a := range o.journal.outbox.Take(o.clock.now(), o.journal.safe, o.journal.failures > 0) {
+	book := &o.journal.book
+	for _, a := range o.journal.outbox.Take(o.clock.now(), book.Safe(), book.Failures() > 0) {
 		o.perform(a)
 	}
-	for _, tell := range o.journal.kept() {
+	for _, tell := range book.Kept(book.Failures() > 0) {
 		tell()
 	}
-	if o.journal.due() && o.m.mail.empty() && o.result == nil {
+	if book.Due() && o.m.mail.empty() && o.result == nil {
 		return o.journal.write(o.m.o.Container.Attempt.Attempt, o.clock.now(), o.machine)
 	}
 	return nil

@@ -210,10 +210,10 @@ func (o *owner) receive(m any) bool {
 	case gaveUp:
 		gone := func(c chan lease.Answer) bool { return c == m.answer }
 		o.waiting = slices.DeleteFunc(o.waiting, func(c call) bool { return gone(c.answer) })
-		o.keeping.owed = slices.DeleteFunc(o.keeping.owed, func(d debt) bool { return gone(d.to) })
+		o.keeping.book.Forget(func(d debt) bool { return gone(d.to) })
 		return false
 	}
-	o.keeping.turn++
+	o.keeping.book.Step()
 	switch m := m.(type) {
 	case call:
 		a := o.machine.Call(m.Call)

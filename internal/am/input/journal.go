@@ -16,6 +16,7 @@ import (
 	"tfos/internal/dfs"
 	"tfos/internal/lease"
 	"tfos/internal/pause"
+	"tfos/internal/writeahead"
 )
 
 // Journal keeps the newest state of the machine in the job's staging directory, for the attempt of the master that comes after
@@ -151,18 +152,13 @@ const (
 
 // keeping is what the owner knows of its journal.
 type keeping struct {
-	scribe   *scribe // nil: there is no journal, and nobody waits for it
-	turn     int64   // the machine's newest
-	writing  int64   // the turn that the write under way has; 0: none is
-	safe     int64   // the newest turn that the journal has
-	failures int     // writes that failed in a row
-	problem  string  // why the first of them did; empty: none
-	owed     []debt  // the oldest first
+	scribe  *scribe // nil: there is no journal, and nobody waits for it
+	book    writeahead.Book[debt]
+	problem string // why the first write in a row failed; empty: none did
 }
 
 // debt is an answer that the journal does not have yet.
 type debt struct {
-	turn   int64
 	to     chan lease.Answer
 	answer lease.Answer
 }
@@ -172,17 +168,21 @@ type wrote struct{ err error }
 
 // give answers a call once the journal has what led to the answer.
 func (o *owner) give(c call, a lease.Answer) {
-	if o.keeping.scribe == nil || o.keeping.turn <= o.keeping.safe {
-		c.answer <- a
-		return
+	o.keeping.book.Promise(debt{c.answer, a})
+	o.pay()
+}
+
+// pay gives the answers that the journal has.
+func (o *owner) pay() {
+	for _, d := range o.keeping.book.Kept(o.keeping.scribe == nil) {
+		d.to <- d.answer
 	}
-	o.keeping.owed = append(o.keeping.owed, debt{o.keeping.turn, c.answer, a})
 }
 
 // keep starts to write the machine down if something has changed and nobody writes.
 func (o *owner) keep(ctx context.Context) {
 	k := &o.keeping
-	if k.scribe == nil || k.writing != 0 || k.turn <= k.safe {
+	if k.scribe == nil || !k.book.Due() {
 		return
 	}
 	machine, err := o.machine.Snapshot()
@@ -190,8 +190,8 @@ func (o *owner) keep(ctx context.Context) {
 		o.o.Log.Error("state of the input not written down", zap.Error(err)) // it is made of plain values: never
 		return
 	}
-	files, failed := o.machine.FilesOf(), k.failures > 0
-	k.writing = k.turn
+	files, failed := o.machine.FilesOf(), k.book.Failures() > 0
+	k.book.Write()
 	o.work.Go(func() {
 		if failed && pause.For(ctx, journalPause) != nil {
 			return
@@ -205,19 +205,16 @@ func (o *owner) keep(ctx context.Context) {
 // wrote books the end of a write, and pays what was owed for it.
 func (o *owner) wrote(err error) {
 	k := &o.keeping
-	if err != nil {
-		if k.failures++; k.failures == 1 {
-			k.problem = fmt.Sprintf("how far the input is cannot be written down, so programs wait for their input: %v", err)
-		}
-		if k.failures == 1 || k.failures%60 == 0 {
-			o.o.Log.Warn("state of the input not written down: programs wait for their input", zap.Error(err), zap.Int("in_a_row", k.failures))
-		}
-		k.writing = 0
+	news := k.book.Wrote(err)
+	if err == nil {
+		k.problem = ""
+		o.pay()
 		return
 	}
-	k.failures, k.problem, k.safe, k.writing = 0, "", k.writing, 0
-	for len(k.owed) > 0 && k.owed[0].turn <= k.safe {
-		k.owed[0].to <- k.owed[0].answer
-		k.owed = k.owed[1:]
+	if k.book.Failures() == 1 {
+		k.problem = fmt.Sprintf("how far the input is cannot be written down, so programs wait for their input: %v", err)
+	}
+	if news {
+		o.o.Log.Warn("state of the input not written down: programs wait for their input", zap.Error(err), zap.Int("in_a_row", k.book.Failures()))
 	}
 }
