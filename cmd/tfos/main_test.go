@@ -27,7 +27,7 @@ func tfos(t *testing.T, args ...string) (code exit.Code, stdout, stderr string) 
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "run", "predict", "submit", "resume", "attach", "status", "list", "logs", "kill", "scale", "debug", "history", "history ls", "history show", "history serve", "checkpoint", "checkpoint ls", "checkpoint verify", "checkpoint prune", "replay", "version"} {
+	for _, name := range []string{"", "run", "predict", "submit", "convert", "resume", "attach", "status", "list", "logs", "kill", "scale", "debug", "history", "history ls", "history show", "history serve", "checkpoint", "checkpoint ls", "checkpoint verify", "checkpoint prune", "replay", "version"} {
 		args := []string{"--help"}
 		if name != "" {
 			args = append(strings.Fields(name), "--help")
@@ -213,5 +213,36 @@ func TestList(t *testing.T) {
 	want := "ID                  NAME    USER  QUEUE  STATE      STARTED              TOOK\napplication_1_0002  digits  ann   ml     succeeded  2026-01-02 03:04:05  1:30\n"
 	if b.String() != want {
 		t.Errorf("wrote\n%swant\n%s", b.String(), want)
+	}
+}
+
+// TestConvert: what is converted is on stdout, or in a file that was not there; what is not in it on
+// stderr. A file that is no job of anybody's is wrong usage.
+func TestConvert(t *testing.T) {
+	dir := t.TempDir()
+	xml := filepath.Join(dir, "tony.xml")
+	text := `<configuration><property name="tony.worker.instances" value="2"/><property name="tony.odd" value="x"/></configuration>`
+	if err := os.WriteFile(xml, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	code, stdout, stderr := tfos(t, "convert", xml)
+	if code != exit.OK || !strings.Contains(stdout, "instances: 2") || !strings.Contains(stderr, "unknown: tony.odd") || !strings.Contains(stderr, "to be mended before it runs") {
+		t.Errorf("convert: code %d\nstdout:\n%s\nstderr:\n%s", code, stdout, stderr)
+	}
+	out := filepath.Join(dir, "job.yaml")
+	if code, _, stderr := tfos(t, "convert", xml, "-o", out); code != exit.OK {
+		t.Errorf("convert -o: code %d, %s", code, stderr)
+	}
+	for says, args := range map[string][]string{
+		"is there already":    {"convert", xml, "-o", out},
+		"is a job file of":    {"convert", out},
+		"does not exist":      {"convert", filepath.Join(dir, "none")},
+		"want one file":       {"convert"},
+		"want one of them":    {"run", "--master", "local", "--from", xml, out},
+		"the job has no comm": {"run", "--master", "local", "--from", xml},
+	} {
+		if code, _, stderr := tfos(t, args...); code != exit.Usage || !strings.Contains(stderr, says) {
+			t.Errorf("tfos %q: code %d, %q, want %q", args, code, stderr, says)
+		}
 	}
 }

@@ -34,6 +34,7 @@ type jobFlags struct {
 	timeout                    string
 	retries                    int
 	stdin                      io.Reader // holds a job file of the name -; nil: all of stdin does
+	from                       string
 }
 
 // roleFlags says how flags name the roles that TensorFlow knows.
@@ -92,6 +93,11 @@ func (j *jobFlags) contents(cmd *cobra.Command) {
 	flags.StringSliceVar(&j.files, "files", nil, "files and directories that every task gets: `PATH[#NAME],...`")
 	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
 	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
+}
+
+// source adds the flag of a job that comes from another launcher's file.
+func (j *jobFlags) source(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&j.from, "from", "", fromHelp)
 }
 
 func (j *jobFlags) logs(cmd *cobra.Command) {
@@ -179,9 +185,13 @@ func (j *jobFlags) parse(cmd *cobra.Command, args []string) (job.Job, error) {
 		return job.Job{}, err
 	}
 	var data []byte
-	switch file {
-	case "":
-	case "-": // relative paths in it start in the current directory
+	switch {
+	case j.from != "":
+		if file, data, err = j.migrated(cmd.ErrOrStderr(), file); err != nil {
+			return job.Job{}, err
+		}
+	case file == "":
+	case file == "-": // relative paths in it start in the current directory
 		file = "stdin"
 		if data, err = io.ReadAll(cmp.Or(j.stdin, cmd.InOrStdin())); err != nil {
 			return job.Job{}, exit.Errorf(exit.Usage, "read the job file from stdin: %w", err)
@@ -316,6 +326,7 @@ failed or was killed runs it again. So a scheduler may repeat its task whenever 
 		},
 	}
 	j.add(cmd)
+	j.source(cmd)
 	j.follows(cmd, &o)
 	cmd.Flags().BoolVar(&resume, "resume", false, "begin at the newest whole checkpoint, or from the beginning if there is none")
 	return cmd
@@ -395,5 +406,6 @@ done it, and submits one only if there is none: see tfos run --help.`,
 		},
 	}
 	j.add(cmd)
+	j.source(cmd)
 	return cmd
 }

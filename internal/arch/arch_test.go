@@ -26,7 +26,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"pure", []string{
-		"internal/lease", "internal/enum", "internal/feed", "internal/writeahead",
+		"internal/lease", "internal/enum", "internal/feed", "internal/migrate", "internal/writeahead",
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/principal", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
 		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "internal/savedmodel", "internal/page", "python",

@@ -51,11 +51,16 @@ func lookup(getenv func(string) string) func(string) (string, bool) {
 	}
 }
 
-func loadConf(dirs []string, getenv func(string) string, userName string) (*conf.Conf, error) {
-	c, err := conf.Load(dirs, os.ReadFile, conf.Environment{
+// environment is what ${…} in Hadoop's XML can reach.
+func environment(getenv func(string) string, userName string) conf.Environment {
+	return conf.Environment{
 		Env:    lookup(getenv),
 		System: map[string]string{"user.name": userName, "user.home": getenv("HOME"), "java.io.tmpdir": os.TempDir()},
-	})
+	}
+}
+
+func loadConf(dirs []string, getenv func(string) string, userName string) (*conf.Conf, error) {
+	c, err := conf.Load(dirs, os.ReadFile, environment(getenv, userName))
 	if err != nil {
 		return nil, confError(err)
 	}

@@ -1,7 +1,6 @@
 package job
 
 import (
-	"bytes"
 	"maps"
 	"slices"
 	"strconv"
@@ -84,13 +83,7 @@ func Marshal(j Job) []byte {
 	master.plain("vcores", strconv.Itoa(int(j.Master.VCores)))
 	doc.child("master", master)
 
-	var out bytes.Buffer
-	enc := yaml.NewEncoder(&out)
-	enc.SetIndent(2)
-	if err := enc.Encode(&doc.Node); err != nil {
-		panic("job: a tree of plain scalars cannot be written: " + err.Error())
-	}
-	return out.Bytes()
+	return encode(&doc.Node)
 }
 
 func (r Role) tree(j Job) tree {
@@ -187,11 +180,13 @@ func (t *tree) files(key string, files []File) {
 	t.list(key, items)
 }
 
-// text is a string. One of several lines, or with control characters, is always quoted: the library's block style does not
-// read back every text that it writes (a first line that begins with a tab).
+// text is a string: a script as a block, and others that hold what cannot be printed in quotes.
 func text(s string) *yaml.Node {
 	n := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
-	if strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
+	switch {
+	case block(s):
+		n.Style = yaml.LiteralStyle
+	case strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }):
 		n.Style = yaml.DoubleQuotedStyle
 	}
 	return n
