@@ -24,6 +24,7 @@ import (
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/launch"
 	"tfos/internal/memnet"
 	"tfos/internal/supervise"
 	"tfos/internal/yarn"
@@ -113,7 +114,7 @@ func newWorld(t *testing.T, change ...func(*agent.Options)) *world {
 	}
 	o := agent.Options{
 		Identity: issue(subject), Incarnation: 1, Host: "node", Dir: w.dir, LogDir: w.dir, Env: []string{"PATH=/bin", "TFOS_ROLE=wrong"}, Runner: w.runner,
-		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, FilesSocket: files, Witness: witness, Feeders: feeders, FeedSocket: rows, Dialer: w.net.Host("node").Dial,
+		Logger: zaptest.NewLogger(t), Listener: serving, Socket: socket, FilesSocket: files, Witness: witness, Fed: true, Feeders: feeders, FeedSocket: rows, Dialer: w.net.Host("node").Dial,
 		Master: func(context.Context) (string, error) { return "am:1", nil },
 	}
 	for _, f := range change {
@@ -319,6 +320,35 @@ func TestATaskLives(t *testing.T) {
 		}
 		w.expect("after retire", "left closed")
 	})
+}
+
+// TestOnlyAJobThatIsFedHasAFeed: port, socket and memory are for those that Spark feeds.
+func TestOnlyAJobThatIsFedHasAFeed(t *testing.T) {
+	for _, fed := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, func(o *agent.Options) {
+				if !fed {
+					o.Fed, o.Feeders, o.FeedSocket = false, nil, nil
+				}
+			})
+			w.expect("at first", "joined inc=1")
+			w.master().Start(start(1))
+			w.expect("after start", "run train1", "started inc=1 pid=100")
+			if told := slices.Contains(w.runner.spec().Env, "TFOS_FEED=node:12"); told != fed {
+				t.Errorf("fed: %v, and the program knows of a feed: %v", fed, told)
+			}
+			if _, err := os.Stat(filepath.Join(w.dir, launch.TaskDir, "feed")); err == nil {
+				t.Error("there is a socket that nobody uses")
+			}
+			w.runner.newest().end(supervise.Exit{})
+			w.expect("after the end", "exited inc=1 code=0 ")
+			w.master().Retire(control.Retire{Reason: "over"})
+			if err := <-w.ended; err != nil {
+				t.Errorf("run: %v", err)
+			}
+			w.expect("after retire", "left closed")
+		})
+	}
 }
 
 func TestLateAndRepeatedOrdersChangeNothing(t *testing.T) {

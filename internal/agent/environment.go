@@ -93,6 +93,7 @@ func FromEnvironment(getenv func(string) string) (Options, error) {
 		MasterAddress: master,
 		Staging:       staging,
 		Endpoints:     job.Endpoints(endpoints),
+		Fed:           getenv(launch.EnvFed) == "true",
 		Roles:         strings.Split(roles, ","),
 		Storage:       files,
 		Over:          askYARN(id.Subject().Container.Attempt.Application, files),

@@ -52,8 +52,10 @@ type Options struct {
 	Socket net.Listener
 	// FilesSocket is where the agent serves filesystems to its program; nil: another Unix socket. The Agent closes it.
 	FilesSocket net.Listener
-	// Feeders is where Spark's tasks bring rows for the program; nil: any port of this node. FeedSocket
-	// is where the program takes them; nil: another Unix socket. The Agent closes both.
+	// Fed says that Spark's tasks may bring rows for the program. Feeders is where they do; nil: any
+	// port of this node. FeedSocket is where the program takes them; nil: another Unix socket. The Agent
+	// closes both.
+	Fed                 bool
 	Feeders, FeedSocket net.Listener
 	// Storage says where the filesystems are that the agent and its program use. Its Logger is the Agent's.
 	Storage  storage.Options

@@ -33,10 +33,10 @@ const reportEvery = time.Second
 type owner struct {
 	a           *Agent
 	hello       control.Hello
-	api         string // path of the program's socket
-	files       string // path of the socket by which it reaches filesystems
-	feedPath    string // path of the socket by which it takes rows
-	feed        *serve.Server
+	api         string           // path of the program's socket
+	files       string           // path of the socket by which it reaches filesystems
+	feedPath    string           // path of the socket by which it takes rows
+	feed        *serve.Server    // nil: nobody feeds the program
 	incarnation job.Incarnation  // the newest that was started, or the container's first
 	generation  job.Generation   // of the newest cluster_spec
 	newest      clusterspec.Spec // it
@@ -182,7 +182,9 @@ func (o *owner) run(c control.Start) {
 			return
 		}
 	}
-	o.feed.Start(int(c.Incarnation))
+	if o.feed != nil {
+		o.feed.Start(int(c.Incarnation))
+	}
 	t := new(tap)
 	p, err := o.a.o.Runner.Start(supervise.Spec{Command: c.Command, Dir: o.a.o.Dir, Env: o.env(c),
 		Stdout: t.listen(o.a.logs.files[control.Stdout]), Stderr: t.listen(o.a.logs.files[control.Stderr])})
@@ -216,7 +218,10 @@ func (o *owner) env(c control.Start) []string {
 	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
 	// what the link points to, where the program's other files are not.
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.TaskPython)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
-	env["TFOS_AGENT"], env["TFOS_FILES"], env["TFOS_FEED"] = o.api, o.files, o.feedPath
+	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
+	if o.feed != nil {
+		env["TFOS_FEED"] = o.feedPath
+	}
 	o.noticeEnv(env)
 	o.mirrorEnv(env, c)
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
@@ -239,7 +244,7 @@ func (o *owner) exited() {
 	o.program, o.tap = nil, nil
 	o.a.log.Info("program ended", zap.Int("incarnation", int(o.incarnation)), zap.Int("code", x.Code), zap.String("signal", x.Signal),
 		zap.Bool("oom", x.OOM), zap.Bool("stopped", x.Stopped), zap.String("reason", x.Reason))
-	if x.Code == 0 && x.Signal == "" && !x.Stopped {
+	if o.feed != nil && x.Code == 0 && x.Signal == "" && !x.Stopped {
 		o.feed.Finish(feed.Terminated, "the program has ended")
 	}
 	if x.Lost {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -28,7 +29,7 @@ type services struct {
 	logs    *control.AgentServer // for clients
 	api     *api                 // for the program
 	files   *fileserver.Server   // filesystems, for the program
-	feed    *serve.Server        // rows from Spark, for the program
+	feed    *serve.Server        // rows from Spark, for the program; nil: nobody feeds it
 	running sync.WaitGroup       // of all that serve
 
 	witnessPort, logsPort, feedPort int
@@ -55,8 +56,10 @@ func (s *services) open() (err error) {
 		return fmt.Errorf("prove that the task's port is held: %w", err)
 	}
 	s.witness = endpoint.NewWitness(proofs, a.proof(a.task), a.log)
-	if err := s.openFeed(); err != nil {
-		return fmt.Errorf("serve the feed: %w", err)
+	if a.o.Fed {
+		if err := s.openFeed(); err != nil {
+			return fmt.Errorf("serve the feed: %w", err)
+		}
 	}
 	readers, err := orPort(a.o.Listener, a.o.Host, &s.logsPort)
 	if err != nil {
@@ -98,6 +101,9 @@ func (s *services) openFeed() error {
 
 // Feed implements control.FeedSource.
 func (s *services) Feed(ctx context.Context, ended []string, show func(control.FeedState) error) error {
+	if s.feed == nil {
+		return errors.New("nobody feeds this job, as it need not be attended")
+	}
 	s.feed.End(ended)
 	return s.feed.Watch(ctx, func(f control.FeedState) error {
 		f.Port = s.feedPort
@@ -115,11 +121,13 @@ func (s *services) start() {
 		}
 	})
 	s.running.Go(func() { s.api.serve(a) })
-	s.running.Go(func() {
-		if err := s.feed.Run(); err != nil {
-			a.log.Error("rows are not served", zap.Error(err))
-		}
-	})
+	if s.feed != nil {
+		s.running.Go(func() {
+			if err := s.feed.Run(); err != nil {
+				a.log.Error("rows are not served", zap.Error(err))
+			}
+		})
+	}
 	s.running.Go(func() {
 		if err := s.files.Run(); err != nil {
 			a.log.Error("filesystems are not served", zap.Error(err))

@@ -55,7 +55,7 @@ func TestAnAgentThatCannotBeginLeavesNothingOpen(t *testing.T) {
 				return given[len(given)-1]
 			}
 			dir := t.TempDir()
-			o := agent.Options{Identity: id, Incarnation: 1, Host: "node", Dir: dir, LogDir: dir, Listener: listen(1), Socket: listen(2), FilesSocket: listen(3), Witness: listen(4), Feeders: listen(5), FeedSocket: listen(6)}
+			o := agent.Options{Identity: id, Incarnation: 1, Host: "node", Dir: dir, LogDir: dir, Listener: listen(1), Socket: listen(2), FilesSocket: listen(3), Witness: listen(4), Fed: true, Feeders: listen(5), FeedSocket: listen(6)}
 			if err := obstruct(dir, &o); err != nil {
 				t.Fatal(err)
 			}

@@ -97,6 +97,7 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 			launch.EnvIncarnation: strconv.Itoa(int(a.Incarnation)),
 			launch.EnvEndpoints:   string(m.o.Job.Endpoints),
 			launch.EnvRoles:       strings.Join(roles, ","),
+			launch.EnvFed:         strconv.FormatBool(m.o.Job.Attended > 0), // who feeds a job attends it
 			launch.EnvLogs:        fmt.Sprintf(launch.LogsFormat, m.o.Job.Logs.LimitMiB<<20, m.o.Job.Logs.Keep),
 		},
 		Command: []string{"exec", "./" + launch.TaskAgent, "1><LOG_DIR>/agent.stdout", "2><LOG_DIR>/agent.stderr"},

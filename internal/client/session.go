@@ -69,7 +69,7 @@ type feedWatch struct {
 
 // event is something that the program which started a session hears.
 type event struct {
-	Event       string        `json:"event"` // submitted, note, running, failed, terminated, feeder, ended
+	Event       string        `json:"event"` // submitted, note, running, failed, terminated, feeder, synced, ended
 	Application string        `json:"application,omitempty"`
 	Text        string        `json:"text,omitempty"`
 	Advice      string        `json:"advice,omitempty"`
@@ -90,7 +90,7 @@ type sessionTask struct {
 
 // wish is something that it wants.
 type wish struct {
-	Do     string   `json:"do"` // feeder, end, stop
+	Do     string   `json:"do"` // feeder, sync, end, stop
 	Queues []string `json:"queues"`
 	Reason string   `json:"reason"`
 }
@@ -197,12 +197,12 @@ func (s *session) conclude(o Outcome, err error) {
 	if failed != "" { // the job was stopped for it
 		code, text = int(exit.JobFailed), failed
 	}
+	s.out.say(event{Event: "ended", Code: &code, Text: text}) // before a feeder may hear of it
 	if code == int(exit.OK) {
 		s.desk.Finish(feed.Terminated, "")
 	} else {
 		s.desk.Finish(feed.Failed, text)
 	}
-	s.out.say(event{Event: "ended", Code: &code, Text: text})
 }
 
 // hear does what the program that started the session wishes, until that is gone: then it stops the
@@ -218,6 +218,8 @@ func (s *session) hear(in io.Reader, host string) {
 		switch w.Do {
 		case "feeder":
 			s.feeder(host)
+		case "sync": // what happened before has been said before
+			s.out.say(event{Event: "synced"})
 		case "end":
 			s.endQueues(w.Queues)
 		case "stop":
@@ -368,8 +370,8 @@ func (s *session) stand(task job.Task, w feed.Worker) {
 	s.stands[task] = w
 	if w.Outlook == feed.Failed && s.failed == "" {
 		s.failed = fmt.Sprintf("%s failed:\n%s", task, w.Why)
+		s.out.say(event{Event: "failed", Task: task.String(), Text: s.failed}) // before a feeder may hear of it
 		s.desk.Finish(feed.Failed, s.failed)
-		s.out.say(event{Event: "failed", Task: task.String(), Text: s.failed})
 		s.stop(fmt.Errorf("%s failed: %s", task, lastLine(w.Why)))
 	}
 	if s.feeds(task.Role) {

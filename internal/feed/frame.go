@@ -108,6 +108,8 @@ func (f Frame) Decode(into any) error {
 // Opening is the head of KindOpen.
 type Opening struct {
 	Queue   string `json:"queue"`
+	Feed    uint64 `json:"feed,omitempty"` // the driver's number of it, from 1; 0: it never ends
+	Over    uint64 `json:"over,omitempty"` // feeds before this number have ended: their streams may be forgotten
 	Stream  string `json:"stream"`
 	Attempt int    `json:"attempt"` // of Spark's task, from 0
 	Results bool   `json:"results"`
@@ -120,7 +122,7 @@ type Opening struct {
 type Opened struct {
 	Next     uint64 `json:"next"`     // the chunk that is wanted
 	Consumed uint64 `json:"consumed"` // the first that is not consumed
-	Window   int64  `json:"window"`   // bytes that may be on their way, unconsumed; one chunk always may
+	Window   int64  `json:"window"`   // bytes that may be on their way, neither consumed nor held; one chunk always may
 }
 
 // ChunkHead is the head of KindChunk.
@@ -134,9 +136,11 @@ type ChunkHead struct {
 	Results bool            `json:"results,omitempty"` // to the program
 }
 
-// Consumed is the head of KindConsumed: all chunks before Next are.
+// Consumed is the head of KindConsumed: all chunks before Next are. Those before Held do not count in
+// the window: the program has them, and waits for more.
 type Consumed struct {
 	Next uint64 `json:"next"`
+	Held uint64 `json:"held"`
 }
 
 // ResultHead is the head of KindResult.

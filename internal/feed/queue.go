@@ -1,8 +1,10 @@
 package feed
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -20,6 +22,9 @@ type Chunk struct {
 // Body is the bytes of rows, wherever they are kept.
 type Body interface {
 	Size() int64
+	// Aside says that nobody waits for them: they are wanted again only if the program dies, which
+	// has a copy.
+	Aside()
 	// Drop frees them.
 	Drop()
 }
@@ -41,8 +46,8 @@ const (
 	Failed     Outlook = "failed"     // the program failed for good
 )
 
-// ErrSuperseded says that a later attempt feeds the stream.
-var ErrSuperseded = errors.New("a later attempt feeds this partition")
+// ErrSuperseded says that a later attempt feeds the stream, or that the driver has ended its feed.
+var ErrSuperseded = errors.New("a later attempt feeds this partition, or nobody waits for it any more")
 
 // Ticket names a chunk that was handed to a program.
 type Ticket uint64
@@ -57,14 +62,43 @@ type held struct {
 	rows    int // in results
 }
 
+// mark is a set of numbers that fills up from below.
+type mark struct {
+	upTo   uint64 // it has all before this number
+	beyond map[uint64]bool
+}
+
+func markAt(n uint64) mark { return mark{upTo: n, beyond: map[uint64]bool{}} }
+
+func (m *mark) add(n uint64) {
+	if n >= m.upTo {
+		m.beyond[n] = true
+	}
+	for m.beyond[m.upTo] {
+		delete(m.beyond, m.upTo)
+		m.upTo++
+	}
+}
+
 // stream is what a Queue knows of one.
 type stream struct {
+	feed     uint64
 	attempt  int
+	results  bool
 	next     uint64 // the number of the chunk that is wanted next
-	consumed uint64 // all before this number are
-	done     map[uint64]bool
-	ended    bool             // the last chunk is there
+	ended    bool   // the last chunk is there
+	consumed mark
+	held     mark             // consumed, or in the hands of a program that waits for more rows
 	answers  map[uint64]*held // consumed with results that the feeder has not been told
+}
+
+// told is the number up to which the feeder takes the stream for consumed. A program that holds the
+// end of a stream may wait for rows of the next one, whose feeder may wait for this one to end.
+func (s *stream) told() uint64 {
+	if s.ended && !s.results && s.held.upTo == s.next {
+		return s.next
+	}
+	return s.consumed.upTo
 }
 
 // Queue holds the chunks of one name ("input") for one task's program.
@@ -79,8 +113,9 @@ type Queue struct {
 	current string // the stream that was handed out last: it goes first
 	tickets Ticket
 	came    uint64
-	bytes   int64 // of all that is held, results included
-	ended   bool  // nothing more will come
+	bytes   int64  // of all that is held, results included
+	over    uint64 // feeds before this number have ended
+	ended   bool   // nothing more will come
 	outlook Outlook
 	why     string
 }
@@ -90,23 +125,29 @@ func NewQueue() *Queue {
 	return &Queue{streams: map[string]*stream{}, out: map[Ticket]*held{}, outlook: Open}
 }
 
-// Enter begins an attempt to feed a stream, and tells the number of the chunk that is wanted next,
-// and of the first that is not consumed. An attempt before it may feed it no more. What that brought
-// stays, unless the program answers rows: then its answers went to the attempt before, and all rows
-// come again. A stream that is new here begins with the chunk that the feeder is at.
-func (q *Queue) Enter(name string, attempt int, results bool, from uint64) (next, consumed uint64, err error) {
-	s := q.streams[name]
-	switch {
-	case s == nil || results && attempt > s.attempt:
-		q.drop(name)
-		s = &stream{next: from, consumed: from, done: map[uint64]bool{}, answers: map[uint64]*held{}}
-		q.streams[name] = s
-	case attempt < s.attempt:
-		return 0, 0, ErrSuperseded
+// Enter begins an attempt to feed a stream. An attempt before it may feed it no more. What that
+// brought stays, unless the program answers rows: then its answers went to the attempt before, and
+// all rows come again. A stream that is new here begins with the chunk that the feeder is at.
+func (q *Queue) Enter(o Opening) (Opened, error) {
+	if o.Over > q.over {
+		q.over = o.Over
+		maps.DeleteFunc(q.streams, func(_ string, s *stream) bool { return ended(s.feed, q.over) })
 	}
-	s.attempt = attempt
-	return s.next, s.consumed, nil
+	s := q.streams[o.Stream]
+	switch {
+	case ended(o.Feed, q.over), s != nil && o.Attempt < s.attempt:
+		return Opened{}, ErrSuperseded
+	case s == nil || o.Results && o.Attempt > s.attempt:
+		q.drop(o.Stream)
+		s = &stream{feed: o.Feed, results: o.Results, next: o.From, consumed: markAt(o.From), held: markAt(o.From), answers: map[uint64]*held{}}
+		q.streams[o.Stream] = s
+	}
+	s.attempt = o.Attempt
+	return Opened{Next: s.next, Consumed: s.told()}, nil
 }
+
+// ended reports whether a feed is over, where those before a number are. Feeds of number 0 are never.
+func ended(feed, over uint64) bool { return feed != 0 && feed < over }
 
 // Forget drops a stream whose feeder is gone: its rows are answered to nobody.
 func (q *Queue) Forget(name string, attempt int) {
@@ -115,8 +156,10 @@ func (q *Queue) Forget(name string, attempt int) {
 	}
 }
 
-// drop forgets a stream with all its chunks.
+// drop forgets a stream with all its chunks. A program that was handed some of them is told that the
+// stream has ended.
 func (q *Queue) drop(name string) {
+	began := false
 	q.waiting = slices.DeleteFunc(q.waiting, func(h *held) bool {
 		if h.Stream == name {
 			q.free(h)
@@ -127,6 +170,7 @@ func (q *Queue) drop(name string) {
 		if h.Stream == name {
 			q.free(h)
 			delete(q.out, ticket)
+			began = true
 		}
 	}
 	if s := q.streams[name]; s != nil {
@@ -135,6 +179,15 @@ func (q *Queue) drop(name string) {
 		}
 	}
 	delete(q.streams, name)
+	if began {
+		q.append(Chunk{Stream: name, Last: true})
+	}
+}
+
+// append has a chunk wait.
+func (q *Queue) append(c Chunk) {
+	q.waiting = append(q.waiting, &held{Chunk: c, order: q.came})
+	q.came++
 }
 
 // free gives back what a chunk holds, and the results for it.
@@ -178,10 +231,8 @@ func (q *Queue) Put(attempt int, c Chunk) error {
 	}
 	s.next++
 	s.ended = c.Last
-	h := &held{Chunk: c, order: q.came}
-	q.came++
 	q.bytes += c.Body.Size()
-	q.waiting = append(q.waiting, h)
+	q.append(c)
 	return nil
 }
 
@@ -212,12 +263,19 @@ func (q *Queue) Consume(reader int, t Ticket) {
 	}
 }
 
-// Release takes note that a reader waits for more rows before it does anything with a chunk's: as far
-// as their feeder goes they are consumed, lest the two wait for each other. A reader that is lost
-// leaves them to the next one all the same.
+// Release takes note that a reader waits for more rows before it does anything with a chunk's: they
+// do not count in the feeder's window any more, and need no room here that another chunk wants, lest
+// the two wait for each other. A reader that is lost leaves them to the next one all the same.
 func (q *Queue) Release(reader int, t Ticket) {
-	if h := q.out[t]; h != nil && h.reader == reader && !h.Results {
-		q.streams[h.Stream].pass(h.Number)
+	h := q.out[t]
+	if h == nil || h.reader != reader {
+		return
+	}
+	if h.Body != nil {
+		h.Body.Aside()
+	}
+	if s := q.streams[h.Stream]; s != nil {
+		s.held.add(h.Number)
 	}
 }
 
@@ -244,21 +302,14 @@ func (q *Queue) consumed(h *held) {
 	delete(q.out, h.ticket)
 	q.freeBody(h)
 	s := q.streams[h.Stream]
-	s.pass(h.Number)
-	if h.Results && len(h.results) > 0 {
-		s.answers[h.Number] = h
-	}
-}
-
-// pass takes note that a chunk is consumed, if it was not before.
-func (s *stream) pass(number uint64) {
-	if number < s.consumed {
+	if s == nil { // its feed is over
+		q.freeResults(h)
 		return
 	}
-	s.done[number] = true
-	for s.done[s.consumed] {
-		delete(s.done, s.consumed)
-		s.consumed++
+	s.consumed.add(h.Number)
+	s.held.add(h.Number)
+	if h.Results && len(h.results) > 0 {
+		s.answers[h.Number] = h
 	}
 }
 
@@ -275,38 +326,29 @@ func (q *Queue) Lose(reader int) {
 		}
 	}
 	q.waiting = append(back, q.waiting...)
-	slices.SortStableFunc(q.waiting, func(a, b *held) int {
-		if a.order < b.order {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(q.waiting, func(a, b *held) int { return cmp.Compare(a.order, b.order) })
 	q.current = ""
 }
 
-// Told is what a feeder hears next of its stream: how far it is consumed, and the results up to
-// there that it has not been given. The results are the caller's to drop.
-func (q *Queue) Told(name string, attempt int) (consumed uint64, results []Result, err error) {
+// Told is what a feeder hears next of its stream: how far it is consumed and held, and the results up
+// to there that it has not been given. The results are the caller's to drop.
+func (q *Queue) Told(name string, attempt int) (Consumed, []Result, error) {
 	s := q.streams[name]
 	if s == nil || s.attempt != attempt {
-		return 0, nil, ErrSuperseded
+		return Consumed{}, nil, ErrSuperseded
 	}
-	var numbers []uint64
-	for n := range s.answers { // any order: they are sorted below
-		if n < s.consumed {
-			numbers = append(numbers, n)
+	var results []Result
+	for _, n := range slices.Sorted(maps.Keys(s.answers)) {
+		if n >= s.consumed.upTo {
+			break
 		}
-	}
-	slices.Sort(numbers)
-	for _, n := range numbers {
-		h := s.answers[n]
-		for _, r := range h.results {
+		for _, r := range s.answers[n].results {
 			q.bytes -= r.Body.Size()
 		}
-		results = append(results, h.results...)
+		results = append(results, s.answers[n].results...)
 		delete(s.answers, n)
 	}
-	return s.consumed, results, nil
+	return Consumed{Next: s.told(), Held: s.held.upTo}, results, nil
 }
 
 // End says that nothing more will come.

@@ -12,9 +12,11 @@ import (
 type counted struct {
 	size    int64
 	dropped int
+	aside   bool
 }
 
 func (c *counted) Size() int64 { return c.size }
+func (c *counted) Aside()      { c.aside = true }
 func (c *counted) Drop()       { c.dropped++ }
 
 func put(t *testing.T, q *Queue, attempt int, c Chunk) *counted {
@@ -29,11 +31,11 @@ func put(t *testing.T, q *Queue, attempt int, c Chunk) *counted {
 
 func enter(t *testing.T, q *Queue, name string, attempt int, results bool) (next uint64) {
 	t.Helper()
-	next, _, err := q.Enter(name, attempt, results, 0)
+	o, err := q.Enter(Opening{Stream: name, Attempt: attempt, Results: results})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return next
+	return o.Next
 }
 
 func told(t *testing.T, q *Queue, name string, attempt int) (uint64, int) {
@@ -47,7 +49,7 @@ func told(t *testing.T, q *Queue, name string, attempt int) (uint64, int) {
 		rows += r.Rows
 		r.Body.Drop()
 	}
-	return consumed, rows
+	return consumed.Next, rows
 }
 
 func TestWhatALostReaderHadComesAgainInOrder(t *testing.T) {
@@ -95,6 +97,76 @@ func TestAReaderThatFillsABatchHoldsUpNoFeeder(t *testing.T) {
 	}
 }
 
+// TestAReaderThatWantsMoreThanAWindowGetsIt: a program may want all rows of a partition before it
+// answers any. What it holds counts in no window, needs no room, and is not consumed.
+func TestAReaderThatWantsMoreThanAWindowGetsIt(t *testing.T) {
+	q := NewQueue()
+	enter(t, q, "a", 1, true)
+	b := put(t, q, 1, Chunk{Stream: "a", Rows: 3, Results: true})
+	ticket, _, _ := q.Take(1)
+	q.Release(1, ticket)
+	if c, _, err := q.Told("a", 1); c != (Consumed{Next: 0, Held: 1}) || err != nil || !b.aside || b.dropped != 0 {
+		t.Errorf("the feeder hears %+v, %v; set aside: %v", c, err, b.aside)
+	}
+}
+
+// TestAHeldChunkIsConsumedBeforeItsStreamHasEndedByItsReaderAlone: only the end of a partition may be
+// lost with a container.
+func TestAHeldChunkIsConsumedBeforeItsStreamHasEndedByItsReaderAlone(t *testing.T) {
+	q := NewQueue()
+	enter(t, q, "a", 1, false)
+	put(t, q, 1, Chunk{Stream: "a", Rows: 3})
+	ticket, _, _ := q.Take(1)
+	q.Release(1, ticket)
+	if n, _ := told(t, q, "a", 1); n != 0 {
+		t.Errorf("the feeder hears of %d consumed chunks", n)
+	}
+	put(t, q, 1, Chunk{Stream: "a", Number: 1, Last: true})
+	ticket, _, _ = q.Take(1)
+	q.Consume(1, ticket)
+	if n, _ := told(t, q, "a", 1); n != 2 {
+		t.Errorf("the feeder of a stream that has ended hears of %d consumed chunks", n)
+	}
+}
+
+// TestAReaderHearsThatAStreamIsGone: it may hold rows of the stream, and wait for more.
+func TestAReaderHearsThatAStreamIsGone(t *testing.T) {
+	q := NewQueue()
+	enter(t, q, "a", 1, true)
+	put(t, q, 1, Chunk{Stream: "a", Rows: 2, Results: true})
+	q.Take(1)
+	q.Forget("a", 1)
+	ticket, c, ok := q.Take(1)
+	if !ok || c.Stream != "a" || !c.Last || c.Rows != 0 {
+		t.Errorf("it gets %+v, %v", c, ok)
+	}
+	q.Consume(1, ticket)
+}
+
+// TestAQueueDoesNotGrowWithItsFeeds: a stream of RDDs is a feed for each of them, for months.
+func TestAQueueDoesNotGrowWithItsFeeds(t *testing.T) {
+	q := NewQueue()
+	for n := uint64(1); n <= 1000; n++ {
+		for _, o := range []Opening{{Stream: fmt.Sprint(n), Feed: n, Over: n}, {Stream: fmt.Sprint("r", n), Results: true}} {
+			if _, err := q.Enter(o); err != nil {
+				t.Fatal(err)
+			}
+			put(t, q, 0, Chunk{Stream: o.Stream, Rows: 1, Last: true})
+			ticket, _, _ := q.Take(1)
+			q.Consume(1, ticket)
+			if o.Results {
+				q.Forget(o.Stream, 0)
+			}
+		}
+	}
+	if len(q.streams) > 1 || len(q.out) > 0 || len(q.waiting) > 0 {
+		t.Errorf("it remembers %d streams, %d and %d chunks", len(q.streams), len(q.out), len(q.waiting))
+	}
+	if _, err := q.Enter(Opening{Stream: "999", Feed: 999}); !errors.Is(err, ErrSuperseded) {
+		t.Errorf("an attempt of a feed that is over: %v", err)
+	}
+}
+
 func TestALaterAttemptGoesOnWhereTheOneBeforeStopped(t *testing.T) {
 	q := NewQueue()
 	enter(t, q, "a", 1, false)
@@ -105,7 +177,7 @@ func TestALaterAttemptGoesOnWhereTheOneBeforeStopped(t *testing.T) {
 	if err := q.Put(1, Chunk{Stream: "a", Number: 1, Body: &counted{}}); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("the attempt before may feed on: %v", err)
 	}
-	if _, _, err := q.Enter("a", 1, false, 0); !errors.Is(err, ErrSuperseded) {
+	if _, err := q.Enter(Opening{Stream: "a", Attempt: 1}); !errors.Is(err, ErrSuperseded) {
 		t.Errorf("the attempt before may come again: %v", err)
 	}
 }

@@ -32,7 +32,9 @@ const (
 // assignment is the worker that a stream goes to.
 type assignment struct {
 	task    string
+	feed    uint64
 	attempt int
+	results bool
 	active  bool // it is fed now
 	done    bool
 }
@@ -40,13 +42,15 @@ type assignment struct {
 // Roster is the driver's: who works, and who got which stream.
 //
 // A stream stays with its worker as long as that wants rows, whatever becomes of its container, so
-// that what was consumed of it is not fed again. A stream that is done stays done.
+// that what was consumed of it is not fed again. A stream that is done stays done, until its feed is
+// over. A stream whose rows are answered begins anew with each attempt: it is forgotten between them.
 type Roster struct {
 	workers map[string]Worker
 	streams map[string]*assignment
 	busy    map[string]int // streams under way, by task
 	given   map[string]int // streams ever, by task
-	over    string         // why the job has ended: an Outlook, or "done"; empty: it has not
+	over    uint64         // feeds before this number have ended
+	finish  string         // why the job has ended: an Outlook; empty: it has not
 	text    string
 }
 
@@ -60,34 +64,34 @@ func (r *Roster) Set(w Worker) { r.workers[w.Task] = w }
 
 // Finish takes note that the job has ended. The first word counts.
 func (r *Roster) Finish(why, text string) {
-	if r.over == "" {
-		r.over, r.text = why, text
+	if r.finish == "" {
+		r.finish, r.text = why, text
 	}
 }
 
 // Assign says where an attempt feeds its stream. It says the same as before as long as that holds.
-// With results, rows that were answered to an attempt before are fed again.
-func (r *Roster) Assign(stream string, attempt int, results bool, host string) Verdict {
-	a := r.streams[stream]
+func (r *Roster) Assign(o Opening) Verdict {
+	r.endFeeds(o.Over)
+	a := r.streams[o.Stream]
 	switch {
-	case a != nil && attempt < a.attempt:
-		return Verdict{Why: Superseded}
-	case a != nil && a.done && (!results || attempt == a.attempt):
+	case ended(o.Feed, r.over), a != nil && o.Attempt < a.attempt:
+		return Verdict{Why: Superseded, Text: ErrSuperseded.Error()}
+	case a != nil && a.done:
 		return Verdict{Why: Done}
-	case r.over == string(Failed):
-		return Verdict{Why: r.over, Text: r.text}
-	case r.over != "":
+	case r.finish == string(Failed):
+		return Verdict{Why: r.finish, Text: r.text}
+	case r.finish != "":
 		return Verdict{Why: string(Terminated)}
-	case a == nil || a.done:
-		w, ok := r.choose(host)
+	case a == nil:
+		w, ok := r.choose(o.Host)
 		if !ok {
 			return r.nobody()
 		}
-		a = &assignment{task: w.Task}
-		r.streams[stream] = a
+		a = &assignment{task: w.Task, feed: o.Feed, results: o.Results}
+		r.streams[o.Stream] = a
 		r.given[w.Task]++
 	}
-	a.attempt = attempt
+	a.attempt = o.Attempt
 	r.set(a, true)
 	switch w := r.workers[a.task]; {
 	case w.Outlook != Open:
@@ -96,6 +100,20 @@ func (r *Roster) Assign(stream string, attempt int, results bool, host string) V
 		return Verdict{Why: Wait}
 	default:
 		return Verdict{Place: Place{Task: w.Task, Address: w.Address}}
+	}
+}
+
+// endFeeds forgets the streams of feeds before a number.
+func (r *Roster) endFeeds(over uint64) {
+	if over <= r.over {
+		return
+	}
+	r.over = over
+	for name, a := range r.streams { // any order: each goes by itself
+		if ended(a.feed, over) {
+			r.set(a, false)
+			delete(r.streams, name)
+		}
 	}
 }
 
@@ -149,17 +167,20 @@ func (r *Roster) set(a *assignment, active bool) {
 
 // Done takes note that all rows of a stream are consumed, or dropped because its worker wanted no
 // more.
-func (r *Roster) Done(stream string, attempt int) {
-	if a := r.streams[stream]; a != nil && a.attempt == attempt {
-		a.done = true
-		r.set(a, false)
-	}
-}
+func (r *Roster) Done(stream string, attempt int) { r.left(stream, attempt, true) }
 
 // Leave takes note that an attempt is gone. Another one may come.
-func (r *Roster) Leave(stream string, attempt int) {
-	if a := r.streams[stream]; a != nil && a.attempt == attempt {
-		r.set(a, false)
+func (r *Roster) Leave(stream string, attempt int) { r.left(stream, attempt, false) }
+
+func (r *Roster) left(stream string, attempt int, done bool) {
+	a := r.streams[stream]
+	if a == nil || a.attempt != attempt {
+		return
+	}
+	a.done = a.done || done
+	r.set(a, false)
+	if a.results {
+		delete(r.streams, stream)
 	}
 }
 

@@ -109,6 +109,7 @@ const (
 	EnvEndpoints   = "TFOS_CARRIER"     // agents: how tasks reach each other, the job's "endpoints"
 	EnvRoles       = "TFOS_ROLES"       // agents: the job's roles in the order of its file, divided by commas
 	EnvLogs        = "TFOS_LOGS"        // agents: the limits of a task's logs, as in LogsFormat
+	EnvFed         = "TFOS_FED"         // agents: "true" if Spark's tasks may feed the program
 	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory, by EscapeEnv
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
 	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import socket
 import tempfile
@@ -85,6 +86,50 @@ class DataFeedOfAnAgent(unittest.TestCase):
         results = [(h["ticket"], h["rows"]) for k, h, _ in agent.said if k == _feed.RESULT]
         self.assertEqual(results, [(1, 2), (1, 1)])
 
+    def test_a_batch_goes_on_where_another_partition_comes_between(self):
+        rows = {"results": True}
+        agent = FakeFeed([([1, 2], {"stream": "a", **rows}), ([10, 11], {"stream": "b", **rows}), ([3, 4], {"stream": "a", **rows}),
+                          ([], {"stream": "a", "last": True, **rows}), ([12], {"stream": "b", "last": True, **rows})])  # fmt: skip
+        feed = TFNode.DataFeed(Manager(), train_mode=False)
+        try:
+            for batch in ([1, 2, 3, 4], [10, 11, 12]):
+                self.assertEqual(feed.next_batch(4), batch)
+                feed.batch_results(batch)
+            self.assertEqual(feed.next_batch(4), [])
+            self.assertTrue(feed.should_stop())
+        finally:
+            agent.close(feed)
+        answers = [(h["ticket"], list(_rows.decode(h["meta"], bytearray(b)))) for k, h, b in agent.said if k == _feed.RESULT]
+        self.assertEqual(answers, [(1, [1, 2]), (3, [3, 4]), (2, [10, 11]), (5, [12])])
+
+    def test_the_agent_hears_once_of_each_chunk_that_waits_for_more(self):
+        agent = FakeFeed([([i], {"stream": "a", "results": True}) for i in range(5)])
+        feed = TFNode.DataFeed(Manager(), train_mode=False)
+        try:
+            self.assertEqual(feed.next_batch(9), [0, 1, 2, 3, 4])
+        finally:
+            agent.close(feed)
+        held = [t for k, h, _ in agent.said if k == _feed.ACK and h.get("held") for t in h["tickets"]]
+        self.assertEqual(len(held), len(set(held)))
+
+    def test_descriptors_of_1024_and_more(self):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if soft < 1100:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(2048, hard), hard))
+            self.addCleanup(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        a, b = socket.socketpair()
+        high = socket.socket(fileno=fcntl.fcntl(a.fileno(), fcntl.F_DUPFD, 1030))
+        try:
+            wire = _feed.Wire(high)
+            self.assertFalse(wire.ready(0))
+            b.sendall(b"x")
+            self.assertTrue(wire.ready(None))
+        finally:
+            for s in (a, b, high):
+                s.close()
+
     def test_input_mapping_makes_columns(self):
         agent = FakeFeed([([(1, "a"), (2, "b")], {"stream": "a"})])
         feed = TFNode.DataFeed(Manager(), input_mapping={"y": "label", "x": "image"})
@@ -101,6 +146,129 @@ class DataFeedOfAnAgent(unittest.TestCase):
         self.assertTrue(feed.should_stop())
         agent.close(feed)
         self.assertIn(_feed.TERMINATE, [k for k, _, _ in agent.said])
+
+
+class FakeAgent:
+    """An agent's end of a feeder's connection: window bytes may be on their way. Its script is a generator that is sent what comes."""
+
+    def __init__(self, script, opened):
+        self.sock, other = socket.socketpair()
+        self._wire, self.came = _feed.Wire(other), []
+        self._thread = threading.Thread(target=self._serve, args=(script, opened))
+        self._thread.start()
+
+    def _serve(self, script, opened):
+        try:
+            self._wire.recv()
+            self._wire.send(_feed.OPENED, opened)
+            while True:
+                kind, head, _ = self._wire.recv()
+                self.came.append(head["n"])
+                for kind, head in script(head):
+                    self._wire.send(kind, head)
+        except OSError:
+            pass
+        finally:
+            self._wire.close()
+
+    def join(self):
+        self._thread.join()
+
+
+class FakeDesk:
+    """The driver's desk: it answers with these in turn, each a FakeAgent, None, or an exception."""
+
+    def __init__(self, *answers):
+        self._answers = list(answers)
+        self.openings, self.was_done = [], False
+
+    def __call__(self, ticket):
+        return self
+
+    def place(self, opening):
+        self.openings.append(opening)
+        found = self._answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        self._agent = found
+        return found and "agent"
+
+    def agent(self, address):
+        return _feed.Wire(self._agent.sock)
+
+    def done(self):
+        self.was_done = True
+
+    def close(self):
+        pass
+
+
+class Feeder(unittest.TestCase):
+    def feed(self, desk, chunks, timeout=60):
+        kept, _feed._Desk = _feed._Desk, desk
+        try:
+            return list(_feed.feed(None, {"queue": "input", "stream": "a", "attempt": 0, "results": True}, timeout, chunks))
+        finally:
+            _feed._Desk = kept
+
+    @staticmethod
+    def chunks(n):
+        return ((1, _rows.encode([bytes(100)])) for _ in range(n))
+
+    def test_what_the_program_holds_counts_in_no_window(self):
+        def holds_all(head):
+            if not head.get("last"):
+                return [(_feed.CONSUMED, {"next": 0, "held": head["n"] + 1})]
+            return [(_feed.CONSUMED, {"next": head["n"] + 1, "held": head["n"] + 1})]
+
+        agent = FakeAgent(holds_all, {"next": 0, "consumed": 0, "window": 150})
+        desk = FakeDesk(agent)
+        self.feed(desk, self.chunks(20))
+        agent.join()
+        self.assertEqual(agent.came, list(range(21)))
+        self.assertTrue(desk.was_done)
+
+    def test_no_more_than_the_window_is_on_its_way(self):
+        came = []
+
+        def slow(head):
+            came.append(head["n"])
+            return [(_feed.STATE, {"live": True, "idle_ms": 10**6})] if len(came) == 2 else []
+
+        agent = FakeAgent(slow, {"next": 0, "consumed": 0, "window": 150})
+        with self.assertRaisesRegex(_feed.Failed, "has taken no rows for .*feed_timeout is 0 s"):
+            self.feed(FakeDesk(agent), self.chunks(20), timeout=0)
+        agent.join()
+        self.assertEqual(came, [0, 1])
+
+    def test_the_next_agent_gets_what_is_not_consumed(self):
+        def dies(head):
+            if head["n"] == 2:
+                raise ConnectionError
+            return [(_feed.CONSUMED, {"next": 1, "held": 2})] if head["n"] == 1 else []
+
+        first = FakeAgent(dies, {"next": 0, "consumed": 0, "window": 150})
+        second = FakeAgent(lambda head: [(_feed.CONSUMED, {"next": head["n"] + 1, "held": head["n"] + 1})], {"next": 1, "consumed": 1, "window": 150})
+        desk = FakeDesk(first, second)
+        self.feed(desk, self.chunks(5))
+        second.join()
+        self.assertEqual(second.came, [1, 2, 3, 4, 5])
+        self.assertEqual([(o["from"], o["lost"]) for o in desk.openings], [(0, ""), (1, "agent")])
+
+    def test_a_failure_is_told_by_the_desk(self):
+        agent = FakeAgent(lambda head: [(_feed.OVER, {"why": "failed", "text": "what the agent heard"})], {"next": 0, "consumed": 0, "window": 150})
+        desk = FakeDesk(agent, _feed.Failed("what the driver knows"))
+        with self.assertRaisesRegex(_feed.Failed, "what the driver knows"):
+            self.feed(desk, self.chunks(1))
+        agent.join()
+        self.assertFalse(desk.was_done)
+
+    def test_a_worker_that_wants_no_more_ends_the_stream(self):
+        agent = FakeAgent(lambda head: [(_feed.OVER, {"why": "terminated"})], {"next": 0, "consumed": 0, "window": 150})
+        desk = FakeDesk(agent)
+        self.feed(desk, self.chunks(10))
+        agent.join()
+        self.assertTrue(desk.was_done)
 
 
 class DataFeedOfAManager(unittest.TestCase):

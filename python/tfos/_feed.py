@@ -6,6 +6,7 @@ says when it is done with them, and answers rows where it is asked to.
 
 import collections
 import json
+import math
 import os
 import select
 import socket
@@ -40,7 +41,8 @@ class Wire:
 
     def __init__(self, sock):
         self._sock = sock
-        self._in = bytearray()
+        self._poll = select.poll()  # select.select knows no descriptors from 1024 on
+        self._poll.register(sock, select.POLLIN)
 
     def send(self, kind, head, *buffers):
         h = json.dumps(head, separators=(",", ":")).encode()
@@ -59,9 +61,9 @@ class Wire:
     def ready(self, timeout):
         """Whether something can be read, or the other side is gone, within so many seconds; None: however long it takes."""
         pending = getattr(self._sock, "pending", None)
-        if self._in or (pending is not None and pending() > 0):
+        if pending is not None and pending() > 0:
             return True
-        return bool(select.select([self._sock], [], [], timeout)[0])
+        return bool(self._poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
 
     def recv(self):
         """The next frame: kind, head, body. It raises ConnectionError when there is none."""
@@ -149,6 +151,8 @@ class _Desk:
                 return head["address"]
             if head["why"] in ("terminated", "done"):
                 return None
+            if head["why"] == "superseded":
+                raise _Superseded(head["text"])
             if head["why"] != "wait":
                 raise Failed(head.get("text") or "the job has failed")
 
@@ -172,14 +176,14 @@ class _Chunk(NamedTuple):
     size: int
 
 
-def feed(ticket, stream, attempt, results, timeout, qname, chunks):
+def feed(ticket, opening, timeout, chunks):
     """Feed a stream of chunks, which are pairs of rows' number and what _rows.encode made of them, and yield the results that come
     back, one for each row and in order.
 
-    attempt grows with each try of the same stream. It raises Failed with the worker's own words when the worker fails, and when a
-    program that is there takes nothing for timeout seconds.
+    opening is the head of OPEN, whose attempt grows with each try of the same stream. It raises Failed with the worker's own words
+    when the worker fails, and when a program that is there takes nothing for timeout seconds.
     """
-    f = _Feeder(ticket, stream, attempt, results, timeout, qname, chunks)
+    f = _Feeder(ticket, opening, timeout, chunks)
     try:
         yield from f.run()
     finally:
@@ -187,13 +191,15 @@ def feed(ticket, stream, attempt, results, timeout, qname, chunks):
 
 
 class _Feeder:
-    def __init__(self, ticket, stream, attempt, results, timeout, qname, chunks):
+    def __init__(self, ticket, opening, timeout, chunks):
         self._desk = _Desk(ticket)
-        self._opening = {"queue": qname, "stream": stream, "attempt": attempt, "results": results, "host": socket.gethostname(), "from": 0}
-        self._results, self._timeout = results, timeout
+        self._opening = {**opening, "host": socket.gethostname(), "from": 0}
+        self._timeout = timeout
         self._chunks, self._left = enumerate(chunks), True
         self._pending = collections.deque()  # chunks that are not known to be consumed
-        self._held = 0  # their bytes
+        self._window = 0  # bytes of them that may be on their way
+        self._on_way = 0  # and are: what the program holds does not count
+        self._held = 0  # chunks before this number are consumed, or held by the program
         self._number = 0  # of the next chunk
         self._wire = None
 
@@ -226,37 +232,36 @@ class _Feeder:
         self._wire.send(OPEN, self._opening)
         kind, head, _ = self._wire.recv()
         if kind == OVER:
-            self._over(head)
-            return False
+            return self._over(head)
         self._window, self._next = head["window"], head["next"]
         self._moved = time.monotonic()
-        self._consumed(head["consumed"])
+        self._held = 0  # it is another program, perhaps
+        self._consumed(head["consumed"], 0)
         for c in self._pending:
             if c.number >= self._next:
                 self._wire.send_raw(CHUNK, c.head, c.buffers)
         return True
 
     def _exchange(self):
-        """Send and hear until all is consumed: then True."""
-        while True:
-            room = self._left and (not self._pending or self._held < self._window)
+        """Send and hear until all is consumed, or nobody wants it: then True. False: the desk is to be asked."""
+        while self._left or self._pending:
+            room = self._left and (self._on_way == 0 or self._on_way < self._window)
             if room:
                 self._send()
-            while self._wire.ready(0 if self._left and (not self._pending or self._held < self._window) else None):
+            while self._wire.ready(0 if room else None):
                 kind, head, body = self._wire.recv()
                 if kind == RESULT:
                     self._moved = time.monotonic()
                     yield from _rows.decode(head["meta"], body)
                 elif kind == CONSUMED:
                     self._moved = time.monotonic()
-                    self._consumed(head["next"])
+                    self._consumed(head["next"], head["held"])
                     break
                 elif kind == STATE:
                     self._idle(head)
-                elif kind == OVER and self._over(head):
-                    return True
-            if not self._left and not self._pending:
-                return True
+                elif kind == OVER:
+                    return self._over(head)
+        return True
 
     def _send(self):
         """Make the next chunk and send it, unless the agent has it from an attempt before."""
@@ -277,14 +282,18 @@ class _Feeder:
         if number < self._opening["from"]:
             return
         self._pending.append(chunk)
-        self._held += size
+        if number >= self._held:
+            self._on_way += size
         if number >= self._next:
             self._wire.send_raw(CHUNK, chunk.head, chunk.buffers)
 
-    def _consumed(self, until):
+    def _consumed(self, until, held):
+        """Chunks before until are consumed, and those before held count in no window."""
         self._opening["from"] = max(until, self._opening["from"])
         while self._pending and self._pending[0].number < until:
-            self._held -= self._pending.popleft().size
+            self._pending.popleft()
+        self._held = max(until, held, self._held)
+        self._on_way = sum(c.size for c in self._pending if c.number >= self._held)
 
     def _idle(self, state):
         silent = min(state["idle_ms"] / 1000, time.monotonic() - self._moved)
@@ -292,12 +301,10 @@ class _Feeder:
             raise Failed(f"the program has taken no rows for {silent:.0f} s, though it runs; feed_timeout is {self._timeout} s")
 
     def _over(self, word):
-        """Whether the stream ends here, as its worker wants no more."""
-        if word["why"] == "terminated":
-            return True
+        """Whether the stream ends here, as its worker wants no more. A worker's failure is the desk's to tell: then the driver knows."""
         if word["why"] == "superseded":
-            raise _Superseded(word.get("text") or "a later attempt feeds this partition")
-        raise Failed(word.get("text") or "the worker has failed")
+            raise _Superseded(word["text"])
+        return word["why"] == "terminated"
 
 
 class Source:
@@ -308,7 +315,7 @@ class Source:
     def __init__(self, qname):
         address = os.environ.get("TFOS_FEED")
         if not address:
-            raise _agent.NotInTask("TFOS_FEED is not set: this program was not started by tfos")
+            raise _agent.NotInTask("TFOS_FEED is not set: this program is no task of a job that Spark feeds, as those of TFCluster.run are")
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             sock.connect(address)
@@ -319,16 +326,18 @@ class Source:
             raise _agent.Unavailable(f"the agent of this task does not answer at {address}: {e}") from e
         self._asked = False
 
-    def take(self, held=()):
+    def take(self, held):
         """The next chunk, a head and a body; None: there are no more rows.
 
-        held are tickets of chunks whose rows wait for more: where these do not come at once their feeders need not wait for them.
+        held has the tickets of chunks whose rows wait for more. Where these do not come at once the agent is told, and held is emptied: the
+        feeders need not wait for them.
         """
         try:
             self._wire.send(TAKE, {"chunks": 1 if self._asked else self.AHEAD})
             self._asked = True
             if held and not self._wire.ready(0):
                 self._wire.send(ACK, {"tickets": list(held), "held": True})
+                held.clear()
             kind, head, body = self._wire.recv()
         except OSError as e:
             raise _agent.Unavailable(f"the agent of this task is gone: {e}") from e

@@ -11,6 +11,9 @@ import time
 from tfos import _feed
 
 
+_ANSWER = 60  # seconds that `tfos session` may take to answer
+
+
 class JobError(RuntimeError):
     """The job failed, or could not run. code is that of `tfos run`."""
 
@@ -47,6 +50,8 @@ class Session:
         self.ended = None  # (code, text)
         self.terminated = False  # no node wants more rows
         self._feeder = None
+        self._synced = 0  # of the pings that were answered
+        self._asking = threading.Lock()  # one question at a time: answers have no names
         self._process = subprocess.Popen(
             [*(command or [find_tfos(), "--master", master]), "session", path, "--host", host, *args],
             stdin=subprocess.PIPE,
@@ -87,6 +92,8 @@ class Session:
             self.terminated = True
         elif what == "feeder":
             self._feeder = (e.get("address"), e.get("identity"), text)
+        elif what == "synced":
+            self._synced += 1
         elif what == "ended":
             self.ended = (e["code"], text + ("\n" + e["advice"] if e.get("advice") else ""))
 
@@ -104,8 +111,13 @@ class Session:
         with self._changed:
             return self._changed.wait_for(condition, timeout)
 
-    def error(self):
-        """Why the job is over, if it failed."""
+    def error(self, settled=False):
+        """Why the job is over, if it failed. With settled it first hears all that has happened until now."""
+        if settled:
+            with self._asking:
+                already = self._synced
+                self._wish(do="sync")
+                self._wait(lambda: self._synced > already or self.ended, _ANSWER)
         with self._changed:
             if self.failed:
                 return JobError(self.failed)
@@ -129,27 +141,23 @@ class Session:
         self.check()
         return self.tasks is not None or self.ended is not None
 
-    def wait_failed(self, timeout):
-        """Wait so many seconds for the job's failure, which a node's failure comes before."""
-        self._wait(lambda: self.failed or self.ended, timeout)
-        return self.error()
-
     def wait_ended(self, timeout):
         """Wait until the job has ended. False: it has not within timeout seconds."""
         return self._wait(lambda: self.ended is not None, timeout)
 
     def ticket(self):
-        """A new ticket for feeders."""
-        self.check()
-        with self._changed:
-            self._feeder = None
-        self._wish(do="feeder")
-        self._wait(lambda: self._feeder is not None or self.ended, 60)
-        self.check()
-        with self._changed:
-            if not self._feeder or not self._feeder[0]:
-                raise JobError("the job takes no rows any more" + (f": {self._feeder[2]}" if self._feeder else ""), 4)
-            return _feed.Ticket(self._feeder[0], self._feeder[1])
+        """A new ticket for feeders. Threads may ask at the same time."""
+        with self._asking:
+            self.check()
+            with self._changed:
+                self._feeder = None
+            self._wish(do="feeder")
+            self._wait(lambda: self._feeder is not None or self.ended, _ANSWER)
+            self.check()
+            with self._changed:
+                if not self._feeder or not self._feeder[0]:
+                    raise JobError("the job takes no rows any more" + (f": {self._feeder[2]}" if self._feeder else ""), 4)
+                return _feed.Ticket(self._feeder[0], self._feeder[1])
 
     def end(self, queues):
         self._wish(do="end", queues=list(queues))

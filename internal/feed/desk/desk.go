@@ -93,10 +93,12 @@ func (d *Desk) serve(c net.Conn) {
 		if err == nil && f.Kind != feed.KindOpen {
 			err = feed.ErrFrame
 		}
+		var next feed.Opening
 		if err == nil {
-			err = f.Decode(&o)
+			err = f.Decode(&next)
 		}
 		if err == nil {
+			o = next
 			err = d.answer(c, o)
 		}
 		if err != nil {
@@ -116,7 +118,7 @@ func (d *Desk) answer(c net.Conn, o feed.Opening) error {
 	avoid := o.Lost
 	for {
 		d.mu.Lock()
-		v := d.roster.Assign(o.Stream, o.Attempt, o.Results, o.Host)
+		v := d.roster.Assign(o)
 		changed, closed := d.changed, d.closed
 		d.mu.Unlock()
 		switch {

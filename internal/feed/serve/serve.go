@@ -209,9 +209,7 @@ func (s *Server) serveFeeder(c net.Conn) {
 		return
 	}
 	var opened feed.Opened
-	s.update(func() {
-		opened.Next, opened.Consumed, err = s.queue(o.Queue).Enter(o.Stream, o.Attempt, o.Results, o.From)
-	})
+	s.update(func() { opened, err = s.queue(o.Queue).Enter(o) })
 	if err != nil {
 		s.o.Logger.Info("feeder turned away", zap.String("stream", o.Stream), zap.Error(err))
 		writeFrame(c, feed.KindOver, feed.Word{Why: feed.Superseded, Text: err.Error()}, nil) // it may be gone
@@ -271,7 +269,7 @@ func (s *Server) take(r io.Reader, o feed.Opening) error {
 func (s *Server) tell(gone context.Context, c net.Conn, o feed.Opening) error {
 	tick := time.NewTicker(stateEvery)
 	defer tick.Stop()
-	var told uint64
+	var said feed.Consumed
 	for {
 		s.mu.Lock()
 		changed, closed := s.changed, s.closed
@@ -294,11 +292,11 @@ func (s *Server) tell(gone context.Context, c net.Conn, o feed.Opening) error {
 			}
 			r.Body.Drop()
 		}
-		if consumed > told {
-			if err := writeFrame(c, feed.KindConsumed, feed.Consumed{Next: consumed}, nil); err != nil {
+		if consumed != said {
+			if err := writeFrame(c, feed.KindConsumed, consumed, nil); err != nil {
 				return err
 			}
-			told = consumed
+			said = consumed
 		}
 		if outlook != feed.Open {
 			return writeFrame(c, feed.KindOver, feed.Word{Why: string(outlook), Text: why}, nil)

@@ -254,6 +254,36 @@ func TestWhatHasNoRoomInMemoryIsOnDiskUnderNoName(t *testing.T) {
 	}
 }
 
+// TestWhatAProgramHoldsNeedsNoRoom: its batch may be larger than all the room that there is. The rows
+// come again if the program dies.
+func TestWhatAProgramHoldsNeedsNoRoom(t *testing.T) {
+	w := newWorld(t, func(o *Options) { o.Memory, o.Disk = 200_000, 1 })
+	f := w.feeder(control.PartyFeeder)
+	f.open("a", true)
+	p := w.program(1)
+	const chunks = 20
+	for n := range uint64(chunks) {
+		f.say(feed.KindChunk, feed.ChunkHead{Number: n, Rows: 1}, bytes.Repeat([]byte{byte(n)}, 100_000))
+		p.say(feed.KindTake, feed.Taking{Chunks: 1}, nil)
+		var c feed.ChunkHead
+		p.hear(feed.KindChunk, &c)
+		p.say(feed.KindAck, feed.Acks{Tickets: []feed.Ticket{c.Ticket}, Held: true}, nil)
+		var told feed.Consumed
+		if f.hear(feed.KindConsumed, &told); told != (feed.Consumed{Held: n + 1}) {
+			t.Fatalf("the feeder hears %+v after chunk %d", told, n)
+		}
+	}
+	p.c.Close()
+	w.s.Start(2)
+	p = w.program(2)
+	for n := range chunks {
+		p.say(feed.KindTake, feed.Taking{Chunks: 1}, nil)
+		if b := p.hear(feed.KindChunk, &feed.ChunkHead{}); !bytes.Equal(b, bytes.Repeat([]byte{byte(n)}, 100_000)) {
+			t.Fatalf("chunk %d comes back as %d bytes of %v", n, len(b), b[:1])
+		}
+	}
+}
+
 func TestStrangersGetNothing(t *testing.T) {
 	w := newWorld(t, nil)
 	for _, p := range []control.Party{control.PartyClient} {

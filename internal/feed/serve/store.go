@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -10,25 +11,27 @@ import (
 	"tfos/internal/feed"
 )
 
-// store keeps bodies: in memory as far as that goes, then in files that have no name any more. Safe
-// for concurrent use.
+// store keeps bodies: in memory as far as that goes, then in files that have no name any more. Bodies
+// that are set aside need no room: they move to the disk when others want the memory, and count no
+// more. Safe for concurrent use.
 type store struct {
 	dir          string
 	memory, disk int64 // how much of each may be used
 
 	mu      sync.Mutex
 	changed *sync.Cond
-	inMem   int64    // guarded by mu
-	onDisk  int64    // guarded by mu
-	free    [][]byte // guarded by mu: buffers to be used again
-	closed  bool     // guarded by mu
+	inMem   int64              // guarded by mu
+	onDisk  int64              // guarded by mu
+	aside   map[*body]struct{} // guarded by mu: in memory, set aside, and held by nobody
+	free    [][]byte           // guarded by mu: buffers to be used again
+	closed  bool               // guarded by mu
 }
 
 // kept is how many buffers are kept to be used again.
 const kept = 4
 
 func newStore(dir string, memory, disk int64) *store {
-	s := &store{dir: dir, memory: memory, disk: disk}
+	s := &store{dir: dir, memory: memory, disk: disk, aside: map[*body]struct{}{}}
 	s.changed = sync.NewCond(&s.mu)
 	return s
 }
@@ -50,18 +53,27 @@ func (s *store) read(r io.Reader, n int64, urgent bool) (feed.Body, error) {
 		}
 		return d, nil
 	}
-	if d.f, err = os.CreateTemp(s.dir, "rows-"); err != nil {
+	if d.f, err = s.file(r, n); err != nil {
 		s.release(0, n, nil)
-		return nil, fmt.Errorf("keep rows: %w", err)
-	}
-	if err = os.Remove(d.f.Name()); err == nil {
-		_, err = io.CopyN(d.f, r, n)
-	}
-	if err != nil {
-		d.Drop()
-		return nil, fmt.Errorf("keep rows: %w", err)
+		return nil, err
 	}
 	return d, nil
+}
+
+// file copies n bytes of r into a file that has no name any more.
+func (s *store) file(r io.Reader, n int64) (*os.File, error) {
+	f, err := os.CreateTemp(s.dir, "rows-")
+	if err != nil {
+		return nil, fmt.Errorf("keep rows: %w", err)
+	}
+	if err = os.Remove(f.Name()); err == nil {
+		_, err = io.CopyN(f, r, n)
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("keep rows: %w", err)
+	}
+	return f, nil
 }
 
 // reserve waits for room, and says where it is.
@@ -73,6 +85,11 @@ func (s *store) reserve(n int64, urgent bool) (inMemory bool, buffer []byte, err
 			s.inMem += n
 			return true, s.buffer(n), nil
 		}
+		if moved, err := s.makeRoom(); err != nil {
+			return false, nil, err
+		} else if moved {
+			continue
+		}
 		if urgent || s.onDisk+n <= s.disk || s.inMem+s.onDisk == 0 {
 			s.onDisk += n
 			return false, nil, nil
@@ -80,6 +97,19 @@ func (s *store) reserve(n int64, urgent bool) (inMemory bool, buffer []byte, err
 		s.changed.Wait()
 	}
 	return false, nil, net.ErrClosed
+}
+
+// makeRoom moves a body that is set aside to the disk, and reports whether there was one. s.mu is
+// held, but not meanwhile.
+func (s *store) makeRoom() (moved bool, err error) {
+	for b := range s.aside { // any order: none is waited for
+		delete(s.aside, b)
+		s.mu.Unlock()
+		err := b.move()
+		s.mu.Lock()
+		return true, err
+	}
+	return false, nil
 }
 
 // buffer finds a buffer of n bytes, or makes one. s.mu is held.
@@ -106,6 +136,18 @@ func (s *store) release(memory, disk int64, buffer []byte) {
 	s.changed.Broadcast()
 }
 
+// setAside says whether a body may move to the disk.
+func (s *store) setAside(b *body, may bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !may {
+		delete(s.aside, b)
+		return
+	}
+	s.aside[b] = struct{}{}
+	s.changed.Broadcast()
+}
+
 // close ends all waiting.
 func (s *store) close() {
 	s.mu.Lock()
@@ -123,6 +165,7 @@ type body struct {
 	b       []byte   // guarded by mu; nil: it is in a file
 	f       *os.File // guarded by mu
 	holders int      // guarded by mu
+	aside   bool     // guarded by mu: in a file it does not count
 	dropped bool     // guarded by mu
 }
 
@@ -137,24 +180,63 @@ func (b *body) Drop() {
 	b.settle()
 }
 
-// settle frees the bytes once nobody needs them. b.mu is held.
+// Aside implements feed.Body.
+func (b *body) Aside() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.aside || b.dropped {
+		return
+	}
+	b.aside = true
+	if b.f != nil {
+		b.s.release(0, b.n, nil)
+	}
+	b.settle()
+}
+
+// settle does with the bytes what may be done once nobody holds them. b.mu is held.
 func (b *body) settle() {
 	switch {
-	case !b.dropped || b.holders > 0:
-	case b.f != nil:
+	case b.holders > 0:
+	case b.dropped && b.f != nil:
 		b.f.Close() // it has no name, so that is its end
 		b.f = nil
-		b.s.release(0, b.n, nil)
-	case b.b != nil:
+		if !b.aside {
+			b.s.release(0, b.n, nil)
+		}
+	case b.dropped && b.b != nil:
+		b.s.setAside(b, false)
 		b.s.release(b.n, 0, b.b)
 		b.b = nil
+	case b.aside && b.b != nil:
+		b.s.setAside(b, true)
 	}
+}
+
+// move takes the bytes from memory to a file, if they are set aside and nobody holds them.
+func (b *body) move() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.holders > 0 || b.dropped || b.b == nil { // who holds them settles it
+		return nil
+	}
+	f, err := b.s.file(bytes.NewReader(b.b), b.n)
+	if err != nil {
+		b.s.setAside(b, true)
+		return err
+	}
+	b.s.release(b.n, 0, b.b)
+	b.f, b.b = f, nil
+	return nil
 }
 
 // hold keeps the bytes until the function that it returns is called. It is for whoever owns the queue
 // that the body is in, at that moment.
 func hold(of feed.Body) (let func()) {
-	b := of.(*body)
+	b, ok := of.(*body)
+	if !ok { // a chunk without rows may have none
+		return func() {}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.holders++

@@ -8,6 +8,7 @@ Each node calls map_fun(args, ctx); see TFNode. The nodes are tasks of a job of 
 """
 
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -16,6 +17,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import threading
 import uuid
 import zipfile
 
@@ -27,8 +29,8 @@ logger = logging.getLogger(__name__)
 
 _FEEDER = "tfos-feeder.zip"  # what Spark's tasks need of these modules
 
-# How long to wait for the word of a node whose failure made Spark's tasks fail, in seconds.
-_WORD = 30
+# How long a job that is stopped may take to end, in seconds.
+_STOPPED_WITHIN = 30
 
 
 class InputMode:
@@ -46,6 +48,7 @@ class TFCluster:
         self.input_mode = settings["input_mode"]
         self.queues = settings["queues"]
         self._settings = settings
+        self._feeds = _Feeds()
         self._session = None
         self._dir = None
 
@@ -93,25 +96,34 @@ class TFCluster:
             raise ValueError(f"there is no queue {qname!r}: the cluster was started with {self.queues}")
 
     def _feed(self, rdd, feed_timeout, qname):
-        feeder = _Feeder(self._session.ticket(), feed_timeout, qname, results=False)
-        with self._words():
+        with self._feeding(feed_timeout, qname) as feeder:
             rdd.foreachPartition(feeder)
 
     def _feed_frame(self, df, times, feed_timeout, qname):
         many = df
         for _ in range(times - 1):
             many = many.union(df)
-        feeder = _Feeder(self._session.ticket(), feed_timeout, qname, results=False)
-        with self._words():
+        with self._feeding(feed_timeout, qname) as feeder:
             many.mapInArrow(feeder.arrow, "fed long").foreach(lambda row: None)
 
-    def _words(self):
-        return _Words(self._session)
+    @contextlib.contextmanager
+    def _feeding(self, feed_timeout, qname):
+        """What feeds an RDD meanwhile. Where a node's failure made Spark fail, it raises the node's own words."""
+        number, over = self._feeds.begin()
+        try:
+            yield _Feeder(self._session.ticket(), feed_timeout, {"queue": qname, "feed": number, "over": over, "results": False})
+        except Exception as e:
+            said = self._session.error(settled=True)
+            if said is not None and said is not e:
+                raise said from e
+            raise
+        finally:
+            self._feeds.end(number)
 
     def inference(self, dataRDD, feed_timeout=600, qname="input"):
         """An RDD of one result for each row of dataRDD, in its order. Nothing is fed before it is evaluated."""
         self._may_feed(qname)
-        return dataRDD.mapPartitions(_Feeder(self._session.ticket(), feed_timeout, qname, results=True))
+        return dataRDD.mapPartitions(_Feeder(self._session.ticket(), feed_timeout, {"queue": qname, "results": True}))
 
     def shutdown(self, ssc=None, grace_secs=0, timeout=259200):
         """End the feed, wait until the workers have ended, and stop the rest.
@@ -130,7 +142,7 @@ class TFCluster:
                 self._session.end(self.queues)
             if not self._session.wait_ended(timeout):
                 self._session.stop(f"not shut down within {timeout} s")
-                self._session.wait_ended(_WORD)
+                self._session.wait_ended(_STOPPED_WITHIN)
                 raise JobError(f"the workers did not end within timeout, {timeout} s, and were stopped")
             self._session.check()
         finally:
@@ -149,32 +161,32 @@ class TFCluster:
             shutil.rmtree(self._dir, ignore_errors=True)
 
 
-class _Words:
-    """Raises a node's own words where its failure made a job of Spark fail."""
+class _Feeds:
+    """Numbers of the feeds of a cluster. What is known of partitions is forgotten once their feed, and all before it, are over."""
 
-    def __init__(self, session):
-        self._session = session
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._last = 0
+        self._open = set()
 
-    def __enter__(self):
-        return self
+    def begin(self):
+        """The number of a new feed, and the number before which all are over."""
+        with self._lock:
+            self._last += 1
+            self._open.add(self._last)
+            return self._last, min(self._open)
 
-    def __exit__(self, kind, e, trace):
-        if e is None or not isinstance(e, Exception):
-            return False
-        if "tfos._feed" not in str(e) and "Failed" not in str(e):
-            return False
-        said = self._session.wait_failed(_WORD if "worker" not in str(e) else 1)
-        if said is not None:
-            raise said from e
-        return False
+    def end(self, number):
+        with self._lock:
+            self._open.remove(number)
 
 
 class _Feeder:
     """Feeds the partition of a task of Spark."""
 
-    def __init__(self, ticket, timeout, qname, results):
-        self._ticket, self._timeout, self._qname, self._results = ticket, timeout, qname, results
-        self._feed = uuid.uuid4().hex
+    def __init__(self, ticket, timeout, opening):
+        self._ticket, self._timeout, self._opening = ticket, timeout, opening
+        self._name = opening.get("feed") or uuid.uuid4().hex
 
     def __call__(self, rows):
         return self._run((len(chunk), _rows.encode(chunk)) for chunk in _rows.chunks(rows))
@@ -191,9 +203,9 @@ class _Feeder:
         from pyspark import TaskContext
 
         task = TaskContext.get()
-        stream = f"{self._feed}/{task.partitionId()}"
-        fed = _feed.feed(self._ticket, stream, task.taskAttemptId(), self._results, self._timeout, self._qname, chunks)
-        if self._results:
+        opening = {**self._opening, "stream": f"{self._name}/{task.partitionId()}", "attempt": task.taskAttemptId()}
+        fed = _feed.feed(self._ticket, opening, self._timeout, chunks)
+        if opening["results"]:
             return fed
         for _ in fed:
             pass

@@ -70,7 +70,8 @@ class DataFeed:
         self._queue = mgr.rows(qname_in, qname_out)
 
     def next_batch(self, batch_size):
-        """Up to batch_size rows. There are fewer at the end of the feed, and at the end of a partition when train_mode is off."""
+        """batch_size rows. There are fewer, or none, at the end of the feed, and fewer at the end of a partition whose rows are to be
+        answered, and of any with train_mode off."""
         rows = self._queue.take(batch_size, whole=self.train_mode)
         if self._queue.over:
             self.done_feeding = True
@@ -93,8 +94,21 @@ class DataFeed:
         self.done_feeding = True
 
 
+class _Shelf:
+    """Rows that were fetched and not handed out, of one partition or of all."""
+
+    def __init__(self):
+        self.parts = collections.deque()  # [head of the chunk, its rows, how many of them were handed out]
+        self.rows = 0
+        self.ended = False  # nothing more will come
+
+
 class AgentRows:
-    """The rows of one queue of this node's agent."""
+    """The rows of one queue of this node's agent.
+
+    Batches that end with their partition are filled for each partition by itself, so that two that come at the same time leave no
+    batch short.
+    """
 
     def __init__(self, qname):
         from tfos import _rows
@@ -102,58 +116,74 @@ class AgentRows:
         self._decode = _rows.decode
         self._source = _feed.Source(qname)
         self.over = False
-        self._rows, self._at = [], 0  # the chunk in hand
-        self._chunk = None  # its head
-        self._next = None  # a chunk that belongs to the next batch
-        self._handed = []  # tickets of chunks whose rows were all handed out
+        self._ended = False  # nothing more will come
+        self._shelves = {}  # by partition; None: of all
+        self._done = []  # tickets of chunks whose rows were all handed out, and need no answer
+        self._held = {}  # tickets of chunks that are not done, which the agent was not told of; values mean nothing
         self._owed = collections.deque()  # [ticket, rows]: to be answered
 
     def take(self, n, whole):
-        if self._handed:
-            self._source.ack(self._handed)
-            self._handed = []
+        if self._done:
+            self._source.ack(self._done)
+            for ticket in self._done:
+                self._held.pop(ticket, None)
+            self._done = []
+        while True:
+            for key, shelf in self._shelves.items():
+                if shelf.rows >= n or shelf.ended or self._ended:
+                    batch = self._cut(shelf, n)
+                    if not shelf.rows and (shelf.ended or self._ended):
+                        del self._shelves[key]
+                    self.over = self._ended and not self._shelves
+                    return batch
+            if self._ended:
+                self.over = True
+                return []
+            self._fetch(whole)
+
+    def _fetch(self, whole):
+        found = self._source.take(self._held)
+        if found is None:
+            self._ended = True
+            self._shelves = {key: shelf for key, shelf in self._shelves.items() if shelf.rows}
+            return
+        head, body = found
+        head.setdefault("results", False)
+        key = None if whole and not head["results"] else head["stream"]
+        if head["rows"]:
+            self._held[head["ticket"]] = None
+            shelf = self._shelves.setdefault(key, _Shelf())
+            shelf.parts.append([head, self._decode(head["meta"], body), 0])
+            shelf.rows += head["rows"]
+        else:
+            self._source.ack([head["ticket"]])
+        if head.get("last") and key in self._shelves and key is not None:
+            self._shelves[key].ended = True
+            if not self._shelves[key].rows:
+                del self._shelves[key]
+
+    def _cut(self, shelf, n):
         batch = []
-        while len(batch) < n and not self.over:
-            if self._at == len(self._rows):
-                if not self._fetch(batch, whole):
-                    break
-                continue
-            part = self._rows[self._at : self._at + n - len(batch)]
-            batch += part
-            self._at += len(part)
-            self._owe(len(part))
-            if self._at == len(self._rows) and not self._chunk["results"]:
-                self._handed.append(self._chunk["ticket"])
+        while shelf.parts and len(batch) < n:
+            part = shelf.parts[0]
+            head, rows, at = part
+            more = rows[at : at + n - len(batch)]
+            batch += more
+            part[2] += len(more)
+            if head["results"]:
+                self._owe(head["ticket"], len(more))
+            if part[2] == len(rows):
+                shelf.parts.popleft()
+                if not head["results"]:
+                    self._done.append(head["ticket"])
+        shelf.rows -= len(batch)
         return batch
 
-    def _owe(self, n):
-        if not self._chunk["results"]:
-            return
-        ticket = self._chunk["ticket"]
+    def _owe(self, ticket, n):
         if self._owed and self._owed[-1][0] == ticket:
             self._owed[-1][1] += n
         else:
             self._owed.append([ticket, n])
-
-    def _fetch(self, batch, whole):
-        """Get the next chunk. It is False where the batch is to end before it."""
-        held = self._handed if batch else ()
-        found, self._next = self._next or self._source.take(held), None
-        if found is None:
-            self.over = True
-            return False
-        head, body = found
-        head.setdefault("results", False)
-        whole = whole and not head["results"]
-        if batch and not whole and head["stream"] != self._chunk["stream"]:
-            self._next = found
-            return False
-        self._chunk = head
-        self._rows, self._at = (self._decode(head["meta"], body) if head["rows"] else []), 0
-        if not self._rows:
-            self._source.ack([head["ticket"]])
-            return whole or not batch
-        return True
 
     def answer(self, results):
         owed = sum(n for _, n in self._owed)
@@ -166,6 +196,7 @@ class AgentRows:
             first[1] -= len(part)
             if first[1] == 0:
                 self._owed.popleft()
+                self._held.pop(first[0], None)
 
     def terminate(self):
         self._source.terminate()
