@@ -99,12 +99,18 @@ func (s *services) openFeed() error {
 	return err
 }
 
+// Order implements control.FeedSource.
+func (s *services) Order(o control.FeedOrder) {
+	if s.feed != nil {
+		s.feed.Order(o)
+	}
+}
+
 // Feed implements control.FeedSource.
-func (s *services) Feed(ctx context.Context, ended []string, show func(control.FeedState) error) error {
+func (s *services) Feed(ctx context.Context, show func(control.FeedState) error) error {
 	if s.feed == nil {
 		return errors.New("nobody feeds this job, as it need not be attended")
 	}
-	s.feed.End(ended)
 	return s.feed.Watch(ctx, func(f control.FeedState) error {
 		f.Port = s.feedPort
 		return show(f)

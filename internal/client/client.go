@@ -54,7 +54,7 @@ type Master interface {
 // Agent is a task's agent.
 type Agent interface {
 	Logs(ctx context.Context, r control.LogsRequest, chunk func(control.LogChunk) error) error
-	Feed(ctx context.Context, ended []string, show func(control.FeedState) error) error
+	Feed(ctx context.Context, next func(context.Context) (control.FeedOrder, error), show func(control.FeedState) error) error
 	Debug(ctx context.Context, page string, w io.Writer) error
 	Close() error
 }

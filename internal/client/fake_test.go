@@ -359,7 +359,9 @@ type fakeAgent struct {
 }
 
 // Feed implements client.Agent: no rows are fed.
-func (fakeAgent) Feed(context.Context, []string, func(control.FeedState) error) error { return nil }
+func (fakeAgent) Feed(context.Context, func(context.Context) (control.FeedOrder, error), func(control.FeedState) error) error {
+	return nil
+}
 
 // log is a stream of the agent at address. The caller holds mu.
 func (w *world) log(address, stream string) *growing {

@@ -59,12 +59,31 @@ type session struct {
 	quiet   bool                     // guarded by mu: it was said that no worker wants more rows
 	view    status.View              // guarded by mu
 	stands  map[job.Task]feed.Worker // guarded by mu
+	pace    *feed.Pace               // guarded by mu
 }
 
 // feedWatch watches the feed of one agent.
 type feedWatch struct {
 	agent  string
 	cancel context.CancelFunc
+	wake   chan struct{} // capacity 1: has something when there is an order
+	reader int           // guarded by session.mu: the program's connection that keeps pace; 0: none does
+}
+
+// name is a connection's, among those of all agents.
+func (w *feedWatch) name() string {
+	if w.reader == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s#%d", w.agent, w.reader)
+}
+
+// order has the next order sent.
+func (w *feedWatch) order() {
+	select {
+	case w.wake <- struct{}{}:
+	default: // it will be sent
+	}
 }
 
 // event is something that the program which started a session hears.
@@ -135,6 +154,7 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	watching, end := context.WithCancel(ctx)
 	stopping, stop := context.WithCancelCause(ctx)
 	s := &session{c: c, s: submitted, desk: d, out: out, stop: stop, ctx: watching, left: make(chan struct{}), watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
+	s.pace = feed.NewPace(s.fed())
 	out.say(event{Event: "submitted", Application: submitted.ID.String()})
 	s.wg.Go(func() {
 		if err := d.Run(); err != nil {
@@ -256,9 +276,22 @@ func (s *session) endQueues(queues []string) {
 			s.ended = append(s.ended, q)
 		}
 	}
-	for task, w := range s.watched {
-		w.cancel()
-		s.watch(task, w.agent)
+	s.orderAll()
+}
+
+// orderAll orders all agents what they are to do now. s.mu is held.
+func (s *session) orderAll() {
+	for _, w := range s.watched {
+		w.order()
+	}
+}
+
+// paced changes how the programs stand that keep pace, and orders what comes of it. s.mu is held.
+func (s *session) paced(task job.Task, change func()) {
+	reader, limit := s.pace.Limit(task.String())
+	change()
+	if r, l := s.pace.Limit(task.String()); r != reader || l != limit {
+		s.orderAll()
 	}
 }
 
@@ -307,11 +340,11 @@ func (s *session) announce() {
 // watch watches the feed of a task's agent. s.mu is held.
 func (s *session) watch(task job.Task, agent string) {
 	ctx, cancel := context.WithCancel(s.ctx)
-	s.watched[task] = &feedWatch{agent: agent, cancel: cancel}
-	ended := slices.Clone(s.ended)
+	w := &feedWatch{agent: agent, cancel: cancel, wake: make(chan struct{}, 1)}
+	s.watched[task] = w
 	s.wg.Go(func() {
 		for pauses := pause.Growing(firstPause, lastPause); ; {
-			err := s.watchOnce(ctx, task, agent, ended)
+			err := s.watchOnce(ctx, task, w)
 			if ctx.Err() != nil {
 				return
 			}
@@ -326,17 +359,26 @@ func (s *session) watch(task job.Task, agent string) {
 	})
 }
 
-func (s *session) watchOnce(ctx context.Context, task job.Task, agent string, ended []string) error {
-	a, err := s.c.Peers.Agent(agent, s.s.key)
+func (s *session) watchOnce(ctx context.Context, task job.Task, w *feedWatch) error {
+	a, err := s.c.Peers.Agent(w.agent, s.s.key)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	host, _, err := net.SplitHostPort(agent)
+	host, _, err := net.SplitHostPort(w.agent)
 	if err != nil {
 		return err
 	}
-	return a.Feed(ctx, ended, func(f control.FeedState) error {
+	next := func(ctx context.Context) (control.FeedOrder, error) {
+		select {
+		case <-w.wake:
+			return s.orderFor(task, w), nil
+		case <-ctx.Done():
+			return control.FeedOrder{}, ctx.Err()
+		}
+	}
+	w.order()
+	return a.Feed(ctx, next, func(f control.FeedState) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if ctx.Err() != nil { // another agent is the task's
@@ -346,9 +388,22 @@ func (s *session) watchOnce(ctx context.Context, task job.Task, agent string, en
 			s.live[task] = true
 			s.announce()
 		}
+		w.reader = f.Reader
+		s.paced(task, func() { s.pace.Set(task.String(), feed.Standing{Reader: w.name(), Rows: f.Rows, Ended: f.Ended}) })
 		s.stand(task, feed.Worker{Address: net.JoinHostPort(host, strconv.Itoa(f.Port)), Host: host, Outlook: feed.Outlook(f.Outlook), Why: f.Why})
 		return nil
 	})
+}
+
+// orderFor is what a task's agent is ordered.
+func (s *session) orderFor(task job.Task, w *feedWatch) control.FeedOrder {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	o := control.FeedOrder{Ended: slices.Clone(s.ended)}
+	if reader, limit := s.pace.Limit(task.String()); reader != "" && reader == w.name() {
+		o.Reader, o.Rows, o.Final = w.reader, limit.Rows, limit.Final
+	}
+	return o
 }
 
 // lost takes note that a task has no agent that answers. s.mu is held.
@@ -359,6 +414,7 @@ func (s *session) lost(task job.Task) {
 	}
 	w.Address = ""
 	s.stand(task, w)
+	s.paced(task, func() { s.pace.Set(task.String(), feed.Standing{}) })
 }
 
 // stand takes note of where a worker stands. s.mu is held.
@@ -375,6 +431,9 @@ func (s *session) stand(task job.Task, w feed.Worker) {
 		s.stop(fmt.Errorf("%s failed: %s", task, lastLine(w.Why)))
 	}
 	if s.feeds(task.Role) {
+		if w.Outlook == feed.Terminated {
+			s.paced(task, func() { s.pace.Leave(task.String()) })
+		}
 		s.desk.Set(w)
 		if !s.quiet && s.desk.Terminated() {
 			s.quiet = true
@@ -387,6 +446,17 @@ func (s *session) stand(task job.Task, w feed.Worker) {
 func (s *session) feeds(role string) bool {
 	r, ok := s.s.Job.Role(role)
 	return ok && !r.Service && role != job.Evaluator
+}
+
+// fed is the tasks that rows go to.
+func (s *session) fed() []string {
+	var tasks []string
+	for _, r := range s.s.Job.Roles {
+		for i := 0; s.feeds(r.Name) && i < r.Instances; i++ {
+			tasks = append(tasks, job.Task{Role: r.Name, Index: i}.String())
+		}
+	}
+	return tasks
 }
 
 func lastLine(text string) string {

@@ -37,6 +37,7 @@ const (
 	KindFail                      // program → agent: it failed, and why
 	KindPlace                     // driver → feeder: the worker that takes a stream
 	KindDone                      // feeder → driver: a stream is consumed
+	KindLimit                     // agent → program: how many rows it may use
 	kinds
 )
 
@@ -115,6 +116,7 @@ type Opening struct {
 	Results bool   `json:"results"`
 	From    uint64 `json:"from"`           // the first chunk that the feeder does not know to be consumed
 	Host    string `json:"host,omitempty"` // the feeder's: to the driver
+	Task    string `json:"task,omitempty"` // the worker that is to get the stream, which is its share of a partition; empty: any
 	Lost    string `json:"lost,omitempty"` // the place that the feeder could not go on with: to the driver
 }
 
@@ -134,6 +136,7 @@ type ChunkHead struct {
 	Ticket  Ticket          `json:"ticket,omitempty"`  // to the program
 	Stream  string          `json:"stream,omitempty"`  // to the program
 	Results bool            `json:"results,omitempty"` // to the program
+	Share   bool            `json:"share,omitempty"`   // to the program: it is its share of a partition
 }
 
 // Consumed is the head of KindConsumed: all chunks before Next are. Those before Held do not count in
@@ -166,6 +169,7 @@ type Word struct {
 type Hello struct {
 	Incarnation int    `json:"incarnation"`
 	Queue       string `json:"queue"`
+	Pace        bool   `json:"pace,omitempty"` // it uses no more rows than KindLimit says
 }
 
 // Taking is the head of KindTake.

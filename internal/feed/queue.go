@@ -15,6 +15,7 @@ type Chunk struct {
 	Rows    int
 	Last    bool   // the stream ends with it
 	Results bool   // the program answers each row
+	Share   bool   // the stream is the program's share of a partition
 	Meta    []byte // how the rows are encoded: the feeder's word to the program
 	Body    Body
 }
@@ -114,6 +115,7 @@ type Queue struct {
 	tickets Ticket
 	came    uint64
 	bytes   int64  // of all that is held, results included
+	rows    int64  // that wait
 	over    uint64 // feeds before this number have ended
 	ended   bool   // nothing more will come
 	outlook Outlook
@@ -163,6 +165,7 @@ func (q *Queue) drop(name string) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(h *held) bool {
 		if h.Stream == name {
 			q.free(h)
+			q.rows -= int64(h.Rows)
 		}
 		return h.Stream == name
 	})
@@ -188,6 +191,7 @@ func (q *Queue) drop(name string) {
 func (q *Queue) append(c Chunk) {
 	q.waiting = append(q.waiting, &held{Chunk: c, order: q.came})
 	q.came++
+	q.rows += int64(c.Rows)
 }
 
 // free gives back what a chunk holds, and the results for it.
@@ -251,6 +255,7 @@ func (q *Queue) Take(reader int) (Ticket, Chunk, bool) {
 	q.tickets++
 	h.ticket, h.reader = q.tickets, reader
 	q.out[h.ticket] = h
+	q.rows -= int64(h.Rows)
 	q.current = h.Stream
 	return h.ticket, h.Chunk, true
 }
@@ -322,6 +327,7 @@ func (q *Queue) Lose(reader int) {
 			delete(q.out, ticket)
 			q.freeResults(h)
 			h.ticket, h.reader = 0, 0
+			q.rows += int64(h.Rows)
 			back = append(back, h)
 		}
 	}
@@ -381,7 +387,7 @@ func (q *Queue) Close(o Outlook, why string) {
 	for _, h := range q.waiting {
 		q.free(h)
 	}
-	q.waiting = nil
+	q.waiting, q.rows = nil, 0
 	for ticket, h := range q.out { // any order: each is dropped by itself
 		q.free(h)
 		delete(q.out, ticket)
@@ -394,5 +400,8 @@ func (q *Queue) Outlook() (Outlook, string) { return q.outlook, q.why }
 // Bytes is the size of all that is held.
 func (q *Queue) Bytes() int64 { return q.bytes }
 
-// Waiting is how many chunks nobody has been handed.
-func (q *Queue) Waiting() int { return len(q.waiting) }
+// Waiting is how many chunks nobody has been handed, and their rows.
+func (q *Queue) Waiting() (chunks int, rows int64) { return len(q.waiting), q.rows }
+
+// Ended reports whether nothing more will come.
+func (q *Queue) Ended() bool { return q.ended || q.outlook != Open }

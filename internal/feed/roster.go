@@ -83,17 +83,23 @@ func (r *Roster) Assign(o Opening) Verdict {
 	case r.finish != "":
 		return Verdict{Why: string(Terminated)}
 	case a == nil:
-		w, ok := r.choose(o.Host)
-		if !ok {
-			return r.nobody()
+		task := o.Task
+		if task == "" {
+			w, ok := r.choose(o.Host)
+			if !ok {
+				return r.nobody()
+			}
+			task = w.Task
 		}
-		a = &assignment{task: w.Task, feed: o.Feed, results: o.Results}
+		a = &assignment{task: task, feed: o.Feed, results: o.Results}
 		r.streams[o.Stream] = a
-		r.given[w.Task]++
+		r.given[task]++
 	}
 	a.attempt = o.Attempt
 	r.set(a, true)
-	switch w := r.workers[a.task]; {
+	switch w, known := r.workers[a.task]; {
+	case !known:
+		return Verdict{Why: Wait}
 	case w.Outlook != Open:
 		return Verdict{Why: string(w.Outlook), Text: w.Why}
 	case w.Address == "":

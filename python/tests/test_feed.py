@@ -22,12 +22,20 @@ class FakeFeed:
         self._listener.listen()
         os.environ["TFOS_FEED"], os.environ["TFOS_INCARNATION"] = path, "1"
         self._chunks, self._end = list(chunks), end
+        self._connected = threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
+
+    def wire(self):
+        """The connection, for a test that speaks itself."""
+        self._connected.wait()
+        return self._wire
 
     def _serve(self):
         sock, _ = self._listener.accept()
         wire, ticket = _feed.Wire(sock), 0
+        self._wire = wire
+        self._connected.set()
         try:
             while True:
                 kind, head, body = wire.recv()
@@ -50,6 +58,9 @@ class FakeFeed:
 
     def close(self, feed):
         feed._queue._source.close()
+        self.end()
+
+    def end(self):
         self._thread.join()
         self._listener.close()
         self._dir.cleanup()
@@ -146,6 +157,92 @@ class DataFeedOfAnAgent(unittest.TestCase):
         self.assertTrue(feed.should_stop())
         agent.close(feed)
         self.assertIn(_feed.TERMINATE, [k for k, _, _ in agent.said])
+
+
+class PacedRows(unittest.TestCase):
+    def batches(self, script, n, partial=True):
+        """What comes of a script of chunks and limits, which the agent says when it is asked for a chunk."""
+        agent = FakeFeed([], end=False)
+        rows = _feed.Paced("input")
+        try:
+            wire, ticket = agent.wire(), 0
+            for item in script:
+                if isinstance(item, dict):
+                    wire.send(_feed.LIMIT, item)
+                else:
+                    ticket += 1
+                    meta, buffers = _rows.encode(item)
+                    wire.send(_feed.CHUNK, {"n": ticket, "rows": len(item), "meta": meta, "ticket": ticket, "stream": "a", "share": True}, *buffers)
+            return [b.tolist() for b in rows.batches(n, partial)]
+        finally:
+            rows.close()
+            agent.end()
+
+    @staticmethod
+    def limit(rows, final=False):
+        return {"rows": rows, "final": final}
+
+    def test_all_batches_are_within_the_limit(self):
+        script = [self.limit(5), [[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]], self.limit(5, True)]
+        self.assertEqual(self.batches(script, 2), [[[1.0], [2.0]], [[3.0], [4.0]], [[5.0]]])
+        self.assertEqual(self.batches(script, 2, partial=False), [[[1.0], [2.0]], [[3.0], [4.0]]])
+
+    def test_no_worker_has_more_than_one_without_rows(self):
+        self.assertEqual(self.batches([[[1.0]], self.limit(0, True)], 2), [])
+
+    def test_rows_that_are_not_shared_are_refused(self):
+        agent = FakeFeed([([1, 2], {"stream": "a"})])
+        rows = _feed.Paced("input")
+        try:
+            with self.assertRaisesRegex(ValueError, "even=True"):
+                rows.first()
+        finally:
+            rows.close()
+            agent.end()
+
+
+class SharedPartitions(unittest.TestCase):
+    def share(self, parts, tasks, shift=0):
+        fed = {}
+
+        def feed(ticket, opening, timeout, chunks):
+            rows = fed.setdefault(opening["task"], [])
+            for n, made in chunks:
+                if opening["task"] == "broken":
+                    raise _feed.Failed("broken failed")
+                rows.extend(made)
+                yield from ()
+
+        kept, _feed.feed = _feed.feed, feed
+        try:
+            _feed.share(None, {"stream": "1/0"}, 60, parts, lambda rows: rows, tasks, shift)
+        finally:
+            _feed.feed = kept
+        return fed
+
+    def test_shares_differ_by_one_row_at_most(self):
+        for sizes in ([7], [1, 1, 1], [5, 4, 3, 2, 1], [1024, 1]):
+            parts, at = [], 0
+            for n in sizes:
+                parts.append(list(range(at, at + n)))
+                at += n
+            for shift in range(3):
+                fed = self.share(parts, ["a", "b", "c"], shift)
+                self.assertEqual(sorted(sum(fed.values(), [])), list(range(at)))
+                lengths = [len(v) for v in fed.values()]
+                self.assertLessEqual(max(lengths) - min(lengths), 1, (sizes, shift))
+
+    def test_a_share_that_fails_fails_the_partition(self):
+        with self.assertRaisesRegex(_feed.Failed, "broken failed"):
+            self.share([[1, 2, 3]] * 100, ["a", "broken"])
+
+    def test_an_error_of_the_rows_is_raised_as_it_is(self):
+        def parts():
+            yield [1, 2, 3]
+            raise ZeroDivisionError
+
+        with self.assertRaises(ZeroDivisionError):
+            self.share(parts(), ["a", "b"])
 
 
 class FakeAgent:

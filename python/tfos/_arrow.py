@@ -6,15 +6,18 @@ from tfos import _rows
 
 
 def chunks(batches):
-    """The rows' number, the meta and the buffers of chunks, for tfos._feed.feed. Rows are tuples of what the columns hold: numbers and
-    strings as Python has them, bytes, and arrays of numbers as NumPy's."""
+    """Cut record batches into those that are a chunk each."""
     for batch in batches:
         each = max(1, batch.num_rows * _rows.CHUNK_BYTES // max(1, batch.nbytes))
         each = min(each, _rows.CHUNK_ROWS)
         for at in range(0, batch.num_rows, each):
-            part = batch.slice(at, each)
-            meta, buffers = _rows.columns([_column(c) for c in part.columns])
-            yield part.num_rows, (meta, buffers)
+            yield batch.slice(at, each)
+
+
+def encode(batch):
+    """The meta and the buffers of a record batch. Rows are tuples of what the columns hold: numbers and strings as Python has them,
+    bytes, and arrays of numbers as NumPy's."""
+    return _rows.columns([_column(c) for c in batch.columns])
 
 
 def _column(c):

@@ -8,17 +8,19 @@ import collections
 import json
 import math
 import os
+import queue
 import select
 import socket
 import ssl
 import struct
 import tempfile
+import threading
 import time
 from typing import NamedTuple
 
 from tfos import _agent, _rows
 
-(OPEN, OPENED, CHUNK, CONSUMED, RESULT, STATE, OVER, HELLO, TAKE, ACK, END, TERMINATE, FAIL, PLACE, DONE) = range(1, 16)
+(OPEN, OPENED, CHUNK, CONSUMED, RESULT, STATE, OVER, HELLO, TAKE, ACK, END, TERMINATE, FAIL, PLACE, DONE, LIMIT) = range(1, 17)
 
 _HEADER = struct.Struct(">BIQ")
 _SMALL = 64 << 10  # buffers up to this are joined before they are sent
@@ -190,6 +192,80 @@ def feed(ticket, opening, timeout, chunks):
         f.close()
 
 
+def share(ticket, opening, timeout, parts, encode, tasks, shift):
+    """Feed a partition to all of these tasks, the rows of each of its parts in equal shares. shift says to whom rows go that are over.
+
+    Each task's share is a stream of its own.
+    """
+    shares = [_Share(ticket, {**opening, "stream": f"{opening['stream']}/{i}", "task": t}, timeout) for i, t in enumerate(tasks)]
+    try:
+        for part in parts:
+            for i, s in enumerate(shares):
+                place = (i + shift) % len(shares)
+                rows = part[len(part) * place // len(shares) : len(part) * (place + 1) // len(shares)]
+                if len(rows):
+                    s.put((len(rows), encode(rows)))
+            shift += len(part)
+            if any(s.error for s in shares):
+                break
+    except BaseException:
+        for s in shares:
+            s.end(_GIVEN_UP)
+        raise
+    failed = any(s.error for s in shares)
+    for s in shares:
+        s.end(_GIVEN_UP if failed else None)
+    for s in shares:
+        if s.error:
+            raise s.error
+
+
+class _GivenUp(Exception):
+    """There would have been more rows of a partition."""
+
+
+_GIVEN_UP = object()
+
+
+class _Share:
+    """Feeds one task's share of a partition, in a thread."""
+
+    def __init__(self, ticket, opening, timeout):
+        self.error = None
+        self._queue = queue.Queue(1)
+        self._ended = False  # the last item was taken
+        self._thread = threading.Thread(target=self._run, args=(ticket, opening, timeout), daemon=True)
+        self._thread.start()
+
+    def put(self, chunk):
+        self._queue.put(chunk)
+
+    def end(self, last):
+        """None: that was all. _GIVEN_UP: there would have been more."""
+        self._queue.put(last)
+        self._thread.join()
+
+    def _chunks(self):
+        while not self._ended:
+            item = self._queue.get()
+            self._ended = item is None or item is _GIVEN_UP
+            if item is _GIVEN_UP:
+                raise _GivenUp
+            if item is not None:
+                yield item
+
+    def _run(self, ticket, opening, timeout):
+        try:
+            for _ in feed(ticket, opening, timeout, self._chunks()):
+                pass
+        except _GivenUp:
+            pass
+        except BaseException as e:
+            self.error = e
+        while not self._ended:  # nobody wants the rest
+            self._ended = self._queue.get() in (None, _GIVEN_UP)
+
+
 class _Feeder:
     def __init__(self, ticket, opening, timeout, chunks):
         self._desk = _Desk(ticket)
@@ -312,7 +388,7 @@ class Source:
 
     AHEAD = 2  # chunks that may be on their way
 
-    def __init__(self, qname):
+    def __init__(self, qname, pace=False):
         address = os.environ.get("TFOS_FEED")
         if not address:
             raise _agent.NotInTask("TFOS_FEED is not set: this program is no task of a job that Spark feeds, as those of TFCluster.run are")
@@ -320,28 +396,36 @@ class Source:
         try:
             sock.connect(address)
             self._wire = Wire(sock)
-            self._wire.send(HELLO, {"incarnation": int(os.environ["TFOS_INCARNATION"]), "queue": qname})
+            self._wire.send(HELLO, {"incarnation": int(os.environ["TFOS_INCARNATION"]), "queue": qname, "pace": pace})
         except OSError as e:
             sock.close()
             raise _agent.Unavailable(f"the agent of this task does not answer at {address}: {e}") from e
-        self._asked = False
+        self._asked = 0
 
     def take(self, held):
-        """The next chunk, a head and a body; None: there are no more rows.
+        """The next chunk, a head and a body; None: there are no more rows. held is as with hear."""
+        kind, head, body = self.hear(held)
+        return None if kind == END else (head, body)
+
+    def hear(self, held, more=True):
+        """What the agent says next: a chunk that was asked for, the END of the feed, or a LIMIT. With more it asks for chunks.
 
         held has the tickets of chunks whose rows wait for more. Where these do not come at once the agent is told, and held is emptied: the
         feeders need not wait for them.
         """
         try:
-            self._wire.send(TAKE, {"chunks": 1 if self._asked else self.AHEAD})
-            self._asked = True
+            if more and self._asked < self.AHEAD:
+                self._wire.send(TAKE, {"chunks": self.AHEAD - self._asked})
+                self._asked = self.AHEAD
             if held and not self._wire.ready(0):
                 self._wire.send(ACK, {"tickets": list(held), "held": True})
                 held.clear()
-            kind, head, body = self._wire.recv()
+            said = self._wire.recv()
         except OSError as e:
             raise _agent.Unavailable(f"the agent of this task is gone: {e}") from e
-        return None if kind == END else (head, body)
+        if said[0] == CHUNK:
+            self._asked -= 1
+        return said
 
     def ack(self, tickets):
         self._say(ACK, {"tickets": tickets})
@@ -372,3 +456,80 @@ class Source:
             self._wire.send(kind, head, *buffers)
         except OSError as e:
             raise _agent.Unavailable(f"the agent of this task is gone: {e}") from e
+
+
+class Paced:
+    """The rows of a queue as arrays, in batches of which each worker gets as many as the others."""
+
+    def __init__(self, qname):
+        self._source = Source(qname, pace=True)
+        self._parts = collections.deque()  # [ticket, arrays, rows, how many of them were handed out]
+        self._have = 0  # rows in parts that were not
+        self._used = 0  # rows that were handed out
+        self._limit, self._final = 0, False  # how many may be, and whether that is all
+        self._ended = False  # the agent has no more
+        self._done = []  # tickets of chunks whose rows were all handed out
+        self._held = {}  # tickets of chunks that are not done, which the agent was not told of; values mean nothing
+
+    def first(self):
+        """The first rows that come, as an array or a tuple of them; None: there are none."""
+        while not self._parts and not self._ended:
+            self._hear()
+        return self._parts[0][1] if self._parts else None
+
+    def batches(self, n, partial):
+        """Batches of n rows. The last one may be smaller if partial says so, and is then of the same size for all workers."""
+        while True:
+            if self._done:
+                self._source.ack(self._done)
+                for ticket in self._done:
+                    self._held.pop(ticket, None)
+                self._done = []
+            left = self._limit - self._used
+            size = n if left >= n else left if self._final else None
+            if size is None or self._have < size:
+                self._hear(more=self._have < n)
+            elif size == n or partial and size:
+                yield self._cut(size)
+            else:
+                return
+
+    def _hear(self, more=True):
+        kind, head, body = self._source.hear(self._held, more and not self._ended)
+        if kind == END:
+            self._ended = True
+        elif kind == LIMIT:
+            self._limit, self._final = head["rows"], head["final"]
+        elif not head["rows"]:
+            self._source.ack([head["ticket"]])
+        elif not head.get("share"):
+            raise ValueError("workers that take as many rows as each other are to be fed evenly: cluster.train(..., even=True)")
+        else:
+            self._held[head["ticket"]] = None
+            self._parts.append([head["ticket"], _rows.decode_columns(head["meta"], body), head["rows"], 0])
+            self._have += head["rows"]
+
+    def _cut(self, n):
+        import numpy as np
+
+        found, left = [], n
+        while left:
+            part = self._parts[0]
+            ticket, arrays, rows, at = part
+            m = min(left, rows - at)
+            found.append(tuple(a[at : at + m] for a in arrays) if isinstance(arrays, tuple) else arrays[at : at + m])
+            part[3] += m
+            left -= m
+            if part[3] == rows:
+                self._parts.popleft()
+                self._done.append(ticket)
+        self._have -= n
+        self._used += n
+        if len(found) == 1:
+            return found[0]
+        if isinstance(found[0], tuple):
+            return tuple(np.concatenate(column) for column in zip(*found))
+        return np.concatenate(found)
+
+    def close(self):
+        self._source.close()

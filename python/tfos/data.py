@@ -28,7 +28,7 @@ from tfos._agent import Error, NotInTask, Refused, Unavailable
 from tfos._tfrecord import FOOTER as _FOOTER, HEADER as _HEADER, length as _length
 
 __all__ = [
-    "Error", "LeaseLost", "NotInTask", "Piece", "Refused", "Unavailable", "consumed", "csv", "files", "pieces", "records", "restore", "save", "text",
+    "Error", "LeaseLost", "NotInTask", "Piece", "Refused", "Unavailable", "consumed", "csv", "files", "from_feed", "pieces", "records", "restore", "save", "text",
     "tfrecords",
 ]
 
@@ -386,6 +386,37 @@ def csv(pattern, record_defaults, *, epochs=1, shuffle=None, split=SPLIT, name=N
     columns = lambda line: tuple(tf.io.decode_csv(line, record_defaults, **decode))  # noqa: E731
     rows = (lambda line, position: (columns(line), position)) if batch else columns
     return _tensors(lines, batch).map(rows, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+def from_feed(batch, *, signature=None, partial=True, queue="input"):
+    """A tf.data.Dataset of batches of the rows that Spark feeds evenly, by cluster.train(..., even=True), for workers that train in step.
+
+    All workers get equally many batches, of the same sizes: batch rows, and fewer in the last one if partial says so. Rows that not all
+    workers have are left over, a few for each partition at most. A batch is an array for rows that are lists of numbers, arrays or
+    bytes, and a tuple of arrays for rows that are tuples, as those of a DataFrame are. signature is the tf.TensorSpec, or the tuple of
+    them, of a batch; without it the call waits for the first rows, which tell. The dataset can be read once: epochs are the driver's.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    from tfos import _feed
+
+    rows = _feed.Paced(queue)
+
+    def spec(a):
+        a = np.asarray(a)
+        kind = tf.string if a.dtype.kind in "OSU" else tf.as_dtype(a.dtype)
+        return tf.TensorSpec([None if partial else batch, *a.shape[1:]], kind)
+
+    if signature is None:
+        first = rows.first()
+        if first is None:
+            raise ValueError("tfos.data.from_feed: there are no rows that could tell what a batch is: give its signature")
+        signature = tuple(spec(a) for a in first) if isinstance(first, tuple) else spec(first)
+    found = tf.data.Dataset.from_generator(lambda: rows.batches(batch, partial), output_signature=signature)
+    options = tf.data.Options()
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF  # each worker's rows are its own
+    return found.with_options(options)
 
 
 def _tensors(source, batch):

@@ -128,20 +128,25 @@ def standalone():
     return _standalone
 
 
-def session():
-    """The SparkSession of this test process, on the cluster; a new one if a test has stopped the last."""
+def session(conf=None):
+    """The SparkSession of this test process, on the cluster; a new one if a test has stopped the last, or wants a configuration."""
     from pyspark.sql import SparkSession
 
     cluster = standalone()
     os.environ.update(environment(cluster.home, cluster.directory))
-    spark = (
+    active = SparkSession.getActiveSession()
+    if conf and active is not None:
+        active.stop()
+    builder = (
         SparkSession.builder.master(os.environ.get("MASTER", cluster.address)).appName("tfos tests")
         .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
         .config("spark.executor.extraJavaOptions", _JAVA).config("spark.driver.extraJavaOptions", _JAVA)
         .config("spark.executor.memory", "1g").config("spark.driver.memory", "1g").config("spark.task.maxFailures", "1")
         .config("spark.sql.warehouse.dir", os.path.join(cluster.directory, "warehouse"))
-        .getOrCreate()
     )  # fmt: skip
+    for key, value in (conf or {}).items():
+        builder = builder.config(key, value)
+    spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")  # the tests fail tasks on purpose; what is wrong comes as an exception
     return spark
 
@@ -150,11 +155,17 @@ class SparkTest(unittest.TestCase):
     """Has a SparkSession, its context, and a directory that is the test's own."""
 
     num_workers = WORKERS
+    conf = None  # a class that has one has a SparkSession of its own
 
     @classmethod
     def setUpClass(cls):
-        cls.spark = session()
+        cls.spark = session(cls.conf)
         cls.sc = cls.spark.sparkContext
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.conf:
+            cls.spark.stop()
 
     def setUp(self):
         self.directory = tempfile.mkdtemp(prefix="tfos-test-")

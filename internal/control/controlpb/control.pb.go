@@ -2916,28 +2916,30 @@ func (x *LeaseGrant) GetPosition() int64 {
 	return 0
 }
 
-// FeedRequest says which queues get nothing more.
-type FeedRequest struct {
+type FeedOrder struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ended         []string               `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`
+	Ended         []string               `protobuf:"bytes,1,rep,name=ended,proto3" json:"ended,omitempty"`    // queues that get nothing more
+	Reader        int64                  `protobuf:"varint,2,opt,name=reader,proto3" json:"reader,omitempty"` // the connection that the limit is for; 0: there is none
+	Rows          int64                  `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`     // that it may use
+	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`   // it gets no more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *FeedRequest) Reset() {
-	*x = FeedRequest{}
+func (x *FeedOrder) Reset() {
+	*x = FeedOrder{}
 	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *FeedRequest) String() string {
+func (x *FeedOrder) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*FeedRequest) ProtoMessage() {}
+func (*FeedOrder) ProtoMessage() {}
 
-func (x *FeedRequest) ProtoReflect() protoreflect.Message {
+func (x *FeedOrder) ProtoReflect() protoreflect.Message {
 	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -2949,16 +2951,37 @@ func (x *FeedRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use FeedRequest.ProtoReflect.Descriptor instead.
-func (*FeedRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use FeedOrder.ProtoReflect.Descriptor instead.
+func (*FeedOrder) Descriptor() ([]byte, []int) {
 	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
-func (x *FeedRequest) GetEnded() []string {
+func (x *FeedOrder) GetEnded() []string {
 	if x != nil {
 		return x.Ended
 	}
 	return nil
+}
+
+func (x *FeedOrder) GetReader() int64 {
+	if x != nil {
+		return x.Reader
+	}
+	return 0
+}
+
+func (x *FeedOrder) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *FeedOrder) GetFinal() bool {
+	if x != nil {
+		return x.Final
+	}
+	return false
 }
 
 type FeedState struct {
@@ -2967,6 +2990,9 @@ type FeedState struct {
 	Live          bool                   `protobuf:"varint,2,opt,name=live,proto3" json:"live,omitempty"`      // the program takes rows
 	Outlook       string                 `protobuf:"bytes,3,opt,name=outlook,proto3" json:"outlook,omitempty"` // as package feed has it
 	Why           string                 `protobuf:"bytes,4,opt,name=why,proto3" json:"why,omitempty"`
+	Reader        int64                  `protobuf:"varint,5,opt,name=reader,proto3" json:"reader,omitempty"` // the program's connection that keeps pace with other tasks; 0: there is none
+	Rows          int64                  `protobuf:"varint,6,opt,name=rows,proto3" json:"rows,omitempty"`     // that it was handed, or that wait for it
+	Ended         bool                   `protobuf:"varint,7,opt,name=ended,proto3" json:"ended,omitempty"`   // there will be no more
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3027,6 +3053,27 @@ func (x *FeedState) GetWhy() string {
 		return x.Why
 	}
 	return ""
+}
+
+func (x *FeedState) GetReader() int64 {
+	if x != nil {
+		return x.Reader
+	}
+	return 0
+}
+
+func (x *FeedState) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *FeedState) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
 }
 
 var File_internal_control_controlpb_control_proto protoreflect.FileDescriptor
@@ -3241,14 +3288,20 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
 	"\x04from\x18\x06 \x01(\x03R\x04from\x12\x0e\n" +
 	"\x02to\x18\a \x01(\x03R\x02to\x12\x1a\n" +
-	"\bposition\x18\b \x01(\x03R\bposition\"#\n" +
-	"\vFeedRequest\x12\x14\n" +
-	"\x05ended\x18\x01 \x03(\tR\x05ended\"_\n" +
+	"\bposition\x18\b \x01(\x03R\bposition\"c\n" +
+	"\tFeedOrder\x12\x14\n" +
+	"\x05ended\x18\x01 \x03(\tR\x05ended\x12\x16\n" +
+	"\x06reader\x18\x02 \x01(\x03R\x06reader\x12\x12\n" +
+	"\x04rows\x18\x03 \x01(\x03R\x04rows\x12\x14\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\"\xa1\x01\n" +
 	"\tFeedState\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\x05R\x04port\x12\x12\n" +
 	"\x04live\x18\x02 \x01(\bR\x04live\x12\x18\n" +
 	"\aoutlook\x18\x03 \x01(\tR\aoutlook\x12\x10\n" +
-	"\x03why\x18\x04 \x01(\tR\x03why*J\n" +
+	"\x03why\x18\x04 \x01(\tR\x03why\x12\x16\n" +
+	"\x06reader\x18\x05 \x01(\x03R\x06reader\x12\x12\n" +
+	"\x04rows\x18\x06 \x01(\x03R\x04rows\x12\x14\n" +
+	"\x05ended\x18\a \x01(\bR\x05ended*J\n" +
 	"\bLeaseEnd\x12\x12\n" +
 	"\x0eLEASE_END_OPEN\x10\x00\x12\x12\n" +
 	"\x0eLEASE_END_DONE\x10\x01\x12\x16\n" +
@@ -3271,7 +3324,7 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x05Agent\x12A\n" +
 	"\x04Logs\x12\x1c.tfos.control.v1.LogsRequest\x1a\x19.tfos.control.v1.LogChunk0\x01\x12E\n" +
 	"\x05Debug\x12\x1d.tfos.control.v1.DebugRequest\x1a\x1b.tfos.control.v1.DebugChunk0\x01\x12B\n" +
-	"\x04Feed\x12\x1c.tfos.control.v1.FeedRequest\x1a\x1a.tfos.control.v1.FeedState0\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
+	"\x04Feed\x12\x1a.tfos.control.v1.FeedOrder\x1a\x1a.tfos.control.v1.FeedState(\x010\x01B!Z\x1ftfos/internal/control/controlpbb\x06proto3"
 
 var (
 	file_internal_control_controlpb_control_proto_rawDescOnce sync.Once
@@ -3329,7 +3382,7 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*LeaseRestore)(nil),  // 38: tfos.control.v1.LeaseRestore
 	(*LeaseResponse)(nil), // 39: tfos.control.v1.LeaseResponse
 	(*LeaseGrant)(nil),    // 40: tfos.control.v1.LeaseGrant
-	(*FeedRequest)(nil),   // 41: tfos.control.v1.FeedRequest
+	(*FeedOrder)(nil),     // 41: tfos.control.v1.FeedOrder
 	(*FeedState)(nil),     // 42: tfos.control.v1.FeedState
 	nil,                   // 43: tfos.control.v1.Start.EnvEntry
 }
@@ -3374,7 +3427,7 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	30, // 37: tfos.control.v1.Master.Debug:input_type -> tfos.control.v1.DebugRequest
 	28, // 38: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
 	30, // 39: tfos.control.v1.Agent.Debug:input_type -> tfos.control.v1.DebugRequest
-	41, // 40: tfos.control.v1.Agent.Feed:input_type -> tfos.control.v1.FeedRequest
+	41, // 40: tfos.control.v1.Agent.Feed:input_type -> tfos.control.v1.FeedOrder
 	11, // 41: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
 	23, // 42: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
 	25, // 43: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse

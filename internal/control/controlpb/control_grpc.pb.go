@@ -346,8 +346,9 @@ type AgentClient interface {
 	Logs(ctx context.Context, in *LogsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[LogChunk], error)
 	// Debug shows the agent's inside.
 	Debug(ctx context.Context, in *DebugRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DebugChunk], error)
-	// Feed tells the driver where rows are fed to the task, and how its program stands to them, at once and after each change.
-	Feed(ctx context.Context, in *FeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FeedState], error)
+	// Feed tells the driver where rows are fed to the task, and how its program stands to them, at once and after each change. The
+	// driver orders meanwhile.
+	Feed(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FeedOrder, FeedState], error)
 }
 
 type agentClient struct {
@@ -396,24 +397,18 @@ func (c *agentClient) Debug(ctx context.Context, in *DebugRequest, opts ...grpc.
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type Agent_DebugClient = grpc.ServerStreamingClient[DebugChunk]
 
-func (c *agentClient) Feed(ctx context.Context, in *FeedRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FeedState], error) {
+func (c *agentClient) Feed(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[FeedOrder, FeedState], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &Agent_ServiceDesc.Streams[2], Agent_Feed_FullMethodName, cOpts...)
 	if err != nil {
 		return nil, err
 	}
-	x := &grpc.GenericClientStream[FeedRequest, FeedState]{ClientStream: stream}
-	if err := x.ClientStream.SendMsg(in); err != nil {
-		return nil, err
-	}
-	if err := x.ClientStream.CloseSend(); err != nil {
-		return nil, err
-	}
+	x := &grpc.GenericClientStream[FeedOrder, FeedState]{ClientStream: stream}
 	return x, nil
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Agent_FeedClient = grpc.ServerStreamingClient[FeedState]
+type Agent_FeedClient = grpc.BidiStreamingClient[FeedOrder, FeedState]
 
 // AgentServer is the server API for Agent service.
 // All implementations must embed UnimplementedAgentServer
@@ -423,8 +418,9 @@ type AgentServer interface {
 	Logs(*LogsRequest, grpc.ServerStreamingServer[LogChunk]) error
 	// Debug shows the agent's inside.
 	Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error
-	// Feed tells the driver where rows are fed to the task, and how its program stands to them, at once and after each change.
-	Feed(*FeedRequest, grpc.ServerStreamingServer[FeedState]) error
+	// Feed tells the driver where rows are fed to the task, and how its program stands to them, at once and after each change. The
+	// driver orders meanwhile.
+	Feed(grpc.BidiStreamingServer[FeedOrder, FeedState]) error
 	mustEmbedUnimplementedAgentServer()
 }
 
@@ -441,7 +437,7 @@ func (UnimplementedAgentServer) Logs(*LogsRequest, grpc.ServerStreamingServer[Lo
 func (UnimplementedAgentServer) Debug(*DebugRequest, grpc.ServerStreamingServer[DebugChunk]) error {
 	return status.Error(codes.Unimplemented, "method Debug not implemented")
 }
-func (UnimplementedAgentServer) Feed(*FeedRequest, grpc.ServerStreamingServer[FeedState]) error {
+func (UnimplementedAgentServer) Feed(grpc.BidiStreamingServer[FeedOrder, FeedState]) error {
 	return status.Error(codes.Unimplemented, "method Feed not implemented")
 }
 func (UnimplementedAgentServer) mustEmbedUnimplementedAgentServer() {}
@@ -488,15 +484,11 @@ func _Agent_Debug_Handler(srv interface{}, stream grpc.ServerStream) error {
 type Agent_DebugServer = grpc.ServerStreamingServer[DebugChunk]
 
 func _Agent_Feed_Handler(srv interface{}, stream grpc.ServerStream) error {
-	m := new(FeedRequest)
-	if err := stream.RecvMsg(m); err != nil {
-		return err
-	}
-	return srv.(AgentServer).Feed(m, &grpc.GenericServerStream[FeedRequest, FeedState]{ServerStream: stream})
+	return srv.(AgentServer).Feed(&grpc.GenericServerStream[FeedOrder, FeedState]{ServerStream: stream})
 }
 
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
-type Agent_FeedServer = grpc.ServerStreamingServer[FeedState]
+type Agent_FeedServer = grpc.BidiStreamingServer[FeedOrder, FeedState]
 
 // Agent_ServiceDesc is the grpc.ServiceDesc for Agent service.
 // It's only intended for direct use with grpc.RegisterService,
@@ -520,6 +512,7 @@ var Agent_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "Feed",
 			Handler:       _Agent_Feed_Handler,
 			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "internal/control/controlpb/control.proto",

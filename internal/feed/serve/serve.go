@@ -62,6 +62,8 @@ type Server struct {
 	ended       map[string]bool        // guarded by mu: by name
 	readers     map[int]bool           // guarded by mu: the program's connections
 	lastReader  int                    // guarded by mu
+	pacer       *program               // guarded by mu: the connection that keeps pace with other tasks; nil: none does
+	order       control.FeedOrder      // guarded by mu: the newest
 	moved       time.Time              // guarded by mu: when the program took or finished rows last
 	outlook     feed.Outlook           // guarded by mu
 	why         string                 // guarded by mu
@@ -133,19 +135,20 @@ func (s *Server) queue(name string) *feed.Queue {
 	return q
 }
 
-// Start says which incarnation of the program may take rows.
-func (s *Server) Start(incarnation int) {
-	s.update(func() { s.incarnation = incarnation })
-}
-
-// End says that nothing more will come to these queues.
-func (s *Server) End(queues []string) {
+// Order does what the driver orders.
+func (s *Server) Order(o control.FeedOrder) {
 	s.update(func() {
-		for _, name := range queues {
+		s.order = o
+		for _, name := range o.Ended {
 			s.ended[name] = true
 			s.queue(name).End()
 		}
 	})
+}
+
+// Start says which incarnation of the program may take rows.
+func (s *Server) Start(incarnation int) {
+	s.update(func() { s.incarnation = incarnation })
 }
 
 // Finish says that the program takes no rows any more.
@@ -172,6 +175,10 @@ func (s *Server) Watch(ctx context.Context, show func(control.FeedState) error) 
 		s.mu.Lock()
 		changed, closed := s.changed, s.closed
 		now := control.FeedState{Live: len(s.readers) > 0, Outlook: string(s.outlook), Why: s.why}
+		if p := s.pacer; p != nil {
+			_, rows := s.queue(p.queue).Waiting()
+			now.Reader, now.Rows, now.Ended = p.reader, p.rows+rows, s.queue(p.queue).Ended()
+		}
 		s.mu.Unlock()
 		if closed {
 			return nil
@@ -256,7 +263,7 @@ func (s *Server) take(r io.Reader, o feed.Opening) error {
 			return err
 		}
 		s.update(func() {
-			err = s.queue(o.Queue).Put(o.Attempt, feed.Chunk{Stream: o.Stream, Number: h.Number, Rows: h.Rows, Last: h.Last, Results: o.Results, Meta: h.Meta, Body: b})
+			err = s.queue(o.Queue).Put(o.Attempt, feed.Chunk{Stream: o.Stream, Number: h.Number, Rows: h.Rows, Last: h.Last, Results: o.Results, Share: o.Task != "", Meta: h.Meta, Body: b})
 		})
 		if err != nil {
 			return err
@@ -330,7 +337,7 @@ func (s *Server) serveProgram(c net.Conn) {
 	if err == nil {
 		err = first.Decode(&hello)
 	}
-	reader := 0
+	p := &program{s: s, c: c, queue: hello.Queue}
 	if err == nil {
 		s.update(func() {
 			if hello.Incarnation != s.incarnation {
@@ -338,15 +345,17 @@ func (s *Server) serveProgram(c net.Conn) {
 				return
 			}
 			s.lastReader++
-			reader = s.lastReader
-			s.readers[reader], s.moved = true, time.Now()
+			p.reader = s.lastReader
+			s.readers[p.reader], s.moved = true, time.Now()
+			if hello.Pace {
+				s.pacer = p
+			}
 		})
 	}
 	if err != nil {
 		s.o.Logger.Warn("program turned away", zap.Error(err))
 		return
 	}
-	p := &program{s: s, c: c, reader: reader, queue: hello.Queue}
 	gone, left := context.WithCancel(context.Background())
 	var giving sync.WaitGroup
 	giving.Go(func() {
@@ -360,8 +369,11 @@ func (s *Server) serveProgram(c net.Conn) {
 	giving.Wait()
 	s.o.Logger.Debug("program left", zap.Error(err))
 	s.update(func() {
-		delete(s.readers, reader)
-		s.queue(hello.Queue).Lose(reader)
+		delete(s.readers, p.reader)
+		s.queue(hello.Queue).Lose(p.reader)
+		if s.pacer == p {
+			s.pacer = nil
+		}
 	})
 }
 
@@ -371,23 +383,32 @@ type program struct {
 	c      net.Conn
 	reader int
 	queue  string
-	room   int // guarded by s.mu: how many chunks it has room for
+	room   int   // guarded by s.mu: how many chunks it has room for
+	rows   int64 // guarded by s.mu: of the chunks that it was handed
 }
 
-// give hands chunks out until the program has left, or there is no more.
+// give hands chunks out, and says how many rows may be used and that there are no more, until the
+// program has left.
 func (p *program) give(gone context.Context) error {
+	var said feed.Limit
+	ended := false
 	for {
 		p.s.mu.Lock()
 		changed, closed := p.s.changed, p.s.closed
+		limit := said
+		if p.s.order.Reader == p.reader {
+			limit = feed.Limit{Rows: p.s.order.Rows, Final: p.s.order.Final}
+		}
 		q := p.s.queue(p.queue)
 		var ticket feed.Ticket
 		var chunk feed.Chunk
 		var let func()
-		over := p.room > 0 && q.Over(p.reader)
-		if p.room > 0 && !over {
+		over := !ended && p.room > 0 && q.Over(p.reader)
+		if p.room > 0 && !over && !ended && limit == said {
 			var ok bool
 			if ticket, chunk, ok = q.Take(p.reader); ok {
 				p.room--
+				p.rows += int64(chunk.Rows)
 				let = hold(chunk.Body)
 				p.s.moved = time.Now()
 			}
@@ -396,10 +417,20 @@ func (p *program) give(gone context.Context) error {
 		switch {
 		case closed:
 			return net.ErrClosed
+		case limit != said:
+			if err := writeFrame(p.c, feed.KindLimit, limit, nil); err != nil {
+				return err
+			}
+			said = limit
+			continue
 		case over:
-			return p.end(gone)
+			if err := writeFrame(p.c, feed.KindEnd, struct{}{}, nil); err != nil {
+				return err
+			}
+			ended = true
+			continue
 		case let != nil:
-			head := feed.ChunkHead{Number: chunk.Number, Rows: chunk.Rows, Last: chunk.Last, Meta: chunk.Meta, Ticket: ticket, Stream: chunk.Stream, Results: chunk.Results}
+			head := feed.ChunkHead{Number: chunk.Number, Rows: chunk.Rows, Last: chunk.Last, Meta: chunk.Meta, Ticket: ticket, Stream: chunk.Stream, Results: chunk.Results, Share: chunk.Share}
 			err := writeFrame(p.c, feed.KindChunk, head, chunk.Body)
 			let()
 			if err != nil {
@@ -413,15 +444,6 @@ func (p *program) give(gone context.Context) error {
 			return nil
 		}
 	}
-}
-
-// end tells the program that there are no more rows.
-func (p *program) end(gone context.Context) error {
-	if err := writeFrame(p.c, feed.KindEnd, struct{}{}, nil); err != nil {
-		return err
-	}
-	<-gone.Done()
-	return nil
 }
 
 // hear takes in what the program says until it leaves.

@@ -175,7 +175,7 @@ func TestRowsOfAProgramThatDiedGoToItsNextIncarnation(t *testing.T) {
 	if b := p.hear(feed.KindChunk, &c); string(b) != "second" {
 		t.Fatalf("%q", b)
 	}
-	w.s.End([]string{"input"})
+	w.s.Order(control.FeedOrder{Ended: []string{"input"}})
 	p.hear(feed.KindEnd, &struct{}{})
 	p.say(feed.KindAck, feed.Acks{Tickets: []feed.Ticket{c.Ticket}}, nil)
 	if f.hear(feed.KindConsumed, &told); told.Next != 2 {

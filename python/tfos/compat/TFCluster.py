@@ -72,22 +72,24 @@ class TFCluster:
         """The nodes: a list of dicts with job_name, task_index, host and address."""
         return [{"job_name": t["role"], "task_index": t["index"], "host": t["node"], "address": t["address"]} for t in self._session.tasks]
 
-    def train(self, dataRDD, num_epochs=0, feed_timeout=600, qname="input"):
+    def train(self, dataRDD, num_epochs=0, feed_timeout=600, qname="input", even=False):
         """Feed an RDD, num_epochs times (0: ten times), a DataFrame, or a DStream as it comes.
 
-        It returns when all rows are consumed. feed_timeout is how long, in seconds, a node that runs may take nothing.
+        It returns when all rows are consumed, for a DStream at once. feed_timeout is how long, in seconds, a node that runs may take
+        nothing. With even all workers get equally many rows of each partition, as tfos.data.from_feed needs it; else a partition goes
+        to the worker with the fewest under way.
         """
         self._may_feed(qname)
         if num_epochs < 0:
             raise ValueError(f"num_epochs is {num_epochs}: want 0 or more")
         if _is_dstream(dataRDD):
-            dataRDD.foreachRDD(lambda rdd: self._feed(rdd, feed_timeout, qname))
+            dataRDD.foreachRDD(lambda rdd: self._feed(rdd, feed_timeout, qname, even))
             return
         times = num_epochs or 10
         if hasattr(dataRDD, "mapInArrow"):
-            self._feed_frame(dataRDD, times, feed_timeout, qname)
+            self._feed_frame(dataRDD, times, feed_timeout, qname, even)
             return
-        self._feed(self.sc.union([dataRDD] * times) if times > 1 else dataRDD, feed_timeout, qname)
+        self._feed(self.sc.union([dataRDD] * times) if times > 1 else dataRDD, feed_timeout, qname, even)
 
     def _may_feed(self, qname):
         if self.input_mode != InputMode.SPARK:
@@ -95,23 +97,25 @@ class TFCluster:
         if qname not in self.queues:
             raise ValueError(f"there is no queue {qname!r}: the cluster was started with {self.queues}")
 
-    def _feed(self, rdd, feed_timeout, qname):
-        with self._feeding(feed_timeout, qname) as feeder:
+    def _feed(self, rdd, feed_timeout, qname, even):
+        with self._feeding(feed_timeout, qname, even) as feeder:
             rdd.foreachPartition(feeder)
 
-    def _feed_frame(self, df, times, feed_timeout, qname):
+    def _feed_frame(self, df, times, feed_timeout, qname, even):
         many = df
         for _ in range(times - 1):
             many = many.union(df)
-        with self._feeding(feed_timeout, qname) as feeder:
+        with self._feeding(feed_timeout, qname, even) as feeder:
             many.mapInArrow(feeder.arrow, "fed long").foreach(lambda row: None)
 
     @contextlib.contextmanager
-    def _feeding(self, feed_timeout, qname):
+    def _feeding(self, feed_timeout, qname, even):
         """What feeds an RDD meanwhile. Where a node's failure made Spark fail, it raises the node's own words."""
         number, over = self._feeds.begin()
         try:
-            yield _Feeder(self._session.ticket(), feed_timeout, {"queue": qname, "feed": number, "over": over, "results": False})
+            opening = {"queue": qname, "feed": number, "over": over, "results": False}
+            workers = [f"{t['role']}/{t['index']}" for t in self._session.tasks if t["role"] not in ("ps", "evaluator")]
+            yield _Feeder(self._session.ticket(), feed_timeout, opening, workers if even else ())
         except Exception as e:
             said = self._session.error(settled=True)
             if said is not None and said is not e:
@@ -129,15 +133,12 @@ class TFCluster:
         """End the feed, wait until the workers have ended, and stop the rest.
 
         It raises what a node failed with, also after the feed. timeout bounds it all, in seconds; then the nodes are stopped. With a
-        StreamingContext it waits for that first, and stops it when the nodes want no more rows. grace_secs is of no need: the workers
-        are waited for.
+        StreamingContext it waits for that first, and stops it when the nodes want no more rows or one has failed. grace_secs is of no
+        need: the workers are waited for.
         """
         try:
             if ssc is not None:
-                while not ssc.awaitTerminationOrTimeout(1):
-                    if self._session.terminated or self._session.ended or self._session.failed:
-                        ssc.stop(stopSparkContext=False, stopGraceFully=True)
-                        break
+                self._await(ssc)
             if self.input_mode == InputMode.SPARK:
                 self._session.end(self.queues)
             if not self._session.wait_ended(timeout):
@@ -148,8 +149,20 @@ class TFCluster:
         finally:
             self._leave()
 
+    def _await(self, ssc):
+        """Wait until a StreamingContext is stopped, or stop it once its rows are in vain."""
+        over = lambda: self._session.terminated or self._session.ended or self._session.failed  # noqa: E731
+        try:
+            while not over() and not ssc.awaitTerminationOrTimeout(1):
+                pass
+        except Exception:  # of what it ran: a feed that failed, perhaps
+            if self._session.error(settled=True) is None:
+                raise
+        if over():
+            ssc.stop(stopSparkContext=False, stopGraceFully=self._session.error() is None)
+
     def tensorboard_url(self):
-        """None: these clusters start no TensorBoard."""
+        """None: these clusters start no TensorBoard. Give the nodes' log_dir to one of your own."""
         return None
 
     def _leave(self):
@@ -184,27 +197,29 @@ class _Feeds:
 class _Feeder:
     """Feeds the partition of a task of Spark."""
 
-    def __init__(self, ticket, timeout, opening):
+    def __init__(self, ticket, timeout, opening, share=()):
         self._ticket, self._timeout, self._opening = ticket, timeout, opening
+        self._share = share  # the workers that share each partition; else one of them gets it
         self._name = opening.get("feed") or uuid.uuid4().hex
 
     def __call__(self, rows):
-        return self._run((len(chunk), _rows.encode(chunk)) for chunk in _rows.chunks(rows))
+        return self._run(_rows.chunks(rows), _rows.encode)
 
     def arrow(self, batches):
         """The same for a DataFrame, by mapInArrow."""
         from tfos import _arrow
 
-        for _ in self._run(_arrow.chunks(batches)):
-            pass
-        return iter(())
+        return self._run(_arrow.chunks(batches), _arrow.encode)
 
-    def _run(self, chunks):
+    def _run(self, parts, encode):
         from pyspark import TaskContext
 
         task = TaskContext.get()
         opening = {**self._opening, "stream": f"{self._name}/{task.partitionId()}", "attempt": task.taskAttemptId()}
-        fed = _feed.feed(self._ticket, opening, self._timeout, chunks)
+        if self._share:
+            _feed.share(self._ticket, opening, self._timeout, parts, encode, self._share, task.partitionId())
+            return iter(())
+        fed = _feed.feed(self._ticket, opening, self._timeout, ((len(p), encode(p)) for p in parts))
         if opening["results"]:
             return fed
         for _ in fed:

@@ -1,0 +1,98 @@
+package feed
+
+import (
+	"maps"
+	"slices"
+)
+
+// Standing is where a program stands that keeps pace with those of the other workers.
+type Standing struct {
+	Reader string // its connection; empty: it has none
+	Rows   int64  // that it was handed, or that wait for it, on this connection
+	Ended  bool   // no more will come
+}
+
+// Limit is how many rows a program may use, on one connection.
+type Limit struct {
+	Rows  int64 `json:"rows"`
+	Final bool  `json:"final"` // it is the same for all, and they end there
+}
+
+// Pace decides how many rows each worker may use, so that programs that take each step together take
+// the last one together: as many as the one that has the fewest.
+//
+// A round begins when all workers are connected, and is over when one of them is lost. Then all begin
+// anew, as they do under a strategy whose workers depend on each other; those that do not wait for
+// the lost one's next connection are held up. A worker that wants no more ends all of them.
+type Pace struct {
+	workers map[string]Standing // by task; those that must be there are from the beginning
+	round   map[string]string   // the readers of this round; nil: there is none
+	past    map[string]bool     // readers of rounds that are over
+	limit   Limit
+}
+
+// NewPace makes a Pace of these tasks.
+func NewPace(tasks []string) *Pace {
+	p := &Pace{workers: map[string]Standing{}, past: map[string]bool{}}
+	for _, t := range tasks {
+		p.workers[t] = Standing{}
+	}
+	return p
+}
+
+// Set takes note of where a worker stands.
+func (p *Pace) Set(task string, s Standing) {
+	if _, ok := p.workers[task]; !ok {
+		return
+	}
+	p.workers[task] = s
+	if p.round != nil && p.round[task] != s.Reader && !p.limit.Final {
+		for _, reader := range p.round { // any order: all of them are of the past
+			p.past[reader] = true
+		}
+		p.round = nil
+	}
+	if p.round == nil && !p.begin() {
+		return
+	}
+	p.advance()
+}
+
+// Leave takes note that a worker wants no more rows: what all have used by now is what they get.
+func (p *Pace) Leave(task string) {
+	if _, ok := p.workers[task]; ok && p.round != nil {
+		p.limit.Final = true
+	}
+}
+
+// begin begins a round, if all are there.
+func (p *Pace) begin() bool {
+	round := map[string]string{}
+	for task, s := range p.workers { // any order: all must be there
+		if s.Reader == "" || p.past[s.Reader] {
+			return false
+		}
+		round[task] = s.Reader
+	}
+	p.round, p.limit, p.past = round, Limit{}, map[string]bool{}
+	return true
+}
+
+// advance finds the limit, which never falls within a round.
+func (p *Pace) advance() {
+	if p.limit.Final {
+		return
+	}
+	all := slices.Collect(maps.Values(p.workers))
+	least := slices.MinFunc(all, func(a, b Standing) int { return int(a.Rows - b.Rows) })
+	p.limit.Rows = max(p.limit.Rows, least.Rows)
+	p.limit.Final = !slices.ContainsFunc(all, func(s Standing) bool { return !s.Ended })
+}
+
+// Limit is a worker's.
+func (p *Pace) Limit(task string) (reader string, l Limit) {
+	if p.round == nil {
+		return "", Limit{}
+	}
+	return p.round[task], p.limit
+}
