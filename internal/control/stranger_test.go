@@ -33,13 +33,15 @@ func (l *logSource) Logs(_ context.Context, r control.LogsRequest, send func(con
 }
 
 // serveLogs runs the agent server of worker 0, and returns its address.
-func (w *world) serveLogs(source control.LogSource) string {
+func (w *world) serveLogs(source control.LogSource) string { return w.serveAgent(source, nil) }
+
+func (w *world) serveAgent(source control.LogSource, feed control.FeedSource) string {
 	w.t.Helper()
 	l, err := w.net.Host("node0").Listen(0)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	s, err := control.NewAgentServer(l, w.issue(agentSubject(0)), source, nil, []control.Page{big}, zaptest.NewLogger(w.t))
+	s, err := control.NewAgentServer(l, w.issue(agentSubject(0)), source, feed, []control.Page{big}, zaptest.NewLogger(w.t))
 	if err != nil {
 		w.t.Fatal(err)
 	}

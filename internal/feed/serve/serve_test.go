@@ -94,14 +94,19 @@ func (w *world) feeder(p control.Party) *peer {
 
 func (w *world) program(incarnation int) *peer {
 	w.t.Helper()
+	p := w.connect()
+	p.say(feed.KindHello, feed.Hello{Incarnation: incarnation, Queue: "input"}, nil)
+	return p
+}
+
+func (w *world) connect() *peer {
+	w.t.Helper()
 	c, err := net.Dial("unix", filepath.Join(w.dir, "feed"))
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { c.Close() })
-	p := &peer{w.t, c}
-	p.say(feed.KindHello, feed.Hello{Incarnation: incarnation, Queue: "input"}, nil)
-	return p
+	return &peer{w.t, c}
 }
 
 func (p *peer) say(k feed.Kind, head any, body []byte) {
@@ -282,6 +287,53 @@ func TestWhatAProgramHoldsNeedsNoRoom(t *testing.T) {
 			t.Fatalf("chunk %d comes back as %d bytes of %v", n, len(b), b[:1])
 		}
 	}
+}
+
+// TestAProgramThatKeepsPaceHearsItsLimit: the driver learns what it has, and says how much of it may
+// be used, also when nothing more will come.
+func TestAProgramThatKeepsPaceHearsItsLimit(t *testing.T) {
+	w := newWorld(t, nil)
+	f := w.feeder(control.PartyFeeder)
+	f.say(feed.KindOpen, feed.Opening{Queue: "input", Stream: "a", Task: "worker/0"}, nil)
+	f.hear(feed.KindOpened, &feed.Opened{})
+	f.say(feed.KindChunk, feed.ChunkHead{Number: 0, Rows: 5}, []byte("first"))
+	f.say(feed.KindChunk, feed.ChunkHead{Number: 1, Rows: 2, Last: true}, []byte("second"))
+	p := w.connect()
+	p.say(feed.KindHello, feed.Hello{Incarnation: 1, Queue: "input", Pace: true}, nil)
+	p.say(feed.KindTake, feed.Taking{Chunks: 1}, nil)
+	var c feed.ChunkHead
+	if p.hear(feed.KindChunk, &c); !c.Share {
+		t.Error("the program does not know that this is its share")
+	}
+	stands := func(want func(control.FeedState) bool) (found control.FeedState) {
+		ctx, cancel := context.WithCancel(t.Context())
+		w.s.Watch(ctx, func(s control.FeedState) error {
+			if want(s) {
+				found = s
+				cancel()
+			}
+			return nil
+		})
+		return found
+	}
+	s := stands(func(s control.FeedState) bool { return s.Rows == 7 })
+	var limit feed.Limit
+	w.s.Order(control.FeedOrder{Reader: s.Reader + 1, Rows: 100}) // another connection's
+	w.s.Order(control.FeedOrder{Reader: s.Reader, Rows: 6})
+	if p.hear(feed.KindLimit, &limit); limit != (feed.Limit{Rows: 6}) {
+		t.Errorf("%+v", limit)
+	}
+	p.say(feed.KindTake, feed.Taking{Chunks: 2}, nil)
+	p.hear(feed.KindChunk, &c)
+	w.s.Order(control.FeedOrder{Reader: s.Reader, Rows: 6, Ended: []string{"input"}})
+	p.hear(feed.KindEnd, &struct{}{})
+	s = stands(func(s control.FeedState) bool { return s.Ended })
+	w.s.Order(control.FeedOrder{Reader: s.Reader, Rows: 6, Final: true})
+	if p.hear(feed.KindLimit, &limit); limit != (feed.Limit{Rows: 6, Final: true}) {
+		t.Errorf("in the end: %+v", limit)
+	}
+	p.c.Close()
+	stands(func(s control.FeedState) bool { return s.Reader == 0 })
 }
 
 func TestStrangersGetNothing(t *testing.T) {
