@@ -105,7 +105,7 @@ class TFCluster:
         many = df
         for _ in range(times - 1):
             many = many.union(df)
-        with self._feeding(feed_timeout, qname, even) as feeder:
+        with self._feeding(feed_timeout, qname, even) as feeder, _small_batches(df.sparkSession):
             many.mapInArrow(feeder.arrow, "fed long").foreach(lambda row: None)
 
     @contextlib.contextmanager
@@ -172,6 +172,21 @@ class TFCluster:
             self._session.close()
         if self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _small_batches(spark):
+    """Arrow's batches are as large as chunks meanwhile, unless someone has said how large they are to be: the default of 10,000 rows is
+    four times as slow for rows of some KB."""
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    if spark.conf.get(key, "10000") != "10000":
+        yield
+        return
+    spark.conf.set(key, str(_rows.CHUNK_ROWS))
+    try:
+        yield
+    finally:
+        spark.conf.unset(key)
 
 
 class _Feeds:
