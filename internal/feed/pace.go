@@ -1,9 +1,6 @@
 package feed
 
-import (
-	"maps"
-	"slices"
-)
+import "math"
 
 // Standing is where a program stands that keeps pace with those of the other workers.
 type Standing struct {
@@ -83,10 +80,11 @@ func (p *Pace) advance() {
 	if p.limit.Final {
 		return
 	}
-	all := slices.Collect(maps.Values(p.workers))
-	least := slices.MinFunc(all, func(a, b Standing) int { return int(a.Rows - b.Rows) })
-	p.limit.Rows = max(p.limit.Rows, least.Rows)
-	p.limit.Final = !slices.ContainsFunc(all, func(s Standing) bool { return !s.Ended })
+	least, ended := int64(math.MaxInt64), true
+	for _, s := range p.workers { // any order: the least is the least
+		least, ended = min(least, s.Rows), ended && s.Ended
+	}
+	p.limit = Limit{Rows: max(p.limit.Rows, least), Final: ended}
 }
 
 // Limit is a worker's.
