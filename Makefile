@@ -24,7 +24,7 @@ build: need-go ## the binaries, into bin/: three static ones, and tfos-builtin, 
 .PHONY: check
 check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
-	go vet -tags 'e2e bench versions hadoop matrix soak programs pages' ./...
+	go vet -tags 'e2e bench versions hadoop matrix soak programs pages schedulers' ./...
 	go vet ./...
 	go tool staticcheck ./...
 	go test ./...
@@ -40,7 +40,7 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test vulnerable fuzz matrix programs pages spark versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test vulnerable fuzz matrix programs pages spark schedulers versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, real schedulers, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
@@ -54,6 +54,14 @@ programs: need-cc need-ip build venv venvs jars ## programs as users write them,
 .PHONY: pages
 pages: need-chromium need-prometheus need-cc need-ip build venv jars ## the web pages of a job in a real Chromium and a real Prometheus, through YARN's proxy; pictures in build/pages
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
+
+.PHONY: schedulers
+schedulers: need-cc need-ip build venv jars jar ## tfos under schedulers, each a real one: yarn jar
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 60m -tags e2e,schedulers -p 1 -v -run '^TestSchedulers' ./test/e2e/
+
+.PHONY: jar
+jar: build need-java ## the tfos command for `yarn jar`, and for Oozie: build/tfos.jar
+	deploy/jar/build bin build/tfos.jar
 
 .PHONY: venvs
 venvs: # Python environments with other versions of TensorFlow

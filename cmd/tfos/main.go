@@ -19,15 +19,26 @@ import (
 
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 8)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
-		<-signals
-		cancel(client.ErrInterrupted)
-		<-signals
+		await(signals, func() { cancel(client.ErrInterrupted) })
 		os.Exit(int(exit.Interrupted))
 	}()
 	os.Exit(int(run(ctx, os.Args[1:], output(os.Stdout), output(os.Stderr))))
+}
+
+// await calls interrupted at the first signal, and returns when the same one has come twice: somebody is impatient. Different ones
+// are of one cause: systemd sends SIGHUP after SIGTERM, and tfos.jar hands on as SIGTERM what the terminal has sent to both.
+func await(signals <-chan os.Signal, interrupted func()) {
+	seen := make(map[os.Signal]bool)
+	for s := range signals {
+		if seen[s] {
+			return
+		}
+		seen[s] = true
+		interrupted()
+	}
 }
 
 // run is the command with its arguments. The answer is its exit code; errors are on stderr.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -245,4 +246,18 @@ func TestConvert(t *testing.T) {
 			t.Errorf("tfos %q: code %d, %q, want %q", args, code, stderr, says)
 		}
 	}
+}
+
+// TestOnlyTheSameSignalTwiceIsImpatience: Ctrl-C on `yarn jar tfos.jar` comes from the terminal as SIGINT and from the JVM as SIGTERM.
+func TestOnlyTheSameSignalTwiceIsImpatience(t *testing.T) {
+	signals := make(chan os.Signal)
+	interrupted := make(chan bool, 4)
+	impatient := make(chan bool)
+	go func() { await(signals, func() { interrupted <- true }); close(impatient) }()
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		signals <- s // is received, so await has not returned
+		<-interrupted
+	}
+	signals <- syscall.SIGTERM
+	<-impatient
 }

@@ -248,6 +248,9 @@ func (j *jobFlags) prepareJob(parsed job.Job) (*client.Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	if parsed, err = parsed.Tagged(os.Getenv("TFOS_TAGS")); err != nil {
+		return nil, exit.Errorf(exit.Usage, "TFOS_TAGS: %w", err)
+	}
 	if _, err := zapcore.ParseLevel(j.level); err != nil {
 		return nil, exit.Errorf(exit.Usage, "--log-level %s: want debug, info, warn or error", j.level)
 	}
@@ -306,9 +309,7 @@ failed or was killed runs it again. So a scheduler may repeat its task whenever 
   tfos run --master local --workers 2 --files train.py -- python train.py --epochs 3
   tfos run job.yaml --once 'nightly-{date}' --date 2026-11-30 --retries 2 --resume`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if resume {
-				o.Resume = client.ResumeIfAny
-			}
+			o.Resume = resumes(resume)
 			local, err := c.local()
 			if err != nil {
 				return err
@@ -328,8 +329,20 @@ failed or was killed runs it again. So a scheduler may repeat its task whenever 
 	j.add(cmd)
 	j.source(cmd)
 	j.follows(cmd, &o)
-	cmd.Flags().BoolVar(&resume, "resume", false, "begin at the newest whole checkpoint, or from the beginning if there is none")
+	addResume(cmd, &resume)
 	return cmd
+}
+
+func addResume(cmd *cobra.Command, resume *bool) {
+	cmd.Flags().BoolVar(resume, "resume", false, "begin at the newest whole checkpoint, or from the beginning if there is none")
+}
+
+// resumes is what --resume says of where a job begins.
+func resumes(resume bool) client.Resume {
+	if resume {
+		return client.ResumeIfAny
+	}
+	return client.Fresh
 }
 
 // follows adds the flags of a command that submits a job and follows it.
@@ -381,6 +394,7 @@ func (c *command) embedded(cmd *cobra.Command, p *client.Prepared, do func(*clie
 
 func (c *command) submit() *cobra.Command {
 	var j jobFlags
+	var resume bool
 	cmd := &cobra.Command{
 		Use:   "submit [JOB.yaml] [flags] [-- COMMAND...]",
 		Short: "Submit a job and print its application id",
@@ -396,7 +410,7 @@ done it, and submits one only if there is none: see tfos run --help.`,
 				return exit.Errorf(exit.Usage, "submit --master local: the embedded cluster lives only while tfos run does").Try("use tfos run --master local")
 			}
 			return c.onCluster(cmd, &j, args, false, func(cluster *client.Cluster, p *client.Prepared, ui client.UI) error {
-				s, err := cluster.SubmitOnly(cmd.Context(), p, ui, client.RunOptions{})
+				s, err := cluster.SubmitOnly(cmd.Context(), p, ui, client.RunOptions{Resume: resumes(resume)})
 				if err != nil {
 					return err
 				}
@@ -407,5 +421,6 @@ done it, and submits one only if there is none: see tfos run --help.`,
 	}
 	j.add(cmd)
 	j.source(cmd)
+	addResume(cmd, &resume)
 	return cmd
 }

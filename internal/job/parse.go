@@ -305,18 +305,42 @@ func (d *decoder) files(dst *[]File, dir string) func(string, place, string) {
 	}
 }
 
-// tag adds a tag for each item. YARN's limits: ApplicationSubmissionContext refuses more, longer and non-ASCII ones.
+// tag adds a tag for each item.
 func (d *decoder) tag(dst *[]string) func(string, place, string) {
 	return func(text string, at place, key string) {
-		switch {
-		case len(*dst) == MaxTags:
-			d.fail(at, key, "%q is one too many: YARN takes %d", text, MaxTags)
-		case text == "" || len(text) > maxTagLen || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' || r == ',' }):
-			d.fail(at, key, "%q: want up to %d plain ASCII characters without a comma", text, maxTagLen)
-		default:
-			*dst = append(*dst, text)
+		if err := checkTag(*dst, text); err != nil {
+			d.fail(at, key, "%s", err)
+			return
 		}
+		*dst = append(*dst, text)
 	}
+}
+
+// checkTag says why there cannot be another tag beside these. YARN's limits: ApplicationSubmissionContext refuses more, longer and
+// non-ASCII ones.
+func checkTag(beside []string, tag string) error {
+	switch {
+	case len(beside) >= MaxTags:
+		return fmt.Errorf("%q is one too many: YARN takes %d", tag, MaxTags)
+	case tag == "" || len(tag) > maxTagLen || strings.ContainsFunc(tag, func(r rune) bool { return r < ' ' || r > '~' || r == ',' }):
+		return fmt.Errorf("%q: want up to %d plain ASCII characters without a comma", tag, maxTagLen)
+	}
+	return nil
+}
+
+// Tagged is the job with more tags, which a scheduler gives it: a list with commas, which may be empty.
+func (j Job) Tagged(tags string) (Job, error) {
+	j.Tags = slices.Clone(j.Tags)
+	for tag := range strings.SplitSeq(tags, ",") {
+		if tag = strings.TrimSpace(tag); tag == "" || slices.Contains(j.Tags, tag) {
+			continue
+		}
+		if err := checkTag(j.Tags, tag); err != nil {
+			return j, err
+		}
+		j.Tags = append(j.Tags, tag)
+	}
+	return j, nil
 }
 
 // defaultName is the job file's name without directory and extension.

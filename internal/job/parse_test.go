@@ -3,6 +3,7 @@ package job
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,6 +192,22 @@ func TestWhatNoProgramCanBeGiven(t *testing.T) {
 			t.Errorf("%s: %.200v", c.name, err)
 		case c.says != "" && (err == nil || !strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "hunter") || len(err.Error()) > 1000):
 			t.Errorf("%s: %.300v", c.name, err)
+		}
+	}
+}
+
+func TestTagged(t *testing.T) {
+	j := Job{Tags: []string{"nightly"}}
+	got, err := j.Tagged("oozie-1a, nightly,,team")
+	if want := []string{"nightly", "oozie-1a", "team"}; err != nil || !slices.Equal(got.Tags, want) {
+		t.Errorf("tags %q (%v), want %q", got.Tags, err, want)
+	}
+	if len(j.Tags) != 1 {
+		t.Errorf("the job itself has now %q", j.Tags)
+	}
+	for _, bad := range []string{"é", strings.Repeat("x", maxTagLen+1), "a,b,c,d,e,f,g,h,i,j"} {
+		if _, err := j.Tagged(bad); err == nil {
+			t.Errorf("%q is taken", bad)
 		}
 	}
 }
