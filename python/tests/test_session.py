@@ -69,6 +69,16 @@ class SessionTest(unittest.TestCase):
         self.assertTrue(all(t.address.split(":")[1] == t.identity.split()[1] for t in tickets))
         self.assertNotIn("key", repr(tickets[0]))
 
+    def test_feeders_of_a_job_that_has_ended_well_are_told_by_the_desk(self):
+        """A stream goes on for a while after its nodes have had enough."""
+        s = self.session("""
+            say(event="ended", code=0, text="")
+            for w in wishes():
+                say(event="feeder", address="host:1", identity="key")
+            """)
+        self.assertTrue(s.wait_ended(60))
+        self.assertEqual(s.ticket().address, "host:1")
+
     def test_a_settled_error_is_that_of_all_that_has_happened(self):
         s = self.session("""
             for w in wishes():

@@ -49,6 +49,7 @@ class Session:
         self.failed = None  # the words of the node that failed
         self.ended = None  # (code, text)
         self.terminated = False  # no node wants more rows
+        self._gone = False  # nothing more will be said: tfos itself outlives the job, for feeders that come late
         self._feeder = None
         self._synced = 0  # of the pings that were answered
         self._asking = threading.Lock()  # one question at a time: answers have no names
@@ -76,6 +77,7 @@ class Session:
         with self._changed:
             if self.ended is None:
                 self.ended = (4, f"tfos, which ran the job, ended with exit code {code}")
+            self._gone = True
             self._changed.notify_all()
 
     def _take(self, e):
@@ -117,7 +119,7 @@ class Session:
             with self._asking:
                 already = self._synced
                 self._wish(do="sync")
-                self._wait(lambda: self._synced > already or self.ended, _ANSWER)
+                self._wait(lambda: self._synced > already or self._gone, _ANSWER)
         with self._changed:
             if self.failed:
                 return JobError(self.failed)
@@ -152,7 +154,7 @@ class Session:
             with self._changed:
                 self._feeder = None
             self._wish(do="feeder")
-            self._wait(lambda: self._feeder is not None or self.ended, _ANSWER)
+            self._wait(lambda: self._feeder is not None or self._gone, _ANSWER)
             self.check()
             with self._changed:
                 if not self._feeder or not self._feeder[0]:
