@@ -76,6 +76,7 @@ class FailuresWhileFeeding(SparkTest):
     def run_cluster(self, map_fun, num_executors=2, args=None):
         cluster = TFCluster.run(self.sc, map_fun, self.directory if args is None else args, num_executors, 0, input_mode=TFCluster.InputMode.SPARK, launcher=LAUNCHER)
         self.addCleanup(lambda: self.assertEqual(self.wait_until_nothing_is_left(cluster._session.application), []))
+        self.addCleanup(cluster._leave)  # where a test failed before its shutdown
         return cluster
 
     def wait_until_nothing_is_left(self, application):

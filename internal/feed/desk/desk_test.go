@@ -106,12 +106,19 @@ func hear(t *testing.T, c net.Conn) (feed.Place, feed.Word) {
 	return p, over
 }
 
-func TestAFeederWaitsForAWorkerAndLearnsThatTheDriverLives(t *testing.T) {
+// play plays a story of a Desk and one feeder.
+func play(t *testing.T, story func(t *testing.T, w *world, c net.Conn)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		defer w.close()
 		c := w.feeder()
 		defer c.Close()
+		story(t, w, c)
+	})
+}
+
+func TestAFeederWaitsForAWorkerAndLearnsThatTheDriverLives(t *testing.T) {
+	play(t, func(t *testing.T, w *world, c net.Conn) {
 		began := time.Now()
 		say(t, c, feed.KindOpen, feed.Opening{Stream: "a"})
 		if _, over := hear(t, c); over.Why != feed.Wait || time.Since(began) != waitMost {
@@ -127,11 +134,7 @@ func TestAFeederWaitsForAWorkerAndLearnsThatTheDriverLives(t *testing.T) {
 }
 
 func TestAFeederThatLostItsWorkerIsSentThereAgainUnlessThatIsGone(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.close()
-		c := w.feeder()
-		defer c.Close()
+	play(t, func(t *testing.T, w *world, c net.Conn) {
 		w.d.Set(feed.Worker{Task: "worker/0", Address: "node:1", Outlook: feed.Open})
 		began := time.Now()
 		say(t, c, feed.KindOpen, feed.Opening{Stream: "a", Lost: "node:1"})
@@ -148,11 +151,7 @@ func TestAFeederThatLostItsWorkerIsSentThereAgainUnlessThatIsGone(t *testing.T) 
 }
 
 func TestTheEndOfAJobReachesThoseWhoWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.close()
-		c := w.feeder()
-		defer c.Close()
+	play(t, func(t *testing.T, w *world, c net.Conn) {
 		say(t, c, feed.KindOpen, feed.Opening{Stream: "a"})
 		synctest.Wait()
 		w.d.Finish(feed.Failed, "the worker's words")
@@ -164,9 +163,7 @@ func TestTheEndOfAJobReachesThoseWhoWait(t *testing.T) {
 
 // TestAFeederThatLeavesMakesPlace: the worker whose feeder is gone has the fewest streams.
 func TestAFeederThatLeavesMakesPlace(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.close()
+	play(t, func(t *testing.T, w *world, a net.Conn) {
 		for _, task := range []string{"worker/0", "worker/1"} {
 			w.d.Set(feed.Worker{Task: task, Address: task + ":1", Outlook: feed.Open})
 		}
@@ -175,7 +172,7 @@ func TestAFeederThatLeavesMakesPlace(t *testing.T) {
 			p, _ := hear(t, c)
 			return p.Task
 		}
-		a, b, again := w.feeder(), w.feeder(), w.feeder()
+		b, again := w.feeder(), w.feeder()
 		defer b.Close()
 		defer again.Close()
 		if x, y := place(a, "a"), place(b, "b"); x != "worker/0" || y != "worker/1" {
@@ -195,15 +192,11 @@ func TestAFeederThatLeavesMakesPlace(t *testing.T) {
 }
 
 func TestNoiseAndStrangersAreTurnedAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		defer w.close()
-		c := w.feeder()
+	play(t, func(t *testing.T, w *world, c net.Conn) {
 		say(t, c, feed.KindChunk, feed.ChunkHead{})
 		if _, err := io.ReadAll(c); err != nil {
 			t.Error(err)
 		}
-		c.Close()
 		raw, err := w.net.Host("executor").Dial(context.Background(), "driver:1")
 		if err != nil {
 			t.Fatal(err)
