@@ -124,6 +124,15 @@ bench: build venv jars ## times and memory on one real cluster, beside stock Dis
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -tags e2e -run '^$$' -bench . ./internal/endpoint
 	go test -count=1 -run '^$$' -bench . ./internal/membership
 	go test -count=1 -run '^$$' -bench 'Memory|Master' -benchtime 1x ./internal/control ./test/light
+	$(MAKE) bench-feeding
+
+.PHONY: bench-feeding
+bench-feeding: need-java build venv sparks build/tensorflowonspark ## rows a second from Spark into programs, beside TensorFlowOnSpark's own, a quarter of an hour
+	cd test/spark && export TFOS=$(CURDIR)/bin/tfos PYTHONPATH=$(CURDIR)/python:$(CURDIR)/build/spark-$(firstword $(SPARKS)) && \
+		$(PYTHON) -B bench_feeding.py $(CURDIR)/build/tensorflowonspark
+
+build/tensorflowonspark: # what bench-feeding compares with, from PyPI
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --target $@ tensorflowonspark==2.2.5
 
 .PHONY: generate
 generate: need-go ## the Go code of the .proto files

@@ -272,10 +272,11 @@ class _Feeder:
         self._opening = {**opening, "host": socket.gethostname(), "from": 0}
         self._timeout = timeout
         self._chunks, self._left = enumerate(chunks), True
-        self._pending = collections.deque()  # chunks that are not known to be consumed
-        self._window = 0  # bytes of them that may be on their way
-        self._on_way = 0  # and are: what the program holds does not count
-        self._held = 0  # chunks before this number are consumed, or held by the program
+        # Chunks that are not known to be consumed: first those that the program holds, then those on their way.
+        self._held, self._on_way = collections.deque(), collections.deque()
+        self._until = 0  # chunks before this number are consumed or held
+        self._bytes = 0  # on their way
+        self._window = 0  # how many may be
         self._number = 0  # of the next chunk
         self._wire = None
 
@@ -311,17 +312,19 @@ class _Feeder:
             return self._over(head)
         self._window, self._next = head["window"], head["next"]
         self._moved = time.monotonic()
-        self._held = 0  # it is another program, perhaps
+        self._on_way.extendleft(reversed(self._held))  # it is another program, perhaps
+        self._held.clear()
+        self._until, self._bytes = 0, sum(c.size for c in self._on_way)
         self._consumed(head["consumed"], 0)
-        for c in self._pending:
+        for c in self._on_way:
             if c.number >= self._next:
                 self._wire.send_raw(CHUNK, c.head, c.buffers)
         return True
 
     def _exchange(self):
         """Send and hear until all is consumed, or nobody wants it: then True. False: the desk is to be asked."""
-        while self._left or self._pending:
-            room = self._left and (self._on_way == 0 or self._on_way < self._window)
+        while self._left or self._held or self._on_way:
+            room = self._left and (not self._on_way or self._bytes < self._window)
             if room:
                 self._send()
             while self._wire.ready(0 if room else None):
@@ -357,23 +360,25 @@ class _Feeder:
         self._number = number + 1
         if number < self._opening["from"]:
             return
-        self._pending.append(chunk)
-        if number >= self._held:
-            self._on_way += size
+        self._on_way.append(chunk)
+        self._bytes += size
+        self._consumed(0, 0)
         if number >= self._next:
             self._wire.send_raw(CHUNK, chunk.head, chunk.buffers)
 
     def _consumed(self, until, held):
         """Chunks before until are consumed, and those before held count in no window."""
         self._opening["from"] = max(until, self._opening["from"])
-        while self._pending and self._pending[0].number < until:
-            self._pending.popleft()
-        self._held = max(until, held, self._held)
-        self._on_way = sum(c.size for c in self._pending if c.number >= self._held)
+        self._until = max(until, held, self._until)
+        while self._on_way and self._on_way[0].number < self._until:
+            self._held.append(self._on_way.popleft())
+            self._bytes -= self._held[-1].size
+        while self._held and self._held[0].number < self._opening["from"]:
+            self._held.popleft()
 
     def _idle(self, state):
         silent = min(state["idle_ms"] / 1000, time.monotonic() - self._moved)
-        if state["live"] and self._pending and silent >= self._timeout:
+        if state["live"] and (self._held or self._on_way) and silent >= self._timeout:
             raise Failed(f"the program has taken no rows for {silent:.0f} s, though it runs; feed_timeout is {self._timeout} s")
 
     def _over(self, word):
