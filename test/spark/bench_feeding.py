@@ -89,7 +89,7 @@ def measure(implementation, workers, out):
     """In a process of its own: all kinds of rows and sizes of batches through one cluster."""
     import harness
 
-    spark = harness.session({"spark.cores.max": str(workers), "spark.executor.memory": "3g", "spark.default.parallelism": str(workers)})
+    spark = harness.session({"spark.cores.max": str(workers), "spark.executor.memory": "1800m", "spark.default.parallelism": str(workers)})
     sc = spark.sparkContext
     sc.parallelize(range(workers), workers).foreachPartition(iterate)  # the executors are there
     sc.addPyFile(os.path.abspath(__file__))

@@ -162,6 +162,10 @@ class TFClusterTest(SparkTest):
             finally:
                 self.sc._conf.set("spark.tfos.memory", "512m")
 
+    def test_more_nodes_than_the_cluster_can_hold_are_said_at_once(self):
+        with self.assertRaisesRegex(RuntimeError, "500 containers"):
+            self.run_cluster(squares, {}, 500)
+
     def test_dataframe(self):
         def total(args, ctx):
             feed = ctx.get_data_feed(input_mapping={"a": "x", "b": "y"})
