@@ -118,13 +118,12 @@ type Queue struct {
 	rows    int64  // that wait
 	over    uint64 // feeds before this number have ended
 	ended   bool   // nothing more will come
-	outlook Outlook
-	why     string
+	closed  bool   // the program takes no more: everything is dropped
 }
 
 // NewQueue makes an empty Queue.
 func NewQueue() *Queue {
-	return &Queue{streams: map[string]*stream{}, out: map[Ticket]*held{}, outlook: Open}
+	return &Queue{streams: map[string]*stream{}, out: map[Ticket]*held{}}
 }
 
 // Enter begins an attempt to feed a stream. An attempt before it may feed it no more. What that
@@ -223,7 +222,7 @@ func (q *Queue) Put(attempt int, c Chunk) error {
 	case s == nil || attempt != s.attempt:
 		c.Body.Drop()
 		return ErrSuperseded
-	case q.outlook != Open || c.Number < s.next:
+	case q.closed || c.Number < s.next:
 		c.Body.Drop()
 		return nil
 	case c.Number > s.next:
@@ -243,7 +242,7 @@ func (q *Queue) Put(attempt int, c Chunk) error {
 // Take hands a chunk to a reader, if one waits. A reader gets the rest of the stream that it is at
 // before it gets others, as far as it is there.
 func (q *Queue) Take(reader int) (Ticket, Chunk, bool) {
-	if len(q.waiting) == 0 || q.outlook != Open {
+	if len(q.waiting) == 0 || q.closed {
 		return 0, Chunk{}, false
 	}
 	i := slices.IndexFunc(q.waiting, func(h *held) bool { return h.Stream == q.current })
@@ -363,10 +362,7 @@ func (q *Queue) End() { q.ended = true }
 // Over reports whether a reader has nothing to wait for: nothing waits, and nothing will come.
 // While another reader has chunks in hand, they may come back.
 func (q *Queue) Over(reader int) bool {
-	if q.outlook != Open {
-		return true
-	}
-	if !q.ended || len(q.waiting) > 0 {
+	if !q.Ended() || len(q.waiting) > 0 {
 		return false
 	}
 	for _, h := range q.out { // any order: one of them is enough
@@ -377,13 +373,12 @@ func (q *Queue) Over(reader int) bool {
 	return true
 }
 
-// Close says that the program takes no more, for good, and drops everything. The first word counts,
-// but a failure outweighs that the program wanted no more.
-func (q *Queue) Close(o Outlook, why string) {
-	if q.outlook == Failed || q.outlook == o {
-		return
-	}
-	q.outlook, q.why = o, why
+// Ended reports whether nothing more will come.
+func (q *Queue) Ended() bool { return q.ended || q.closed }
+
+// Close says that the program takes no more, for good, and drops everything.
+func (q *Queue) Close() {
+	q.closed = true
 	for _, h := range q.waiting {
 		q.free(h)
 	}
@@ -394,14 +389,8 @@ func (q *Queue) Close(o Outlook, why string) {
 	}
 }
 
-// Outlook is what becomes of rows, and why.
-func (q *Queue) Outlook() (Outlook, string) { return q.outlook, q.why }
-
 // Bytes is the size of all that is held.
 func (q *Queue) Bytes() int64 { return q.bytes }
 
 // Waiting is how many chunks nobody has been handed, and their rows.
 func (q *Queue) Waiting() (chunks int, rows int64) { return len(q.waiting), q.rows }
-
-// Ended reports whether nothing more will come.
-func (q *Queue) Ended() bool { return q.ended || q.outlook != Open }

@@ -93,9 +93,8 @@ func (s *Server) tell(gone context.Context, c net.Conn, o feed.Opening) error {
 	for {
 		s.mu.Lock()
 		changed, closed := s.changed, s.closed
-		q := s.queue(o.Queue)
-		consumed, results, err := q.Told(o.Stream, o.Attempt)
-		outlook, why := q.Outlook()
+		consumed, results, err := s.queue(o.Queue).Told(o.Stream, o.Attempt)
+		outlook, why := s.outlook, s.why
 		state := feed.State{Live: len(s.readers) > 0, Idle: time.Since(s.moved).Milliseconds()}
 		s.mu.Unlock()
 		if closed {

@@ -125,7 +125,7 @@ func (s *Server) queue(name string) *feed.Queue {
 			q.End()
 		}
 		if s.outlook != feed.Open {
-			q.Close(s.outlook, s.why)
+			q.Close()
 		}
 		s.queues[name] = q
 	}
@@ -153,14 +153,15 @@ func (s *Server) Finish(o feed.Outlook, why string) {
 	s.update(func() { s.finish(o, why) })
 }
 
-// finish is Finish. s.mu is held.
+// finish is Finish. The first word counts, but a failure outweighs that the program wanted no more.
+// s.mu is held.
 func (s *Server) finish(o feed.Outlook, why string) {
 	if s.outlook == feed.Failed || s.outlook == o {
 		return
 	}
 	s.outlook, s.why = o, why
 	for _, q := range s.queues {
-		q.Close(o, why)
+		q.Close()
 	}
 }
 

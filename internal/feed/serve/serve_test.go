@@ -216,6 +216,25 @@ func TestAFailureIsToldInTheProgramsOwnWords(t *testing.T) {
 	}
 }
 
+// TestAFailureOutweighsThatTheProgramWantedNoMore, whichever comes first.
+func TestAFailureOutweighsThatTheProgramWantedNoMore(t *testing.T) {
+	for _, order := range [][]feed.Outlook{{feed.Terminated, feed.Failed}, {feed.Failed, feed.Terminated}} {
+		w := newWorld(t, nil)
+		for _, o := range order {
+			w.s.Finish(o, string(o))
+		}
+		enough := errors.New("seen")
+		if err := w.s.Watch(t.Context(), func(s control.FeedState) error {
+			if s.Outlook != string(feed.Failed) || s.Why != string(feed.Failed) {
+				t.Errorf("after %v: %+v", order, s)
+			}
+			return enough
+		}); err != enough {
+			t.Error(err)
+		}
+	}
+}
+
 func TestAnswersComeBackWholeAndInOrder(t *testing.T) {
 	w := newWorld(t, nil)
 	f := w.feeder(control.PartyFeeder)
