@@ -401,7 +401,7 @@ func (s *session) orderFor(task job.Task, w *feedWatch) control.FeedOrder {
 	defer s.mu.Unlock()
 	o := control.FeedOrder{Ended: slices.Clone(s.ended)}
 	if reader, limit := s.pace.Limit(task.String()); reader != "" && reader == w.name() {
-		o.Reader, o.Rows, o.Final = w.reader, limit.Rows, limit.Final
+		o.Reader, o.Rows, o.Final, o.Lost = w.reader, limit.Rows, limit.Final, limit.Lost
 	}
 	return o
 }

@@ -30,6 +30,7 @@ type FeedOrder struct {
 	Reader int      // the connection that the limit is for; 0: there is none
 	Rows   int64    // that it may use
 	Final  bool     // it gets no more
+	Lost   bool     // another task's program is lost: all begin anew
 }
 
 // FeedSource is the feed of an agent's task.
@@ -56,7 +57,7 @@ func (a agentService) Feed(stream grpc.BidiStreamingServer[controlpb.FeedOrder, 
 			if err != nil {
 				return
 			}
-			a.feed.Order(FeedOrder{Ended: o.GetEnded(), Reader: int(o.GetReader()), Rows: o.GetRows(), Final: o.GetFinal()})
+			a.feed.Order(FeedOrder{Ended: o.GetEnded(), Reader: int(o.GetReader()), Rows: o.GetRows(), Final: o.GetFinal(), Lost: o.GetLost()})
 		}
 	}()
 	return a.feed.Feed(ctx, func(s FeedState) error {
@@ -82,7 +83,7 @@ func (c *AgentClient) Feed(ctx context.Context, next func(context.Context) (Feed
 		for {
 			o, err := next(ctx)
 			if err == nil {
-				err = stream.Send(&controlpb.FeedOrder{Ended: o.Ended, Reader: int64(o.Reader), Rows: o.Rows, Final: o.Final})
+				err = stream.Send(&controlpb.FeedOrder{Ended: o.Ended, Reader: int64(o.Reader), Rows: o.Rows, Final: o.Final, Lost: o.Lost})
 			}
 			if err != nil { // of the stream: who receives hears why
 				return

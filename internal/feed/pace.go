@@ -13,14 +13,14 @@ type Standing struct {
 type Limit struct {
 	Rows  int64 `json:"rows"`
 	Final bool  `json:"final"` // it is the same for all, and they end there
+	Lost  bool  `json:"lost"`  // another program is lost: all begin anew
 }
 
 // Pace decides how many rows each worker may use, so that programs that take each step together take
 // the last one together: as many as the one that has the fewest.
 //
-// A round begins when all workers are connected, and is over when one of them is lost. Then all begin
-// anew, as they do under a strategy whose workers depend on each other; those that do not wait for
-// the lost one's next connection are held up. A worker that wants no more ends all of them.
+// A round begins when all workers are connected, and is over when one of them is lost: then all are to
+// begin anew, as those do that depend on each other. A worker that wants no more ends all of them.
 type Pace struct {
 	workers map[string]Standing // by task; those that must be there are from the beginning
 	round   map[string]string   // the readers of this round; nil: there is none
@@ -89,8 +89,9 @@ func (p *Pace) advance() {
 
 // Limit is a worker's.
 func (p *Pace) Limit(task string) (reader string, l Limit) {
-	if p.round == nil {
-		return "", Limit{}
+	if p.round != nil {
+		return p.round[task], p.limit
 	}
-	return p.round[task], p.limit
+	reader = p.workers[task].Reader
+	return reader, Limit{Lost: p.past[reader]}
 }

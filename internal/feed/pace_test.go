@@ -10,7 +10,7 @@ func TestWorkersEndTogether(t *testing.T) {
 	p := NewPace([]string{"a", "b"})
 	p.Set("a", Standing{Reader: "a1", Rows: 50})
 	p.Set("stranger", Standing{Reader: "s", Rows: 1})
-	if reader, l := p.Limit("a"); reader != "" || l != (Limit{}) {
+	if reader, l := p.Limit("a"); reader != "a1" || l != (Limit{}) {
 		t.Errorf("one may go on alone: %q, %+v", reader, l)
 	}
 	p.Set("b", Standing{Reader: "b1", Rows: 30})
@@ -36,8 +36,11 @@ func TestALostWorkerEndsTheRound(t *testing.T) {
 	p.Set("b", Standing{Reader: "b1", Rows: 50})
 	p.Set("b", Standing{})
 	p.Set("b", Standing{Reader: "b2", Rows: 10})
-	if reader, l := p.Limit("a"); reader != "" {
-		t.Errorf("one that did not begin anew goes on: %+v", l)
+	if reader, l := p.Limit("a"); reader != "a1" || l != (Limit{Lost: true}) {
+		t.Errorf("one that did not begin anew: %q, %+v", reader, l)
+	}
+	if reader, l := p.Limit("b"); reader != "b2" || l != (Limit{}) {
+		t.Errorf("the other one: %q, %+v", reader, l)
 	}
 	p.Set("a", Standing{})
 	p.Set("a", Standing{Reader: "a2", Rows: 20})

@@ -180,7 +180,24 @@ class PacedRows(unittest.TestCase):
 
     @staticmethod
     def limit(rows, final=False):
-        return {"rows": rows, "final": final}
+        return {"rows": rows, "final": final, "lost": False}
+
+    def test_a_lost_peer_ends_the_program(self):
+        with self.assertRaises(_feed.PeerLost):
+            self.batches([[[1.0]], {"rows": 0, "final": False, "lost": True}], 1)
+        self.assertTrue(_feed.Paced.peer_lost(0))
+
+    def test_a_program_that_failed_hears_whether_a_peer_was_lost(self):
+        for lost in (False, True):
+            agent = FakeFeed([], end=False)
+            rows = _feed.Paced("input")
+            try:
+                if lost:
+                    agent.wire().send(_feed.LIMIT, {"rows": 0, "final": False, "lost": True})
+                self.assertEqual(_feed.Paced.peer_lost(60 if lost else 0), lost)
+            finally:
+                rows.close()
+                agent.end()
 
     def test_all_batches_are_within_the_limit(self):
         script = [self.limit(5), [[1.0], [2.0], [3.0]], [[4.0], [5.0], [6.0]], self.limit(5, True)]

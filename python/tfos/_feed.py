@@ -38,6 +38,10 @@ class _Superseded(Failed):
     """Another attempt feeds the partition."""
 
 
+class PeerLost(RuntimeError):
+    """A worker that trains in step with this one is lost: all begin anew."""
+
+
 class Wire:
     """Frames over a connection."""
 
@@ -453,6 +457,10 @@ class Source:
         except OSError:
             return
 
+    def ready(self, timeout):
+        """Whether the agent says something within so many seconds."""
+        return self._wire.ready(timeout)
+
     def close(self):
         self._wire.close()
 
@@ -466,8 +474,13 @@ class Source:
 class Paced:
     """The rows of a queue as arrays, in batches of which each worker gets as many as the others."""
 
+    _current = None  # this process's newest
+
     def __init__(self, qname):
+        Paced._current = self
         self._source = Source(qname, pace=True)
+        self._reading = threading.Lock()  # held by the thread that hears the agent: tf.data has its own
+        self._lost = threading.Event()  # another worker is lost
         self._parts = collections.deque()  # [ticket, arrays, rows, how many of them were handed out]
         self._have = 0  # rows in parts that were not
         self._used = 0  # rows that were handed out
@@ -499,12 +512,38 @@ class Paced:
             else:
                 return
 
+    @classmethod
+    def peer_lost(cls, timeout):
+        """Whether a worker that trains in step with this process is lost, as the agent says within so many seconds: what the program
+        failed with may have come of that."""
+        self = cls._current
+        if self is None:
+            return False
+        if not self._reading.acquire(blocking=False):
+            return self._lost.wait(timeout)
+        until = time.monotonic() + timeout
+        try:
+            while not self._lost.is_set() and self._source.ready(max(0, until - time.monotonic())):
+                self._take(more=False)
+        except Exception:
+            pass  # what the agent said is no word of a loss, or it was
+        finally:
+            self._reading.release()
+        return self._lost.is_set()
+
     def _hear(self, more=True):
+        with self._reading:
+            self._take(more)
+
+    def _take(self, more):
         kind, head, body = self._source.hear(self._held, more and not self._ended)
         if kind == END:
             self._ended = True
         elif kind == LIMIT:
             self._limit, self._final = head["rows"], head["final"]
+            if head["lost"]:
+                self._lost.set()
+                raise PeerLost("a worker that trains in step with this one is lost: all begin anew")
         elif not head["rows"]:
             self._source.ack([head["ticket"]])
         elif not head.get("share"):

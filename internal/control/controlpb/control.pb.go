@@ -2922,6 +2922,7 @@ type FeedOrder struct {
 	Reader        int64                  `protobuf:"varint,2,opt,name=reader,proto3" json:"reader,omitempty"` // the connection that the limit is for; 0: there is none
 	Rows          int64                  `protobuf:"varint,3,opt,name=rows,proto3" json:"rows,omitempty"`     // that it may use
 	Final         bool                   `protobuf:"varint,4,opt,name=final,proto3" json:"final,omitempty"`   // it gets no more
+	Lost          bool                   `protobuf:"varint,5,opt,name=lost,proto3" json:"lost,omitempty"`     // another task's program is lost: all begin anew
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2980,6 +2981,13 @@ func (x *FeedOrder) GetRows() int64 {
 func (x *FeedOrder) GetFinal() bool {
 	if x != nil {
 		return x.Final
+	}
+	return false
+}
+
+func (x *FeedOrder) GetLost() bool {
+	if x != nil {
+		return x.Lost
 	}
 	return false
 }
@@ -3288,12 +3296,13 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04size\x18\x05 \x01(\x03R\x04size\x12\x12\n" +
 	"\x04from\x18\x06 \x01(\x03R\x04from\x12\x0e\n" +
 	"\x02to\x18\a \x01(\x03R\x02to\x12\x1a\n" +
-	"\bposition\x18\b \x01(\x03R\bposition\"c\n" +
+	"\bposition\x18\b \x01(\x03R\bposition\"w\n" +
 	"\tFeedOrder\x12\x14\n" +
 	"\x05ended\x18\x01 \x03(\tR\x05ended\x12\x16\n" +
 	"\x06reader\x18\x02 \x01(\x03R\x06reader\x12\x12\n" +
 	"\x04rows\x18\x03 \x01(\x03R\x04rows\x12\x14\n" +
-	"\x05final\x18\x04 \x01(\bR\x05final\"\xa1\x01\n" +
+	"\x05final\x18\x04 \x01(\bR\x05final\x12\x12\n" +
+	"\x04lost\x18\x05 \x01(\bR\x04lost\"\xa1\x01\n" +
 	"\tFeedState\x12\x12\n" +
 	"\x04port\x18\x01 \x01(\x05R\x04port\x12\x12\n" +
 	"\x04live\x18\x02 \x01(\bR\x04live\x12\x18\n" +

@@ -85,7 +85,7 @@ func (p *program) give(gone context.Context) error {
 		changed, closed := p.s.changed, p.s.closed
 		limit := said
 		if p.s.order.Reader == p.reader {
-			limit = feed.Limit{Rows: p.s.order.Rows, Final: p.s.order.Final}
+			limit = feed.Limit{Rows: p.s.order.Rows, Final: p.s.order.Final, Lost: p.s.order.Lost}
 		}
 		q := p.s.queue(p.queue)
 		var ticket feed.Ticket

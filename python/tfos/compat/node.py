@@ -19,6 +19,8 @@ CLOUDPICKLE = "tfos_cloudpickle"
 
 # How long a node that failed waits to be stopped, in seconds: the driver ends the job for it.
 _STOPPED_WITHIN = 60
+# How long a node that trains in step with others, and failed, waits for word that this came of another's loss, in seconds.
+_PEER_LOST_WITHIN = 3
 
 
 class Manager:
@@ -137,7 +139,7 @@ def _failed(control, settings):
     text = traceback.format_exc()
     sys.stderr.write(text)
     sys.stderr.flush()
-    if settings["retry"]:  # the job's budget decides
+    if settings["retry"] or _feed.Paced.peer_lost(_PEER_LOST_WITHIN):  # the job's budget decides
         return 1
     try:
         control.fail(text)
