@@ -2,9 +2,10 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+COMMIT ?= $(shell git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null)
 # grpcnotrace leaves golang.org/x/net/trace and with it html templates out: a fifth of the agent.
-GO_BUILD := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X tfos/internal/version.number=$(VERSION)'
+GO_BUILD := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X tfos/internal/version.commit=$(COMMIT)'
+PIP_WHEEL = $(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheels
 BINARIES := tfos tfos-am tfos-agent tfos-builtin
 VENV := $(CURDIR)/build/venv
 PYTHON := $(VENV)/bin/python
@@ -24,7 +25,7 @@ build: need-go ## the binaries, into bin/: three static ones, and tfos-builtin, 
 .PHONY: check
 check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
-	go vet -tags 'e2e bench versions hadoop matrix soak programs pages schedulers' ./...
+	go vet -tags 'e2e bench versions hadoop matrix soak programs pages schedulers packages' ./...
 	go vet ./...
 	go tool staticcheck ./...
 	go test ./...
@@ -40,7 +41,7 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test vulnerable fuzz matrix programs pages spark schedulers versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, real schedulers, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test vulnerable fuzz matrix programs pages spark schedulers packages versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, real schedulers, packages, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
@@ -85,9 +86,30 @@ spark: need-java build venv sparks jars ## programs of TensorFlowOnSpark on a re
 sparks: # Spark of each version, beside the Python environment
 	@for v in $(SPARKS); do deploy/python/spark.sh $(CURDIR)/build/spark-$$v $$v || exit 1; done
 
+# Of one commit everything that is packed has one time, and the same bytes.
+export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+
+.PHONY: binaries
+binaries: need-go # for every kind of machine, into build/binaries
+	@for a in amd64 arm64; do mkdir -p build/binaries/$$a; for b in $(BINARIES); do \
+		GOARCH=$$a $(GO_BUILD) -o build/binaries/$$a/$$b ./cmd/$$b || exit 1; done; done
+
 .PHONY: wheel
-wheel: venv ## the Python packages, into build/wheels
-	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheels ./python ./python/names
+wheel: venv binaries ## the Python packages, into build/wheels: tfos with the command for x86_64 and aarch64, and tfos-names
+	@rm -rf build/wheels
+	@for m in amd64=x86_64 arm64=aarch64; do \
+		TFOS_BINARIES=$(CURDIR)/build/binaries/$${m%=*} TFOS_MACHINE=$${m#*=} $(PIP_WHEEL) ./python || exit 1; done
+	@$(PIP_WHEEL) ./python/names
+
+.PHONY: package
+package: binaries wheel ## what people install, into build/packages: a tarball, a .deb and an .rpm for x86_64 and aarch64, their SBOMs, and the wheels
+	GOFLAGS= go -C tools run ./package
+	@cp build/wheels/*.whl build/packages/
+	@cd build/packages && sha256sum * >SHA256SUMS && cat SHA256SUMS
+
+.PHONY: packages
+packages: need-packagers package ## install each package in a place of its own, and use it
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 60m -tags packages -v ./test/packages
 
 .PHONY: resumes
 resumes: build venv jars ## kill and resume a job of each kind at twenty random moments
@@ -158,7 +180,7 @@ jars: need-java ## Hadoop's jars, in build/testcluster
 clean: ## remove what was built, but not the Python environment and the jars
 	rm -rf bin
 
-.PHONY: need-go need-java need-cc need-clang need-ip need-chromium need-prometheus
+.PHONY: need-go need-java need-cc need-clang need-ip need-packagers need-chromium need-prometheus
 need-go:
 	@command -v go >/dev/null || { echo "go is missing: install Go 1.26 or newer (Debian: apt-get install golang; else go.dev/dl)" >&2; exit 1; }
 need-java:
@@ -171,6 +193,9 @@ need-clang: # a machine that tests as root gets it, as iproute2
 need-ip: # for hosts with networks of their own; a machine that tests as root gets it, like TensorFlow and the jars
 	@command -v ip >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y iproute2; } || \
 		{ echo "iproute2 is missing: Debian: apt-get install iproute2" >&2; exit 1; }
+need-packagers: # likewise
+	@for c in rpm fish zsh man-db bash-completion; do dpkg -s $$c >/dev/null 2>&1 || { [ "$$(id -u)" = 0 ] && apt-get install -qq -y --no-install-recommends $$c; } || \
+		{ echo "$$c is missing: Debian: apt-get install $$c" >&2; exit 1; }; done
 need-chromium: # likewise
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get install -qq -y --no-install-recommends chromium; } || \
 		{ echo "chromium is missing: Debian: apt-get install chromium" >&2; exit 1; }

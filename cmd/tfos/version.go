@@ -12,6 +12,7 @@ import (
 // build says which tfos this is. Its JSON keys are stable.
 type build struct {
 	Version  string `json:"version"`
+	Commit   string `json:"commit"` // empty: not known
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
 }
@@ -24,7 +25,7 @@ func (c *command) version() *cobra.Command {
 		Long:  "Print the version of tfos, and what it was built with.",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b := build{Version: version.String(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+			b := build{Version: version.String(), Commit: version.Commit(), Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 			if asJSON {
 				return writeJSON(c.stdout, b)
 			}

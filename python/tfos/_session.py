@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import threading
 import time
 
@@ -23,15 +24,25 @@ class JobError(RuntimeError):
 
 
 def find_tfos():
-    """The command: what TFOS names, in TFOS_HOME, on the PATH, or in a checkout that these modules lie in."""
+    """The command: what TFOS names, in TFOS_HOME, installed with these modules, on the PATH, or in a checkout that they lie in."""
     here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     home = os.environ.get("TFOS_HOME", "")
     names = [os.path.join(home, "tfos"), os.path.join(home, "bin", "tfos")] if home else []
-    names = [os.environ.get("TFOS", "")] + names + [shutil.which("tfos") or "", os.path.join(os.path.dirname(here), "bin", "tfos")]
-    for name in names:
+    names = [os.environ.get("TFOS", "")] + names + _installed(here) + [shutil.which("tfos") or ""]
+    for name in names + [os.path.join(os.path.dirname(here), "bin", "tfos")]:
         if name and os.access(name, os.X_OK):
             return name
     raise JobError("the command tfos is not found: put it on the PATH, or set TFOS_HOME to the directory where it, tfos-am and tfos-agent are", 2)
+
+
+def _installed(here):
+    """Where pip puts the command with modules that are in the directory here: a notebook's kernel has no PATH to it."""
+    names = [os.path.join(here, "bin", "tfos")]  # pip install --target
+    for scheme in (sysconfig.get_default_scheme() if hasattr(sysconfig, "get_default_scheme") else "posix_prefix", "posix_user"):
+        paths = sysconfig.get_paths(scheme)
+        if os.path.realpath(here) in (os.path.realpath(paths["purelib"]), os.path.realpath(paths["platlib"])):
+            names.append(os.path.join(paths["scripts"], "tfos"))
+    return names
 
 
 class Session:
