@@ -9,9 +9,11 @@ Each node calls map_fun(args, ctx); see TFNode. The nodes are tasks of a job of 
 
 import atexit
 import contextlib
+import importlib.util
 import json
 import logging
 import os
+import pkgutil
 import re
 import shlex
 import shutil
@@ -357,7 +359,7 @@ def _write_job(sc, directory, map_fun, tf_args, s):
         if name != _FEEDER and not name.endswith(".jar"):
             ship(os.path.join(added, name), name)
     copy = os.path.join(directory, node.CLOUDPICKLE)
-    _copy_cloudpickle(os.path.dirname(cloudpickle.__file__), copy)
+    _copy_cloudpickle(cloudpickle, copy)
     ship(copy, node.CLOUDPICKLE)
     write(node.FUNCTION, cloudpickle.dumps((map_fun, tf_args)))
     settings = {
@@ -374,15 +376,14 @@ def _write_job(sc, directory, map_fun, tf_args, s):
     return path
 
 
-def _copy_cloudpickle(source, target):
-    """Spark's cloudpickle under a name of ours: nodes may have no pyspark."""
+def _copy_cloudpickle(package, target):
+    """Spark's cloudpickle under a name of ours: nodes may have no pyspark. spark-submit has pyspark in a zip: its loader knows the text."""
     os.mkdir(target)
-    for name in os.listdir(source):
-        if name.endswith(".py"):
-            with open(os.path.join(source, name), encoding="utf-8") as f:
-                text = f.read()
-            with open(os.path.join(target, name), "w", encoding="utf-8") as f:
-                f.write(text.replace("pyspark.cloudpickle", node.CLOUDPICKLE))
+    own = [(package.__name__, "__init__")]
+    for name, module in own + [(m.name, m.name.rpartition(".")[2]) for m in pkgutil.iter_modules(package.__path__, package.__name__ + ".")]:
+        text = importlib.util.find_spec(name).loader.get_source(name)
+        with open(os.path.join(target, module + ".py"), "w", encoding="utf-8") as f:
+            f.write(text.replace(package.__name__, node.CLOUDPICKLE))
 
 
 def _job(sc, s, files):
