@@ -35,8 +35,16 @@ class GPUTest(unittest.TestCase):
         with open(self.program, "w") as f:
             f.write("#!/bin/sh\nexit 6\n")
         self.assertFalse(gpu_info.is_gpu_available())  # a driver that does not work
-        util.single_node_env(1)
+        with self.assertRaisesRegex(RuntimeError, "num_gpus is 1, and this machine has no GPU"):
+            util.single_node_env(1)
+
+    def test_gpu_default(self):
+        """One, if nobody asked for a number; none where there is none."""
+        util.single_node_env(None)
         self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], "")
+        self.machine(1)
+        util.single_node_env(None)
+        self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], "0")
 
     def test_gpu_available(self):
         self.machine(2)
@@ -63,7 +71,8 @@ class GPUTest(unittest.TestCase):
         self.sleep.side_effect = lambda _: self.machine(1)
         self.assertEqual(gpu_info.get_gpus(), "0")
 
-    def test_workers_of_one_machine_take_different_ones(self):
+    def test_gpu_cluster_spec(self):
+        """Those on one machine take different ones."""
         self.machine(4)
         seen = []
         for i in range(4):
@@ -76,7 +85,29 @@ class GPUTest(unittest.TestCase):
         self.machine(4)
         with mock.patch.object(gpu_info, "from_spark", return_value=["3", "2"]):
             util.single_node_env(1)
-        self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], "3")
+            self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], "3")
+            with self.assertRaisesRegex(RuntimeError, "num_gpus is 3, and Spark has given this task 2"):
+                util.single_node_env(3)
+
+    def test_gpu_spark_fallback(self):
+        """A task that Spark gave no GPU takes one that is free."""
+        self.machine(1)
+        with mock.patch.object(gpu_info, "from_spark", return_value=None):
+            util.single_node_env(1)
+        self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], "0")
+
+    def test_gpu_spark_unavailable_default(self):
+        """On Kubernetes a pod's GPUs are those that Spark gave it: no other is taken."""
+        self.machine(1)
+        os.environ["SPARK_EXECUTOR_POD_IP"] = "1.2.3.4"
+        util.single_node_env(None)
+        self.assertEqual(os.environ["CUDA_VISIBLE_DEVICES"], "")
+
+    def test_gpu_spark_unavailable_but_requested(self):
+        self.machine(1)
+        os.environ["SPARK_EXECUTOR_POD_IP"] = "1.2.3.4"
+        with self.assertRaisesRegex(RuntimeError, "num_gpus is 1, and Spark has given this task 0.*spark.task.resource.gpu.amount"):
+            util.single_node_env(1)
 
     def test_no_gpu_is_wanted(self):
         self.machine(4)

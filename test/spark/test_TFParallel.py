@@ -49,6 +49,10 @@ class TFParallelTest(SparkTest):
 
     def test_context(self):
         def look(args, ctx):
+            try:
+                ctx.get_data_feed()
+            except ValueError as e:
+                assert "nothing feeds this node" in str(e), e
             return args, ctx.job_name, ctx.absolute_path("/a"), ctx.absolute_path("a").startswith(f"file://{ctx.working_dir}/"), ctx.cluster_spec
 
         self.assertEqual(TFParallel.run(self.sc, look, ["--x"], 1), [(["--x"], "worker", "file:///a", True, {})])

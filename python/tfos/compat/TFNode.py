@@ -1,6 +1,7 @@
 """What a map_fun has of its node: rows from Spark, and where things are."""
 
 import collections
+import getpass
 
 from tfos import _feed
 
@@ -258,6 +259,11 @@ class Context:
         self.mgr = mgr
         self.tmp_socket = tmp_socket
 
+    @property
+    def user(self):
+        """The name of the user that this process runs as."""
+        return getpass.getuser()
+
     def absolute_path(self, path):
         """path as an absolute one, in the default filesystem."""
         return hdfs_path(self, path)
@@ -269,6 +275,8 @@ class Context:
         return export_saved_model(sess, export_dir, tag_set, signatures)
 
     def get_data_feed(self, train_mode=True, qname_in="input", qname_out="output", input_mapping=None):
+        if self.mgr is None:
+            raise ValueError("nothing feeds this node: only those of a TFCluster have a feed")
         return DataFeed(self.mgr, train_mode, qname_in, qname_out, input_mapping)
 
     def release_port(self):

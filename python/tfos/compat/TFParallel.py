@@ -1,10 +1,10 @@
 """One function in many Spark tasks at the same time, each with a TensorFlow of its own: no cluster, nothing that they share."""
 
-import getpass
 import os
-from typing import TYPE_CHECKING, Any, Callable, Dict, List
+from typing import TYPE_CHECKING, Any, Callable, List
 
-from tfos.compat import _paths, _slots, util
+from tfos.compat import _slots, util
+from tfos.compat.TFNode import Context
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
@@ -12,31 +12,15 @@ if TYPE_CHECKING:
 __all__ = ["Context", "run"]
 
 
-class Context:
-    """What map_fn learns of the task it runs in. It has the names of a node's context; a task here has no peers."""
-
-    job_name = "worker"
-
-    def __init__(self, executor_id: int, num_workers: int, default_fs: str):
-        self.executor_id = self.worker_num = self.task_index = executor_id
-        self.num_workers = num_workers
-        self.cluster_spec: Dict[str, List[str]] = {}
-        self.defaultFS = default_fs
-        self.working_dir = os.getcwd()
-        self.user = getpass.getuser()
-
-    def absolute_path(self, path: str) -> str:
-        return _paths.hdfs_path(self, path)
-
-
 def run(
     sc: "SparkContext", map_fn: Callable[[Any, Context], Any], tf_args: Any, num_executors: int, use_barrier: bool = True
 ) -> List[Any]:
     """Call map_fn(tf_args, ctx) in num_executors Spark tasks, and return what the calls returned, in the tasks' order.
 
+    ctx is a node's, for a node that has no peers and no feed.
     With use_barrier all of them start together, or none: a RuntimeError says so at once if Spark has place for fewer. Without, those
     that find no place wait for it. A call that raises fails the others too, and run, with its own traceback. tf_args.num_gpus, or
-    tf_args["num_gpus"], is how many GPUs each call sees; by default one, if the machine has any.
+    tf_args["num_gpus"], is how many GPUs each call sees, and an error if there are not so many; by default one, if there is any.
     """
     if num_executors < 1:
         raise ValueError(f"num_executors is {num_executors}: want 1 or more")
@@ -63,10 +47,11 @@ class _Work:
 
                 machines = [t.address.rpartition(":")[0] or t.address for t in BarrierTaskContext.get().getTaskInfos()]
             util.single_node_env(_num_gpus(self._tf_args), i, machines)
-            yield self._map_fn(self._tf_args, Context(i, self._num_executors, self._default_fs))
+            alone = Context(i, "worker", i, {}, self._default_fs, os.getcwd(), mgr=None, num_workers=self._num_executors)
+            yield self._map_fn(self._tf_args, alone)
 
 
 def _num_gpus(tf_args):
-    if isinstance(tf_args, dict):
-        return int(tf_args.get("num_gpus", 1))
-    return int(getattr(tf_args, "num_gpus", 1))
+    """How many GPUs the program asks for; None: it says nothing of them."""
+    found = tf_args.get("num_gpus") if isinstance(tf_args, dict) else getattr(tf_args, "num_gpus", None)
+    return None if found is None else int(found)

@@ -30,8 +30,8 @@ def find_in_path(path: str, file: str) -> Optional[str]:
     return None
 
 
-def single_node_env(num_gpus: int = 0, worker_index: int = -1, nodes: Sequence[str] = ()) -> None:
-    """Let TensorFlow in this process see that many GPUs that nobody uses, and no other; without GPUs, none.
+def single_node_env(num_gpus: Optional[int] = 0, worker_index: int = -1, nodes: Sequence[str] = ()) -> None:
+    """Let TensorFlow in this process see that many GPUs that nobody uses, and no other; None: one, if there is any.
 
     nodes are the addresses of all workers, of which this one is number worker_index: those on one machine take different GPUs.
     A Spark that has given this task GPUs has chosen already. Raises RuntimeError if so many are not to be had.
@@ -40,16 +40,23 @@ def single_node_env(num_gpus: int = 0, worker_index: int = -1, nodes: Sequence[s
 
 
 def _gpus(num_gpus, worker_index, nodes):
-    if num_gpus <= 0:
+    if num_gpus is not None and num_gpus <= 0:
         return []
+    count = 1 if num_gpus is None else num_gpus
     given = gpu_info.from_spark()
+    if given is None and "SPARK_EXECUTOR_POD_IP" in os.environ:
+        given = []  # on Kubernetes a pod sees the GPUs of the whole machine, and may use its own
     if given is not None:
-        return given[:num_gpus]
+        if num_gpus is not None and len(given) < count:
+            raise RuntimeError(f"num_gpus is {count}, and Spark has given this task {len(given)}: set spark.task.resource.gpu.amount")
+        return given[:count]
     if not gpu_info.is_gpu_available():
+        if num_gpus is not None:
+            raise RuntimeError(f"num_gpus is {count}, and this machine has no GPU that nvidia-smi knows: ask for none, or run where there are some")
         return []
     if nodes and 0 <= worker_index < len(nodes):
         worker_index = list(nodes[:worker_index]).count(nodes[worker_index])
-    return gpu_info.get_gpus(num_gpus, worker_index, format=gpu_info.AS_LIST)
+    return gpu_info.get_gpus(count, worker_index, format=gpu_info.AS_LIST)
 
 
 def write_executor_id(num: int) -> None:
