@@ -209,6 +209,25 @@ func (m *Machine) shake(t *task) {
 	}
 }
 
+// stranding reports whether a process that ended well leaves peers behind that were lost while it
+// ran, and are not back: mirrored peers make no step without it. The other half of shake.
+func (m *Machine) stranding(t *task) bool {
+	if m.job.Strategy != job.StrategyMirrored || m.s.Phase != training || !t.member() {
+		return false
+	}
+	if m.job.Decides(t.Task.Role) && m.among(undecided).len() == 1 { // it alone decides still
+		return false
+	}
+	for i := range m.among(wasLost).all() {
+		peer := &m.s.Tasks[i]
+		back := peer.Run == starting || peer.Run == running
+		if m.depends(t.Task, peer.Task) && peer.Outcome == open && peer.member() && !back && t.Ordered.Before(peer.Lost) {
+			return true
+		}
+	}
+	return false
+}
+
 // reopen has a task that ended well run again.
 func (m *Machine) reopen(t *task) {
 	if t.held() {

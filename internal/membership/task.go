@@ -188,6 +188,8 @@ func (m *Machine) exited(t *task, ev Exited) {
 		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.aside(m.now)
 	case ev.Stopped && !byUs: // by a master of before, for what its journal does not have
 		m.lose(t, loss{cause: CauseStopped, what: "it was told to stop", excused: true})
+	case ev.Reason == "" && ev.Code == 0 && m.stranding(t):
+		m.lose(t, loss{cause: CauseAftershock, what: "it ended well, and peers that were lost cannot go on without it", excused: true})
 	case ev.Reason == "" && ev.Code == 0:
 		t.close(m.now, succeeded, CauseNone)
 		m.retire(t)
