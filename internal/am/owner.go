@@ -50,6 +50,7 @@ type owner struct {
 	failures int                                     // heartbeats that failed in a row
 	rests    *pause.Pauses                           // between them
 	silence  string                                  // why, once they are more than a few; empty: they are not
+	waiting  waiting                                 // for containers
 	nodes    int                                     // of the cluster, as the machine was told last
 	result   *membership.Result
 	inputs   shared // of the job
@@ -309,7 +310,17 @@ func (o *owner) answered(b beat) error {
 		o.turn(membership.Completed{Container: s.ID, Exit: s.ExitStatus, Diagnostics: s.Diagnostics})
 	}
 	o.warn(b.response)
+	o.wait(len(out.Granted) > 0, b.response.Limit)
 	return nil
+}
+
+// wait notes what the ResourceManager has left for this job while containers are wanted.
+func (o *owner) wait(granted bool, limit yarn.Resource) {
+	r := room{queue: o.queue, left: limit, vcores: o.countsVCores}
+	before := o.waiting.problem
+	role := func(a yarn.Ask) string { return o.m.o.Job.Roles[a.ID-1].Name }
+	o.waiting = o.waiting.wait(o.clock.now(), o.ledger.Open(), granted, role, r)
+	o.dirty = o.dirty || o.waiting.problem != before
 }
 
 // turn steps the machine by one event and carries out what it decides.

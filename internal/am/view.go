@@ -24,7 +24,7 @@ func (o *owner) view() status.View {
 	v.Progress = o.fraction(v.Tasks)
 	v.Inputs = o.inputs.view()
 	v.Recovery.Masters, v.Recovery.MasterWindow, v.Recovery.Resubmit = o.m.o.Masters, launch.MasterWindow.Seconds(), o.m.o.Job.Recovery.Resubmit
-	for _, p := range []string{o.silence, o.journal.problem, o.inputs.problem} {
+	for _, p := range []string{o.silence, o.waiting.problem, o.journal.problem, o.inputs.problem} {
 		if p != "" {
 			v.Problems = append(v.Problems, p)
 		}

@@ -28,15 +28,11 @@ func (l *Ledger) Snapshot() Snapshot {
 	s := Snapshot{
 		ResponseID: l.responseID,
 		Waiting:    l.sent != nil,
+		Wanted:     l.Wanted(),
+		Asks:       l.Open(),
 		Held:       slices.SortedFunc(maps.Keys(l.held), yarn.ContainerID.Compare),
 		Excluded:   slices.Sorted(maps.Keys(l.excluded)),
 		Granted:    l.granted, Surplus: l.surplus, Unfit: l.unfit, Completed: l.completed,
-	}
-	for _, id := range slices.SortedFunc(maps.Keys(l.asks), l.order) {
-		if ask := l.asks[id].want; ask.Count > 0 {
-			s.Wanted += ask.Count
-			s.Asks = append(s.Asks, ask)
-		}
 	}
 	for _, r := range l.releasing {
 		s.Releasing = append(s.Releasing, r.id)
@@ -53,4 +49,15 @@ func (l *Ledger) Wanted() int {
 		n += e.want.Count
 	}
 	return n
+}
+
+// Open are the asks of which containers are still wanted, by priority.
+func (l *Ledger) Open() []yarn.Ask {
+	var out []yarn.Ask
+	for _, id := range slices.SortedFunc(maps.Keys(l.asks), l.order) {
+		if ask := l.asks[id].want; ask.Count > 0 {
+			out = append(out, ask)
+		}
+	}
+	return out
 }
