@@ -1,5 +1,6 @@
 """Python imports this when it starts: it makes `import tensorflow` bring the filesystems of the task along, and has SIGQUIT print where
-the program is, as a JVM does: the agent hands it on when somebody asks YARN for a thread dump.
+the program is, as a JVM does: the agent hands it on when somebody asks YARN for a thread dump. Another signal has it leave the same in a
+file, for `tfos stacks`.
 
 Nothing happens outside of a task, or in a program without TensorFlow. The sitecustomize that the environment has itself, and that
 this one hides, is run as ever. A Python 2 that the program starts, a tool of the system say, reads this file as well.
@@ -88,10 +89,51 @@ def _print_stacks_on_quit():
         pass  # no standard error, or a Python without signals: then nothing is printed
 
 
+def _leave_stacks_on_signal():
+    """Have the signal of internal/agent/stacks write where the threads are into a file of this process's own.
+
+    Its name says under which number it is open here. The number is a high one: a program that closes all low ones, and opens its own
+    files under them, shall not have stacks in them.
+    """
+    try:
+        import faulthandler
+        import fcntl
+        import signal
+
+        number = signal.SIGRTMAX - 5
+        if signal.getsignal(number) != signal.SIG_DFL:
+            return
+        opened = []
+
+        def register():
+            name = os.path.join(os.environ["TFOS_STACKS"], str(os.getpid()))
+            low = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 300)
+            finally:
+                os.close(low)
+            os.rename(name, "%s.%d" % (name, high))
+            faulthandler.register(number, file=high, all_threads=True)
+            opened.append(high)
+
+        def again():
+            try:
+                register()
+                os.close(opened.pop(0))  # the parent's
+            except OSError:
+                faulthandler.unregister(number)
+
+        register()
+        os.register_at_fork(after_in_child=again)
+    except (ImportError, AttributeError, KeyError, OSError, RuntimeError, ValueError):
+        pass  # the directory is gone, there are too few numbers for files: then there are no stacks
+
+
 if sys.version_info < (3,):
     _run_hidden_in_python_2()
 else:
     if os.environ.get("TFOS_FILES"):
         _print_stacks_on_quit()
+        _leave_stacks_on_signal()
         sys.meta_path.insert(0, _TensorFlowFinder())
     _run_hidden()

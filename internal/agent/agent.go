@@ -93,7 +93,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}()
 	defer a.release()
 
-	if err := os.MkdirAll(a.ours(), 0o700); err != nil {
+	if err := os.MkdirAll(a.stacksDir(), 0o700); err != nil {
 		return err
 	}
 	if err := arrange(ctx, a.o.Dir); err != nil {

@@ -272,6 +272,8 @@ func (p *program) Usage() supervise.Usage {
 	defer p.r.mu.Unlock()
 	return p.usage
 }
+func (p *program) Group() ([]int, error) { return []int{os.Getpid()}, nil }
+
 func (p *program) Signal(sig syscall.Signal) (int, error) {
 	p.r.mu.Lock()
 	defer p.r.mu.Unlock()

@@ -35,7 +35,7 @@ func (a *Agent) pages() []control.Page {
 		e := json.NewEncoder(w)
 		e.SetIndent("", "  ")
 		return e.Encode(<-asked)
-	}}}
+	}}, {Name: control.StacksPage, Says: "where the threads of the program's processes are: Python's stacks", Write: a.showStacks}}
 }
 
 func (o *owner) state() state {

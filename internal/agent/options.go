@@ -93,6 +93,8 @@ type Program interface {
 	Stop(grace time.Duration)
 	// Signal sends a signal to those of its processes that expect it, and reports how many there are.
 	Signal(signal syscall.Signal) (int, error)
+	// Group are the numbers of its processes.
+	Group() ([]int, error)
 	// Usage is what its processes use now.
 	Usage() supervise.Usage
 	// Done is closed when it has ended, with everything that it started.

@@ -222,6 +222,7 @@ func (o *owner) env(c control.Start) []string {
 	if o.feed != nil {
 		env["TFOS_FEED"] = o.feedPath
 	}
+	env["TFOS_STACKS"] = o.a.stacksDir()
 	o.noticeEnv(env)
 	o.mirrorEnv(env, c)
 	env["TFOS_INCARNATION"] = strconv.Itoa(int(c.Incarnation))
@@ -365,6 +366,7 @@ func (c commands) Start(s control.Start)   { c.a.post(func(o *owner) { o.start(s
 func (c commands) Stop(s control.Stop)     { c.a.post(func(o *owner) { o.stopProgram(s) }) }
 func (c commands) Notice(n control.Notice) { c.a.post(func(o *owner) { o.notice(n) }) }
 func (c commands) Forward(reason string)   { c.a.post(func(o *owner) { o.forward(reason) }) }
+func (c commands) Stacks(reason string)    { c.a.post(func(o *owner) { o.logStacks(reason) }) }
 func (c commands) Retire(r control.Retire) {
 	c.a.post(func(o *owner) { o.retire(r) })
 }

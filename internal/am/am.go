@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/am/herald"
 	"tfos/internal/am/input"
 	"tfos/internal/am/keeper"
 	"tfos/internal/am/metrics"
@@ -90,6 +91,7 @@ type Master struct {
 	keeper *keeper.Keeper // looks after the job's checkpoints
 
 	metrics *metrics.Exporter
+	herald  *herald.Herald
 }
 
 // New makes a master. It starts nothing.
@@ -100,7 +102,7 @@ func New(o Options) *Master {
 	if o.Wall == nil {
 		o.Wall = time.Now
 	}
-	m := &Master{o: o, log: o.Log, mail: newMailbox(), done: make(chan struct{}), metrics: metrics.New()}
+	m := &Master{o: o, log: o.Log, mail: newMailbox(), done: make(chan struct{}), metrics: metrics.New(), herald: herald.New(o.Job.Notify, o.Log.Named("notify"))}
 	m.o.RM = timed{o.RM, m.metrics.Called}
 	m.input = m.newInput()
 	m.keeper = m.newKeeper()
@@ -181,7 +183,10 @@ func (m *Master) Run(ctx context.Context) error {
 	}
 
 	own := newOwner(m, server, address, machine, newClock(m.o.Wall(), stopped))
+	own.told.restarts = machine.Restarts()
 	wg.Go(func() { own.heart.run(ctx) })
+	defer m.heralds(ctx)()
+	defer m.watchDeadline(machine.Late())()
 	if limit := m.o.Job.Timeout; limit > 0 {
 		defer time.AfterFunc(m.remaining(limit), func() {
 			m.post(membership.StopRequested{Reason: overdue(limit), Overdue: true})
@@ -250,6 +255,7 @@ func (m *Master) finish(ctx context.Context, own *owner, address string, r membe
 	if err := m.stage(ctx, launch.ResultFile, m.last); err != nil {
 		m.log.Warn("result not staged", zap.Error(err))
 	}
+	m.tellEnd(m.ended.Job)
 	events, err := own.events.bytes()
 	if err == nil {
 		err = m.stage(ctx, launch.EventsFile, events)
@@ -267,10 +273,12 @@ func (m *Master) finish(ctx context.Context, own *owner, address string, r membe
 	if m.o.Container.Attempt.Attempt > 1 {
 		m.sweep(ctx)
 	}
+	m.herald.Rest(tellBefore)
 	if err := m.unregister(ctx, address, r); err != nil {
 		return fmt.Errorf("tell the ResourceManager how the job ended: %w", err)
 	}
 	m.log.Info("finished", zap.Int("exit_code", r.ExitCode), zap.String("diagnostics", r.Diagnostics))
+	m.herald.Rest(tellAfter)
 	return nil
 }
 

@@ -47,7 +47,7 @@ func (t *training) report(task job.Task, was, is control.Progress) {
 // event log would hold little else.
 func (o *owner) tellSteps(ev membership.Event) {
 	switch ev.(type) {
-	case membership.Exited, membership.Completed, membership.Left, membership.LaunchFailed, membership.Started:
+	case membership.Exited, membership.Completed, membership.Left, membership.LaunchFailed, membership.Started, membership.Stalled:
 	default:
 		return
 	}

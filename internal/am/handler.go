@@ -29,6 +29,8 @@ type (
 	}
 	// question is put to the owner, which runs it in its own goroutine.
 	question func(*owner)
+	// passed says that the deadline has passed.
+	passed struct{}
 	// broken is an error that ends this attempt.
 	broken struct{ err error }
 )

@@ -14,6 +14,7 @@ import (
 	"tfos/internal/job"
 	"tfos/internal/membership"
 	"tfos/internal/pause"
+	"tfos/internal/stall"
 	"tfos/internal/status"
 	"tfos/internal/yarn"
 	"tfos/internal/yarn/ledger"
@@ -55,12 +56,14 @@ type owner struct {
 	result   *membership.Result
 	inputs   shared // of the job
 	training training
+	steps    *stall.Watch
 	meters   map[job.Task]meter // of the steps and the means that each task's process takes
 	history  history
-	told     struct { // YARN, of the job's progress
+	said     struct { // to YARN, of the job's progress
 		at time.Time
 		is float64
 	}
+	told told
 }
 
 // agent is a connected agent.
@@ -90,6 +93,7 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 		peers:      make(map[yarn.ContainerID]control.Peers),
 		mirrors:    make(map[yarn.ContainerID]status.Mirror),
 		meters:     make(map[job.Task]meter),
+		steps:      stall.New(stall.Rules{After: m.o.Job.Stall.After, Least: m.o.Job.Stall.Least, Apart: m.o.Job.Strategy == job.StrategyNone}),
 	}
 	for i, role := range m.o.Job.Roles {
 		o.roles[role.Name] = i
@@ -143,6 +147,8 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 			}
 			beat.Reset(o.interval())
 		}
+		o.standStill()
+		o.tellRestarts()
 		o.distribute()
 		if o.dirty {
 			o.server.Changed()
@@ -188,6 +194,8 @@ func (o *owner) receive(msg any) error {
 		o.scale(msg)
 	case mirrored:
 		o.mirrored(msg.session, msg.news)
+	case passed:
+		o.late()
 	case broken:
 		return msg.err
 	}
@@ -202,6 +210,7 @@ func (o *owner) heard(n news) {
 			o.training.report(task, o.progress[task], *p)
 			o.progress[task], o.training.fresh = *p, true
 			o.meters[task] = o.meters[task].step(o.clock.now(), p.Step)
+			o.steps.Step(o.clock.now(), task, p.Counted, p.Steps)
 			o.record(*p)
 		}
 	}
@@ -326,6 +335,7 @@ func (o *owner) wait(granted bool, limit yarn.Resource) {
 // turn steps the machine by one event and carries out what it decides.
 func (o *owner) turn(ev membership.Event) {
 	o.tellSteps(ev)
+	o.interrupt(ev)
 	now := o.clock.now()
 	decision := o.machine.Step(now, ev)
 	actions := decision.All()
@@ -385,6 +395,7 @@ func (o *owner) perform(a membership.Action) {
 			g = o.informed(g)
 			g.session.Start(o.start(a))
 			g.incarnation = a.Incarnation
+			o.steps.Interrupt(a.Task)
 			o.agents[a.Container] = g
 			o.forget(a.Task)
 		}

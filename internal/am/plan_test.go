@@ -203,7 +203,7 @@ func (b *breaker) do(f fault.Fault) {
 	case fault.StopAgent, fault.CutAgent, fault.StopNode, fault.CutNode:
 		stop, patience := b.w.net.Cut, silence
 		if f.Kind == fault.StopAgent || f.Kind == fault.StopNode {
-			stop, patience = b.w.net.Stop, stall
+			stop, patience = b.w.net.Stop, slowness
 		}
 		stop(a.node)
 		time.AfterFunc(f.For, func() { b.w.net.Heal(a.node) })
@@ -232,7 +232,7 @@ func (b *breaker) do(f fault.Fault) {
 const (
 	nodeExpiry = 10 * time.Second
 	silence    = 5 * time.Second
-	stall      = 30 * time.Second
+	slowness   = 30 * time.Second
 )
 
 // stable reports whether the machine had stable endpoints.

@@ -117,7 +117,7 @@ func (o *owner) wake() time.Time {
 	if !o.m.mail.empty() {
 		spec = time.Time{} // the next letter is reason enough to look
 	}
-	for _, w := range []time.Time{o.journal.outbox.Wake(), spec} {
+	for _, w := range []time.Time{o.journal.outbox.Wake(), spec, o.steps.Next()} {
 		if !w.IsZero() && (at.IsZero() || w.Before(at)) {
 			at = w
 		}

@@ -24,7 +24,7 @@ func (o *owner) view() status.View {
 	v.Progress = o.fraction(v.Tasks)
 	v.Inputs = o.inputs.view()
 	v.Recovery.Masters, v.Recovery.MasterWindow, v.Recovery.Resubmit = o.m.o.Masters, launch.MasterWindow.Seconds(), o.m.o.Job.Recovery.Resubmit
-	for _, p := range []string{o.silence, o.waiting.problem, o.journal.problem, o.inputs.problem} {
+	for _, p := range append([]string{o.silence, o.waiting.problem, o.journal.problem, o.inputs.problem, o.overdue()}, o.standing(v.ID)...) {
 		if p != "" {
 			v.Problems = append(v.Problems, p)
 		}
@@ -89,10 +89,10 @@ const progressEvery = time.Second
 
 // share is fraction, at most progressEvery old.
 func (o *owner) share() float64 {
-	if now := o.clock.now(); now.Sub(o.told.at) >= progressEvery {
-		o.told.at, o.told.is = now, o.fraction(o.machine.View().Tasks)
+	if now := o.clock.now(); now.Sub(o.said.at) >= progressEvery {
+		o.said.at, o.said.is = now, o.fraction(o.machine.View().Tasks)
 	}
-	return o.told.is
+	return o.said.is
 }
 
 // formed is the part of the progress that a complete gang stands for; the rest is that of the program.

@@ -27,6 +27,9 @@ import (
 // program is what a model task does once it is started: its exit, or nil to run until it is stopped.
 type program func(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited
 
+// hanging tells whether a program hangs at a step.
+type hanging func(inc job.Incarnation, step int64) bool
+
 // exits ends at once with the code.
 func exits(code int, stderr ...string) program {
 	return func(_ job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
@@ -87,14 +90,17 @@ type world struct {
 	nodes     []yarn.NodeReport  // guarded by mu: not told yet
 	preempt   []yarn.ContainerID // guarded by mu: told with every answer
 	notices   []string           // guarded by mu: what agents were told
+	stacks    []string           // guarded by mu: tasks whose agents were asked for stacks, and why
 	bare      job.Task           // guarded by mu: cannot be redirected, as is seen when its program starts
 	forwarded []string           // guarded by mu: tasks whose agents were told to take forward
 
 	places map[job.Task][]*modelAgent // guarded by mu: a task's agents, oldest first
 
-	chatty bool             // set before the job: each program reports a step every second
-	busy   time.Duration    // guarded by mu: how long the owner is kept busy with the next answer of the ResourceManager
-	specs  map[job.Task]int // guarded by mu: how many cluster_specs a task's agents were sent
+	deadline time.Time        // set before the job; zero: none
+	chatty   bool             // set before the job: each program reports a step every second
+	hangs    hanging          // set before the job: whether a program reports a step no more; nil: none does
+	busy     time.Duration    // guarded by mu: how long the owner is kept busy with the next answer of the ResourceManager
+	specs    map[job.Task]int // guarded by mu: how many cluster_specs a task's agents were sent
 }
 
 func newWorld(t *testing.T, programs map[string]program) *world {
@@ -337,6 +343,9 @@ func (a *modelAgent) report(inc job.Incarnation, ended <-chan struct{}) {
 		case <-ended:
 			return
 		case <-tick.C:
+			if a.w.hangs != nil && a.w.hangs(inc, step) {
+				continue
+			}
 			a.link.Progress(control.Progress{Incarnation: inc, Step: step, Steps: 1000, Counted: step})
 		}
 	}
@@ -348,6 +357,12 @@ func (a *modelAgent) Notice(n control.Notice) {
 	a.w.mu.Lock()
 	defer a.w.mu.Unlock()
 	a.w.notices = append(a.w.notices, a.container.String()+" "+n.Reason)
+}
+
+func (a *modelAgent) Stacks(reason string) {
+	a.w.mu.Lock()
+	defer a.w.mu.Unlock()
+	a.w.stacks = append(a.w.stacks, a.task.String()+": "+reason)
 }
 
 func (a *modelAgent) Forward(reason string) {
@@ -458,7 +473,7 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 	w.mu.Unlock()
 	m := New(Options{
 		Container: w.container, Job: j, Manifest: launch.Manifest{
-			User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}, Forgets: w.forgets},
+			User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}, Forgets: w.forgets, Deadline: w.deadline},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
 		Wall:   w.wall, Submitted: w.submitted, History: w.pages,

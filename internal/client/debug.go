@@ -8,20 +8,14 @@ import (
 	"tfos/internal/client/exit"
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/status"
 	"tfos/internal/yarn"
 )
 
 // Debug writes a page of the inside of a running job's master, or of a task's agent; without a page
 // which there are. A zero task means the master.
 func (c *Cluster) Debug(ctx context.Context, id yarn.ApplicationID, task job.Task, page string, w io.Writer) error {
-	r, err := c.report(ctx, id)
-	if err != nil {
-		return err
-	}
-	if !c.hasMaster(ctx, r) {
-		return exit.Errorf(exit.Refused, "%s does not run: there is nothing to look into", id).Try("%s shows where it stands", c.command("status "+id.String()))
-	}
-	key, err := c.key(ctx, id)
+	r, key, err := c.inside(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -38,6 +32,19 @@ func (c *Cluster) Debug(ctx context.Context, id yarn.ApplicationID, task job.Tas
 	default:
 		return err
 	}
+}
+
+// inside is what is needed to look into a job, which must run.
+func (c *Cluster) inside(ctx context.Context, id yarn.ApplicationID) (yarn.Report, control.Identity, error) {
+	r, err := c.report(ctx, id)
+	if err != nil {
+		return r, control.Identity{}, err
+	}
+	if !c.hasMaster(ctx, r) {
+		return r, control.Identity{}, exit.Errorf(exit.Refused, "%s does not run: there is nothing to look into", id).Try("%s shows where it stands", c.command("status "+id.String()))
+	}
+	key, err := c.key(ctx, id)
+	return r, key, err
 }
 
 // process is a process of a job that shows its inside.
@@ -58,12 +65,21 @@ func (c *Cluster) process(ctx context.Context, r yarn.Report, key control.Identi
 	if err != nil {
 		return nil, masterSilent(r.ID, err)
 	}
+	agent, err := agentOf(v, task)
+	if err != nil {
+		return nil, err
+	}
+	return c.Peers.Agent(agent, key)
+}
+
+// agentOf is where the agent of a task is.
+func agentOf(v status.View, task job.Task) (string, error) {
 	t, ok := v.Find(task)
 	if !ok {
-		return nil, exit.Errorf(exit.Usage, "%s has no task %s", r.ID, task)
+		return "", exit.Errorf(exit.Usage, "%s has no task %s", v.ID, task)
 	}
 	if t.Agent == "" {
-		return nil, exit.Errorf(exit.Refused, "%s has no agent now: it is %s", task, t.State)
+		return "", exit.Errorf(exit.Refused, "%s has no agent now: it is %s", task, t.State)
 	}
-	return c.Peers.Agent(t.Agent, key)
+	return t.Agent, nil
 }

@@ -63,13 +63,19 @@ type Prepared struct {
 	Level   string             // of the master's and the agents' log
 	Resume  *launch.StartPoint // nil: the job starts from nothing
 	vcores  string             // for the manifest
-	set     *stage.Set
+	// deadline is for the manifest, too: that of the first submission.
+	deadline time.Time
+	set      *stage.Set
 
 	configured bool // the cluster's configuration is among the files
 }
 
 // Prepare looks at everything that can be wrong with a job on this machine. Close the result.
 func Prepare(j job.Job, b Binaries, version, level string) (*Prepared, error) {
+	deadline, err := deadlineOf(j, time.Now())
+	if err != nil {
+		return nil, err
+	}
 	modules, err := python.Archive()
 	if err != nil {
 		return nil, err
@@ -96,7 +102,7 @@ func Prepare(j job.Job, b Binaries, version, level string) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{Job: j, Version: version, Level: level, set: set}, nil
+	return &Prepared{Job: j, Version: version, Level: level, set: set, deadline: deadline}, nil
 }
 
 // Close removes temporary files.
@@ -317,7 +323,7 @@ func (c *Cluster) stageJob(ctx context.Context, id yarn.ApplicationID, p *Prepar
 		return fail(err)
 	}
 	dir := c.jobDir(id)
-	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], Forgets: c.Forgets, VCores: p.vcores, Resume: p.Resume}.Encode()
+	manifest, err := launch.Manifest{Version: p.Version, User: c.User, Staging: dir, Agent: staged.Resources[1], Files: staged.Resources[2:], Forgets: c.Forgets, VCores: p.vcores, Resume: p.Resume, Deadline: p.deadline}.Encode()
 	if err != nil {
 		return fail(err)
 	}

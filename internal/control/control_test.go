@@ -258,6 +258,7 @@ func (a *agent) Stop(s control.Stop) { a.w.say("agent: stop inc=%d %v", s.Incarn
 func (a *agent) Notice(n control.Notice) {
 	a.w.say("agent: notice %q %s %q", n.Reason, n.Left, n.Signal)
 }
+func (a *agent) Stacks(reason string)    { a.w.say("agent: stacks %q", reason) }
 func (a *agent) Forward(reason string)   { a.w.say("agent: forward %q", reason) }
 func (a *agent) Retire(r control.Retire) { a.w.say("agent: retire %q %v", r.Reason, r.Grace) }
 

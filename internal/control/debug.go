@@ -25,6 +25,9 @@ type Page struct {
 	Write func(ctx context.Context, w io.Writer) error
 }
 
+// StacksPage is an agent's page that shows where its program is.
+const StacksPage = "stacks"
+
 // profiled is how long a profile of the processor's time takes.
 const profiled = 5 * time.Second
 

@@ -270,6 +270,8 @@ func (l *Link) dispatch(m *controlpb.ToAgent) error {
 		l.o.Handler.Notice(Notice{Reason: x.Notice.GetReason(), Left: time.Duration(x.Notice.GetLeftMs()) * time.Millisecond, Signal: x.Notice.GetSignal()})
 	case *controlpb.ToAgent_Forward:
 		l.o.Handler.Forward(x.Forward.GetReason())
+	case *controlpb.ToAgent_Stacks:
+		l.o.Handler.Stacks(x.Stacks.GetReason())
 	case *controlpb.ToAgent_Retire:
 		l.o.Handler.Retire(retireFromPB(x.Retire))
 	}

@@ -77,6 +77,7 @@ func (idle) Stop(control.Stop)     {}
 func (idle) Retire(control.Retire) {}
 func (idle) Notice(control.Notice) {}
 func (idle) Forward(string)        {}
+func (idle) Stacks(string)         {}
 
 // registrar counts who joined, and keeps their sessions as a master does.
 type registrar struct {

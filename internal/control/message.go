@@ -208,6 +208,8 @@ type AgentHandler interface {
 	Notice(n Notice)
 	// Forward: reach the peers by forward instead of redirect.
 	Forward(reason string)
+	// Stacks: write into the task's log where the program's processes are.
+	Stacks(reason string)
 }
 
 // LogsRequest selects a part of a task's output.

@@ -117,6 +117,11 @@ func (s *Session) Forward(reason string) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Forward{Forward: &controlpb.Forward{Reason: valid(reason)}}})
 }
 
+// Stacks has the agent write into its task's log where the program's processes are, and why that is asked.
+func (s *Session) Stacks(reason string) {
+	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Stacks{Stacks: &controlpb.Stacks{Reason: valid(reason)}}})
+}
+
 // send has m sent after what waits already: a *controlpb.ToAgent, or an *encodedSpec.
 func (s *Session) send(m any) {
 	s.mu.Lock()

@@ -42,6 +42,9 @@ type Job struct {
 	Stop        Stop
 	Logs        Logs
 	Notice      Notice
+	Stall       Stall
+	Notify      []Target // in the order of the file
+	Deadline    Deadline // by which it should have ended
 	TensorBoard bool
 	Priority    int32
 	Tags        []string
@@ -181,6 +184,13 @@ type Notice struct {
 	Wait   time.Duration // that it runs on while its new container is ready, if the deadline allows
 }
 
+// Stall says when a training that takes no steps is said to stand still, and what is done then.
+type Stall struct {
+	After   int           // times the usual interval between two steps; 0: it is never said
+	Least   time.Duration // without a step, however short the usual interval is
+	Restart bool          // the processes are started again
+}
+
 // NoSignal sends none: a program that does not expect a signal dies of it.
 const NoSignal = "none"
 
@@ -220,8 +230,11 @@ func (j Job) Tasks() []Task {
 // redacted stands for a value that is nobody's business.
 const redacted = "[redacted]"
 
-// Redacted is the job without the values of its environment variables, which are often secrets.
-// Their names stay.
+// redactedPath is the same in a URL.
+const redactedPath = "redacted"
+
+// Redacted is the job without the values of its environment variables, and without how its events
+// are told, which are often secrets. The names stay.
 func (j Job) Redacted() Job {
 	hide := func(env map[string]string) map[string]string {
 		hidden := maps.Clone(env)
@@ -230,7 +243,14 @@ func (j Job) Redacted() Job {
 		}
 		return hidden
 	}
-	j.Env, j.Roles = hide(j.Env), slices.Clone(j.Roles)
+	j.Env, j.Roles, j.Notify = hide(j.Env), slices.Clone(j.Roles), slices.Clone(j.Notify)
+	for i := range j.Notify {
+		if t := &j.Notify[i]; t.Webhook != "" {
+			t.Webhook = "https://" + t.Host() + "/" + redactedPath
+		} else {
+			t.Command = redacted
+		}
+	}
 	for i := range j.Roles {
 		j.Roles[i].Env = hide(j.Roles[i].Env)
 	}

@@ -59,6 +59,19 @@ func Marshal(j Job) []byte {
 	notice.text("signal", j.Notice.Signal)
 	notice.plain("wait", formatDuration(j.Notice.Wait))
 	doc.child("notice", notice)
+	var stall tree
+	stall.plain("after", strconv.Itoa(j.Stall.After))
+	stall.plain("least", formatDuration(j.Stall.Least))
+	stall.plain("restart", strconv.FormatBool(j.Stall.Restart))
+	doc.child("stall", stall)
+	if len(j.Notify) > 0 {
+		var notify tree
+		for _, t := range j.Notify {
+			notify.child(t.Name, t.tree())
+		}
+		doc.child("notify", notify)
+	}
+	doc.optional("deadline", j.Deadline.String())
 	if j.TensorBoard {
 		doc.plain("tensorboard", "true")
 	}
@@ -115,6 +128,21 @@ func (r Role) tree(j Job) tree {
 	if r.NodeLabel != j.NodeLabel {
 		t.text("node-label", r.NodeLabel)
 	}
+	return t
+}
+
+func (n Target) tree() tree {
+	var t tree
+	t.optional("webhook", n.Webhook)
+	if n.Webhook != "" {
+		t.text("format", string(n.Format))
+	}
+	t.optional("command", n.Command)
+	on := make([]string, len(n.On))
+	for i, e := range n.On {
+		on[i] = string(e)
+	}
+	t.list("on", on)
 	return t
 }
 

@@ -23,6 +23,8 @@ const (
 	DefaultLogKeep       = 2
 	DefaultMasterMiB     = 512
 	DefaultNoticeWait    = time.Minute
+	DefaultStallAfter    = 10
+	DefaultStallLeast    = time.Minute
 	DefaultEvaluatorWait = 10 * time.Minute
 )
 
@@ -68,6 +70,7 @@ func (d *decoder) job(root *value, file string) Job {
 		Stop:      Stop{Grace: DefaultGrace},
 		Logs:      Logs{LimitMiB: DefaultLogMiB, Keep: DefaultLogKeep},
 		Notice:    Notice{Signal: NoSignal, Wait: DefaultNoticeWait},
+		Stall:     Stall{After: DefaultStallAfter, Least: DefaultStallLeast},
 		Master:    Resources{MemoryMiB: DefaultMasterMiB, VCores: 1},
 	}
 	dir := path.Dir(file)
@@ -100,6 +103,18 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"notice", d.section(
 			rule{"signal", d.text(&j.Notice.Signal, checkNoticeSignal)},
 			rule{"wait", d.duration(&j.Notice.Wait, 0)})},
+		rule{"stall", d.section(
+			rule{"after", number(d, &j.Stall.After, 0, math.MaxInt16)},
+			rule{"least", d.duration(&j.Stall.Least, 0)},
+			rule{"restart", d.bool(&j.Stall.Restart)})},
+		rule{"notify", func(v *value, key string) {
+			if d.want(mapping, v, key) {
+				for _, f := range v.fields {
+					j.Notify = append(j.Notify, d.target(f))
+				}
+			}
+		}},
+		rule{"deadline", scalarOf(d, &j.Deadline, parseDeadline)},
 		rule{"tensorboard", d.bool(&j.TensorBoard)},
 		rule{"priority", number(d, &j.Priority, 0, maxPriority)},
 		rule{"tags", d.list(d.tag(&j.Tags))},

@@ -152,6 +152,8 @@ type Manifest struct {
 	Forgets bool        `json:"forgets,omitempty"` // a container ends with the master that started it
 	VCores  string      `json:"vcores,omitempty"`  // why the cluster can never hold the job if its scheduler counts vcores
 	Resume  *StartPoint `json:"resume,omitempty"`  // nil: the job starts from nothing
+	// Deadline is when the job should have ended; zero: there is none.
+	Deadline time.Time `json:"deadline,omitzero"`
 }
 
 // StartPoint is the checkpoint that a job which tfos resume submits, or one of its processes, goes

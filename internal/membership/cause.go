@@ -30,13 +30,14 @@ const (
 	CauseAgent        Cause = "agent"  // the agent ended, and its process with it
 	CauseSilent       Cause = "silent" // nothing was heard from the agent
 	CauseAftershock   Cause = "aftershock"
+	CauseStalled      Cause = "stalled" // started again by us, because it took no steps any more
 	CauseScaled       Cause = "scaled"  // started again by us, because the job has another size
 	CauseStopped      Cause = "stopped" // by us, because the job ended, or has a smaller size
 )
 
 // Infrastructure reports whether the program is not to blame.
 func (c Cause) Infrastructure() bool {
-	return c != CauseProgram && c != CauseOutOfMemory && c != CauseVirtual
+	return c != CauseProgram && c != CauseOutOfMemory && c != CauseVirtual && c != CauseStalled
 }
 
 // nodeFault reports whether a cause lies with the node: what another one would have done better.

@@ -12,7 +12,7 @@ var (
 	eventKinds = kinds[Event]{
 		"began": Began{}, "takeover-began": TakeoverBegan{}, "kept": Kept{}, "unfit": Unfit{}, "granted": Granted{}, "completed": Completed{}, "launch-failed": LaunchFailed{},
 		"joined": Joined{}, "left": Left{}, "started": Started{}, "exited": Exited{}, "stop-requested": StopRequested{},
-		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "warned": Warned{}, "warning-lifted": WarningLifted{}, "draining": Draining{}, "drained": Drained{}, "tick": Tick{},
+		"master-failed": MasterFailed{}, "cluster-sized": ClusterSized{}, "scaled": Scaled{}, "stalled": Stalled{}, "deadline-passed": DeadlinePassed{}, "warned": Warned{}, "warning-lifted": WarningLifted{}, "draining": Draining{}, "drained": Drained{}, "tick": Tick{},
 		"progressed": Progressed{}, "checkpoint-seen": CheckpointSeen{}, "checkpoint-gone": CheckpointGone{}, "inspected": Inspected{},
 	}
 	actionKinds = kinds[Action]{

@@ -329,6 +329,15 @@ func (m *Machine) note(t *task, c Cause, why string, container bool) {
 	m.s.Counts = append(m.s.Counts, count{t.Task.Role, c, 1})
 }
 
+// Restarts is how many there were since the job began.
+func (m *Machine) Restarts() int {
+	n := 0
+	for _, c := range m.s.Counts {
+		n += c.Count
+	}
+	return n
+}
+
 // count is how often tasks of a role were replaced for a cause.
 type count struct {
 	Role  string `json:"role"`

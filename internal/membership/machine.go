@@ -108,6 +108,7 @@ type state struct {
 	EvaluateUntil time.Time `json:"evaluate_until,omitzero"`
 	Began         time.Time `json:"began,omitzero"`
 	Ended         time.Time `json:"ended,omitzero"`
+	Late          bool      `json:"late,omitempty"`   // the deadline has passed
 	Result        *Result   `json:"result,omitempty"` // decided; the job may still be winding down
 
 	Moved       job.Generation `json:"moved,omitempty"`    // the newest in which an address of the cluster changed
@@ -277,6 +278,10 @@ func (m *Machine) apply(ev Event) {
 		m.inspected(ev)
 	case Scaled:
 		m.scale(ev)
+	case DeadlinePassed:
+		m.s.Late = true
+	case Stalled:
+		m.stalled(ev)
 	case Warned:
 		if t := m.holder(ev.Container); t != nil {
 			m.row().warned(m, t, ev)

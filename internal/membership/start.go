@@ -26,10 +26,13 @@ func (m *Machine) proceed() {
 			t.Incarnation++
 		case starting, running: // outdated
 			cause := CauseAftershock
-			if t.Resized {
+			switch {
+			case t.Stalled != "":
+				cause = CauseStalled
+			case t.Resized:
 				cause = CauseScaled
 			}
-			m.note(t, cause, "", false)
+			m.note(t, cause, t.Stalled, false)
 			t.Lost = m.now  // for those that depend on it
 			t.Incarnation++ // the agent stops the one before first
 		}
@@ -63,7 +66,7 @@ func (m *Machine) start(t *task) {
 	m.rolledBack(t)
 	t.Met = m.meetsPast(t)
 	t.Run, t.Ordered, t.Generation, t.Renew = starting, m.now, m.s.Generation, false
-	t.Resized = false
+	t.Resized, t.Stalled = false, ""
 	t.Rest = time.Time{}
 	t.PID, t.Started, t.Ended, t.ExitCode, t.Cause, t.Why = 0, time.Time{}, time.Time{}, nil, CauseNone, ""
 	m.do(StartProcess{t.Task, t.Incarnation, t.Container, m.s.Generation})

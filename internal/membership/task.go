@@ -30,6 +30,7 @@ type task struct {
 	Rest time.Time `json:"rest,omitzero"`
 	// Renew says that its process is of before a loss that it does not outlive.
 	Renew      bool           `json:"renew,omitempty"`
+	Stalled    string         `json:"stalled,omitempty"`    // Renew is for that
 	Notice     *notice        `json:"notice,omitempty"`     // its container will be taken away
 	Spares     int            `json:"spares,omitempty"`     // that were had since
 	Moving     bool           `json:"moving,omitempty"`     // its process was told to stop for it to move

@@ -645,6 +645,16 @@ func (a *auditor) failed(t job.Task) {
 	a.own[t] = true
 }
 
+// stalled notes a stall, which is one failure of the program's at most: that of the first who runs.
+func (a *auditor) stalled(ev membership.Stalled) {
+	a.failures++
+	for _, t := range a.tasks {
+		if ev.Task == t || ev.Task == (job.Task{}) {
+			a.own[t] = true
+		}
+	}
+}
+
 // named reports whether the sentence names a task, of a program that failed one which did by itself. That is not promised once an
 // agent's connection was lost: whoever ends meanwhile is taken to have gone down with its task, which may have gone down with them.
 func (a *auditor) named(r membership.Result) bool {

@@ -80,7 +80,7 @@ func draw(rng *rand.Rand) scenario {
 	sc.lossy, sc.slow, sc.refusing, sc.failing, sc.breaking, sc.stuck, sc.blind, sc.barred = oneIn(4), oneIn(20), oneIn(20), oneIn(6), oneIn(20), oneIn(10), oneIn(10), oneIn(20)
 	kinds := []func(*world){
 		(*world).endContainer, (*world).loseNode, (*world).cutConnection, (*world).cutConnection, (*world).partition, (*world).desert, (*world).stopJob, (*world).grantSurplus, (*world).warn, (*world).warn, (*world).drainNode, (*world).preempt,
-		(*world).drawn, (*world).drawn, (*world).drawn,
+		(*world).drawn, (*world).drawn, (*world).drawn, (*world).stall,
 	}
 	if sc.mortal {
 		kinds = append(kinds, (*world).killMaster, (*world).killMaster, (*world).killMaster)
@@ -233,6 +233,21 @@ func (w *world) scaleJob() {
 	}
 	m.audit.wished(m.journal.turn+1, role.Name, count)
 	m.turn(membership.Scaled{Role: role.Name, Count: count, Renew: renew})
+}
+
+// stall says that a training stands still, and has it start again.
+func (w *world) stall() {
+	m := w.masters[w.rng.IntN(len(w.masters))]
+	ev := membership.Stalled{Step: 1, Silent: time.Minute, Usual: time.Second, Restart: true}
+	if m.job.Strategy == job.StrategyNone {
+		all := m.job.Tasks()
+		ev.Task = all[w.rng.IntN(len(all))]
+	}
+	if !m.started || m.dead || m.done {
+		return
+	}
+	m.audit.stalled(ev)
+	m.turn(ev)
 }
 
 // warn says that a container will be preempted, or its node drained. Then it is, unless somebody changes his mind.

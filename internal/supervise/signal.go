@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 )
@@ -18,22 +19,14 @@ func (p *Process) Signal(signal syscall.Signal) (int, error) {
 		return 0, nil
 	default:
 	}
-	names, err := filepath.Glob("/proc/[0-9]*/status")
+	group, err := p.Group()
 	if err != nil {
 		return 0, err
 	}
 	sent := 0
 	var errs []error
-	for _, name := range names {
-		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		if err != nil {
-			continue
-		}
-		if group, err := syscall.Getpgid(pid); err != nil || group != p.pid {
-			continue // not ours, or gone
-		}
-		status, err := os.ReadFile(name)
-		if err != nil || !catches(status, signal) {
+	for _, pid := range group {
+		if !Expects(pid, signal) {
 			continue
 		}
 		switch err := syscall.Kill(pid, signal); {
@@ -44,6 +37,32 @@ func (p *Process) Signal(signal syscall.Signal) (int, error) {
 		}
 	}
 	return sent, errors.Join(errs...)
+}
+
+// Group are the processes of the program's process group, its own first.
+func (p *Process) Group() ([]int, error) {
+	names, err := filepath.Glob("/proc/[0-9]*/status")
+	if err != nil {
+		return nil, err
+	}
+	var group []int
+	for _, name := range names {
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name)))
+		if err != nil {
+			continue
+		}
+		if of, err := syscall.Getpgid(pid); err == nil && of == p.pid { // else not ours, or gone
+			group = append(group, pid)
+		}
+	}
+	slices.Sort(group)
+	return group, nil
+}
+
+// Expects reports whether a process has a handler for a signal.
+func Expects(pid int, signal syscall.Signal) bool {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err == nil && catches(status, signal)
 }
 
 // catches reports whether a process has a handler for a signal, by its /proc/…/status (proc(5):

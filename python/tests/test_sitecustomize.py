@@ -47,6 +47,43 @@ class SiteCustomizeTest(unittest.TestCase):
         self.assertEqual((r.returncode, r.stdout), (0, "goes on\n"))
         self.assertIn("in where", r.stderr)
 
+    def test_stacks(self):
+        """Each process has a file of its own, a forked one too, and goes on."""
+        stacks = os.path.join(self.dir, "stacks")
+        os.mkdir(stacks)
+        program = """
+import os, signal, time
+def where():
+    os.kill(os.getpid(), signal.SIGRTMAX - 5)
+def of_a_child():
+    where()
+if os.fork() == 0:
+    of_a_child()
+    os._exit(0)
+os.wait()
+where()
+print(os.getpid())
+"""
+        env = dict(os.environ, PYTHONPATH=HERE + os.pathsep + self.dir, PYTHONDONTWRITEBYTECODE="1", TFOS_FILES="/socket", TFOS_STACKS=stacks)
+        r = subprocess.run([sys.executable, "-c", program], env=env, cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual((r.returncode, r.stderr), (0, ""))
+        texts = {}
+        for name in os.listdir(stacks):
+            pid, _, fd = name.partition(".")
+            self.assertGreaterEqual(int(fd), 300)
+            with open(os.path.join(stacks, name)) as f:
+                texts[pid] = f.read()
+        own = texts.pop(r.stdout.strip())
+        self.assertIn("in where", own)
+        self.assertNotIn("of_a_child", own)
+        (child,) = texts.values()
+        self.assertIn("in of_a_child", child)
+
+    def test_no_directory_for_stacks(self):
+        os.environ["TFOS_STACKS"] = os.path.join(self.dir, "not-there")
+        self.addCleanup(os.environ.pop, "TFOS_STACKS")
+        self.assertEqual(self.python("print('goes on')"), ["goes on"])
+
     def test_quit_outside_of_a_task_ends_as_ever(self):
         env = dict(os.environ, PYTHONPATH=HERE + os.pathsep + self.dir, PYTHONDONTWRITEBYTECODE="1", TFOS_FILES="")
         r = subprocess.run([sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGQUIT)"], env=env, cwd=self.dir)

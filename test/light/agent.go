@@ -152,6 +152,8 @@ func (a *agent) Retire(control.Retire) { a.ending.Do(func() { close(a.over) }) }
 func (a *agent) Notice(control.Notice) {}
 
 // Forward implements control.AgentHandler.
+func (a *agent) Stacks(string) {}
+
 func (a *agent) Forward(reason string) {
 	a.link.Peers(control.Peers{Endpoints: job.EndpointsForward, Reason: reason})
 }

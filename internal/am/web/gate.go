@@ -26,6 +26,14 @@ type Proxies struct {
 	Scrapers []netip.Prefix
 }
 
+// URL is the application's address at the first proxy; empty: none is known.
+func (p Proxies) URL() string {
+	if len(p.Addresses) == 0 || strings.HasPrefix(p.Addresses[0], "0.0.0.0:") { // as Hadoop's defaults say
+		return ""
+	}
+	return p.Scheme + "://" + p.Addresses[0] + p.Base + "/"
+}
+
 // proxyBase is the variable in which YARN tells a master its path at the proxy.
 const proxyBase = "APPLICATION_WEB_PROXY_BASE"
 

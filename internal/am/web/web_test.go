@@ -113,6 +113,14 @@ func TestOnlyTheProxyIsLetIn(t *testing.T) {
 	}
 }
 
+func TestProxyURL(t *testing.T) {
+	for address, want := range map[string]string{"rm:8088": "https://rm:8088/proxy/application_1_7/", "0.0.0.0:8088": ""} {
+		if got := (Proxies{Base: base, Scheme: "https", Addresses: []string{address}}).URL(); got != want {
+			t.Errorf("%s: %q, want %q", address, got, want)
+		}
+	}
+}
+
 func TestScrapers(t *testing.T) {
 	got, err := ParseScrapers(" 10.0.0.5,fd00::/8\n10.1.0.0/16 ")
 	if want := []netip.Prefix{netip.MustParsePrefix("10.0.0.5/32"), netip.MustParsePrefix("fd00::/8"), netip.MustParsePrefix("10.1.0.0/16")}; err != nil || !slices.Equal(got, want) {

@@ -979,6 +979,7 @@ type ToAgent struct {
 	//	*ToAgent_Retire
 	//	*ToAgent_Notice
 	//	*ToAgent_Forward
+	//	*ToAgent_Stacks
 	Message       isToAgent_Message `protobuf_oneof:"message"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1084,6 +1085,15 @@ func (x *ToAgent) GetForward() *Forward {
 	return nil
 }
 
+func (x *ToAgent) GetStacks() *Stacks {
+	if x != nil {
+		if x, ok := x.Message.(*ToAgent_Stacks); ok {
+			return x.Stacks
+		}
+	}
+	return nil
+}
+
 type isToAgent_Message interface {
 	isToAgent_Message()
 }
@@ -1116,6 +1126,10 @@ type ToAgent_Forward struct {
 	Forward *Forward `protobuf:"bytes,45,opt,name=forward,proto3,oneof"`
 }
 
+type ToAgent_Stacks struct {
+	Stacks *Stacks `protobuf:"bytes,46,opt,name=stacks,proto3,oneof"`
+}
+
 func (*ToAgent_Welcome) isToAgent_Message() {}
 
 func (*ToAgent_Spec) isToAgent_Message() {}
@@ -1129,6 +1143,8 @@ func (*ToAgent_Retire) isToAgent_Message() {}
 func (*ToAgent_Notice) isToAgent_Message() {}
 
 func (*ToAgent_Forward) isToAgent_Message() {}
+
+func (*ToAgent_Stacks) isToAgent_Message() {}
 
 // Welcome is the answer to Hello: what the agent needs to know of its job.
 type Welcome struct {
@@ -1754,6 +1770,51 @@ func (x *Forward) GetReason() string {
 	return ""
 }
 
+// Stacks has the agent write into its task's log where the processes of the program are.
+type Stacks struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Reason        string                 `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Stacks) Reset() {
+	*x = Stacks{}
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Stacks) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Stacks) ProtoMessage() {}
+
+func (x *Stacks) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Stacks.ProtoReflect.Descriptor instead.
+func (*Stacks) Descriptor() ([]byte, []int) {
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *Stacks) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
 type WatchRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Attend        bool                   `protobuf:"varint,1,opt,name=attend,proto3" json:"attend,omitempty"` // a job that wants to be attended is, as long as the watch lasts
@@ -1763,7 +1824,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1775,7 +1836,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[20]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1788,7 +1849,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{20}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *WatchRequest) GetAttend() bool {
@@ -1807,7 +1868,7 @@ type View struct {
 
 func (x *View) Reset() {
 	*x = View{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1819,7 +1880,7 @@ func (x *View) String() string {
 func (*View) ProtoMessage() {}
 
 func (x *View) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[21]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1832,7 +1893,7 @@ func (x *View) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use View.ProtoReflect.Descriptor instead.
 func (*View) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{21}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *View) GetJson() []byte {
@@ -1851,7 +1912,7 @@ type StopRequest struct {
 
 func (x *StopRequest) Reset() {
 	*x = StopRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1863,7 +1924,7 @@ func (x *StopRequest) String() string {
 func (*StopRequest) ProtoMessage() {}
 
 func (x *StopRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[22]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1876,7 +1937,7 @@ func (x *StopRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopRequest.ProtoReflect.Descriptor instead.
 func (*StopRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{22}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *StopRequest) GetReason() string {
@@ -1894,7 +1955,7 @@ type StopResponse struct {
 
 func (x *StopResponse) Reset() {
 	*x = StopResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1906,7 +1967,7 @@ func (x *StopResponse) String() string {
 func (*StopResponse) ProtoMessage() {}
 
 func (x *StopResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[23]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1919,7 +1980,7 @@ func (x *StopResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StopResponse.ProtoReflect.Descriptor instead.
 func (*StopResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{23}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
 }
 
 type ScaleRequest struct {
@@ -1934,7 +1995,7 @@ type ScaleRequest struct {
 
 func (x *ScaleRequest) Reset() {
 	*x = ScaleRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1946,7 +2007,7 @@ func (x *ScaleRequest) String() string {
 func (*ScaleRequest) ProtoMessage() {}
 
 func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[24]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1959,7 +2020,7 @@ func (x *ScaleRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleRequest.ProtoReflect.Descriptor instead.
 func (*ScaleRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{24}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ScaleRequest) GetRole() string {
@@ -2001,7 +2062,7 @@ type ScaleResponse struct {
 
 func (x *ScaleResponse) Reset() {
 	*x = ScaleResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2013,7 +2074,7 @@ func (x *ScaleResponse) String() string {
 func (*ScaleResponse) ProtoMessage() {}
 
 func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[25]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2026,7 +2087,7 @@ func (x *ScaleResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ScaleResponse.ProtoReflect.Descriptor instead.
 func (*ScaleResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{25}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ScaleResponse) GetWas() int32 {
@@ -2061,7 +2122,7 @@ type LogsRequest struct {
 
 func (x *LogsRequest) Reset() {
 	*x = LogsRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2073,7 +2134,7 @@ func (x *LogsRequest) String() string {
 func (*LogsRequest) ProtoMessage() {}
 
 func (x *LogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[26]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2086,7 +2147,7 @@ func (x *LogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogsRequest.ProtoReflect.Descriptor instead.
 func (*LogsRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{26}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *LogsRequest) GetStream() string {
@@ -2121,7 +2182,7 @@ type LogChunk struct {
 
 func (x *LogChunk) Reset() {
 	*x = LogChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2133,7 +2194,7 @@ func (x *LogChunk) String() string {
 func (*LogChunk) ProtoMessage() {}
 
 func (x *LogChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[27]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2146,7 +2207,7 @@ func (x *LogChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogChunk.ProtoReflect.Descriptor instead.
 func (*LogChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{27}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LogChunk) GetData() []byte {
@@ -2179,7 +2240,7 @@ type DebugRequest struct {
 
 func (x *DebugRequest) Reset() {
 	*x = DebugRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2191,7 +2252,7 @@ func (x *DebugRequest) String() string {
 func (*DebugRequest) ProtoMessage() {}
 
 func (x *DebugRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[28]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2204,7 +2265,7 @@ func (x *DebugRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DebugRequest.ProtoReflect.Descriptor instead.
 func (*DebugRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{28}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *DebugRequest) GetPage() string {
@@ -2223,7 +2284,7 @@ type DebugChunk struct {
 
 func (x *DebugChunk) Reset() {
 	*x = DebugChunk{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2235,7 +2296,7 @@ func (x *DebugChunk) String() string {
 func (*DebugChunk) ProtoMessage() {}
 
 func (x *DebugChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[29]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2248,7 +2309,7 @@ func (x *DebugChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DebugChunk.ProtoReflect.Descriptor instead.
 func (*DebugChunk) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{29}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *DebugChunk) GetData() []byte {
@@ -2276,7 +2337,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2349,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[30]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2362,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{30}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *LeaseRequest) GetIncarnation() int32 {
@@ -2407,7 +2468,7 @@ type LeaseNext struct {
 
 func (x *LeaseNext) Reset() {
 	*x = LeaseNext{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2419,7 +2480,7 @@ func (x *LeaseNext) String() string {
 func (*LeaseNext) ProtoMessage() {}
 
 func (x *LeaseNext) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[31]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2432,7 +2493,7 @@ func (x *LeaseNext) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseNext.ProtoReflect.Descriptor instead.
 func (*LeaseNext) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{31}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *LeaseNext) GetDataset() *LeaseDataset {
@@ -2470,7 +2531,7 @@ type LeaseDataset struct {
 
 func (x *LeaseDataset) Reset() {
 	*x = LeaseDataset{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2543,7 @@ func (x *LeaseDataset) String() string {
 func (*LeaseDataset) ProtoMessage() {}
 
 func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[32]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2556,7 @@ func (x *LeaseDataset) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseDataset.ProtoReflect.Descriptor instead.
 func (*LeaseDataset) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{32}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *LeaseDataset) GetName() string {
@@ -2549,7 +2610,7 @@ type LeaseAck struct {
 
 func (x *LeaseAck) Reset() {
 	*x = LeaseAck{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2561,7 +2622,7 @@ func (x *LeaseAck) String() string {
 func (*LeaseAck) ProtoMessage() {}
 
 func (x *LeaseAck) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[33]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2574,7 +2635,7 @@ func (x *LeaseAck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseAck.ProtoReflect.Descriptor instead.
 func (*LeaseAck) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{33}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *LeaseAck) GetAcks() []*LeaseConsumed {
@@ -2595,7 +2656,7 @@ type LeaseConsumed struct {
 
 func (x *LeaseConsumed) Reset() {
 	*x = LeaseConsumed{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +2668,7 @@ func (x *LeaseConsumed) String() string {
 func (*LeaseConsumed) ProtoMessage() {}
 
 func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[34]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +2681,7 @@ func (x *LeaseConsumed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseConsumed.ProtoReflect.Descriptor instead.
 func (*LeaseConsumed) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{34}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *LeaseConsumed) GetLease() uint64 {
@@ -2654,7 +2715,7 @@ type LeaseSave struct {
 
 func (x *LeaseSave) Reset() {
 	*x = LeaseSave{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2666,7 +2727,7 @@ func (x *LeaseSave) String() string {
 func (*LeaseSave) ProtoMessage() {}
 
 func (x *LeaseSave) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[35]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2679,7 +2740,7 @@ func (x *LeaseSave) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseSave.ProtoReflect.Descriptor instead.
 func (*LeaseSave) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{35}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *LeaseSave) GetStep() int64 {
@@ -2705,7 +2766,7 @@ type LeaseRestore struct {
 
 func (x *LeaseRestore) Reset() {
 	*x = LeaseRestore{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2717,7 +2778,7 @@ func (x *LeaseRestore) String() string {
 func (*LeaseRestore) ProtoMessage() {}
 
 func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[36]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2730,7 +2791,7 @@ func (x *LeaseRestore) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRestore.ProtoReflect.Descriptor instead.
 func (*LeaseRestore) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{36}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *LeaseRestore) GetStep() int64 {
@@ -2753,7 +2814,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2765,7 +2826,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[37]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2778,7 +2839,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{37}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *LeaseResponse) GetState() LeaseState {
@@ -2832,7 +2893,7 @@ type LeaseGrant struct {
 
 func (x *LeaseGrant) Reset() {
 	*x = LeaseGrant{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2844,7 +2905,7 @@ func (x *LeaseGrant) String() string {
 func (*LeaseGrant) ProtoMessage() {}
 
 func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[38]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2857,7 +2918,7 @@ func (x *LeaseGrant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseGrant.ProtoReflect.Descriptor instead.
 func (*LeaseGrant) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{38}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *LeaseGrant) GetId() uint64 {
@@ -2929,7 +2990,7 @@ type FeedOrder struct {
 
 func (x *FeedOrder) Reset() {
 	*x = FeedOrder{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +3002,7 @@ func (x *FeedOrder) String() string {
 func (*FeedOrder) ProtoMessage() {}
 
 func (x *FeedOrder) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[39]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +3015,7 @@ func (x *FeedOrder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedOrder.ProtoReflect.Descriptor instead.
 func (*FeedOrder) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{39}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *FeedOrder) GetEnded() []string {
@@ -3007,7 +3068,7 @@ type FeedState struct {
 
 func (x *FeedState) Reset() {
 	*x = FeedState{}
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3019,7 +3080,7 @@ func (x *FeedState) String() string {
 func (*FeedState) ProtoMessage() {}
 
 func (x *FeedState) ProtoReflect() protoreflect.Message {
-	mi := &file_internal_control_controlpb_control_proto_msgTypes[40]
+	mi := &file_internal_control_controlpb_control_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3032,7 +3093,7 @@ func (x *FeedState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedState.ProtoReflect.Descriptor instead.
 func (*FeedState) Descriptor() ([]byte, []int) {
-	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{40}
+	return file_internal_control_controlpb_control_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *FeedState) GetPort() int32 {
@@ -3160,7 +3221,7 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04step\x18\x04 \x01(\x12R\x04step\x12\x14\n" +
 	"\x05bytes\x18\x05 \x01(\x03R\x05bytes\x12\x17\n" +
 	"\atook_ms\x18\x06 \x01(\x03R\x06tookMs\x12\x18\n" +
-	"\aproblem\x18\a \x01(\tR\aproblem\"\xf0\x02\n" +
+	"\aproblem\x18\a \x01(\tR\aproblem\"\xa3\x03\n" +
 	"\aToAgent\x124\n" +
 	"\awelcome\x18\x01 \x01(\v2\x18.tfos.control.v1.WelcomeH\x00R\awelcome\x12+\n" +
 	"\x04spec\x18\x02 \x01(\v2\x15.tfos.control.v1.SpecH\x00R\x04spec\x12.\n" +
@@ -3168,7 +3229,8 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x04stop\x18\x04 \x01(\v2\x15.tfos.control.v1.StopH\x00R\x04stop\x121\n" +
 	"\x06retire\x18\x05 \x01(\v2\x17.tfos.control.v1.RetireH\x00R\x06retire\x121\n" +
 	"\x06notice\x18\x06 \x01(\v2\x17.tfos.control.v1.NoticeH\x00R\x06notice\x124\n" +
-	"\aforward\x18- \x01(\v2\x18.tfos.control.v1.ForwardH\x00R\aforwardB\t\n" +
+	"\aforward\x18- \x01(\v2\x18.tfos.control.v1.ForwardH\x00R\aforward\x121\n" +
+	"\x06stacks\x18. \x01(\v2\x17.tfos.control.v1.StacksH\x00R\x06stacksB\t\n" +
 	"\amessage\",\n" +
 	"\aWelcome\x12!\n" +
 	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\"Y\n" +
@@ -3218,6 +3280,8 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\aleft_ms\x18\x02 \x01(\x03R\x06leftMs\x12\x16\n" +
 	"\x06signal\x18\x03 \x01(\tR\x06signal\"!\n" +
 	"\aForward\x12\x16\n" +
+	"\x06reason\x18\x01 \x01(\tR\x06reason\" \n" +
+	"\x06Stacks\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"&\n" +
 	"\fWatchRequest\x12\x16\n" +
 	"\x06attend\x18\x01 \x01(\bR\x06attend\"\x1a\n" +
@@ -3348,7 +3412,7 @@ func file_internal_control_controlpb_control_proto_rawDescGZIP() []byte {
 }
 
 var file_internal_control_controlpb_control_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_internal_control_controlpb_control_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
 var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(LeaseEnd)(0),         // 0: tfos.control.v1.LeaseEnd
 	(LeaseState)(0),       // 1: tfos.control.v1.LeaseState
@@ -3372,28 +3436,29 @@ var file_internal_control_controlpb_control_proto_goTypes = []any{
 	(*Retire)(nil),        // 19: tfos.control.v1.Retire
 	(*Notice)(nil),        // 20: tfos.control.v1.Notice
 	(*Forward)(nil),       // 21: tfos.control.v1.Forward
-	(*WatchRequest)(nil),  // 22: tfos.control.v1.WatchRequest
-	(*View)(nil),          // 23: tfos.control.v1.View
-	(*StopRequest)(nil),   // 24: tfos.control.v1.StopRequest
-	(*StopResponse)(nil),  // 25: tfos.control.v1.StopResponse
-	(*ScaleRequest)(nil),  // 26: tfos.control.v1.ScaleRequest
-	(*ScaleResponse)(nil), // 27: tfos.control.v1.ScaleResponse
-	(*LogsRequest)(nil),   // 28: tfos.control.v1.LogsRequest
-	(*LogChunk)(nil),      // 29: tfos.control.v1.LogChunk
-	(*DebugRequest)(nil),  // 30: tfos.control.v1.DebugRequest
-	(*DebugChunk)(nil),    // 31: tfos.control.v1.DebugChunk
-	(*LeaseRequest)(nil),  // 32: tfos.control.v1.LeaseRequest
-	(*LeaseNext)(nil),     // 33: tfos.control.v1.LeaseNext
-	(*LeaseDataset)(nil),  // 34: tfos.control.v1.LeaseDataset
-	(*LeaseAck)(nil),      // 35: tfos.control.v1.LeaseAck
-	(*LeaseConsumed)(nil), // 36: tfos.control.v1.LeaseConsumed
-	(*LeaseSave)(nil),     // 37: tfos.control.v1.LeaseSave
-	(*LeaseRestore)(nil),  // 38: tfos.control.v1.LeaseRestore
-	(*LeaseResponse)(nil), // 39: tfos.control.v1.LeaseResponse
-	(*LeaseGrant)(nil),    // 40: tfos.control.v1.LeaseGrant
-	(*FeedOrder)(nil),     // 41: tfos.control.v1.FeedOrder
-	(*FeedState)(nil),     // 42: tfos.control.v1.FeedState
-	nil,                   // 43: tfos.control.v1.Start.EnvEntry
+	(*Stacks)(nil),        // 22: tfos.control.v1.Stacks
+	(*WatchRequest)(nil),  // 23: tfos.control.v1.WatchRequest
+	(*View)(nil),          // 24: tfos.control.v1.View
+	(*StopRequest)(nil),   // 25: tfos.control.v1.StopRequest
+	(*StopResponse)(nil),  // 26: tfos.control.v1.StopResponse
+	(*ScaleRequest)(nil),  // 27: tfos.control.v1.ScaleRequest
+	(*ScaleResponse)(nil), // 28: tfos.control.v1.ScaleResponse
+	(*LogsRequest)(nil),   // 29: tfos.control.v1.LogsRequest
+	(*LogChunk)(nil),      // 30: tfos.control.v1.LogChunk
+	(*DebugRequest)(nil),  // 31: tfos.control.v1.DebugRequest
+	(*DebugChunk)(nil),    // 32: tfos.control.v1.DebugChunk
+	(*LeaseRequest)(nil),  // 33: tfos.control.v1.LeaseRequest
+	(*LeaseNext)(nil),     // 34: tfos.control.v1.LeaseNext
+	(*LeaseDataset)(nil),  // 35: tfos.control.v1.LeaseDataset
+	(*LeaseAck)(nil),      // 36: tfos.control.v1.LeaseAck
+	(*LeaseConsumed)(nil), // 37: tfos.control.v1.LeaseConsumed
+	(*LeaseSave)(nil),     // 38: tfos.control.v1.LeaseSave
+	(*LeaseRestore)(nil),  // 39: tfos.control.v1.LeaseRestore
+	(*LeaseResponse)(nil), // 40: tfos.control.v1.LeaseResponse
+	(*LeaseGrant)(nil),    // 41: tfos.control.v1.LeaseGrant
+	(*FeedOrder)(nil),     // 42: tfos.control.v1.FeedOrder
+	(*FeedState)(nil),     // 43: tfos.control.v1.FeedState
+	nil,                   // 44: tfos.control.v1.Start.EnvEntry
 }
 var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	3,  // 0: tfos.control.v1.FromAgent.hello:type_name -> tfos.control.v1.Hello
@@ -3415,42 +3480,43 @@ var file_internal_control_controlpb_control_proto_depIdxs = []int32{
 	19, // 16: tfos.control.v1.ToAgent.retire:type_name -> tfos.control.v1.Retire
 	20, // 17: tfos.control.v1.ToAgent.notice:type_name -> tfos.control.v1.Notice
 	21, // 18: tfos.control.v1.ToAgent.forward:type_name -> tfos.control.v1.Forward
-	14, // 19: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
-	43, // 20: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
-	17, // 21: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
-	16, // 22: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
-	33, // 23: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
-	35, // 24: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
-	37, // 25: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
-	38, // 26: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
-	34, // 27: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
-	36, // 28: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
-	0,  // 29: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
-	1,  // 30: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
-	40, // 31: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
-	2,  // 32: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
-	22, // 33: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
-	24, // 34: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
-	32, // 35: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
-	26, // 36: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
-	30, // 37: tfos.control.v1.Master.Debug:input_type -> tfos.control.v1.DebugRequest
-	28, // 38: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
-	30, // 39: tfos.control.v1.Agent.Debug:input_type -> tfos.control.v1.DebugRequest
-	41, // 40: tfos.control.v1.Agent.Feed:input_type -> tfos.control.v1.FeedOrder
-	11, // 41: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
-	23, // 42: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
-	25, // 43: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
-	39, // 44: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
-	27, // 45: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
-	31, // 46: tfos.control.v1.Master.Debug:output_type -> tfos.control.v1.DebugChunk
-	29, // 47: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
-	31, // 48: tfos.control.v1.Agent.Debug:output_type -> tfos.control.v1.DebugChunk
-	42, // 49: tfos.control.v1.Agent.Feed:output_type -> tfos.control.v1.FeedState
-	41, // [41:50] is the sub-list for method output_type
-	32, // [32:41] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	22, // 19: tfos.control.v1.ToAgent.stacks:type_name -> tfos.control.v1.Stacks
+	14, // 20: tfos.control.v1.Spec.members:type_name -> tfos.control.v1.Member
+	44, // 21: tfos.control.v1.Start.env:type_name -> tfos.control.v1.Start.EnvEntry
+	17, // 22: tfos.control.v1.Start.cluster:type_name -> tfos.control.v1.Cluster
+	16, // 23: tfos.control.v1.Start.mirror:type_name -> tfos.control.v1.Mirror
+	34, // 24: tfos.control.v1.LeaseRequest.next:type_name -> tfos.control.v1.LeaseNext
+	36, // 25: tfos.control.v1.LeaseRequest.ack:type_name -> tfos.control.v1.LeaseAck
+	38, // 26: tfos.control.v1.LeaseRequest.save:type_name -> tfos.control.v1.LeaseSave
+	39, // 27: tfos.control.v1.LeaseRequest.restore:type_name -> tfos.control.v1.LeaseRestore
+	35, // 28: tfos.control.v1.LeaseNext.dataset:type_name -> tfos.control.v1.LeaseDataset
+	37, // 29: tfos.control.v1.LeaseAck.acks:type_name -> tfos.control.v1.LeaseConsumed
+	0,  // 30: tfos.control.v1.LeaseConsumed.end:type_name -> tfos.control.v1.LeaseEnd
+	1,  // 31: tfos.control.v1.LeaseResponse.state:type_name -> tfos.control.v1.LeaseState
+	41, // 32: tfos.control.v1.LeaseResponse.lease:type_name -> tfos.control.v1.LeaseGrant
+	2,  // 33: tfos.control.v1.Master.Session:input_type -> tfos.control.v1.FromAgent
+	23, // 34: tfos.control.v1.Master.Watch:input_type -> tfos.control.v1.WatchRequest
+	25, // 35: tfos.control.v1.Master.Stop:input_type -> tfos.control.v1.StopRequest
+	33, // 36: tfos.control.v1.Master.Lease:input_type -> tfos.control.v1.LeaseRequest
+	27, // 37: tfos.control.v1.Master.Scale:input_type -> tfos.control.v1.ScaleRequest
+	31, // 38: tfos.control.v1.Master.Debug:input_type -> tfos.control.v1.DebugRequest
+	29, // 39: tfos.control.v1.Agent.Logs:input_type -> tfos.control.v1.LogsRequest
+	31, // 40: tfos.control.v1.Agent.Debug:input_type -> tfos.control.v1.DebugRequest
+	42, // 41: tfos.control.v1.Agent.Feed:input_type -> tfos.control.v1.FeedOrder
+	11, // 42: tfos.control.v1.Master.Session:output_type -> tfos.control.v1.ToAgent
+	24, // 43: tfos.control.v1.Master.Watch:output_type -> tfos.control.v1.View
+	26, // 44: tfos.control.v1.Master.Stop:output_type -> tfos.control.v1.StopResponse
+	40, // 45: tfos.control.v1.Master.Lease:output_type -> tfos.control.v1.LeaseResponse
+	28, // 46: tfos.control.v1.Master.Scale:output_type -> tfos.control.v1.ScaleResponse
+	32, // 47: tfos.control.v1.Master.Debug:output_type -> tfos.control.v1.DebugChunk
+	30, // 48: tfos.control.v1.Agent.Logs:output_type -> tfos.control.v1.LogChunk
+	32, // 49: tfos.control.v1.Agent.Debug:output_type -> tfos.control.v1.DebugChunk
+	43, // 50: tfos.control.v1.Agent.Feed:output_type -> tfos.control.v1.FeedState
+	42, // [42:51] is the sub-list for method output_type
+	33, // [33:42] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_internal_control_controlpb_control_proto_init() }
@@ -3476,21 +3542,22 @@ func file_internal_control_controlpb_control_proto_init() {
 		(*ToAgent_Retire)(nil),
 		(*ToAgent_Notice)(nil),
 		(*ToAgent_Forward)(nil),
+		(*ToAgent_Stacks)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[30].OneofWrappers = []any{
+	file_internal_control_controlpb_control_proto_msgTypes[31].OneofWrappers = []any{
 		(*LeaseRequest_Next)(nil),
 		(*LeaseRequest_Ack)(nil),
 		(*LeaseRequest_Save)(nil),
 		(*LeaseRequest_Restore)(nil),
 	}
-	file_internal_control_controlpb_control_proto_msgTypes[32].OneofWrappers = []any{}
+	file_internal_control_controlpb_control_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_control_controlpb_control_proto_rawDesc), len(file_internal_control_controlpb_control_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   42,
+			NumMessages:   43,
 			NumExtensions: 0,
 			NumServices:   2,
 		},
