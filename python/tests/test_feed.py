@@ -5,7 +5,7 @@ import tempfile
 import threading
 import unittest
 
-from tfos import _feed, _rows
+from tfos import _feed, _paced, _rows
 from tfos.compat import TFManager, TFNode, marker
 from tfos.compat.node import Manager
 
@@ -163,7 +163,7 @@ class PacedRows(unittest.TestCase):
     def batches(self, script, n, partial=True):
         """What comes of a script of chunks and limits, which the agent says when it is asked for a chunk."""
         agent = FakeFeed([], end=False)
-        rows = _feed.Paced("input")
+        rows = _paced.Paced("input")
         try:
             wire, ticket = agent.wire(), 0
             for item in script:
@@ -183,18 +183,18 @@ class PacedRows(unittest.TestCase):
         return {"rows": rows, "final": final, "lost": False}
 
     def test_a_lost_peer_ends_the_program(self):
-        with self.assertRaises(_feed.PeerLost):
+        with self.assertRaises(_paced.PeerLost):
             self.batches([[[1.0]], {"rows": 0, "final": False, "lost": True}], 1)
-        self.assertTrue(_feed.Paced.peer_lost(0))
+        self.assertTrue(_paced.Paced.peer_lost(0))
 
     def test_a_program_that_failed_hears_whether_a_peer_was_lost(self):
         for lost in (False, True):
             agent = FakeFeed([], end=False)
-            rows = _feed.Paced("input")
+            rows = _paced.Paced("input")
             try:
                 if lost:
                     agent.wire().send(_feed.LIMIT, {"rows": 0, "final": False, "lost": True})
-                self.assertEqual(_feed.Paced.peer_lost(60 if lost else 0), lost)
+                self.assertEqual(_paced.Paced.peer_lost(60 if lost else 0), lost)
             finally:
                 rows.close()
                 agent.end()
@@ -209,7 +209,7 @@ class PacedRows(unittest.TestCase):
 
     def test_rows_that_are_not_shared_are_refused(self):
         agent = FakeFeed([([1, 2], {"stream": "a"})])
-        rows = _feed.Paced("input")
+        rows = _paced.Paced("input")
         try:
             with self.assertRaisesRegex(ValueError, "even=True"):
                 rows.first()

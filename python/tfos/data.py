@@ -399,9 +399,9 @@ def from_feed(batch, *, signature=None, partial=True, queue="input"):
     import numpy as np
     import tensorflow as tf
 
-    from tfos import _feed
+    from tfos import _paced
 
-    rows = _feed.Paced(queue)
+    rows = _paced.Paced(queue)
 
     def spec(a):
         a = np.asarray(a)

@@ -156,6 +156,7 @@ def main(original):
             subprocess.run([sys.executable, "-B", os.path.abspath(__file__), "--measure", implementation, str(workers), out], env=env, check=True, timeout=900)
             with open(out) as f:
                 results[implementation, workers] = json.load(f)
+            print(implementation, workers, json.dumps(results[implementation, workers]), flush=True)
     print(f"{'':24}{'tfos':>10}{'original':>10}{'times':>8}")
     for workers in (1, 2):
         ours, theirs = results["tfos", workers], results["original", workers]

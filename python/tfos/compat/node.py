@@ -9,7 +9,7 @@ import sys
 import threading
 import traceback
 
-from tfos import _feed
+from tfos import _feed, _paced
 from tfos.compat import TFNode
 
 # The driver ships these to the container's directory.
@@ -139,7 +139,7 @@ def _failed(control, settings):
     text = traceback.format_exc()
     sys.stderr.write(text)
     sys.stderr.flush()
-    if settings["retry"] or _feed.Paced.peer_lost(_PEER_LOST_WITHIN):  # the job's budget decides
+    if settings["retry"] or _paced.Paced.peer_lost(_PEER_LOST_WITHIN):  # the job's budget decides
         return 1
     try:
         control.fail(text)
