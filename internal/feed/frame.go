@@ -137,6 +137,7 @@ type ChunkHead struct {
 	Stream  string          `json:"stream,omitempty"`  // to the program
 	Results bool            `json:"results,omitempty"` // to the program
 	Share   bool            `json:"share,omitempty"`   // to the program: it is its share of a partition
+	Skip    int             `json:"skip,omitempty"`    // to the program: rows that an incarnation before it was done with
 }
 
 // Consumed is the head of KindConsumed: all chunks before Next are. Those before Held do not count in
@@ -181,6 +182,8 @@ type Taking struct {
 type Acks struct {
 	Tickets []Ticket `json:"tickets"`
 	Held    bool     `json:"held,omitempty"` // not yet, but it waits for more rows
+	Part    Ticket   `json:"part,omitempty"` // a chunk that it is not done with, but with
+	Rows    int      `json:"rows,omitempty"` // so many rows of it
 }
 
 // Place is the head of KindPlace.

@@ -16,6 +16,7 @@ type Chunk struct {
 	Last    bool   // the stream ends with it
 	Results bool   // the program answers each row
 	Share   bool   // the stream is the program's share of a partition
+	Skip    int    // rows that a reader is done with: the next one does not want them
 	Meta    []byte // how the rows are encoded: the feeder's word to the program
 	Body    Body
 }
@@ -62,6 +63,9 @@ type held struct {
 	results []Result
 	rows    int // in results
 }
+
+// left is how many rows of it are wanted.
+func (c Chunk) left() int64 { return int64(c.Rows - c.Skip) }
 
 // mark is a set of numbers that fills up from below.
 type mark struct {
@@ -164,7 +168,7 @@ func (q *Queue) drop(name string) {
 	q.waiting = slices.DeleteFunc(q.waiting, func(h *held) bool {
 		if h.Stream == name {
 			q.free(h)
-			q.rows -= int64(h.Rows)
+			q.rows -= h.left()
 		}
 		return h.Stream == name
 	})
@@ -254,7 +258,7 @@ func (q *Queue) Take(reader int) (Ticket, Chunk, bool) {
 	q.tickets++
 	h.ticket, h.reader = q.tickets, reader
 	q.out[h.ticket] = h
-	q.rows -= int64(h.Rows)
+	q.rows -= h.left()
 	q.current = h.Stream
 	return h.ticket, h.Chunk, true
 }
@@ -264,6 +268,13 @@ func (q *Queue) Take(reader int) (Ticket, Chunk, bool) {
 func (q *Queue) Consume(reader int, t Ticket) {
 	if h := q.out[t]; h != nil && h.reader == reader && !(h.Results && h.Rows > 0) {
 		q.consumed(h)
+	}
+}
+
+// Part takes note that a reader is done with the first rows of a chunk.
+func (q *Queue) Part(reader int, t Ticket, rows int) {
+	if h := q.out[t]; h != nil && h.reader == reader && !h.Results {
+		h.Skip = max(h.Skip, rows)
 	}
 }
 
@@ -326,7 +337,7 @@ func (q *Queue) Lose(reader int) {
 			delete(q.out, ticket)
 			q.freeResults(h)
 			h.ticket, h.reader = 0, 0
-			q.rows += int64(h.Rows)
+			q.rows += h.left()
 			back = append(back, h)
 		}
 	}

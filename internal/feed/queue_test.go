@@ -75,6 +75,28 @@ func TestWhatALostReaderHadComesAgainInOrder(t *testing.T) {
 	}
 }
 
+// TestRowsOfAChunkThatALostReaderWasDoneWithAreNotWantedAgain: a chunk has rows for many batches.
+func TestRowsOfAChunkThatALostReaderWasDoneWithAreNotWantedAgain(t *testing.T) {
+	q := NewQueue()
+	enter(t, q, "a", 1, false)
+	put(t, q, 1, Chunk{Stream: "a", Rows: 9})
+	ticket, _, _ := q.Take(1)
+	q.Part(1, ticket, 4)
+	q.Lose(1)
+	if _, rows := q.Waiting(); rows != 5 {
+		t.Errorf("%d rows wait", rows)
+	}
+	ticket, c, _ := q.Take(2)
+	if c.Skip != 4 {
+		t.Errorf("the next one is to skip %d", c.Skip)
+	}
+	q.Part(1, ticket, 9) // the lost one's last word
+	q.Lose(2)
+	if _, c, _ = q.Take(3); c.Skip != 4 {
+		t.Errorf("and the one after it %d", c.Skip)
+	}
+}
+
 // TestAReaderThatFillsABatchHoldsUpNoFeeder: the rows of a partition's end wait for those of the
 // next one, whose task Spark may start only when this one has ended.
 func TestAReaderThatFillsABatchHoldsUpNoFeeder(t *testing.T) {
@@ -266,7 +288,7 @@ func waits(t *testing.T, q *Queue) int {
 	t.Helper()
 	chunks, rows := q.Waiting()
 	for _, h := range q.waiting {
-		rows -= int64(h.Rows)
+		rows -= h.left()
 	}
 	if rows != 0 {
 		t.Fatalf("%d rows too many were counted", rows)

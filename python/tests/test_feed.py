@@ -113,6 +113,18 @@ class DataFeedOfAnAgent(unittest.TestCase):
         answers = [(h["ticket"], list(_rows.decode(h["meta"], bytearray(b)))) for k, h, b in agent.said if k == _feed.RESULT]
         self.assertEqual(answers, [(1, [1, 2]), (3, [3, 4]), (2, [10, 11]), (5, [12])])
 
+    def test_the_agent_hears_of_each_batch_and_what_was_done_before_is_skipped(self):
+        agent = FakeFeed([([1, 2, 3, 4, 5], {"stream": "a", "skip": 1})])
+        feed = TFNode.DataFeed(Manager())
+        try:
+            self.assertEqual(feed.next_batch(2), [2, 3])
+            self.assertEqual(feed.next_batch(1), [4])
+            self.assertEqual(feed.next_batch(9), [5])
+        finally:
+            agent.close(feed)
+        parts = [(h["part"], h["rows"]) for k, h, _ in agent.said if k == _feed.ACK and h.get("part")]
+        self.assertEqual(parts, [(1, 3), (1, 4)])
+
     def test_the_agent_hears_once_of_each_chunk_that_waits_for_more(self):
         agent = FakeFeed([([i], {"stream": "a", "results": True}) for i in range(5)])
         feed = TFNode.DataFeed(Manager(), train_mode=False)

@@ -432,8 +432,9 @@ class Source:
             self._asked -= 1
         return said
 
-    def ack(self, tickets):
-        self._say(ACK, {"tickets": tickets})
+    def ack(self, tickets, part=(0, 0)):
+        """The program is done with these chunks, and of the one that part names with so many rows."""
+        self._say(ACK, {"tickets": tickets, "part": part[0], "rows": part[1]})
 
     def answer(self, ticket, rows):
         meta, buffers = _rows.encode(rows)

@@ -41,8 +41,9 @@ class Paced:
     def batches(self, n, partial):
         """Batches of n rows. The last one may be smaller if partial says so, and is then of the same size for all workers."""
         while True:
-            if self._done:
-                self._source.ack(self._done)
+            part = self._parts[0] if self._parts and self._parts[0][3] else (0, 0, 0, 0)
+            if self._done or part[3]:
+                self._source.ack(self._done, (part[0], part[3]))
                 for ticket in self._done:
                     self._held.pop(ticket, None)
                 self._done = []
@@ -93,8 +94,8 @@ class Paced:
             raise ValueError("workers that take as many rows as each other are to be fed evenly: cluster.train(..., even=True)")
         else:
             self._held[head["ticket"]] = None
-            self._parts.append([head["ticket"], _rows.decode_columns(head["meta"], body), head["rows"], 0])
-            self._have += head["rows"]
+            self._parts.append([head["ticket"], _rows.decode_columns(head["meta"], body), head["rows"], head.get("skip", 0)])
+            self._have += head["rows"] - head.get("skip", 0)
 
     def _cut(self, n):
         import numpy as np

@@ -101,8 +101,11 @@ class FailuresWhileFeeding(SparkTest):
 
     def test_each_row_once_an_epoch_though_a_consumer_is_killed(self):
         def killed(directory, ctx):
+            batches = [0]
+
             def fail():
-                if ctx.task_index == 0 and once(directory, "killed"):
+                batches[0] += 1
+                if batches[0] == 4 and ctx.task_index == 0 and once(directory, "killed"):  # in the middle of a chunk
                     os.kill(os.getpid(), signal.SIGKILL)
 
             account(directory, ctx, fail)

@@ -96,7 +96,7 @@ func (p *program) give(gone context.Context) error {
 			var ok bool
 			if ticket, chunk, ok = q.Take(p.reader); ok {
 				p.room--
-				p.rows += int64(chunk.Rows)
+				p.rows += int64(chunk.Rows - chunk.Skip)
 				let = hold(chunk.Body)
 				p.s.moved = time.Now()
 			}
@@ -118,7 +118,7 @@ func (p *program) give(gone context.Context) error {
 			ended = true
 			continue
 		case let != nil:
-			head := feed.ChunkHead{Number: chunk.Number, Rows: chunk.Rows, Last: chunk.Last, Meta: chunk.Meta, Ticket: ticket, Stream: chunk.Stream, Results: chunk.Results, Share: chunk.Share}
+			head := feed.ChunkHead{Number: chunk.Number, Rows: chunk.Rows, Last: chunk.Last, Meta: chunk.Meta, Ticket: ticket, Stream: chunk.Stream, Results: chunk.Results, Share: chunk.Share, Skip: chunk.Skip}
 			err := writeFrame(p.c, feed.KindChunk, head, chunk.Body)
 			let()
 			if err != nil {
@@ -166,6 +166,7 @@ func (p *program) heard(f feed.Frame, r io.Reader) error {
 		}
 		s.update(func() {
 			s.moved = time.Now()
+			s.queue(p.queue).Part(p.reader, a.Part, a.Rows)
 			for _, t := range a.Tickets {
 				if a.Held {
 					s.queue(p.queue).Release(p.reader, t)

@@ -124,11 +124,7 @@ class AgentRows:
         self._owed = collections.deque()  # [ticket, rows]: to be answered
 
     def take(self, n, whole):
-        if self._done:
-            self._source.ack(self._done)
-            for ticket in self._done:
-                self._held.pop(ticket, None)
-            self._done = []
+        self._acknowledge()
         while True:
             for key, shelf in self._shelves.items():
                 if shelf.rows >= n or shelf.ended or self._ended:
@@ -142,6 +138,17 @@ class AgentRows:
                 return []
             self._fetch(whole)
 
+    def _acknowledge(self):
+        """The rows that were handed out are done with, but for those that need an answer."""
+        parts = [s.parts[0] for s in self._shelves.values() if s.parts and s.parts[0][2] and not s.parts[0][0]["results"]]
+        for head, _, n in parts[1:]:
+            self._source.ack([], (head["ticket"], n))
+        if self._done or parts:
+            self._source.ack(self._done, (parts[0][0]["ticket"], parts[0][2]) if parts else (0, 0))
+        for ticket in self._done:
+            self._held.pop(ticket, None)
+        self._done = []
+
     def _fetch(self, whole):
         found = self._source.take(self._held)
         if found is None:
@@ -154,8 +161,9 @@ class AgentRows:
         if head["rows"]:
             self._held[head["ticket"]] = None
             shelf = self._shelves.setdefault(key, _Shelf())
-            shelf.parts.append([head, self._decode(head["meta"], body), 0])
-            shelf.rows += head["rows"]
+            rows = self._decode(head["meta"], body)
+            shelf.parts.append([head, rows, head.get("skip", 0)])
+            shelf.rows += len(rows) - head.get("skip", 0)
         else:
             self._source.ack([head["ticket"]])
         if head.get("last") and key in self._shelves and key is not None:
