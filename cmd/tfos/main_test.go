@@ -28,7 +28,7 @@ func tfos(t *testing.T, args ...string) (code exit.Code, stdout, stderr string) 
 }
 
 func TestHelp(t *testing.T) {
-	for _, name := range []string{"", "run", "predict", "submit", "convert", "resume", "attach", "status", "list", "logs", "kill", "scale", "debug", "history", "history ls", "history show", "history serve", "checkpoint", "checkpoint ls", "checkpoint verify", "checkpoint prune", "replay", "version"} {
+	for _, name := range []string{"", "run", "predict", "submit", "plan", "convert", "resume", "attach", "status", "list", "logs", "kill", "scale", "debug", "history", "history ls", "history show", "history serve", "checkpoint", "checkpoint ls", "checkpoint verify", "checkpoint prune", "replay", "version"} {
 		args := []string{"--help"}
 		if name != "" {
 			args = append(strings.Fields(name), "--help")

@@ -37,7 +37,8 @@ type ResourceManager interface {
 	Nodes(ctx context.Context) ([]yarn.NodeReport, error)
 	NodeLabels(ctx context.Context) ([]yarn.NodeLabel, error)
 	Queue(ctx context.Context, name string) (yarn.Queue, error)
-	Queues(ctx context.Context) (yarn.Queue, error) // the tree, from the root down
+	Queues(ctx context.Context) (yarn.Queue, error)     // the tree, from the root down
+	SubmitQueues(ctx context.Context) ([]string, error) // those that the user may submit to
 	ResourceTypes(ctx context.Context) ([]yarn.ResourceType, error)
 	Since32(ctx context.Context) (bool, error) // it is of Hadoop 3.2 or newer
 }
@@ -125,6 +126,10 @@ type Cluster struct {
 	// Masters is how many masters a job gets whose deaths lie within launch.MasterWindow; 0: not
 	// known.
 	Masters int
+	// Web are the URLs of the ResourceManagers' pages.
+	Web []string
+	// Replication is how many copies HDFS makes of a file, where nobody says otherwise.
+	Replication int64
 	// Local says that the cluster lives in a process of this machine, and gone, which others than
 	// that process have, whether it has ended: with its job, which nobody knows any more then.
 	Local bool

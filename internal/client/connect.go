@@ -128,16 +128,25 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 	if err != nil {
 		return nil, confError(err)
 	}
+	web, err := pages(c)
+	if err != nil {
+		return nil, confError(err)
+	}
+	copies, err := c.Int("dfs.replication", 3)
+	if err != nil {
+		return nil, confError(err)
+	}
 	options.User, options.Log = userName, log.Named("rm")
 	rm := yarnrpc.NewClient(options, tok)
 	cluster := &Cluster{
 		RM: rm, FS: files, Peers: dialPeers{}, Logs: noLogs{}, Log: log,
 		User: userName, Home: files.Home(), Conf: c.EncodeXML(), Where: strings.Join(options.Addrs, ", "),
-		Token:        func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
-		Resolve:      places.Resolve,
-		Collects:     collects,
-		Forgets:      !preserves,
-		Masters:      masters,
+		Token:    func(ctx context.Context) (token.Token, error) { return dfs.DelegationToken(ctx, files, renewer(c)) },
+		Resolve:  places.Resolve,
+		Collects: collects,
+		Forgets:  !preserves,
+		Masters:  masters,
+		Web:      web, Replication: copies,
 		VirtualRatio: ratio, OldVirtual: old, MinMiB: smallest, Proxy: proxy,
 		close: []func() error{rm.Close, places.Close},
 	}
@@ -145,6 +154,19 @@ func connect(ctx context.Context, c *conf.Conf, userName, localHome string, tok 
 		cluster.Logs = aggregatedLogs{resolve: places.Resolve, places: tfile.Places(c.String, c.List("yarn.log-aggregation.file-formats"))}
 	}
 	return cluster, nil
+}
+
+// pages are the URLs of the ResourceManagers' pages.
+func pages(c *conf.Conf) ([]string, error) {
+	service, scheme := conf.RMWeb, "http://"
+	if strings.EqualFold(c.String("yarn.http.policy"), "HTTPS_ONLY") {
+		service, scheme = conf.RMWebTLS, "https://"
+	}
+	addrs, err := c.ResourceManagers(service)
+	for i := range addrs {
+		addrs[i] = scheme + addrs[i]
+	}
+	return addrs, err
 }
 
 // renewer is who may renew the tokens of a job: the ResourceManager.

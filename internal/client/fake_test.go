@@ -35,6 +35,7 @@ type world struct {
 	max      yarn.Resource
 	nodes    []yarn.NodeReport
 	queues   []string
+	asked    []string         // queues that were asked for by name
 	limits   map[string]int64 // MiB that a queue may have; none: as much as there is
 	types    []yarn.ResourceType
 	since32  bool
@@ -191,6 +192,7 @@ func (w *world) Nodes(context.Context) ([]yarn.NodeReport, error) { return w.nod
 func (w *world) NodeLabels(context.Context) ([]yarn.NodeLabel, error) { return nil, w.down }
 
 func (w *world) Queue(_ context.Context, name string) (yarn.Queue, error) {
+	w.asked = append(w.asked, name)
 	if w.down == nil && !slices.Contains(w.queues, name) {
 		return yarn.Queue{}, fmt.Errorf("queue %q: %w", name, yarn.ErrUnknownQueue)
 	}
@@ -211,6 +213,8 @@ func (w *world) Queues(context.Context) (yarn.Queue, error) {
 	}
 	return root, w.down
 }
+
+func (w *world) SubmitQueues(context.Context) ([]string, error) { return w.queues, w.down }
 
 func (w *world) Since32(context.Context) (bool, error) { return w.since32, nil }
 

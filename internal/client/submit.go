@@ -153,7 +153,7 @@ func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted,
 type waitingJob struct {
 	Submitted
 	submission yarn.Submission
-	facts      preflight.Facts // but for the queue where YARN will put it
+	facts      preflight.Facts // with the queue that it names, which may not be where YARN will put it
 }
 
 // stage checks a job against the cluster and brings everything there that its submission names.
@@ -201,7 +201,7 @@ func (c *Cluster) stage(ctx context.Context, p *Prepared, ui UI) (_ *waitingJob,
 			c.removeJobDir(ctx, id)
 		}
 	}()
-	w := &waitingJob{Submitted: Submitted{ID: id, Job: p.Job, Queue: p.Job.Queue}, facts: facts}
+	w := &waitingJob{Submitted: Submitted{ID: id, Job: p.Job, Queue: p.Job.Queue}, facts: named}
 	if w.submission, w.authority, w.key, err = c.stageJob(ctx, id, p, staged); err != nil {
 		return nil, err
 	}
@@ -280,8 +280,11 @@ func counting(j job.Job, f preflight.Facts) string {
 // fits completes facts with the queue where YARN put a job, and refuses one which that can never
 // hold. Only YARN knows the queue: it places jobs as its rules say, whether they name one or not.
 func (c *Cluster) fits(ctx context.Context, j job.Job, f *preflight.Facts, queue string) error {
-	if err := c.inQueue(ctx, f, queue); err != nil {
-		return err
+	if f.Queue == nil || queue != f.Queue.FullName() && queue != f.Queue.Name {
+		f.Queue = nil
+		if err := c.inQueue(ctx, f, queue); err != nil {
+			return err
+		}
 	}
 	return preflight.Check(&j, *f)
 }

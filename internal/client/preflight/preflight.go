@@ -37,21 +37,53 @@ func (f Facts) counted(r yarn.Resource) []string {
 	return slices.DeleteFunc(amounts(r), func(name string) bool { return name == yarn.VCoresName && !f.VCores })
 }
 
+// Problem is a reason why the cluster can never run a job.
+type Problem struct {
+	What string // happened: the beginning of a sentence
+	Why  string // its end
+	Do   string // what to try
+	link string // between the two halves of the sentence
+}
+
+func problem(what, link, why string) *Problem { return &Problem{What: what, Why: why, link: link} }
+
+func (p *Problem) try(format string, args ...any) *Problem {
+	p.Do = fmt.Sprintf(format, args...)
+	return p
+}
+
 // Check refuses a job that the cluster can never run, with the numbers.
 func Check(j *job.Job, f Facts) error {
+	if all := Problems(j, f); len(all) > 0 {
+		p := all[0]
+		return exit.Errorf(exit.Refused, "%s", p.What+p.link+p.Why).Try("%s", p.Do)
+	}
+	return nil
+}
+
+// Problems are all the reasons why the cluster can never run a job: one for each kind of container,
+// and if there is none of those one for all of them together.
+func Problems(j *job.Job, f Facts) []*Problem {
 	known := len(f.Nodes)
 	f.Nodes = slices.DeleteFunc(slices.Clone(f.Nodes), func(n yarn.NodeReport) bool { return n.State != yarn.NodeRunning })
 	if len(f.Nodes) == 0 {
-		return exit.Errorf(exit.Refused, "no NodeManager of the cluster is running (%d known)", known).
-			Try("yarn node -list -all shows their states")
+		return []*Problem{problem("no NodeManager of the cluster is running", " ", fmt.Sprintf("(%d known)", known)).
+			try("yarn node -list -all shows their states")}
 	}
+	var all []*Problem
 	shapes := f.shapesOf(j)
 	for _, s := range shapes {
-		if err := s.check(f); err != nil {
-			return err
+		if p := s.check(f); p != nil {
+			all = append(all, p)
 		}
 	}
-	return f.checkTotal(shapes)
+	if len(all) > 0 {
+		return all
+	}
+	if p := f.checkTotal(shapes); p != nil {
+		all = append(all, p)
+	}
+	return all
 }
 
 // granted is what YARN makes of an ask for memory.
@@ -115,21 +147,22 @@ func (s shape) setting(name string) string {
 	return text
 }
 
-func (s shape) check(f Facts) error {
+func (s shape) check(f Facts) *Problem {
 	if err := yarn.CheckResource(f.Types, s.res); err != nil {
-		return exit.Errorf(exit.Refused, "%s: %w", s.what, err).
-			Try("YARN would quietly grant containers without it: leave it out (%s), or have it configured on the cluster (resource-types.xml)", s.setting(s.uncounted(f)))
+		what, why, _ := strings.Cut(err.Error(), ": ")
+		return problem(s.what+": "+what, ": ", why).
+			try("YARN would quietly grant containers without it: leave it out (%s), or have it configured on the cluster (resource-types.xml)", s.setting(s.uncounted(f)))
 	}
 	if s.label != "" {
-		if err := s.checkLabel(f); err != nil {
-			return err
+		if p := s.checkLabel(f); p != nil {
+			return p
 		}
 	}
 	for _, name := range amounts(s.res) {
 		want := s.res.Amount(name)
 		if most := f.Max.Amount(name); want > most && knownMax(f.Max, name) {
-			return exit.Errorf(exit.Refused, "%s asks for %s, more than any container may have here: %s", s.what, amount(name, want), amount(name, most)).
-				Try("lower %s, or have the cluster's largest allocation raised (yarn.scheduler.maximum-allocation-…)", s.setting(name))
+			return problem(fmt.Sprintf("%s asks for %s", s.what, amount(name, want)), ", ", "more than any container may have here: "+amount(name, most)).
+				try("lower %s, or have the cluster's largest allocation raised (yarn.scheduler.maximum-allocation-…)", s.setting(name))
 		}
 	}
 	return s.checkNodes(f)
@@ -154,7 +187,7 @@ func knownMax(most yarn.Resource, name string) bool {
 	return ok
 }
 
-func (s shape) checkLabel(f Facts) error {
+func (s shape) checkLabel(f Facts) *Problem {
 	known := map[string]bool{}
 	for _, n := range f.Nodes {
 		for _, l := range n.Labels {
@@ -166,22 +199,22 @@ func (s shape) checkLabel(f Facts) error {
 		if len(known) > 0 {
 			have = "the labels are " + strings.Join(slices.Sorted(maps.Keys(known)), ", ")
 		}
-		return exit.Errorf(exit.Refused, "%s: no running node has the label %q; %s", s.what, s.label, have).
-			Try("correct node-label in the job file")
+		return problem(fmt.Sprintf("%s: no running node has the label %q", s.what, s.label), "; ", have).
+			try("correct node-label in the job file")
 	}
 	if f.Queue == nil {
 		return nil
 	}
 	if l := f.Queue.Labels; len(l) > 0 && !slices.Contains(l, "*") && !slices.Contains(l, s.label) {
-		return exit.Errorf(exit.Refused, "%s: queue %q may not use nodes with the label %q", s.what, f.Queue.Name, s.label).
-			Try("use another queue; this one may use %s", strings.Join(l, ", "))
+		return problem(fmt.Sprintf("%s: queue %q may not use nodes with the label %q", s.what, f.Queue.Name, s.label), ", ", "only "+strings.Join(l, ", ")).
+			try("use another queue")
 	}
 	return nil
 }
 
 // checkNodes wants one node that could hold one such container if it were empty, and room for all
 // of them.
-func (s shape) checkNodes(f Facts) error {
+func (s shape) checkNodes(f Facts) *Problem {
 	nodes := f.eligible(s.label)
 	for _, name := range f.counted(s.res) {
 		var most int64
@@ -189,16 +222,16 @@ func (s shape) checkNodes(f Facts) error {
 			most = max(most, n.Capability.Amount(name))
 		}
 		if want := s.res.Amount(name); want > most {
-			return exit.Errorf(exit.Refused, "%s asks for %s, more than any node has: the largest of %s has %s",
-				s.what, amount(name, want), f.nodes(s.label), amount(name, most)).Try("lower %s", s.setting(name))
+			return problem(fmt.Sprintf("%s asks for %s", s.what, amount(name, want)), ", ",
+				fmt.Sprintf("more than any node has: the largest of %s has %s", f.nodes(s.label), amount(name, most))).try("lower %s", s.setting(name))
 		}
 	}
 	if f.fits(s.res, nodes) == 0 {
-		return exit.Errorf(exit.Refused, "%s asks for %s, which no single node has together", s.what, s.res).Try("lower %s", s.setting(""))
+		return problem(fmt.Sprintf("%s asks for %s", s.what, s.res), ", ", "which no single node has together").try("lower %s", s.setting(""))
 	}
 	if n := f.fits(s.res, nodes); n < s.count {
-		return exit.Errorf(exit.Refused, "%s asks for %d containers of %s; even an empty cluster of %s holds only %d",
-			s.what, s.count, s.res, f.nodes(s.label), n).Try("lower %s, or the number of instances", s.setting(""))
+		return problem(fmt.Sprintf("%s asks for %d containers of %s", s.what, s.count, s.res), "; ",
+			fmt.Sprintf("even an empty cluster of %s holds only %d", f.nodes(s.label), n)).try("lower %s, or the number of instances", s.setting(""))
 	}
 	return nil
 }
@@ -242,7 +275,7 @@ func (f Facts) fits(r yarn.Resource, nodes []yarn.NodeReport) int {
 }
 
 // checkTotal compares everything together with everything there is, and with the most that the queue may ever have of it.
-func (f Facts) checkTotal(shapes []shape) error {
+func (f Facts) checkTotal(shapes []shape) *Problem {
 	want := map[string]yarn.Resource{} // by label
 	var all yarn.Resource
 	for _, s := range shapes {
@@ -251,27 +284,27 @@ func (f Facts) checkTotal(shapes []shape) error {
 			all = all.Add(s.res)
 		}
 	}
-	if err := f.checkHave(all, f.Nodes, count(len(f.Nodes), "running node")); err != nil {
-		return err
+	if p := f.checkHave(all, f.Nodes, count(len(f.Nodes), "running node")); p != nil {
+		return p
 	}
 	for _, label := range slices.Sorted(maps.Keys(want)) {
-		if err := f.checkHave(want[label], f.eligible(label), f.nodes(label)); err != nil {
-			return err
+		if p := f.checkHave(want[label], f.eligible(label), f.nodes(label)); p != nil {
+			return p
 		}
-		if err := f.checkLimit(label, want[label]); err != nil {
-			return err
+		if p := f.checkLimit(label, want[label]); p != nil {
+			return p
 		}
 	}
 	return nil
 }
 
 // checkHave compares what is wanted with what nodes have.
-func (f Facts) checkHave(want yarn.Resource, nodes []yarn.NodeReport, which string) error {
+func (f Facts) checkHave(want yarn.Resource, nodes []yarn.NodeReport, which string) *Problem {
 	have := total(nodes)
 	for _, name := range f.counted(want) {
 		if w, h := want.Amount(name), have.Amount(name); w > h {
-			return exit.Errorf(exit.Refused, "the job needs %s all together, and %s have %s", amount(name, w), which, amount(name, h)).
-				Try("ask for fewer instances, or less for each")
+			return problem(fmt.Sprintf("the job needs %s all together", amount(name, w)), ", ", fmt.Sprintf("and %s have %s", which, amount(name, h))).
+				try("ask for fewer instances, or less for each")
 		}
 	}
 	return nil
@@ -279,7 +312,7 @@ func (f Facts) checkHave(want yarn.Resource, nodes []yarn.NodeReport, which stri
 
 // checkLimit compares what is wanted of the nodes with a label with what the queue may ever have
 // of them.
-func (f Facts) checkLimit(label string, want yarn.Resource) error {
+func (f Facts) checkLimit(label string, want yarn.Resource) *Problem {
 	most, known := f.limit(label)
 	if !known {
 		return nil
@@ -294,9 +327,10 @@ func (f Facts) checkLimit(label string, want yarn.Resource) error {
 			continue
 		}
 		if limit := most.Amount(name); want.Amount(name) > limit {
-			return exit.Errorf(exit.Refused, "the job needs %s all together, and queue %q may never have more than %.0f %% of %s, %s",
-				amount(name, want.Amount(name)), f.Queue.FullName(), 100*float64(limit)/float64(max(1, have.Amount(name))), of, amount(name, limit)).
-				Try("use another queue, ask for fewer instances, or less for each")
+			return problem(fmt.Sprintf("the job needs %s all together", amount(name, want.Amount(name))), ", ",
+				fmt.Sprintf("and queue %q may never have more than %.0f %% of %s, %s",
+					f.Queue.FullName(), 100*float64(limit)/float64(max(1, have.Amount(name))), of, amount(name, limit))).
+				try("use another queue, ask for fewer instances, or less for each")
 		}
 	}
 	return nil

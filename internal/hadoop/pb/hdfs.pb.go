@@ -514,6 +514,198 @@ func (HdfsFileStatusProto_Flags) EnumDescriptor() ([]byte, []int) {
 	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{6, 1}
 }
 
+type AclEntryProto_FsActionProto int32
+
+const (
+	AclEntryProto_NONE          AclEntryProto_FsActionProto = 0
+	AclEntryProto_EXECUTE       AclEntryProto_FsActionProto = 1
+	AclEntryProto_WRITE         AclEntryProto_FsActionProto = 2
+	AclEntryProto_WRITE_EXECUTE AclEntryProto_FsActionProto = 3
+	AclEntryProto_READ          AclEntryProto_FsActionProto = 4
+	AclEntryProto_READ_EXECUTE  AclEntryProto_FsActionProto = 5
+	AclEntryProto_READ_WRITE    AclEntryProto_FsActionProto = 6
+	AclEntryProto_PERM_ALL      AclEntryProto_FsActionProto = 7
+)
+
+// Enum value maps for AclEntryProto_FsActionProto.
+var (
+	AclEntryProto_FsActionProto_name = map[int32]string{
+		0: "NONE",
+		1: "EXECUTE",
+		2: "WRITE",
+		3: "WRITE_EXECUTE",
+		4: "READ",
+		5: "READ_EXECUTE",
+		6: "READ_WRITE",
+		7: "PERM_ALL",
+	}
+	AclEntryProto_FsActionProto_value = map[string]int32{
+		"NONE":          0,
+		"EXECUTE":       1,
+		"WRITE":         2,
+		"WRITE_EXECUTE": 3,
+		"READ":          4,
+		"READ_EXECUTE":  5,
+		"READ_WRITE":    6,
+		"PERM_ALL":      7,
+	}
+)
+
+func (x AclEntryProto_FsActionProto) Enum() *AclEntryProto_FsActionProto {
+	p := new(AclEntryProto_FsActionProto)
+	*p = x
+	return p
+}
+
+func (x AclEntryProto_FsActionProto) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AclEntryProto_FsActionProto) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_hadoop_pb_hdfs_proto_enumTypes[8].Descriptor()
+}
+
+func (AclEntryProto_FsActionProto) Type() protoreflect.EnumType {
+	return &file_internal_hadoop_pb_hdfs_proto_enumTypes[8]
+}
+
+func (x AclEntryProto_FsActionProto) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Do not use.
+func (x *AclEntryProto_FsActionProto) UnmarshalJSON(b []byte) error {
+	num, err := protoimpl.X.UnmarshalJSONEnum(x.Descriptor(), b)
+	if err != nil {
+		return err
+	}
+	*x = AclEntryProto_FsActionProto(num)
+	return nil
+}
+
+// Deprecated: Use AclEntryProto_FsActionProto.Descriptor instead.
+func (AclEntryProto_FsActionProto) EnumDescriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{59, 0}
+}
+
+type AclEntryProto_AclEntryScopeProto int32
+
+const (
+	AclEntryProto_ACCESS  AclEntryProto_AclEntryScopeProto = 0
+	AclEntryProto_DEFAULT AclEntryProto_AclEntryScopeProto = 1
+)
+
+// Enum value maps for AclEntryProto_AclEntryScopeProto.
+var (
+	AclEntryProto_AclEntryScopeProto_name = map[int32]string{
+		0: "ACCESS",
+		1: "DEFAULT",
+	}
+	AclEntryProto_AclEntryScopeProto_value = map[string]int32{
+		"ACCESS":  0,
+		"DEFAULT": 1,
+	}
+)
+
+func (x AclEntryProto_AclEntryScopeProto) Enum() *AclEntryProto_AclEntryScopeProto {
+	p := new(AclEntryProto_AclEntryScopeProto)
+	*p = x
+	return p
+}
+
+func (x AclEntryProto_AclEntryScopeProto) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AclEntryProto_AclEntryScopeProto) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_hadoop_pb_hdfs_proto_enumTypes[9].Descriptor()
+}
+
+func (AclEntryProto_AclEntryScopeProto) Type() protoreflect.EnumType {
+	return &file_internal_hadoop_pb_hdfs_proto_enumTypes[9]
+}
+
+func (x AclEntryProto_AclEntryScopeProto) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Do not use.
+func (x *AclEntryProto_AclEntryScopeProto) UnmarshalJSON(b []byte) error {
+	num, err := protoimpl.X.UnmarshalJSONEnum(x.Descriptor(), b)
+	if err != nil {
+		return err
+	}
+	*x = AclEntryProto_AclEntryScopeProto(num)
+	return nil
+}
+
+// Deprecated: Use AclEntryProto_AclEntryScopeProto.Descriptor instead.
+func (AclEntryProto_AclEntryScopeProto) EnumDescriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{59, 1}
+}
+
+type AclEntryProto_AclEntryTypeProto int32
+
+const (
+	AclEntryProto_USER  AclEntryProto_AclEntryTypeProto = 0
+	AclEntryProto_GROUP AclEntryProto_AclEntryTypeProto = 1
+	AclEntryProto_MASK  AclEntryProto_AclEntryTypeProto = 2
+	AclEntryProto_OTHER AclEntryProto_AclEntryTypeProto = 3
+)
+
+// Enum value maps for AclEntryProto_AclEntryTypeProto.
+var (
+	AclEntryProto_AclEntryTypeProto_name = map[int32]string{
+		0: "USER",
+		1: "GROUP",
+		2: "MASK",
+		3: "OTHER",
+	}
+	AclEntryProto_AclEntryTypeProto_value = map[string]int32{
+		"USER":  0,
+		"GROUP": 1,
+		"MASK":  2,
+		"OTHER": 3,
+	}
+)
+
+func (x AclEntryProto_AclEntryTypeProto) Enum() *AclEntryProto_AclEntryTypeProto {
+	p := new(AclEntryProto_AclEntryTypeProto)
+	*p = x
+	return p
+}
+
+func (x AclEntryProto_AclEntryTypeProto) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (AclEntryProto_AclEntryTypeProto) Descriptor() protoreflect.EnumDescriptor {
+	return file_internal_hadoop_pb_hdfs_proto_enumTypes[10].Descriptor()
+}
+
+func (AclEntryProto_AclEntryTypeProto) Type() protoreflect.EnumType {
+	return &file_internal_hadoop_pb_hdfs_proto_enumTypes[10]
+}
+
+func (x AclEntryProto_AclEntryTypeProto) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Do not use.
+func (x *AclEntryProto_AclEntryTypeProto) UnmarshalJSON(b []byte) error {
+	num, err := protoimpl.X.UnmarshalJSONEnum(x.Descriptor(), b)
+	if err != nil {
+		return err
+	}
+	*x = AclEntryProto_AclEntryTypeProto(num)
+	return nil
+}
+
+// Deprecated: Use AclEntryProto_AclEntryTypeProto.Descriptor instead.
+func (AclEntryProto_AclEntryTypeProto) EnumDescriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{59, 2}
+}
+
 type GetFileInfoRequestProto struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Src           *string                `protobuf:"bytes,1,req,name=src" json:"src,omitempty"`
@@ -3671,6 +3863,438 @@ func (x *GetReplicaVisibleLengthResponseProto) GetLength() uint64 {
 	return 0
 }
 
+type GetFsStatusRequestProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetFsStatusRequestProto) Reset() {
+	*x = GetFsStatusRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFsStatusRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFsStatusRequestProto) ProtoMessage() {}
+
+func (x *GetFsStatusRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFsStatusRequestProto.ProtoReflect.Descriptor instead.
+func (*GetFsStatusRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{54}
+}
+
+type GetFsStatsResponseProto struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Capacity        *uint64                `protobuf:"varint,1,req,name=capacity" json:"capacity,omitempty"`
+	Used            *uint64                `protobuf:"varint,2,req,name=used" json:"used,omitempty"`
+	Remaining       *uint64                `protobuf:"varint,3,req,name=remaining" json:"remaining,omitempty"` // bytes, replicas included
+	UnderReplicated *uint64                `protobuf:"varint,4,req,name=under_replicated,json=underReplicated" json:"under_replicated,omitempty"`
+	CorruptBlocks   *uint64                `protobuf:"varint,5,req,name=corrupt_blocks,json=corruptBlocks" json:"corrupt_blocks,omitempty"`
+	MissingBlocks   *uint64                `protobuf:"varint,6,req,name=missing_blocks,json=missingBlocks" json:"missing_blocks,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *GetFsStatsResponseProto) Reset() {
+	*x = GetFsStatsResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetFsStatsResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetFsStatsResponseProto) ProtoMessage() {}
+
+func (x *GetFsStatsResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetFsStatsResponseProto.ProtoReflect.Descriptor instead.
+func (*GetFsStatsResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *GetFsStatsResponseProto) GetCapacity() uint64 {
+	if x != nil && x.Capacity != nil {
+		return *x.Capacity
+	}
+	return 0
+}
+
+func (x *GetFsStatsResponseProto) GetUsed() uint64 {
+	if x != nil && x.Used != nil {
+		return *x.Used
+	}
+	return 0
+}
+
+func (x *GetFsStatsResponseProto) GetRemaining() uint64 {
+	if x != nil && x.Remaining != nil {
+		return *x.Remaining
+	}
+	return 0
+}
+
+func (x *GetFsStatsResponseProto) GetUnderReplicated() uint64 {
+	if x != nil && x.UnderReplicated != nil {
+		return *x.UnderReplicated
+	}
+	return 0
+}
+
+func (x *GetFsStatsResponseProto) GetCorruptBlocks() uint64 {
+	if x != nil && x.CorruptBlocks != nil {
+		return *x.CorruptBlocks
+	}
+	return 0
+}
+
+func (x *GetFsStatsResponseProto) GetMissingBlocks() uint64 {
+	if x != nil && x.MissingBlocks != nil {
+		return *x.MissingBlocks
+	}
+	return 0
+}
+
+type QuotaUsageProto struct {
+	state                 protoimpl.MessageState `protogen:"open.v1"`
+	FileAndDirectoryCount *uint64                `protobuf:"varint,1,req,name=fileAndDirectoryCount" json:"fileAndDirectoryCount,omitempty"`
+	Quota                 *uint64                `protobuf:"varint,2,req,name=quota" json:"quota,omitempty"` // of names; -1: none
+	SpaceConsumed         *uint64                `protobuf:"varint,3,req,name=spaceConsumed" json:"spaceConsumed,omitempty"`
+	SpaceQuota            *uint64                `protobuf:"varint,4,req,name=spaceQuota" json:"spaceQuota,omitempty"` // of bytes, replicas included; -1: none
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
+}
+
+func (x *QuotaUsageProto) Reset() {
+	*x = QuotaUsageProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuotaUsageProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuotaUsageProto) ProtoMessage() {}
+
+func (x *QuotaUsageProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuotaUsageProto.ProtoReflect.Descriptor instead.
+func (*QuotaUsageProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *QuotaUsageProto) GetFileAndDirectoryCount() uint64 {
+	if x != nil && x.FileAndDirectoryCount != nil {
+		return *x.FileAndDirectoryCount
+	}
+	return 0
+}
+
+func (x *QuotaUsageProto) GetQuota() uint64 {
+	if x != nil && x.Quota != nil {
+		return *x.Quota
+	}
+	return 0
+}
+
+func (x *QuotaUsageProto) GetSpaceConsumed() uint64 {
+	if x != nil && x.SpaceConsumed != nil {
+		return *x.SpaceConsumed
+	}
+	return 0
+}
+
+func (x *QuotaUsageProto) GetSpaceQuota() uint64 {
+	if x != nil && x.SpaceQuota != nil {
+		return *x.SpaceQuota
+	}
+	return 0
+}
+
+type GetQuotaUsageRequestProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          *string                `protobuf:"bytes,1,req,name=path" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuotaUsageRequestProto) Reset() {
+	*x = GetQuotaUsageRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuotaUsageRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuotaUsageRequestProto) ProtoMessage() {}
+
+func (x *GetQuotaUsageRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuotaUsageRequestProto.ProtoReflect.Descriptor instead.
+func (*GetQuotaUsageRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *GetQuotaUsageRequestProto) GetPath() string {
+	if x != nil && x.Path != nil {
+		return *x.Path
+	}
+	return ""
+}
+
+type GetQuotaUsageResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Usage         *QuotaUsageProto       `protobuf:"bytes,1,req,name=usage" json:"usage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetQuotaUsageResponseProto) Reset() {
+	*x = GetQuotaUsageResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetQuotaUsageResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetQuotaUsageResponseProto) ProtoMessage() {}
+
+func (x *GetQuotaUsageResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetQuotaUsageResponseProto.ProtoReflect.Descriptor instead.
+func (*GetQuotaUsageResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *GetQuotaUsageResponseProto) GetUsage() *QuotaUsageProto {
+	if x != nil {
+		return x.Usage
+	}
+	return nil
+}
+
+type AclEntryProto struct {
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	Type          *AclEntryProto_AclEntryTypeProto  `protobuf:"varint,1,req,name=type,enum=tfos.hadoop.hdfs.AclEntryProto_AclEntryTypeProto" json:"type,omitempty"`
+	Scope         *AclEntryProto_AclEntryScopeProto `protobuf:"varint,2,req,name=scope,enum=tfos.hadoop.hdfs.AclEntryProto_AclEntryScopeProto" json:"scope,omitempty"`
+	Permissions   *AclEntryProto_FsActionProto      `protobuf:"varint,3,req,name=permissions,enum=tfos.hadoop.hdfs.AclEntryProto_FsActionProto" json:"permissions,omitempty"`
+	Name          *string                           `protobuf:"bytes,4,opt,name=name" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AclEntryProto) Reset() {
+	*x = AclEntryProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AclEntryProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AclEntryProto) ProtoMessage() {}
+
+func (x *AclEntryProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AclEntryProto.ProtoReflect.Descriptor instead.
+func (*AclEntryProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *AclEntryProto) GetType() AclEntryProto_AclEntryTypeProto {
+	if x != nil && x.Type != nil {
+		return *x.Type
+	}
+	return AclEntryProto_USER
+}
+
+func (x *AclEntryProto) GetScope() AclEntryProto_AclEntryScopeProto {
+	if x != nil && x.Scope != nil {
+		return *x.Scope
+	}
+	return AclEntryProto_ACCESS
+}
+
+func (x *AclEntryProto) GetPermissions() AclEntryProto_FsActionProto {
+	if x != nil && x.Permissions != nil {
+		return *x.Permissions
+	}
+	return AclEntryProto_NONE
+}
+
+func (x *AclEntryProto) GetName() string {
+	if x != nil && x.Name != nil {
+		return *x.Name
+	}
+	return ""
+}
+
+type CheckAccessRequestProto struct {
+	state         protoimpl.MessageState       `protogen:"open.v1"`
+	Path          *string                      `protobuf:"bytes,1,req,name=path" json:"path,omitempty"`
+	Mode          *AclEntryProto_FsActionProto `protobuf:"varint,2,req,name=mode,enum=tfos.hadoop.hdfs.AclEntryProto_FsActionProto" json:"mode,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAccessRequestProto) Reset() {
+	*x = CheckAccessRequestProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessRequestProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessRequestProto) ProtoMessage() {}
+
+func (x *CheckAccessRequestProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessRequestProto.ProtoReflect.Descriptor instead.
+func (*CheckAccessRequestProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{60}
+}
+
+func (x *CheckAccessRequestProto) GetPath() string {
+	if x != nil && x.Path != nil {
+		return *x.Path
+	}
+	return ""
+}
+
+func (x *CheckAccessRequestProto) GetMode() AclEntryProto_FsActionProto {
+	if x != nil && x.Mode != nil {
+		return *x.Mode
+	}
+	return AclEntryProto_NONE
+}
+
+type CheckAccessResponseProto struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAccessResponseProto) Reset() {
+	*x = CheckAccessResponseProto{}
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessResponseProto) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessResponseProto) ProtoMessage() {}
+
+func (x *CheckAccessResponseProto) ProtoReflect() protoreflect.Message {
+	mi := &file_internal_hadoop_pb_hdfs_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessResponseProto.ProtoReflect.Descriptor instead.
+func (*CheckAccessResponseProto) Descriptor() ([]byte, []int) {
+	return file_internal_hadoop_pb_hdfs_proto_rawDescGZIP(), []int{61}
+}
+
 var File_internal_hadoop_pb_hdfs_proto protoreflect.FileDescriptor
 
 const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
@@ -3920,7 +4544,54 @@ const file_internal_hadoop_pb_hdfs_proto_rawDesc = "" +
 	"#GetReplicaVisibleLengthRequestProto\x12:\n" +
 	"\x05block\x18\x01 \x02(\v2$.tfos.hadoop.hdfs.ExtendedBlockProtoR\x05block\">\n" +
 	"$GetReplicaVisibleLengthResponseProto\x12\x16\n" +
-	"\x06length\x18\x01 \x02(\x04R\x06length*M\n" +
+	"\x06length\x18\x01 \x02(\x04R\x06length\"\x19\n" +
+	"\x17GetFsStatusRequestProto\"\xe0\x01\n" +
+	"\x17GetFsStatsResponseProto\x12\x1a\n" +
+	"\bcapacity\x18\x01 \x02(\x04R\bcapacity\x12\x12\n" +
+	"\x04used\x18\x02 \x02(\x04R\x04used\x12\x1c\n" +
+	"\tremaining\x18\x03 \x02(\x04R\tremaining\x12)\n" +
+	"\x10under_replicated\x18\x04 \x02(\x04R\x0funderReplicated\x12%\n" +
+	"\x0ecorrupt_blocks\x18\x05 \x02(\x04R\rcorruptBlocks\x12%\n" +
+	"\x0emissing_blocks\x18\x06 \x02(\x04R\rmissingBlocks\"\xa3\x01\n" +
+	"\x0fQuotaUsageProto\x124\n" +
+	"\x15fileAndDirectoryCount\x18\x01 \x02(\x04R\x15fileAndDirectoryCount\x12\x14\n" +
+	"\x05quota\x18\x02 \x02(\x04R\x05quota\x12$\n" +
+	"\rspaceConsumed\x18\x03 \x02(\x04R\rspaceConsumed\x12\x1e\n" +
+	"\n" +
+	"spaceQuota\x18\x04 \x02(\x04R\n" +
+	"spaceQuota\"/\n" +
+	"\x19GetQuotaUsageRequestProto\x12\x12\n" +
+	"\x04path\x18\x01 \x02(\tR\x04path\"U\n" +
+	"\x1aGetQuotaUsageResponseProto\x127\n" +
+	"\x05usage\x18\x01 \x02(\v2!.tfos.hadoop.hdfs.QuotaUsageProtoR\x05usage\"\xf3\x03\n" +
+	"\rAclEntryProto\x12E\n" +
+	"\x04type\x18\x01 \x02(\x0e21.tfos.hadoop.hdfs.AclEntryProto.AclEntryTypeProtoR\x04type\x12H\n" +
+	"\x05scope\x18\x02 \x02(\x0e22.tfos.hadoop.hdfs.AclEntryProto.AclEntryScopeProtoR\x05scope\x12O\n" +
+	"\vpermissions\x18\x03 \x02(\x0e2-.tfos.hadoop.hdfs.AclEntryProto.FsActionProtoR\vpermissions\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\"~\n" +
+	"\rFsActionProto\x12\b\n" +
+	"\x04NONE\x10\x00\x12\v\n" +
+	"\aEXECUTE\x10\x01\x12\t\n" +
+	"\x05WRITE\x10\x02\x12\x11\n" +
+	"\rWRITE_EXECUTE\x10\x03\x12\b\n" +
+	"\x04READ\x10\x04\x12\x10\n" +
+	"\fREAD_EXECUTE\x10\x05\x12\x0e\n" +
+	"\n" +
+	"READ_WRITE\x10\x06\x12\f\n" +
+	"\bPERM_ALL\x10\a\"-\n" +
+	"\x12AclEntryScopeProto\x12\n" +
+	"\n" +
+	"\x06ACCESS\x10\x00\x12\v\n" +
+	"\aDEFAULT\x10\x01\"=\n" +
+	"\x11AclEntryTypeProto\x12\b\n" +
+	"\x04USER\x10\x00\x12\t\n" +
+	"\x05GROUP\x10\x01\x12\b\n" +
+	"\x04MASK\x10\x02\x12\t\n" +
+	"\x05OTHER\x10\x03\"p\n" +
+	"\x17CheckAccessRequestProto\x12\x12\n" +
+	"\x04path\x18\x01 \x02(\tR\x04path\x12A\n" +
+	"\x04mode\x18\x02 \x02(\x0e2-.tfos.hadoop.hdfs.AclEntryProto.FsActionProtoR\x04mode\"\x1a\n" +
+	"\x18CheckAccessResponseProto*M\n" +
 	"\x10CipherSuiteProto\x12\v\n" +
 	"\aUNKNOWN\x10\x01\x12\x15\n" +
 	"\x11AES_CTR_NOPADDING\x10\x02\x12\x15\n" +
@@ -3966,8 +4637,8 @@ func file_internal_hadoop_pb_hdfs_proto_rawDescGZIP() []byte {
 	return file_internal_hadoop_pb_hdfs_proto_rawDescData
 }
 
-var file_internal_hadoop_pb_hdfs_proto_enumTypes = make([]protoimpl.EnumInfo, 8)
-var file_internal_hadoop_pb_hdfs_proto_msgTypes = make([]protoimpl.MessageInfo, 54)
+var file_internal_hadoop_pb_hdfs_proto_enumTypes = make([]protoimpl.EnumInfo, 11)
+var file_internal_hadoop_pb_hdfs_proto_msgTypes = make([]protoimpl.MessageInfo, 62)
 var file_internal_hadoop_pb_hdfs_proto_goTypes = []any{
 	(CipherSuiteProto)(0),                        // 0: tfos.hadoop.hdfs.CipherSuiteProto
 	(CryptoProtocolVersionProto)(0),              // 1: tfos.hadoop.hdfs.CryptoProtocolVersionProto
@@ -3977,111 +4648,127 @@ var file_internal_hadoop_pb_hdfs_proto_goTypes = []any{
 	(StorageTypeProto)(0),                        // 5: tfos.hadoop.hdfs.StorageTypeProto
 	(HdfsFileStatusProto_FileType)(0),            // 6: tfos.hadoop.hdfs.HdfsFileStatusProto.FileType
 	(HdfsFileStatusProto_Flags)(0),               // 7: tfos.hadoop.hdfs.HdfsFileStatusProto.Flags
-	(*GetFileInfoRequestProto)(nil),              // 8: tfos.hadoop.hdfs.GetFileInfoRequestProto
-	(*FsPermissionProto)(nil),                    // 9: tfos.hadoop.hdfs.FsPermissionProto
-	(*FileEncryptionInfoProto)(nil),              // 10: tfos.hadoop.hdfs.FileEncryptionInfoProto
-	(*ECSchemaOptionEntryProto)(nil),             // 11: tfos.hadoop.hdfs.ECSchemaOptionEntryProto
-	(*ECSchemaProto)(nil),                        // 12: tfos.hadoop.hdfs.ECSchemaProto
-	(*ErasureCodingPolicyProto)(nil),             // 13: tfos.hadoop.hdfs.ErasureCodingPolicyProto
-	(*HdfsFileStatusProto)(nil),                  // 14: tfos.hadoop.hdfs.HdfsFileStatusProto
-	(*GetFileInfoResponseProto)(nil),             // 15: tfos.hadoop.hdfs.GetFileInfoResponseProto
-	(*GetServerDefaultsRequestProto)(nil),        // 16: tfos.hadoop.hdfs.GetServerDefaultsRequestProto
-	(*FsServerDefaultsProto)(nil),                // 17: tfos.hadoop.hdfs.FsServerDefaultsProto
-	(*GetServerDefaultsResponseProto)(nil),       // 18: tfos.hadoop.hdfs.GetServerDefaultsResponseProto
-	(*GetListingRequestProto)(nil),               // 19: tfos.hadoop.hdfs.GetListingRequestProto
-	(*DirectoryListingProto)(nil),                // 20: tfos.hadoop.hdfs.DirectoryListingProto
-	(*GetListingResponseProto)(nil),              // 21: tfos.hadoop.hdfs.GetListingResponseProto
-	(*MkdirsRequestProto)(nil),                   // 22: tfos.hadoop.hdfs.MkdirsRequestProto
-	(*MkdirsResponseProto)(nil),                  // 23: tfos.hadoop.hdfs.MkdirsResponseProto
-	(*Rename2RequestProto)(nil),                  // 24: tfos.hadoop.hdfs.Rename2RequestProto
-	(*Rename2ResponseProto)(nil),                 // 25: tfos.hadoop.hdfs.Rename2ResponseProto
-	(*DeleteRequestProto)(nil),                   // 26: tfos.hadoop.hdfs.DeleteRequestProto
-	(*DeleteResponseProto)(nil),                  // 27: tfos.hadoop.hdfs.DeleteResponseProto
-	(*SetPermissionRequestProto)(nil),            // 28: tfos.hadoop.hdfs.SetPermissionRequestProto
-	(*SetPermissionResponseProto)(nil),           // 29: tfos.hadoop.hdfs.SetPermissionResponseProto
-	(*RenewLeaseRequestProto)(nil),               // 30: tfos.hadoop.hdfs.RenewLeaseRequestProto
-	(*RenewLeaseResponseProto)(nil),              // 31: tfos.hadoop.hdfs.RenewLeaseResponseProto
-	(*GetBlockLocationsRequestProto)(nil),        // 32: tfos.hadoop.hdfs.GetBlockLocationsRequestProto
-	(*LocatedBlocksProto)(nil),                   // 33: tfos.hadoop.hdfs.LocatedBlocksProto
-	(*GetBlockLocationsResponseProto)(nil),       // 34: tfos.hadoop.hdfs.GetBlockLocationsResponseProto
-	(*ReportBadBlocksRequestProto)(nil),          // 35: tfos.hadoop.hdfs.ReportBadBlocksRequestProto
-	(*ReportBadBlocksResponseProto)(nil),         // 36: tfos.hadoop.hdfs.ReportBadBlocksResponseProto
-	(*GetDataEncryptionKeyRequestProto)(nil),     // 37: tfos.hadoop.hdfs.GetDataEncryptionKeyRequestProto
-	(*DataEncryptionKeyProto)(nil),               // 38: tfos.hadoop.hdfs.DataEncryptionKeyProto
-	(*GetDataEncryptionKeyResponseProto)(nil),    // 39: tfos.hadoop.hdfs.GetDataEncryptionKeyResponseProto
-	(*CreateRequestProto)(nil),                   // 40: tfos.hadoop.hdfs.CreateRequestProto
-	(*CreateResponseProto)(nil),                  // 41: tfos.hadoop.hdfs.CreateResponseProto
-	(*AppendRequestProto)(nil),                   // 42: tfos.hadoop.hdfs.AppendRequestProto
-	(*AppendResponseProto)(nil),                  // 43: tfos.hadoop.hdfs.AppendResponseProto
-	(*ExtendedBlockProto)(nil),                   // 44: tfos.hadoop.hdfs.ExtendedBlockProto
-	(*DatanodeIDProto)(nil),                      // 45: tfos.hadoop.hdfs.DatanodeIDProto
-	(*DatanodeInfoProto)(nil),                    // 46: tfos.hadoop.hdfs.DatanodeInfoProto
-	(*LocatedBlockProto)(nil),                    // 47: tfos.hadoop.hdfs.LocatedBlockProto
-	(*AddBlockRequestProto)(nil),                 // 48: tfos.hadoop.hdfs.AddBlockRequestProto
-	(*AddBlockResponseProto)(nil),                // 49: tfos.hadoop.hdfs.AddBlockResponseProto
-	(*AbandonBlockRequestProto)(nil),             // 50: tfos.hadoop.hdfs.AbandonBlockRequestProto
-	(*AbandonBlockResponseProto)(nil),            // 51: tfos.hadoop.hdfs.AbandonBlockResponseProto
-	(*CompleteRequestProto)(nil),                 // 52: tfos.hadoop.hdfs.CompleteRequestProto
-	(*CompleteResponseProto)(nil),                // 53: tfos.hadoop.hdfs.CompleteResponseProto
-	(*UpdateBlockForPipelineRequestProto)(nil),   // 54: tfos.hadoop.hdfs.UpdateBlockForPipelineRequestProto
-	(*UpdateBlockForPipelineResponseProto)(nil),  // 55: tfos.hadoop.hdfs.UpdateBlockForPipelineResponseProto
-	(*UpdatePipelineRequestProto)(nil),           // 56: tfos.hadoop.hdfs.UpdatePipelineRequestProto
-	(*UpdatePipelineResponseProto)(nil),          // 57: tfos.hadoop.hdfs.UpdatePipelineResponseProto
-	(*FsyncRequestProto)(nil),                    // 58: tfos.hadoop.hdfs.FsyncRequestProto
-	(*FsyncResponseProto)(nil),                   // 59: tfos.hadoop.hdfs.FsyncResponseProto
-	(*GetReplicaVisibleLengthRequestProto)(nil),  // 60: tfos.hadoop.hdfs.GetReplicaVisibleLengthRequestProto
-	(*GetReplicaVisibleLengthResponseProto)(nil), // 61: tfos.hadoop.hdfs.GetReplicaVisibleLengthResponseProto
-	(*TokenProto)(nil),                           // 62: tfos.hadoop.common.TokenProto
+	(AclEntryProto_FsActionProto)(0),             // 8: tfos.hadoop.hdfs.AclEntryProto.FsActionProto
+	(AclEntryProto_AclEntryScopeProto)(0),        // 9: tfos.hadoop.hdfs.AclEntryProto.AclEntryScopeProto
+	(AclEntryProto_AclEntryTypeProto)(0),         // 10: tfos.hadoop.hdfs.AclEntryProto.AclEntryTypeProto
+	(*GetFileInfoRequestProto)(nil),              // 11: tfos.hadoop.hdfs.GetFileInfoRequestProto
+	(*FsPermissionProto)(nil),                    // 12: tfos.hadoop.hdfs.FsPermissionProto
+	(*FileEncryptionInfoProto)(nil),              // 13: tfos.hadoop.hdfs.FileEncryptionInfoProto
+	(*ECSchemaOptionEntryProto)(nil),             // 14: tfos.hadoop.hdfs.ECSchemaOptionEntryProto
+	(*ECSchemaProto)(nil),                        // 15: tfos.hadoop.hdfs.ECSchemaProto
+	(*ErasureCodingPolicyProto)(nil),             // 16: tfos.hadoop.hdfs.ErasureCodingPolicyProto
+	(*HdfsFileStatusProto)(nil),                  // 17: tfos.hadoop.hdfs.HdfsFileStatusProto
+	(*GetFileInfoResponseProto)(nil),             // 18: tfos.hadoop.hdfs.GetFileInfoResponseProto
+	(*GetServerDefaultsRequestProto)(nil),        // 19: tfos.hadoop.hdfs.GetServerDefaultsRequestProto
+	(*FsServerDefaultsProto)(nil),                // 20: tfos.hadoop.hdfs.FsServerDefaultsProto
+	(*GetServerDefaultsResponseProto)(nil),       // 21: tfos.hadoop.hdfs.GetServerDefaultsResponseProto
+	(*GetListingRequestProto)(nil),               // 22: tfos.hadoop.hdfs.GetListingRequestProto
+	(*DirectoryListingProto)(nil),                // 23: tfos.hadoop.hdfs.DirectoryListingProto
+	(*GetListingResponseProto)(nil),              // 24: tfos.hadoop.hdfs.GetListingResponseProto
+	(*MkdirsRequestProto)(nil),                   // 25: tfos.hadoop.hdfs.MkdirsRequestProto
+	(*MkdirsResponseProto)(nil),                  // 26: tfos.hadoop.hdfs.MkdirsResponseProto
+	(*Rename2RequestProto)(nil),                  // 27: tfos.hadoop.hdfs.Rename2RequestProto
+	(*Rename2ResponseProto)(nil),                 // 28: tfos.hadoop.hdfs.Rename2ResponseProto
+	(*DeleteRequestProto)(nil),                   // 29: tfos.hadoop.hdfs.DeleteRequestProto
+	(*DeleteResponseProto)(nil),                  // 30: tfos.hadoop.hdfs.DeleteResponseProto
+	(*SetPermissionRequestProto)(nil),            // 31: tfos.hadoop.hdfs.SetPermissionRequestProto
+	(*SetPermissionResponseProto)(nil),           // 32: tfos.hadoop.hdfs.SetPermissionResponseProto
+	(*RenewLeaseRequestProto)(nil),               // 33: tfos.hadoop.hdfs.RenewLeaseRequestProto
+	(*RenewLeaseResponseProto)(nil),              // 34: tfos.hadoop.hdfs.RenewLeaseResponseProto
+	(*GetBlockLocationsRequestProto)(nil),        // 35: tfos.hadoop.hdfs.GetBlockLocationsRequestProto
+	(*LocatedBlocksProto)(nil),                   // 36: tfos.hadoop.hdfs.LocatedBlocksProto
+	(*GetBlockLocationsResponseProto)(nil),       // 37: tfos.hadoop.hdfs.GetBlockLocationsResponseProto
+	(*ReportBadBlocksRequestProto)(nil),          // 38: tfos.hadoop.hdfs.ReportBadBlocksRequestProto
+	(*ReportBadBlocksResponseProto)(nil),         // 39: tfos.hadoop.hdfs.ReportBadBlocksResponseProto
+	(*GetDataEncryptionKeyRequestProto)(nil),     // 40: tfos.hadoop.hdfs.GetDataEncryptionKeyRequestProto
+	(*DataEncryptionKeyProto)(nil),               // 41: tfos.hadoop.hdfs.DataEncryptionKeyProto
+	(*GetDataEncryptionKeyResponseProto)(nil),    // 42: tfos.hadoop.hdfs.GetDataEncryptionKeyResponseProto
+	(*CreateRequestProto)(nil),                   // 43: tfos.hadoop.hdfs.CreateRequestProto
+	(*CreateResponseProto)(nil),                  // 44: tfos.hadoop.hdfs.CreateResponseProto
+	(*AppendRequestProto)(nil),                   // 45: tfos.hadoop.hdfs.AppendRequestProto
+	(*AppendResponseProto)(nil),                  // 46: tfos.hadoop.hdfs.AppendResponseProto
+	(*ExtendedBlockProto)(nil),                   // 47: tfos.hadoop.hdfs.ExtendedBlockProto
+	(*DatanodeIDProto)(nil),                      // 48: tfos.hadoop.hdfs.DatanodeIDProto
+	(*DatanodeInfoProto)(nil),                    // 49: tfos.hadoop.hdfs.DatanodeInfoProto
+	(*LocatedBlockProto)(nil),                    // 50: tfos.hadoop.hdfs.LocatedBlockProto
+	(*AddBlockRequestProto)(nil),                 // 51: tfos.hadoop.hdfs.AddBlockRequestProto
+	(*AddBlockResponseProto)(nil),                // 52: tfos.hadoop.hdfs.AddBlockResponseProto
+	(*AbandonBlockRequestProto)(nil),             // 53: tfos.hadoop.hdfs.AbandonBlockRequestProto
+	(*AbandonBlockResponseProto)(nil),            // 54: tfos.hadoop.hdfs.AbandonBlockResponseProto
+	(*CompleteRequestProto)(nil),                 // 55: tfos.hadoop.hdfs.CompleteRequestProto
+	(*CompleteResponseProto)(nil),                // 56: tfos.hadoop.hdfs.CompleteResponseProto
+	(*UpdateBlockForPipelineRequestProto)(nil),   // 57: tfos.hadoop.hdfs.UpdateBlockForPipelineRequestProto
+	(*UpdateBlockForPipelineResponseProto)(nil),  // 58: tfos.hadoop.hdfs.UpdateBlockForPipelineResponseProto
+	(*UpdatePipelineRequestProto)(nil),           // 59: tfos.hadoop.hdfs.UpdatePipelineRequestProto
+	(*UpdatePipelineResponseProto)(nil),          // 60: tfos.hadoop.hdfs.UpdatePipelineResponseProto
+	(*FsyncRequestProto)(nil),                    // 61: tfos.hadoop.hdfs.FsyncRequestProto
+	(*FsyncResponseProto)(nil),                   // 62: tfos.hadoop.hdfs.FsyncResponseProto
+	(*GetReplicaVisibleLengthRequestProto)(nil),  // 63: tfos.hadoop.hdfs.GetReplicaVisibleLengthRequestProto
+	(*GetReplicaVisibleLengthResponseProto)(nil), // 64: tfos.hadoop.hdfs.GetReplicaVisibleLengthResponseProto
+	(*GetFsStatusRequestProto)(nil),              // 65: tfos.hadoop.hdfs.GetFsStatusRequestProto
+	(*GetFsStatsResponseProto)(nil),              // 66: tfos.hadoop.hdfs.GetFsStatsResponseProto
+	(*QuotaUsageProto)(nil),                      // 67: tfos.hadoop.hdfs.QuotaUsageProto
+	(*GetQuotaUsageRequestProto)(nil),            // 68: tfos.hadoop.hdfs.GetQuotaUsageRequestProto
+	(*GetQuotaUsageResponseProto)(nil),           // 69: tfos.hadoop.hdfs.GetQuotaUsageResponseProto
+	(*AclEntryProto)(nil),                        // 70: tfos.hadoop.hdfs.AclEntryProto
+	(*CheckAccessRequestProto)(nil),              // 71: tfos.hadoop.hdfs.CheckAccessRequestProto
+	(*CheckAccessResponseProto)(nil),             // 72: tfos.hadoop.hdfs.CheckAccessResponseProto
+	(*TokenProto)(nil),                           // 73: tfos.hadoop.common.TokenProto
 }
 var file_internal_hadoop_pb_hdfs_proto_depIdxs = []int32{
 	0,  // 0: tfos.hadoop.hdfs.FileEncryptionInfoProto.suite:type_name -> tfos.hadoop.hdfs.CipherSuiteProto
 	1,  // 1: tfos.hadoop.hdfs.FileEncryptionInfoProto.cryptoProtocolVersion:type_name -> tfos.hadoop.hdfs.CryptoProtocolVersionProto
-	11, // 2: tfos.hadoop.hdfs.ECSchemaProto.options:type_name -> tfos.hadoop.hdfs.ECSchemaOptionEntryProto
-	12, // 3: tfos.hadoop.hdfs.ErasureCodingPolicyProto.schema:type_name -> tfos.hadoop.hdfs.ECSchemaProto
+	14, // 2: tfos.hadoop.hdfs.ECSchemaProto.options:type_name -> tfos.hadoop.hdfs.ECSchemaOptionEntryProto
+	15, // 3: tfos.hadoop.hdfs.ErasureCodingPolicyProto.schema:type_name -> tfos.hadoop.hdfs.ECSchemaProto
 	2,  // 4: tfos.hadoop.hdfs.ErasureCodingPolicyProto.state:type_name -> tfos.hadoop.hdfs.ErasureCodingPolicyState
 	6,  // 5: tfos.hadoop.hdfs.HdfsFileStatusProto.fileType:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto.FileType
-	9,  // 6: tfos.hadoop.hdfs.HdfsFileStatusProto.permission:type_name -> tfos.hadoop.hdfs.FsPermissionProto
-	10, // 7: tfos.hadoop.hdfs.HdfsFileStatusProto.fileEncryptionInfo:type_name -> tfos.hadoop.hdfs.FileEncryptionInfoProto
-	13, // 8: tfos.hadoop.hdfs.HdfsFileStatusProto.ecPolicy:type_name -> tfos.hadoop.hdfs.ErasureCodingPolicyProto
-	14, // 9: tfos.hadoop.hdfs.GetFileInfoResponseProto.fs:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
+	12, // 6: tfos.hadoop.hdfs.HdfsFileStatusProto.permission:type_name -> tfos.hadoop.hdfs.FsPermissionProto
+	13, // 7: tfos.hadoop.hdfs.HdfsFileStatusProto.fileEncryptionInfo:type_name -> tfos.hadoop.hdfs.FileEncryptionInfoProto
+	16, // 8: tfos.hadoop.hdfs.HdfsFileStatusProto.ecPolicy:type_name -> tfos.hadoop.hdfs.ErasureCodingPolicyProto
+	17, // 9: tfos.hadoop.hdfs.GetFileInfoResponseProto.fs:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
 	3,  // 10: tfos.hadoop.hdfs.FsServerDefaultsProto.checksumType:type_name -> tfos.hadoop.hdfs.ChecksumTypeProto
-	17, // 11: tfos.hadoop.hdfs.GetServerDefaultsResponseProto.serverDefaults:type_name -> tfos.hadoop.hdfs.FsServerDefaultsProto
-	14, // 12: tfos.hadoop.hdfs.DirectoryListingProto.partialListing:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
-	20, // 13: tfos.hadoop.hdfs.GetListingResponseProto.dirList:type_name -> tfos.hadoop.hdfs.DirectoryListingProto
-	9,  // 14: tfos.hadoop.hdfs.MkdirsRequestProto.masked:type_name -> tfos.hadoop.hdfs.FsPermissionProto
-	9,  // 15: tfos.hadoop.hdfs.SetPermissionRequestProto.permission:type_name -> tfos.hadoop.hdfs.FsPermissionProto
-	47, // 16: tfos.hadoop.hdfs.LocatedBlocksProto.blocks:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
-	47, // 17: tfos.hadoop.hdfs.LocatedBlocksProto.lastBlock:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
-	10, // 18: tfos.hadoop.hdfs.LocatedBlocksProto.fileEncryptionInfo:type_name -> tfos.hadoop.hdfs.FileEncryptionInfoProto
-	13, // 19: tfos.hadoop.hdfs.LocatedBlocksProto.ecPolicy:type_name -> tfos.hadoop.hdfs.ErasureCodingPolicyProto
-	33, // 20: tfos.hadoop.hdfs.GetBlockLocationsResponseProto.locations:type_name -> tfos.hadoop.hdfs.LocatedBlocksProto
-	47, // 21: tfos.hadoop.hdfs.ReportBadBlocksRequestProto.blocks:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
-	38, // 22: tfos.hadoop.hdfs.GetDataEncryptionKeyResponseProto.dataEncryptionKey:type_name -> tfos.hadoop.hdfs.DataEncryptionKeyProto
-	9,  // 23: tfos.hadoop.hdfs.CreateRequestProto.masked:type_name -> tfos.hadoop.hdfs.FsPermissionProto
-	14, // 24: tfos.hadoop.hdfs.CreateResponseProto.fs:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
-	47, // 25: tfos.hadoop.hdfs.AppendResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
-	14, // 26: tfos.hadoop.hdfs.AppendResponseProto.stat:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
-	45, // 27: tfos.hadoop.hdfs.DatanodeInfoProto.id:type_name -> tfos.hadoop.hdfs.DatanodeIDProto
-	44, // 28: tfos.hadoop.hdfs.LocatedBlockProto.b:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	46, // 29: tfos.hadoop.hdfs.LocatedBlockProto.locs:type_name -> tfos.hadoop.hdfs.DatanodeInfoProto
-	62, // 30: tfos.hadoop.hdfs.LocatedBlockProto.blockToken:type_name -> tfos.hadoop.common.TokenProto
+	20, // 11: tfos.hadoop.hdfs.GetServerDefaultsResponseProto.serverDefaults:type_name -> tfos.hadoop.hdfs.FsServerDefaultsProto
+	17, // 12: tfos.hadoop.hdfs.DirectoryListingProto.partialListing:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
+	23, // 13: tfos.hadoop.hdfs.GetListingResponseProto.dirList:type_name -> tfos.hadoop.hdfs.DirectoryListingProto
+	12, // 14: tfos.hadoop.hdfs.MkdirsRequestProto.masked:type_name -> tfos.hadoop.hdfs.FsPermissionProto
+	12, // 15: tfos.hadoop.hdfs.SetPermissionRequestProto.permission:type_name -> tfos.hadoop.hdfs.FsPermissionProto
+	50, // 16: tfos.hadoop.hdfs.LocatedBlocksProto.blocks:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	50, // 17: tfos.hadoop.hdfs.LocatedBlocksProto.lastBlock:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	13, // 18: tfos.hadoop.hdfs.LocatedBlocksProto.fileEncryptionInfo:type_name -> tfos.hadoop.hdfs.FileEncryptionInfoProto
+	16, // 19: tfos.hadoop.hdfs.LocatedBlocksProto.ecPolicy:type_name -> tfos.hadoop.hdfs.ErasureCodingPolicyProto
+	36, // 20: tfos.hadoop.hdfs.GetBlockLocationsResponseProto.locations:type_name -> tfos.hadoop.hdfs.LocatedBlocksProto
+	50, // 21: tfos.hadoop.hdfs.ReportBadBlocksRequestProto.blocks:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	41, // 22: tfos.hadoop.hdfs.GetDataEncryptionKeyResponseProto.dataEncryptionKey:type_name -> tfos.hadoop.hdfs.DataEncryptionKeyProto
+	12, // 23: tfos.hadoop.hdfs.CreateRequestProto.masked:type_name -> tfos.hadoop.hdfs.FsPermissionProto
+	17, // 24: tfos.hadoop.hdfs.CreateResponseProto.fs:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
+	50, // 25: tfos.hadoop.hdfs.AppendResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	17, // 26: tfos.hadoop.hdfs.AppendResponseProto.stat:type_name -> tfos.hadoop.hdfs.HdfsFileStatusProto
+	48, // 27: tfos.hadoop.hdfs.DatanodeInfoProto.id:type_name -> tfos.hadoop.hdfs.DatanodeIDProto
+	47, // 28: tfos.hadoop.hdfs.LocatedBlockProto.b:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	49, // 29: tfos.hadoop.hdfs.LocatedBlockProto.locs:type_name -> tfos.hadoop.hdfs.DatanodeInfoProto
+	73, // 30: tfos.hadoop.hdfs.LocatedBlockProto.blockToken:type_name -> tfos.hadoop.common.TokenProto
 	5,  // 31: tfos.hadoop.hdfs.LocatedBlockProto.storageTypes:type_name -> tfos.hadoop.hdfs.StorageTypeProto
-	44, // 32: tfos.hadoop.hdfs.AddBlockRequestProto.previous:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	46, // 33: tfos.hadoop.hdfs.AddBlockRequestProto.excludeNodes:type_name -> tfos.hadoop.hdfs.DatanodeInfoProto
-	47, // 34: tfos.hadoop.hdfs.AddBlockResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
-	44, // 35: tfos.hadoop.hdfs.AbandonBlockRequestProto.b:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	44, // 36: tfos.hadoop.hdfs.CompleteRequestProto.last:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	44, // 37: tfos.hadoop.hdfs.UpdateBlockForPipelineRequestProto.block:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	47, // 38: tfos.hadoop.hdfs.UpdateBlockForPipelineResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
-	44, // 39: tfos.hadoop.hdfs.UpdatePipelineRequestProto.oldBlock:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	44, // 40: tfos.hadoop.hdfs.UpdatePipelineRequestProto.newBlock:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	45, // 41: tfos.hadoop.hdfs.UpdatePipelineRequestProto.newNodes:type_name -> tfos.hadoop.hdfs.DatanodeIDProto
-	44, // 42: tfos.hadoop.hdfs.GetReplicaVisibleLengthRequestProto.block:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	47, // 32: tfos.hadoop.hdfs.AddBlockRequestProto.previous:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	49, // 33: tfos.hadoop.hdfs.AddBlockRequestProto.excludeNodes:type_name -> tfos.hadoop.hdfs.DatanodeInfoProto
+	50, // 34: tfos.hadoop.hdfs.AddBlockResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	47, // 35: tfos.hadoop.hdfs.AbandonBlockRequestProto.b:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	47, // 36: tfos.hadoop.hdfs.CompleteRequestProto.last:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	47, // 37: tfos.hadoop.hdfs.UpdateBlockForPipelineRequestProto.block:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	50, // 38: tfos.hadoop.hdfs.UpdateBlockForPipelineResponseProto.block:type_name -> tfos.hadoop.hdfs.LocatedBlockProto
+	47, // 39: tfos.hadoop.hdfs.UpdatePipelineRequestProto.oldBlock:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	47, // 40: tfos.hadoop.hdfs.UpdatePipelineRequestProto.newBlock:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	48, // 41: tfos.hadoop.hdfs.UpdatePipelineRequestProto.newNodes:type_name -> tfos.hadoop.hdfs.DatanodeIDProto
+	47, // 42: tfos.hadoop.hdfs.GetReplicaVisibleLengthRequestProto.block:type_name -> tfos.hadoop.hdfs.ExtendedBlockProto
+	67, // 43: tfos.hadoop.hdfs.GetQuotaUsageResponseProto.usage:type_name -> tfos.hadoop.hdfs.QuotaUsageProto
+	10, // 44: tfos.hadoop.hdfs.AclEntryProto.type:type_name -> tfos.hadoop.hdfs.AclEntryProto.AclEntryTypeProto
+	9,  // 45: tfos.hadoop.hdfs.AclEntryProto.scope:type_name -> tfos.hadoop.hdfs.AclEntryProto.AclEntryScopeProto
+	8,  // 46: tfos.hadoop.hdfs.AclEntryProto.permissions:type_name -> tfos.hadoop.hdfs.AclEntryProto.FsActionProto
+	8,  // 47: tfos.hadoop.hdfs.CheckAccessRequestProto.mode:type_name -> tfos.hadoop.hdfs.AclEntryProto.FsActionProto
+	48, // [48:48] is the sub-list for method output_type
+	48, // [48:48] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_internal_hadoop_pb_hdfs_proto_init() }
@@ -4095,8 +4782,8 @@ func file_internal_hadoop_pb_hdfs_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_internal_hadoop_pb_hdfs_proto_rawDesc), len(file_internal_hadoop_pb_hdfs_proto_rawDesc)),
-			NumEnums:      8,
-			NumMessages:   54,
+			NumEnums:      11,
+			NumMessages:   62,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

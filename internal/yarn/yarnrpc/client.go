@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -164,6 +165,22 @@ func (c *Client) queue(ctx context.Context, req *pb.GetQueueInfoRequestProto) (y
 		return yarn.Queue{}, fmt.Errorf("queue %q: %w", req.GetQueueName(), yarn.ErrUnknownQueue)
 	}
 	return queueFromPB(resp.GetQueueInfo()), nil
+}
+
+// SubmitQueues names the queues that the user may submit to, by whatever names the scheduler has for
+// them.
+func (c *Client) SubmitQueues(ctx context.Context) ([]string, error) {
+	resp := &pb.GetQueueUserAclsInfoResponseProto{}
+	if err := c.call(ctx, "getQueueUserAcls", &pb.GetQueueUserAclsInfoRequestProto{}, resp); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, q := range resp.GetQueueUserAcls() {
+		if slices.Contains(q.GetUserAcls(), pb.QueueACLProto_QACL_SUBMIT_APPLICATIONS) {
+			names = append(names, q.GetQueueName())
+		}
+	}
+	return names, nil
 }
 
 // ResourceTypes lists what the cluster counts, memory and vcores included; yarn.ErrUnsupported from
