@@ -301,7 +301,7 @@ func (p *Planned) firstRow(ctx context.Context, files *dfs.Resolver) error {
 		if err != nil {
 			return orUsage(err)
 		}
-		batch, err := r.Next(ctx, 1)
+		batch, err := r.Next(ctx, source.Size{Rows: 1})
 		if err == io.EOF { // no row begins in it
 			if err := r.Close(); err != nil {
 				return err

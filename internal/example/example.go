@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"math/bits"
 
 	"tfos/internal/hadoop/wire"
 	"tfos/internal/predict/column"
@@ -20,11 +21,38 @@ const (
 	int64List = 3
 )
 
-// Read adds the features with the columns' names to them, as one row, and leaves out the others. A
-// column for which there is no feature, or an empty one, gets a row without values. A feature may
-// come twice: then the last one counts, as in any map of protobuf.
-func Read(b []byte, columns []column.Column) (err error) {
-	found := make([][]byte, len(columns))
+// Read adds the features with the columns' names to them, a row for each record, and leaves out the
+// others. A column for which there is no feature, or an empty one, gets a row without values. A
+// feature may come twice: then the last one counts, as in any map of protobuf. An error is a
+// *column.RowError.
+func Read(records [][]byte, columns []column.Column) error {
+	r := reader{columns: columns, index: make(map[string][]int, len(columns)), found: make([][]byte, len(columns))}
+	for i, c := range columns {
+		r.index[c.Name] = append(r.index[c.Name], i)
+	}
+	for row, record := range records {
+		if err := r.row(record); err != nil {
+			return &column.RowError{Row: row, Err: err}
+		}
+		if row > 0 {
+			continue
+		}
+		for i := range columns {
+			columns[i].Reserve(len(records))
+		}
+	}
+	return nil
+}
+
+// reader reads records into columns.
+type reader struct {
+	columns []column.Column
+	index   map[string][]int // of the columns with a name
+	found   [][]byte         // the Feature messages of the record that is read, for each column
+}
+
+func (r *reader) row(b []byte) (err error) {
+	clear(r.found)
 	for len(b) > 0 {
 		var f wire.Field
 		if f, b, err = wire.CutField(b); err != nil {
@@ -33,15 +61,15 @@ func Read(b []byte, columns []column.Column) (err error) {
 		if f.Number != 1 { // Example.features
 			continue
 		}
-		if err := features(f.Bytes, columns, found); err != nil {
+		if err := r.features(f.Bytes); err != nil {
 			return notExample(err)
 		}
 	}
-	for i := range columns {
-		if err := feature(found[i], &columns[i]); err != nil {
+	for i := range r.columns {
+		if err := feature(r.found[i], &r.columns[i]); err != nil {
 			return err
 		}
-		columns[i].EndRow()
+		r.columns[i].EndRow()
 	}
 	return nil
 }
@@ -49,7 +77,7 @@ func Read(b []byte, columns []column.Column) (err error) {
 func notExample(err error) error { return fmt.Errorf("it is no tf.train.Example: %w", err) }
 
 // features finds those that are wanted in a Features message.
-func features(b []byte, columns []column.Column, found [][]byte) error {
+func (r *reader) features(b []byte) error {
 	for len(b) > 0 {
 		f, rest, err := wire.CutField(b)
 		if err != nil {
@@ -71,10 +99,8 @@ func features(b []byte, columns []column.Column, found [][]byte) error {
 				value = f.Bytes
 			}
 		}
-		for i := range columns {
-			if columns[i].Name == string(name) {
-				found[i] = value
-			}
+		for _, i := range r.index[string(name)] {
+			r.found[i] = value
 		}
 	}
 	return nil
@@ -152,39 +178,86 @@ func values(b []byte, c *column.Column) error {
 // Append writes one row of columns as an Example. Numbers of 64 bits become floats of 32, for an
 // Example has no others.
 func Append(b []byte, columns []column.Column, row int) []byte {
-	var features []byte
+	var few [16]sizes
+	all, features := few[:0], 0
 	for i := range columns {
-		c := &columns[i]
-		entry := wire.AppendBytesField(nil, 1, []byte(c.Name))
-		features = wire.AppendBytesField(features, 1, wire.AppendBytesField(entry, 2, appendFeature(nil, c, row)))
+		s := measure(&columns[i], row)
+		all = append(all, s)
+		features += field(s.entry)
 	}
-	return wire.AppendBytesField(b, 1, features)
+	b = wire.AppendHeader(b, 1, features) // Example.features
+	for i := range columns {
+		c, s := &columns[i], all[i]
+		b = wire.AppendHeader(b, 1, s.entry) // Features.feature, an entry of a map
+		b = wire.AppendHeader(b, 1, len(c.Name))
+		b = append(b, c.Name...)
+		b = wire.AppendHeader(b, 2, s.feature)
+		b = wire.AppendHeader(b, s.kind, s.list)
+		b = appendList(b, c, row, s.packed)
+	}
+	return b
 }
 
-func appendFeature(b []byte, c *column.Column, row int) []byte {
+// sizes are the bytes of the messages, one within the other, that a row of a column becomes.
+type sizes struct {
+	kind                         uint64 // field of Feature
+	entry, feature, list, packed int
+}
+
+// field is the bytes of a field, one that has a length and a small number.
+func field(length int) int { return 1 + uvarint(uint64(length)) + length }
+
+// uvarint is the bytes of a number.
+func uvarint(v uint64) int { return (bits.Len64(v|1) + 6) / 7 }
+
+func measure(c *column.Column, row int) (s sizes) {
 	from, to := c.Row(row)
-	var list, packed []byte
-	field := uint64(floatList)
+	s.kind = floatList
 	switch c.Kind {
 	case column.Bytes:
-		field = bytesList
-		for _, s := range c.Bytes[from:to] {
-			list = wire.AppendBytesField(list, 1, s)
+		s.kind = bytesList
+		for _, v := range c.Bytes[from:to] {
+			s.list += field(len(v))
 		}
-		return wire.AppendBytesField(b, field, list)
+	case column.Int:
+		s.kind = int64List
+		for _, v := range c.Ints[from:to] {
+			s.packed += uvarint(uint64(v))
+		}
+	default:
+		s.packed = 4 * (to - from)
+	}
+	if s.kind != bytesList {
+		s.list = field(s.packed)
+	}
+	s.feature = field(s.list)
+	s.entry = field(len(c.Name)) + field(s.feature)
+	return s
+}
+
+// appendList writes the values of a row.
+func appendList(b []byte, c *column.Column, row, packed int) []byte {
+	from, to := c.Row(row)
+	if c.Kind == column.Bytes {
+		for _, v := range c.Bytes[from:to] {
+			b = wire.AppendBytesField(b, 1, v)
+		}
+		return b
+	}
+	b = wire.AppendHeader(b, 1, packed)
+	switch c.Kind {
 	case column.Float:
 		for _, v := range c.Floats[from:to] {
-			packed = binary.LittleEndian.AppendUint32(packed, math.Float32bits(v))
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 		}
 	case column.Double:
 		for _, v := range c.Doubles[from:to] {
-			packed = binary.LittleEndian.AppendUint32(packed, math.Float32bits(float32(v)))
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(float32(v)))
 		}
 	case column.Int:
-		field = int64List
 		for _, v := range c.Ints[from:to] {
-			packed = binary.AppendUvarint(packed, uint64(v))
+			b = binary.AppendUvarint(b, uint64(v))
 		}
 	}
-	return wire.AppendBytesField(b, field, wire.AppendBytesField(list, 1, packed))
+	return b
 }

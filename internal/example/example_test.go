@@ -39,7 +39,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := columns("id", "n", "x")
-	if err := Read(b, got); err != nil {
+	if err := Read([][]byte{b}, got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got, cmpopts.EquateEmpty()); diff != "" {
@@ -53,7 +53,7 @@ func TestRead(t *testing.T) {
 func TestReadOddities(t *testing.T) {
 	unpacked := "\x0a\x11\x0a\x0f\x0a\x01n\x12\x0a\x1a\x08\x08\x01\x08\x02\x08\x03\x08\x04" // [1, 2, 3, 4], each a field of its own
 	got := columns("n", "none")
-	if err := Read([]byte(unpacked), got); err != nil {
+	if err := Read([][]byte{[]byte(unpacked)}, got); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]int64{1, 2, 3, 4}, got[0].Ints); diff != "" {
@@ -62,11 +62,11 @@ func TestReadOddities(t *testing.T) {
 	if got[1].Rows() != 1 || got[1].Len() != 0 {
 		t.Errorf("a feature that is not there: %+v", got[1])
 	}
-	if err := Read(Append(nil, []column.Column{{Name: "n", Kind: column.Float, Floats: []float32{1}, Ends: []int{1}}}, 0), got); err == nil || !strings.Contains(err.Error(), "n holds float32") {
+	if err := Read([][]byte{Append(nil, []column.Column{{Name: "n", Kind: column.Float, Floats: []float32{1}, Ends: []int{1}}}, 0)}, got); err == nil || !strings.Contains(err.Error(), "n holds float32") {
 		t.Errorf("a feature of another kind: %v", err)
 	}
 	for _, damaged := range []string{"x", unpacked[:10], "\x0a\x05\x0a\x0a\x0a\x01n"} {
-		if err := Read([]byte(damaged), columns("n")); err == nil {
+		if err := Read([][]byte{[]byte(damaged)}, columns("n")); err == nil {
 			t.Errorf("%q was read", damaged)
 		}
 	}
@@ -81,11 +81,11 @@ func FuzzRead(f *testing.F) {
 	f.Add(b)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		got := columns("id", "n", "x")
-		if Read(b, got) != nil {
+		if Read([][]byte{b}, got) != nil {
 			return
 		}
 		back := columns("id", "n", "x")
-		if err := Read(Append(nil, got, 0), back); err != nil {
+		if err := Read([][]byte{Append(nil, got, 0)}, back); err != nil {
 			t.Fatal(err)
 		}
 		kinds := cmpopts.IgnoreFields(column.Column{}, "Kind") // an empty list has none

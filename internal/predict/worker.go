@@ -53,21 +53,26 @@ type Options struct {
 	Progress func(rows int64)
 }
 
-// Worker is one worker of a run.
+// Worker is one worker of a run. Beside the model, it holds in memory at most Parallel+1 batches:
+// their input, their columns and tensors, their output.
 type Worker struct {
 	o     Options
-	batch int // rows
+	batch source.Size
 	rows  int64
 	parts int
 }
 
 // New makes a Worker.
 func New(o Options) (*Worker, error) {
-	batch, err := o.Plan.Rows()
+	rows, err := o.Plan.Rows()
 	if err != nil {
 		return nil, err
 	}
-	return &Worker{o: o, batch: batch}, nil
+	w := &Worker{o: o, batch: source.Size{Rows: rows, Bytes: o.Plan.Bytes}}
+	if o.Plan.Fixed() { // a batch that is cut short would be filled up again
+		w.batch.Bytes = 0
+	}
+	return w, nil
 }
 
 // Run works until all shards are done. It says how many rows and shards this worker wrote.
@@ -191,7 +196,7 @@ func (w *Worker) run(b source.Batch) result {
 	inputs, kept := columns[:len(w.o.Plan.Columns)], columns[len(w.o.Plan.Columns):]
 	if w.o.Plan.Fixed() {
 		for i := range inputs {
-			inputs[i].Pad(w.batch)
+			inputs[i].Pad(w.batch.Rows)
 		}
 	}
 	outputs, err := w.o.Model.Predict(inputs)

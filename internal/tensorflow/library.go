@@ -44,10 +44,7 @@ type Library struct {
 	tensorByteSize func(tensor unsafe.Pointer) uintptr
 	numDims        func(tensor unsafe.Pointer) int32
 	dim            func(tensor unsafe.Pointer, i int32) int64
-	stringInit     func(s unsafe.Pointer)
 	stringCopy     func(s unsafe.Pointer, data unsafe.Pointer, n uintptr)
-	stringData     func(s unsafe.Pointer) unsafe.Pointer
-	stringSize     func(s unsafe.Pointer) uintptr
 	stringDealloc  func(s unsafe.Pointer)
 
 	newGraph             func() unsafe.Pointer
@@ -91,9 +88,8 @@ func Load(f Files) (*Library, error) {
 		"TF_NewStatus": &l.newStatus, "TF_DeleteStatus": &l.deleteStatus, "TF_GetCode": &l.getCode, "TF_Message": &l.message,
 		"TF_AllocateTensor": &l.allocateTensor, "TF_DeleteTensor": &l.deleteTensor, "TF_TensorType": &l.tensorType, "TF_TensorData": &l.tensorData,
 		"TF_TensorByteSize": &l.tensorByteSize, "TF_NumDims": &l.numDims, "TF_Dim": &l.dim,
-		"TF_StringInit": &l.stringInit, "TF_StringCopy": &l.stringCopy, "TF_StringGetDataPointer": &l.stringData, "TF_StringGetSize": &l.stringSize,
-		"TF_StringDealloc": &l.stringDealloc,
-		"TF_NewGraph":      &l.newGraph, "TF_DeleteGraph": &l.deleteGraph, "TF_GraphOperationByName": &l.operationByName, "TF_OperationNumOutputs": &l.operationOutputs,
+		"TF_StringCopy": &l.stringCopy, "TF_StringDealloc": &l.stringDealloc,
+		"TF_NewGraph": &l.newGraph, "TF_DeleteGraph": &l.deleteGraph, "TF_GraphOperationByName": &l.operationByName, "TF_OperationNumOutputs": &l.operationOutputs,
 		"TF_NewSessionOptions": &l.newSessionOptions, "TF_DeleteSessionOptions": &l.deleteSessionOptions, "TF_LoadSessionFromSavedModel": &l.loadSavedModel,
 		"TF_SessionRun": &l.sessionRun, "TF_CloseSession": &l.closeSession, "TF_DeleteSession": &l.deleteSession,
 		"TF_NewServer": &l.newServer, "TF_ServerStart": &l.serverStart, "TF_ServerJoin": &l.serverJoin,

@@ -32,7 +32,7 @@ func (f *Function) Predict(columns []column.Column) (_ []column.Column, err erro
 		if len(r.Dims) == 0 || r.Dims[0] != int64(rows) {
 			return nil, fmt.Errorf("the model gave %s with the dimensions %v for %d rows: its first dimension must count the rows", t.Name, r.Dims, rows)
 		}
-		if outputs[i], err = column.Read(t.Name, r.Type, r.Dims, r.Bytes(), r.String); err != nil {
+		if outputs[i], err = column.Read(t.Name, r.Type, r.Dims, r.Bytes(), r.Strings()); err != nil {
 			return nil, err
 		}
 	}

@@ -1,15 +1,13 @@
 package tensorflow
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"unsafe"
 
 	"tfos/internal/savedmodel"
 )
-
-// stringBytes is sizeof(TF_TString).
-const stringBytes = 24
 
 // Tensor is a tensor in TensorFlow's memory. Close it. It is not safe for concurrent use.
 type Tensor struct {
@@ -47,12 +45,7 @@ func (l *Library) NewTensor(t savedmodel.DType, dims []int64) (*Tensor, error) {
 		return nil, fmt.Errorf("make a tensor: TensorFlow has no memory for %d bytes", n)
 	}
 	made := &Tensor{Type: t, Dims: dims, l: l, tensor: tensor, data: l.bytes(tensor), strings: t == savedmodel.String}
-	clear(made.data)
-	if made.strings {
-		for i := range made.Len() {
-			l.stringInit(made.at(i))
-		}
-	}
+	clear(made.data) // which makes strings empty ones
 	return made, nil
 }
 
@@ -93,22 +86,76 @@ func (t *Tensor) Bytes() []byte {
 	return t.data
 }
 
-// at is the string with the index i.
-func (t *Tensor) at(i int) unsafe.Pointer { return unsafe.Pointer(&t.data[i*stringBytes]) }
+// A string is an element of 24 bytes, a TF_TString of ctstring_internal.h. That layout is part of
+// TensorFlow's binary interface, for custom operations have it compiled in. The two low bits of the
+// first byte say which one of these it is:
+//
+//	small   | length<<2, 1 byte | bytes, at most 22 | 0 |
+//	large   | length<<2 + 1, 8 bytes | capacity, 8 | address, 8 |
+//	offset  | length<<2 + 2, 4 bytes | bytes from here to the string, 4 | … |
+//	view    | length<<2 + 3, 8 bytes | address, 8 | … |
+//
+// tfos writes small strings and reads all of them without a call: one costs as much as the rest of
+// what is done to a short string. Large ones are TensorFlow's to make and to free.
+const (
+	stringBytes = 24
+	small       = 0
+	large       = 1
+	offset      = 2
+	view        = 3
+	smallMost   = 22
+)
 
-// SetString copies a string into a tensor that NewTensor made.
-func (t *Tensor) SetString(i int, s []byte) {
-	t.l.stringCopy(t.at(i), unsafe.Pointer(unsafe.SliceData(s)), uintptr(len(s)))
+// str is the element of a string.
+type str []byte
+
+func (t *Tensor) at(i int) str { return t.data[i*stringBytes:][:stringBytes] }
+
+func (s str) kind() byte { return s[0] & 3 }
+
+// bytes is the string itself, in TensorFlow's memory.
+func (s str) bytes() []byte {
+	pointer := func(at int) *byte { return *(**byte)(unsafe.Pointer(&s[at])) }
+	switch s.kind() {
+	case small:
+		return s[1 : 1+s[0]>>2]
+	case large:
+		return unsafe.Slice(pointer(16), binary.LittleEndian.Uint64(s)>>2)
+	case offset:
+		from := unsafe.Add(unsafe.Pointer(&s[0]), binary.LittleEndian.Uint32(s[4:]))
+		return unsafe.Slice((*byte)(from), binary.LittleEndian.Uint32(s)>>2)
+	}
+	return unsafe.Slice(pointer(8), binary.LittleEndian.Uint64(s)>>2)
 }
 
-// String is a copy of a string.
-func (t *Tensor) String(i int) []byte {
-	n := t.l.stringSize(t.at(i))
-	s := make([]byte, n)
-	if n > 0 {
-		copy(s, unsafe.Slice((*byte)(t.l.stringData(t.at(i))), n))
+// SetString copies a string into a tensor that NewTensor made, where there is none yet.
+func (t *Tensor) SetString(i int, text []byte) {
+	s := t.at(i)
+	if len(text) <= smallMost {
+		s[0] = byte(len(text) << 2)
+		copy(s[1:], text)
+		return
 	}
-	return s
+	t.l.stringCopy(unsafe.Pointer(&s[0]), unsafe.Pointer(unsafe.SliceData(text)), uintptr(len(text)))
+}
+
+// Strings are copies of the strings, all in one piece of memory; nil for numbers.
+func (t *Tensor) Strings() [][]byte {
+	if t.Type != savedmodel.String {
+		return nil
+	}
+	all, size := make([][]byte, t.Len()), 0
+	for i := range all {
+		all[i] = t.at(i).bytes()
+		size += len(all[i])
+	}
+	memory := make([]byte, 0, size)
+	for i, s := range all {
+		from := len(memory)
+		memory = append(memory, s...)
+		all[i] = memory[from:len(memory):len(memory)]
+	}
+	return all
 }
 
 // Close frees the tensor. Closing it again does nothing.
@@ -118,7 +165,9 @@ func (t *Tensor) Close() {
 	}
 	if t.strings {
 		for i := range t.Len() {
-			t.l.stringDealloc(t.at(i))
+			if s := t.at(i); s.kind() == large {
+				t.l.stringDealloc(unsafe.Pointer(&s[0]))
+			}
 		}
 	}
 	t.l.deleteTensor(t.tensor)

@@ -13,6 +13,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/bits"
+	"slices"
 
 	"tfos/internal/checkpoint/sstable"
 )
@@ -70,51 +71,52 @@ func NewReader(r io.Reader, at int64) *Reader { return &Reader{r: r, at: at} }
 // At is where the next record begins.
 func (r *Reader) At() int64 { return r.at }
 
-// Next is the next record; io.EOF after the last one.
-func (r *Reader) Next() ([]byte, error) {
+// Append appends the next record to b, without what frames it; io.EOF after the last one.
+func (r *Reader) Append(b []byte) ([]byte, error) {
 	switch _, err := io.ReadFull(r.r, r.header[:]); {
 	case err == io.EOF:
-		return nil, io.EOF
+		return b, io.EOF
 	case errors.Is(err, io.ErrUnexpectedEOF):
-		return nil, nothing(r.at)
+		return b, nothing(r.at)
 	case err != nil:
-		return nil, err
+		return b, err
 	}
 	n, ok := length(r.header[:])
 	if !ok {
-		return nil, nothing(r.at)
+		return b, nothing(r.at)
 	}
-	data, err := read(r.r, n)
+	from := len(b)
+	b, err := read(b, r.r, n)
 	if err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || err == io.EOF {
 			err = cutOff(r.at)
 		}
-		return nil, err
+		return b[:from], err
 	}
-	footer := data[len(data)-footerBytes:]
-	data = data[:len(data)-footerBytes]
-	if masked(data) != binary.LittleEndian.Uint32(footer) {
-		return nil, &Damage{r.at, fmt.Sprintf("the file is damaged: the %d bytes are not what their checksum says, of the record", len(data))}
+	end := len(b) - footerBytes
+	if masked(b[from:end]) != binary.LittleEndian.Uint32(b[end:]) {
+		return b[:from], &Damage{r.at, fmt.Sprintf("the file is damaged: the %d bytes are not what their checksum says, of the record", end-from)}
 	}
 	r.at += headerBytes + int64(n) + footerBytes
-	return data, nil
+	return b[:end], nil
 }
 
-// read reads n bytes and a footer. A length that nothing follows takes no memory.
-func read(r io.Reader, n uint64) ([]byte, error) {
+// read appends n bytes and a footer. A length that nothing follows takes no memory.
+func read(b []byte, r io.Reader, n uint64) ([]byte, error) {
 	const atOnce = 1 << 20
 	if n > 1<<62 {
-		return nil, io.ErrUnexpectedEOF
+		return b, io.ErrUnexpectedEOF
 	}
 	all := int(n) + footerBytes
 	if all <= atOnce {
-		b := make([]byte, all)
-		_, err := io.ReadFull(r, b)
+		from := len(b)
+		b = slices.Grow(b, all)[:from+all]
+		_, err := io.ReadFull(r, b[from:])
 		return b, err
 	}
-	var b bytes.Buffer
-	_, err := io.CopyN(&b, r, int64(all))
-	return b.Bytes(), err
+	grown := bytes.NewBuffer(b)
+	_, err := io.CopyN(grown, r, int64(all))
+	return grown.Bytes(), err
 }
 
 // empty is the header of a record without a byte.

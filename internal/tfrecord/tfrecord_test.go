@@ -53,7 +53,7 @@ func piece(file []byte, from, to int64) ([][]byte, error) {
 	r := NewReader(io.NewSectionReader(f, at, size-at), at)
 	var all [][]byte
 	for r.At() < to {
-		b, err := r.Next()
+		b, err := r.Append(nil)
 		if err == io.EOF {
 			break
 		}

@@ -58,5 +58,10 @@ func orMalformed(err error) error {
 
 // AppendBytesField appends a length-delimited field to a message.
 func AppendBytesField(b []byte, number uint64, p []byte) []byte {
-	return AppendDelimited(binary.AppendUvarint(b, number<<3|2), p)
+	return append(AppendHeader(b, number, len(p)), p...)
+}
+
+// AppendHeader appends what a length-delimited field begins with. As many bytes must follow.
+func AppendHeader(b []byte, number uint64, length int) []byte {
+	return binary.AppendUvarint(binary.AppendUvarint(b, number<<3|2), uint64(length))
 }

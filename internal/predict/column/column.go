@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"tfos/internal/savedmodel"
 )
@@ -74,6 +75,26 @@ func (c *Column) Len() int {
 		return len(c.Ints)
 	}
 	return 0
+}
+
+// Reserve makes room for so many rows in all, each like those that there are.
+func (c *Column) Reserve(rows int) {
+	more := rows - c.Rows()
+	if more <= 0 || c.Rows() == 0 {
+		return
+	}
+	values := c.Len() / c.Rows() * more
+	c.Ends = slices.Grow(c.Ends, more)
+	switch c.Kind {
+	case Bytes:
+		c.Bytes = slices.Grow(c.Bytes, values)
+	case Float:
+		c.Floats = slices.Grow(c.Floats, values)
+	case Double:
+		c.Doubles = slices.Grow(c.Doubles, values)
+	case Int:
+		c.Ints = slices.Grow(c.Ints, values)
+	}
 }
 
 // EndRow ends a row with the values that were added since the row before.
@@ -261,9 +282,9 @@ func (c *Column) rowOf(value int) int {
 	return row
 }
 
-// Read makes a column of the memory of a tensor whose first dimension counts rows. Strings are
-// given by their number; text is not called for other types.
-func Read(name string, t savedmodel.DType, dims []int64, data []byte, text func(i int) []byte) (Column, error) {
+// Read makes a column of the memory of a tensor whose first dimension counts rows: data for numbers,
+// and strings for strings, which become the column's.
+func Read(name string, t savedmodel.DType, dims []int64, data []byte, strings [][]byte) (Column, error) {
 	c := Column{Name: name, Shape: dims[1:]}
 	each := 1
 	for _, d := range c.Shape {
@@ -271,15 +292,12 @@ func Read(name string, t savedmodel.DType, dims []int64, data []byte, text func(
 	}
 	n := each * int(dims[0])
 	size, ok := t.Size()
-	if t != savedmodel.String && (!ok || len(data) != n*size) {
+	if t == savedmodel.String && len(strings) != n || t != savedmodel.String && (!ok || len(data) != n*size) {
 		return c, fmt.Errorf("the model gave %s as %s of %d bytes, which tfos does not know", name, t, len(data))
 	}
 	switch t {
 	case savedmodel.String:
-		c.Kind, c.Bytes = Bytes, make([][]byte, n)
-		for i := range c.Bytes {
-			c.Bytes[i] = text(i)
-		}
+		c.Kind, c.Bytes = Bytes, strings
 	case savedmodel.Float, savedmodel.Half, savedmodel.BFloat16:
 		c.Kind, c.Floats = Float, make([]float32, n)
 		for i := range c.Floats {

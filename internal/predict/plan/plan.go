@@ -99,7 +99,8 @@ type Settings struct {
 	Output    string               `json:"output"` // directory: a URI; a plain path is the local disk's
 	Format    Format               `json:"format"`
 	Encoding  Encoding             `json:"encoding"`
-	Batch     int                  `json:"batch"`           // rows that the model gets at once
+	Batch     int                  `json:"batch"`           // rows that the model gets at once, at most
+	Bytes     int                  `json:"bytes,omitempty"` // of the input, after which a batch is full too; 0: however many
 	Columns   []string             `json:"columns"`         // for each input of the signature, where its values come from
 	Keep      []string             `json:"keep,omitempty"`  // columns that go to the output beside the model's
 	Split     int64                `json:"split,omitempty"` // bytes of a shard; 0: files are whole

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -46,41 +47,52 @@ func Append(b []byte, e plan.Encoding, columns []column.Column) ([]byte, error) 
 			return b, fmt.Errorf("%s has %d rows, and %s %d", c.Name, c.Rows(), columns[0].Name, rows)
 		}
 	}
+	write := writer(e, columns)
+	for row := range rows {
+		from := len(b)
+		b = write(b, row)
+		if row == 0 { // the others have about the same size
+			b = slices.Grow(b, (len(b)-from)*rows*9/8)
+		}
+	}
+	return b, nil
+}
+
+// writer gives the function that appends a row.
+func writer(e plan.Encoding, columns []column.Column) func(b []byte, row int) []byte {
 	switch e {
 	case plan.TFRecordRows:
 		var record []byte
-		for row := range rows {
+		return func(b []byte, row int) []byte {
 			record = example.Append(record[:0], columns, row)
-			b = tfrecord.Append(b, record)
+			return tfrecord.Append(b, record)
 		}
 	case plan.CSVRows:
-		for row := range rows {
+		return func(b []byte, row int) []byte {
 			for i := range columns {
 				if i > 0 {
 					b = append(b, ',')
 				}
 				b = appendCell(b, text(&columns[i], row))
 			}
-			b = append(b, '\n')
-		}
-	default:
-		keys := make([][]byte, len(columns))
-		for i, c := range columns {
-			keys[i] = append(appendString(nil, []byte(c.Name)), ':')
-		}
-		for row := range rows {
-			b = append(b, '{')
-			for i := range columns {
-				if i > 0 {
-					b = append(b, ',')
-				}
-				b = append(b, keys[i]...)
-				b = appendRow(b, &columns[i], row)
-			}
-			b = append(b, '}', '\n')
+			return append(b, '\n')
 		}
 	}
-	return b, nil
+	keys := make([][]byte, len(columns))
+	for i, c := range columns {
+		keys[i] = append(appendString(nil, []byte(c.Name)), ':')
+	}
+	return func(b []byte, row int) []byte {
+		b = append(b, '{')
+		for i := range columns {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, keys[i]...)
+			b = appendRow(b, &columns[i], row)
+		}
+		return append(b, '}', '\n')
+	}
 }
 
 // text is the cell of a row: a single value as it is, several as JSON.

@@ -82,14 +82,14 @@ func TestTFRecord(t *testing.T) {
 	back := []column.Column{{Name: "y"}, {Name: "few"}, {Name: "id"}, {Name: "m"}}
 	r := tfrecord.NewReader(bytes.NewReader(got), 0)
 	for {
-		record, err := r.Next()
+		record, err := r.Append(nil)
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := example.Read(record, back); err != nil {
+		if err := example.Read([][]byte{record}, back); err != nil {
 			t.Fatal(err)
 		}
 	}

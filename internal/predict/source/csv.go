@@ -122,9 +122,13 @@ func missing(name string, there []string) error {
 	return fmt.Errorf("it has no column %s: it has %s%s", name, strings.Join(shown, ", "), more)
 }
 
-func (c *csvReader) Next(_ context.Context, n int) (Batch, error) {
+func (c *csvReader) Next(_ context.Context, most Size) (Batch, error) {
 	b := lines{cells: c.cells}
-	for c.r != nil && !c.ended && len(b.all) < n {
+	if c.r == nil {
+		return nil, io.EOF
+	}
+	first := c.r.InputOffset()
+	for !c.ended && !most.reached(len(b.all), int(c.r.InputOffset()-first)) {
 		if !c.packed && c.at+c.r.InputOffset() >= c.shard.To {
 			break
 		}

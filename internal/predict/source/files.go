@@ -17,10 +17,9 @@ type files struct {
 	wanted []Wanted
 }
 
-func (f *files) Next(ctx context.Context, n int) (Batch, error) {
-	var b images
-	b.wanted = f.wanted
-	for len(b.all) < n && len(f.left) > 0 {
+func (f *files) Next(ctx context.Context, most Size) (Batch, error) {
+	b := images{wanted: f.wanted}
+	for bytes := 0; !most.reached(len(b.all), bytes) && len(f.left) > 0; {
 		in := f.left[0]
 		content, err := readWhole(ctx, f.open, in)
 		if err != nil {
@@ -28,6 +27,7 @@ func (f *files) Next(ctx context.Context, n int) (Batch, error) {
 		}
 		b.all, b.paths = append(b.all, content), append(b.paths, []byte(in.Path))
 		f.left = f.left[1:]
+		bytes += len(content)
 	}
 	if len(b.all) == 0 {
 		return nil, io.EOF

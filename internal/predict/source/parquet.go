@@ -149,7 +149,7 @@ func (c *cursor) peek() (parquet.Value, error) {
 	return c.have[0], nil
 }
 
-func (p *parquetReader) Next(_ context.Context, n int) (Batch, error) {
+func (p *parquetReader) Next(_ context.Context, most Size) (Batch, error) {
 	for p.rows == 0 {
 		if len(p.groups) == 0 {
 			return nil, io.EOF
@@ -163,18 +163,33 @@ func (p *parquetReader) Next(_ context.Context, n int) (Batch, error) {
 		}
 		p.groups = p.groups[1:]
 	}
-	rows := int(min(int64(n), p.rows))
-	b := valuesOf{columns: make([]column.Column, len(p.leaves)), rows: rows, wanted: p.wanted}
+	b := valuesOf{columns: make([]column.Column, len(p.leaves)), wanted: p.wanted}
 	for i, l := range p.leaves {
 		b.columns[i].Name = l.name
-		for range rows {
-			if err := p.open[i].row(&b.columns[i], l); err != nil {
+	}
+	for bytes := 0; p.rows > 0 && !most.reached(b.rows, bytes); p.rows-- {
+		for i, l := range p.leaves {
+			c := &b.columns[i]
+			if err := p.open[i].row(c, l); err != nil {
 				return nil, fmt.Errorf("read the column %s: %w", l.name, err)
 			}
+			bytes += sizeOf(c, b.rows)
 		}
+		b.rows++
 	}
-	p.rows -= int64(rows)
 	return b, nil
+}
+
+// sizeOf is the bytes of a row's values.
+func sizeOf(c *column.Column, row int) (n int) {
+	from, to := c.Row(row)
+	if c.Kind != column.Bytes {
+		return 8 * (to - from)
+	}
+	for _, v := range c.Bytes[from:to] {
+		n += len(v)
+	}
+	return n
 }
 
 // begin opens the columns of a row group.

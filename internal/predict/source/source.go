@@ -46,9 +46,20 @@ type Batch interface {
 
 // Reader reads a shard.
 type Reader interface {
-	// Next gives the next rows, at most n; io.EOF after the last one.
-	Next(ctx context.Context, n int) (Batch, error)
+	// Next gives the next rows, as many as fit; io.EOF after the last one.
+	Next(ctx context.Context, most Size) (Batch, error)
 	Close() error
+}
+
+// Size says when a batch is full.
+type Size struct {
+	Rows  int
+	Bytes int // of the input, after which no further row is added; 0: however many
+}
+
+// reached reports whether no row is added to these.
+func (s Size) reached(rows, bytes int) bool {
+	return rows >= s.Rows || s.Bytes > 0 && bytes >= s.Bytes
 }
 
 // Open opens a file of the input by its path in the plan.
@@ -102,8 +113,8 @@ type named struct {
 	rows int // that were read before
 }
 
-func (n *named) Next(ctx context.Context, rows int) (Batch, error) {
-	b, err := n.Reader.Next(ctx, rows)
+func (n *named) Next(ctx context.Context, most Size) (Batch, error) {
+	b, err := n.Reader.Next(ctx, most)
 	if err != nil {
 		if err != io.EOF {
 			err = fmt.Errorf("%s: %w", n.path, err)

@@ -61,7 +61,7 @@ func read(t *testing.T, open Open, p plan.Plan, n int) ([]string, error) {
 			return all, err
 		}
 		for {
-			b, err := r.Next(t.Context(), n)
+			b, err := r.Next(t.Context(), Size{Rows: n})
 			if err == io.EOF {
 				break
 			}

@@ -55,6 +55,7 @@ type tfrecords struct {
 	r      *tfrecord.Reader // nil: no record begins in the shard
 	packed bool
 	wanted []Wanted
+	room   int // bytes that the batch before had
 }
 
 func newTFRecords(f dfs.File, shard plan.Shard, wanted []Wanted) (*tfrecords, error) {
@@ -77,19 +78,26 @@ func newTFRecords(f dfs.File, shard plan.Shard, wanted []Wanted) (*tfrecords, er
 	return t, err
 }
 
-func (t *tfrecords) Next(_ context.Context, n int) (Batch, error) {
-	b := records{wanted: t.wanted}
-	for t.r != nil && len(b.all) < n && (t.packed || t.r.At() < t.shard.To) {
-		record, err := t.r.Next()
-		if err == io.EOF {
+func (t *tfrecords) Next(_ context.Context, most Size) (Batch, error) {
+	all := make([]byte, 0, t.room+t.room/8)
+	var ends []int
+	for t.r != nil && !most.reached(len(ends), len(all)) && (t.packed || t.r.At() < t.shard.To) {
+		var err error
+		if all, err = t.r.Append(all); err == io.EOF {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		b.all = append(b.all, record)
+		ends = append(ends, len(all))
 	}
-	if len(b.all) > 0 {
+	if len(ends) > 0 {
+		t.room = len(all)
+		b := records{all: make([][]byte, len(ends)), wanted: t.wanted}
+		for i, from := 0, 0; i < len(ends); i++ {
+			b.all[i] = all[from:ends[i]:ends[i]]
+			from = ends[i]
+		}
 		return b, nil
 	}
 	if t.r != nil && !t.packed {
@@ -124,10 +132,8 @@ func (b records) Decode() ([]column.Column, error) {
 		}
 	}
 	if len(features) > 0 {
-		for row, record := range b.all {
-			if err := example.Read(record, features); err != nil {
-				return nil, &column.RowError{Row: row, Err: err}
-			}
+		if err := example.Read(b.all, features); err != nil {
+			return nil, err
 		}
 	}
 	for i := range columns {
@@ -156,8 +162,8 @@ func required(columns []column.Column, wanted []Wanted) error {
 
 // wholeRows makes a column of rows that are not taken apart.
 func wholeRows(c *column.Column, rows [][]byte) {
-	c.Kind, c.Bytes, c.Shape = column.Bytes, rows, []int64{}
-	for range rows {
-		c.Ends = append(c.Ends, len(c.Ends)+1)
+	c.Kind, c.Bytes, c.Shape, c.Ends = column.Bytes, rows, []int64{}, make([]int, len(rows))
+	for i := range c.Ends {
+		c.Ends[i] = i + 1
 	}
 }
