@@ -42,6 +42,9 @@ a model on the local disk is shipped.`,
 			if p.Split, err = splitOf(split); err != nil {
 				return err
 			}
+			if !cmd.Flags().Changed("batch") {
+				p.Bytes = client.BatchBytes
+			}
 			local, err := c.local()
 			if err != nil {
 				return err
@@ -102,7 +105,7 @@ a model on the local disk is shipped.`,
 	flags.StringVar(&p.Encoding, "output-format", string(plan.JSONL), "`FORMAT` of the output: jsonl, csv or tfrecord")
 	flags.StringArrayVar(&p.Map, "map", nil, "take an input of the model from another column: `INPUT=COLUMN`; INPUT=* is the whole record; may be repeated")
 	flags.StringSliceVar(&p.Keep, "keep", nil, "`COLUMNS` of the input that go to the output, before the model's: NAME,...")
-	flags.IntVar(&p.Batch, "batch", 256, "`NUMBER` of rows that the model gets at once")
+	flags.IntVar(&p.Batch, "batch", client.DefaultBatch, "`NUMBER` of rows that the model gets at once; without it, rows of more than 4 KiB make smaller batches, of 4 MiB")
 	flags.StringVar(&split, "split", "", "cut files into shards of `SIZE`, as in 64MiB; none: not at all (default 64MiB, and none for csv)")
 	flags.IntVar(&p.Group, "group", 1024, "`NUMBER` of images in a file of the output")
 	flags.Int("workers", 1, "`NUMBER` of workers")

@@ -34,7 +34,8 @@ type Prediction struct {
 	Signature string   // empty: the default one, or the only one
 	Format    string   // of the input; empty: by the files' names
 	Encoding  string   // of the output
-	Batch     int      // rows
+	Batch     int      // rows, at most
+	Bytes     int      // of input, after which a batch is full too; 0: however many
 	Map       []string // INPUT=COLUMN
 	Keep      []string // columns
 	Split     int64    // bytes of a shard; -1: the format's
@@ -52,6 +53,13 @@ type Planned struct {
 	dir    string
 }
 
+// A model gets DefaultBatch rows at once. Rows that are large, as images are, make smaller batches, of
+// BatchBytes of input: a worker holds several in memory.
+const (
+	DefaultBatch = 1024
+	BatchBytes   = 4 << 20
+)
+
 // Default sizes of shards.
 const (
 	defaultSplit = 64 << 20
@@ -66,7 +74,7 @@ const maxProgram = 2 << 30
 func (p Prediction) Plan(ctx context.Context, files *dfs.Resolver) (*Planned, error) {
 	planned := new(Planned)
 	s := &planned.Settings
-	s.Batch, s.Keep, s.Encoding, s.Group = p.Batch, p.Keep, plan.Encoding(p.Encoding), p.Group
+	s.Batch, s.Bytes, s.Keep, s.Encoding, s.Group = p.Batch, p.Bytes, p.Keep, plan.Encoding(p.Encoding), p.Group
 	if !slices.Contains(plan.Encodings, s.Encoding) {
 		return nil, exit.Errorf(exit.Usage, "--output-format %s: want one of %s", p.Encoding, names(plan.Encodings))
 	}

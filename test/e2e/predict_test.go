@@ -12,11 +12,18 @@ import (
 )
 
 // predictions makes a model and data by the real TensorFlow.
-func predictions(t testing.TB) (dir string) {
+func predictions(t testing.TB, times string) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	command(t.Context(), t, nil, python(t), program("predictions.py"), "make", dir).want(t, 0)
+	command(t.Context(), t, nil, python(t), program("predictions.py"), "make", dir, times).want(t, 0)
 	return dir
+}
+
+// predict runs the model over the data on the embedded YARN.
+func predict(t testing.TB, env []string, dir, out string, more ...string) run {
+	t.Helper()
+	return tfos(t, env, append([]string{"predict", "--master", "local", "--env", "PYTHON=" + python(t), "--model", filepath.Join(dir, "model"),
+		"--input", filepath.Join(dir, "in", "*"), "--output", out, "--keep", "id"}, more...)...)
 }
 
 // predicted holds an output against what Python's own loop gives, bit by bit.
@@ -47,12 +54,12 @@ func workersOf(t testing.TB, tmp string) (pids []int) {
 // same, bit by bit, as Python's. Begun again there is nothing to do; with a part of the output gone, only that is done.
 func TestPredict(t *testing.T) {
 	t.Parallel()
-	dir, out, tmp := predictions(t), filepath.Join(t.TempDir(), "out"), t.TempDir()
-	args := []string{"predict", "--master", "local", "--env", "PYTHON=" + python(t), "--model", filepath.Join(dir, "model"), "--input", filepath.Join(dir, "in", "*"),
-		"--output", out, "--output-format", "tfrecord", "--keep", "id", "--workers", "2"}
-	env := []string{"TMPDIR=" + tmp}
+	dir, out, tmp := predictions(t, "1"), filepath.Join(t.TempDir(), "out"), t.TempDir()
+	again := func(more ...string) run {
+		return predict(t, []string{"TMPDIR=" + tmp}, dir, out, append([]string{"--output-format", "tfrecord", "--workers", "2"}, more...)...)
+	}
 	done := make(chan run, 1)
-	go func() { done <- tfos(t, env, args...) }()
+	go func() { done <- again() }()
 	parts := func() int {
 		found, err := filepath.Glob(filepath.Join(out, "part-*"))
 		if err != nil {
@@ -74,16 +81,16 @@ func TestPredict(t *testing.T) {
 		t.Errorf("the output holds %v, %v", entries, err)
 	}
 
-	tfos(t, env, args...).want(t, 0).says(t, "is complete: there is nothing to do")
+	again().want(t, 0).says(t, "is complete: there is nothing to do")
 	for _, name := range []string{"part-00003.tfrecord", "_SUCCESS"} {
 		if err := os.Remove(filepath.Join(out, name)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	r := tfos(t, env, args...).want(t, 0).says(t, "has a part of the output: the rest follows")
+	r := again().want(t, 0).says(t, "has a part of the output: the rest follows")
 	if n := strings.Count(r.stdout, "wrote 2600 rows in 1 files") + strings.Count(r.stdout, "wrote 0 rows in 0 files"); n < 1 {
 		t.Errorf("more was done than was missing:\n%s", r.stdout)
 	}
 	predicted(t, dir, out)
-	tfos(t, env, append(args, "--batch", "7")...).want(t, 2).says(t, "is of another run: the batch was 256, and is 7 now")
+	again("--batch", "7").want(t, 2).says(t, "is of another run: the batch was 1024, and is 7 now")
 }

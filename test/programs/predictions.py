@@ -1,11 +1,14 @@
 """Makes a model and data for tests of tfos predict, or tells whether an output is what Python's own loop gives.
 
-make DIR          writes DIR/model, DIR/in/*.tfrecord
-loop DIR          runs the model over DIR/in as a program in Python does, writes nothing, and prints how fast that is
-check DIR OUT     compares the TFRecords in OUT, part by part, with the model's results for the same batches, bit by bit
+make DIR [TIMES]         writes DIR/model, DIR/in/*.tfrecord; each record TIMES times
+loop DIR FORMAT [OUT]    runs the model over DIR/in as a program in Python does, writes what tfos predict --keep id writes (FORMAT: tfrecord, jsonl or csv)
+                         or nothing (none), and prints how fast that is
+check DIR OUT            compares the TFRecords in OUT, part by part, with the model's results for the same batches, bit by bit
 """
 
+import csv
 import glob
+import json
 import os
 import sys
 import time
@@ -14,7 +17,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
-BATCH = 256  # tfos predict's default
+BATCH = 1024  # tfos predict's default
 WIDTH = 32
 
 
@@ -29,7 +32,7 @@ class Model(tf.Module):
         return {"y": tf.nn.softmax(tf.nn.relu(x @ self.a) @ self.b), "who": tf.strings.join(["row ", id])}
 
 
-def make(d):
+def make(d, times=1):
     m = Model()
     tf.saved_model.save(m, f"{d}/model", signatures={"serving_default": m.__call__.get_concrete_function()})
     os.makedirs(f"{d}/in")
@@ -37,12 +40,15 @@ def make(d):
     f = tf.train.Feature
     n = 0
     for k in range(12):
+        records = []
+        for _ in range(500 + 700 * k):
+            x = rng.standard_normal(WIDTH).astype("f4")
+            feature = {"x": f(float_list=tf.train.FloatList(value=x)), "id": f(bytes_list=tf.train.BytesList(value=[b"%d" % n]))}
+            records.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+            n += 1
         with tf.io.TFRecordWriter(f"{d}/in/{k:02}.tfrecord") as w:
-            for _ in range(500 + 700 * k):
-                x = rng.standard_normal(WIDTH).astype("f4")
-                feature = {"x": f(float_list=tf.train.FloatList(value=x)), "id": f(bytes_list=tf.train.BytesList(value=[b"%d" % n]))}
-                w.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
-                n += 1
+            for record in records * int(times):
+                w.write(record)
 
 
 def rows(file):
@@ -72,16 +78,55 @@ def check(d, out):
     print(f"{n} rows are the same")
 
 
-def loop(d):
+def examples(f, columns):
+    features = tf.train.Feature
+    for who, i, y in zip(columns["who"], columns["id"], columns["y"]):
+        feature = {
+            "id": features(bytes_list=tf.train.BytesList(value=[i])),
+            "who": features(bytes_list=tf.train.BytesList(value=[who])),
+            "y": features(float_list=tf.train.FloatList(value=y)),
+        }
+        f.write(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
+
+
+def lines(f, columns):
+    for who, i, y in zip(columns["who"], columns["id"], columns["y"].tolist()):
+        f.write(json.dumps({"id": i.decode(), "who": who.decode(), "y": y}) + "\n")
+
+
+def cells(f, columns):
+    csv.writer(f).writerows((i.decode(), who.decode(), json.dumps(y)) for who, i, y in zip(columns["who"], columns["id"], columns["y"].tolist()))
+
+
+class Nothing:
+    def close(self):
+        pass
+
+
+WRITERS = {
+    "tfrecord": (tf.io.TFRecordWriter, examples),
+    "jsonl": (lambda out: open(out, "w"), lines),
+    "csv": (lambda out: open(out, "w", newline=""), cells),
+    "none": (lambda out: Nothing(), lambda f, columns: None),
+}
+
+
+def loop(d, form, out=None):
     function = tf.saved_model.load(f"{d}/model").signatures["serving_default"]
     spec = {"x": tf.io.FixedLenFeature([WIDTH], tf.float32), "id": tf.io.FixedLenFeature([], tf.string)}
-    data = tf.data.TFRecordDataset(sorted(glob.glob(f"{d}/in/*"))).batch(BATCH).map(lambda b: tf.io.parse_example(b, spec)).prefetch(4)
+    data = tf.data.TFRecordDataset(sorted(glob.glob(f"{d}/in/*"))).batch(BATCH)
+    data = data.map(lambda b: tf.io.parse_example(b, spec), num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
     function(**next(iter(data)))  # what the first call costs is not meant
-    n, began = 0, time.perf_counter()
+    opened, write = WRITERS[form]
+    f = opened(out)
+    n, began, used = 0, time.perf_counter(), time.process_time()
     for batch in data:
         results = {k: v.numpy() for k, v in function(**batch).items()}
+        write(f, results | {"id": batch["id"].numpy()})
         n += len(results["y"])
-    print(f"{n} rows: {n / (time.perf_counter() - began):.0f} rows/s")
+    f.close()
+    took, used = time.perf_counter() - began, time.process_time() - used
+    print(f"{n} rows in {took:.2f} s, {used:.2f} s of processor time: {n / took:.0f} rows/s")
 
 
 {"make": make, "check": check, "loop": loop}[sys.argv[1]](*sys.argv[2:])

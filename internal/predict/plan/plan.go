@@ -289,6 +289,7 @@ func (p Plan) Differs(earlier Plan) string {
 		{"the format of the input", p.Format, earlier.Format},
 		{"the format of the output", p.Encoding, earlier.Encoding},
 		{"the batch", p.Batch, earlier.Batch},
+		{"the bytes of a batch", p.Bytes, earlier.Bytes},
 		{"the columns of the inputs", strings.Join(p.Columns, ", "), strings.Join(earlier.Columns, ", ")},
 		{"the kept columns", strings.Join(p.Keep, ", "), strings.Join(earlier.Keep, ", ")},
 		{"the split", p.Split, earlier.Split},
