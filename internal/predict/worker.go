@@ -10,6 +10,7 @@ package predict
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -57,6 +58,7 @@ type Options struct {
 // their input, their columns and tensors, their output.
 type Worker struct {
 	o     Options
+	id    string // of its files among the attempts
 	batch source.Size
 	rows  int64
 	parts int
@@ -68,7 +70,7 @@ func New(o Options) (*Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &Worker{o: o, batch: source.Size{Rows: rows, Bytes: o.Plan.Bytes}}
+	w := &Worker{o: o, id: rand.Text(), batch: source.Size{Rows: rows, Bytes: o.Plan.Bytes}}
 	if o.Plan.Fixed() { // a batch that is cut short would be filled up again
 		w.batch.Bytes = 0
 	}
@@ -77,6 +79,9 @@ func New(o Options) (*Worker, error) {
 
 // Run works until all shards are done. It says how many rows and shards this worker wrote.
 func (w *Worker) Run(ctx context.Context) (rows int64, parts int, err error) {
+	if err := w.o.Output.Mkdir(ctx, path.Join(w.o.Dir, plan.Attempts), 0o755); err != nil {
+		return 0, 0, err
+	}
 	for {
 		shard, ok, err := w.o.Leases.Next(ctx)
 		if err == nil && !ok {
@@ -101,30 +106,50 @@ func (w *Worker) shard(ctx context.Context, shard int) error {
 		return fmt.Errorf("there is no shard %d in %s: it has %d", shard, plan.File, len(w.o.Plan.Shards))
 	}
 	name := path.Join(w.o.Dir, w.o.Plan.Part(shard))
-	switch _, err := w.o.Output.Stat(ctx, name); {
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
+	if there, err := w.there(ctx, name); there || err != nil {
 		return err
 	}
 	in, err := source.Shard(ctx, w.o.Open, w.o.Plan, w.o.Plan.Shards[shard])
 	if err != nil {
 		return err
 	}
-	// Another worker that was taken for lost may still be at it: it writes the same.
-	out, err := w.o.Output.Create(ctx, name, dfs.CreateOptions{Overwrite: true})
-	if err == nil {
-		err = w.copy(ctx, in, out)
-		if err == nil {
-			err = out.Close()
+	err = errors.Join(w.write(ctx, in, name), in.Close())
+	if errors.Is(err, fs.ErrNotExist) { // another worker has ended the run, this shard too, and removed the attempts
+		if there, err := w.there(ctx, name); there || err != nil {
+			return err
 		}
-		out.Abort()
 	}
-	if err := errors.Join(err, in.Close()); err != nil {
+	if err == nil {
+		w.parts++
+	}
+	return err
+}
+
+// there reports whether a shard's output is.
+func (w *Worker) there(ctx context.Context, name string) (bool, error) {
+	_, err := w.o.Output.Stat(ctx, name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// write writes the output of a shard. Another worker that was taken for lost may still be at it: it
+// writes the same to a file of its own.
+func (w *Worker) write(ctx context.Context, in source.Reader, name string) error {
+	attempt := path.Join(w.o.Dir, plan.Attempts, path.Base(name)+"."+w.id)
+	out, err := w.o.Output.Create(ctx, attempt, dfs.CreateOptions{})
+	if err != nil {
 		return err
 	}
-	w.parts++
-	return nil
+	defer out.Abort()
+	if err := w.copy(ctx, in, out); err != nil {
+		return err
+	}
+	if err := out.Close(); err != nil {
+		return err
+	}
+	return w.o.Output.Rename(ctx, attempt, name, true)
 }
 
 // result is a batch's output, or what went wrong.
@@ -226,8 +251,10 @@ func (w *Worker) finish(ctx context.Context) error {
 			return fmt.Errorf("all shards are done, and %s is not there: was it removed meanwhile? tfos predict with the same arguments makes it", w.o.Plan.In(part))
 		}
 	}
-	// What workers left that were killed while they wrote is of no use, and does no harm: it has a
-	// hidden name. What is younger than a minute stays.
-	w.o.Output.Sweep(ctx, w.o.Dir)
+	// What workers left that were killed while they wrote, and what those still write that were
+	// taken for lost, is of no use.
+	if err := w.o.Output.Remove(ctx, path.Join(w.o.Dir, plan.Attempts), true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	return dfs.WriteFile(ctx, w.o.Output, path.Join(w.o.Dir, plan.Done), nil, 0o644)
 }

@@ -66,7 +66,7 @@ func world(t *testing.T, rows int64) (*dfs.Memory, plan.Plan) {
 		Signature: savedmodel.Signature{Inputs: []savedmodel.Tensor{{Name: "x", Graph: "x:0", Type: savedmodel.Float, Shape: savedmodel.Shape{Dims: []int64{rows}}}},
 			Outputs: []savedmodel.Tensor{{Name: "y", Graph: "y:0", Type: savedmodel.Float, Shape: savedmodel.Shape{Dims: []int64{rows}}}}},
 	}}
-	if err := m.Mkdir(t.Context(), "/out", 0o755); err != nil {
+	if err := m.Mkdir(t.Context(), "/out/_tfos", 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for f := range 3 {
@@ -109,8 +109,12 @@ func want(t *testing.T, m dfs.FS, p plan.Plan) {
 			t.Errorf("%s holds\n%s, %v, want\n%s", p.Part(f), got, err, b.String())
 		}
 	}
-	if _, err := m.Stat(t.Context(), "/out/"+plan.Done); err != nil {
-		t.Error(err)
+	list, err := m.List(t.Context(), "/out")
+	if err != nil || len(list) != 3+2 || path.Base(list[0].Name) != plan.Done {
+		t.Errorf("the output holds %v, %v", list, err)
+	}
+	if list, err = m.List(t.Context(), "/out/"+plan.Dir); err != nil || len(list) > 0 {
+		t.Errorf("left are %v, %v", list, err)
 	}
 }
 
@@ -148,8 +152,13 @@ func TestAFailedRunGoesOn(t *testing.T) {
 		t.Fatalf("%d parts, done %v, %v", parts, l.done, err)
 	}
 	list, err := m.List(t.Context(), "/out")
-	if err != nil || len(list) != 2 {
+	if err != nil || len(list) != 2+1 {
 		t.Fatalf("left %v, %v", list, err)
+	}
+	// A worker that is killed can abort nothing.
+	killed, err := m.Create(t.Context(), "/out/"+plan.Attempts+"/part-00002.csv.killed", dfs.CreateOptions{})
+	if err != nil || killed.Close() != nil {
+		t.Fatal(err)
 	}
 	read := 0
 	open := func(ctx context.Context, name string) (dfs.File, error) {

@@ -18,10 +18,11 @@ import (
 
 // Names below the directory of the output.
 const (
-	Dir    = "_tfos" // everything that is no output; Hadoop's tools pass over it
-	File   = Dir + "/plan.json"
-	Leases = Dir + "/shards" // a line of LeaseBytes for each shard, which workers lease
-	Done   = "_SUCCESS"      // there when every shard's output is
+	Dir      = "_tfos" // everything that is no output; Hadoop's tools pass over it
+	File     = Dir + "/plan.json"
+	Leases   = Dir + "/shards"   // a line of LeaseBytes for each shard, which workers lease
+	Attempts = Dir + "/attempts" // output that is being written; goes when the run is complete
+	Done     = "_SUCCESS"        // there when every shard's output is
 )
 
 // LeaseBytes is the length of a line of Leases. Every line has the same, so that the lease of the
