@@ -80,8 +80,12 @@ a model on the local disk is shipped.`,
 				if planned.Begun {
 					ui.Note(planned.Output + " has a part of the output: the rest follows")
 				}
-				if err := planned.Write(cmd.Context()); err != nil || len(planned.Shards) == 0 {
+				if err := planned.Write(cmd.Context()); err != nil {
 					return err
+				}
+				if len(planned.Shards) == 0 {
+					ui.Note("the input's files are empty: " + planned.Output + " is complete, without a row")
+					return nil
 				}
 				return follow()
 			}

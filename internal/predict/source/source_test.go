@@ -267,6 +267,16 @@ func TestBadInputIsNamed(t *testing.T) {
 	head := "x,name,n,id\n"
 	good := "\"[1,2,3]\",a,1,i\n"
 	nameless := tfrecord.Append(nil, example.Append(nil, []column.Column{{Name: "x", Kind: column.Float, Floats: []float32{1}, Ends: []int{1}}}, 0))
+	two := tfrecord.Append(tfrecord.Append(nil, []byte("one")), []byte("two")) // the second one begins at byte 19
+	damaged := bytes.Replace(two, []byte("two"), []byte("twp"), 1)
+	packed := func(b []byte) []byte {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		if _, err := w.Write(b); err != nil || w.Close() != nil {
+			t.Fatal(err)
+		}
+		return z.Bytes()
+	}
 	type nullable struct {
 		X    []float32 `parquet:"x,list"`
 		Name *string   `parquet:"name,optional"`
@@ -301,6 +311,11 @@ func TestBadInputIsNamed(t *testing.T) {
 		{plan.TFRecord, string(nameless), "/in, row 1: it has no value of name"},
 		{plan.TFRecord, string(tfrecord.Append(nil, []byte("x"))), "/in, row 1: it is no tf.train.Example"},
 		{plan.TFRecord, "no records at all, but text", "/in: the file is damaged, or no TFRecord file"},
+		{plan.TFRecord, string(damaged), "/in: the file is damaged: the 3 bytes are not what their checksum says, of the record at byte 19"},
+		{plan.TFRecord, string(two[:33]), "/in: the file is cut off in the record at byte 19"},
+		{plan.TFRecord, string(packed(damaged)), "/in: unpacked: the file is damaged: the 3 bytes are not what their checksum says, of the record at byte 19"},
+		{plan.TFRecord, string(packed(two)[:20]), "/in: unpacked: the compressed file is cut off"},
+		{plan.CSV, string(packed([]byte(head + good + good))[:40]), "/in: read the row after byte 44: the compressed file is cut off"},
 		{plan.Parquet, "no columns at all, but text", "/in: it is damaged, or no Parquet file"},
 		{plan.Parquet, null.String(), "/in, row 1: it has no value of name"},
 		{plan.Parquet, decimal.String(), "/in: its column n has values of type DECIMAL"},

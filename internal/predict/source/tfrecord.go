@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -45,7 +46,21 @@ func whole(f dfs.File, shard plan.Shard) (r io.Reader, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("it begins as a gzip file, and is none: %w", err)
 	}
-	return bufio.NewReaderSize(z, readAhead), nil
+	return bufio.NewReaderSize(unpacked{z}, readAhead), nil
+}
+
+// unpacked is what a compressed file holds. Its errors do not pass for those of the content.
+type unpacked struct{ z *gzip.Reader }
+
+func (u unpacked) Read(b []byte) (int, error) {
+	n, err := u.z.Read(b)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the compressed file is cut off")
+	case err != nil && err != io.EOF:
+		err = fmt.Errorf("unpack the file: %w", err)
+	}
+	return n, err
 }
 
 // tfrecords reads a TFRecord file.
@@ -87,6 +102,9 @@ func (t *tfrecords) Next(_ context.Context, most Size) (Batch, error) {
 			break
 		}
 		if err != nil {
+			if t.packed {
+				err = fmt.Errorf("unpacked: %w", err)
+			}
 			return nil, err
 		}
 		ends = append(ends, len(all))
