@@ -1,4 +1,5 @@
 // Command tfos-agent runs one task of a job in a YARN container. tfos-am starts it; people have no use for it.
+// With the argument hold it holds a slot for tasks in an executor of Spark.
 //
 // It exits with 0 after the master has retired it, with 1 when it could not join or lost its master for good, and with 143 when
 // a signal ended it.
@@ -34,9 +35,17 @@ func run(args []string) int {
 			fmt.Println("tfos-agent", version.String())
 			return 0
 		}
+		if len(args) == 1 && args[0] == "hold" {
+			return finish(holdSlot)
+		}
 		fmt.Fprintln(os.Stderr, "tfos-agent: started by tfos-am, in a container; the one flag is --version")
 		return exitUsage
 	}
+	return finish(serve)
+}
+
+// finish runs the agent, or a slot, and says by the exit code how it ended.
+func finish(serve func(context.Context) error) int {
 	debug.SetGCPercent(50) // memory counts as the task's; garbage is little
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

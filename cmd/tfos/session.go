@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"net"
 	"strings"
 
@@ -41,15 +42,19 @@ stdin a wish, in JSON. The job is stopped when stdin ends. With - the first line
 }
 
 func (c *command) runSession(cmd *cobra.Command, j *jobFlags, args []string, o client.SessionOptions) error {
-	local, err := c.local()
-	if err != nil {
-		return err
-	}
 	var any net.ListenConfig
+	var err error
 	if o.Listener, err = any.Listen(cmd.Context(), "tcp", ":0"); err != nil {
 		return exit.Errorf(exit.Infrastructure, "listen for feeders: %w", err)
 	}
 	defer o.Listener.Close()
+	if c.master == "executors" {
+		return c.inExecutors(cmd, j, args, o)
+	}
+	local, err := c.local()
+	if err != nil {
+		return err
+	}
 	run := func(cluster *client.Cluster, p *client.Prepared, _ client.UI) error {
 		return cluster.Session(cmd.Context(), p, o)
 	}
@@ -61,4 +66,34 @@ func (c *command) runSession(cmd *cobra.Command, j *jobFlags, args []string, o c
 		return err
 	}
 	return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error { return run(l.Cluster, p, ui) })
+}
+
+// inExecutors runs a job whose tasks are in executors of Spark.
+func (c *command) inExecutors(cmd *cobra.Command, j *jobFlags, args []string, o client.SessionOptions) error {
+	p, err := j.prepare(cmd, args)
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	binaries, err := client.FindBinaries(binaryDirs()...)
+	if err != nil {
+		return err
+	}
+	var any net.ListenConfig
+	slots, err := any.Listen(cmd.Context(), "tcp", ":0")
+	if err != nil {
+		return exit.Errorf(exit.Infrastructure, "listen for slots: %w", err)
+	}
+	defer slots.Close()
+	var conf []string
+	if c.conf != "" {
+		conf = append(conf, c.conf)
+	}
+	local, err := client.StartSlots(cmd.Context(), localDir(), o.Host, conf, c.logger())
+	if err != nil {
+		return err
+	}
+	o.Slots = &client.Slots{Cluster: local, Listener: slots, Agent: binaries.Agent}
+	err = local.Session(cmd.Context(), p, o)
+	return errors.Join(err, local.Close(err != nil))
 }

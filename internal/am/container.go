@@ -1,6 +1,7 @@
 package am
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,7 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return err
 	}
-	listener, err := control.Listen(c.host)
+	listener, err := control.ListenAt(c.host, cmp.Or(getenv(launch.EnvPort), "0"))
 	if err != nil {
 		return fmt.Errorf("listen for agents: %w", err)
 	}

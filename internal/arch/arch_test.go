@@ -26,7 +26,7 @@ var layers = []struct {
 	packages []string
 }{
 	{"pure", []string{
-		"internal/lease", "internal/enum", "internal/feed", "internal/migrate", "internal/writeahead", "internal/stall", "internal/notify",
+		"internal/lease", "internal/enum", "internal/feed", "internal/migrate", "internal/writeahead", "internal/stall", "internal/notify", "internal/slots",
 		"internal/job", "internal/hadoop/wire", "internal/hadoop/uri", "internal/hadoop/principal", "internal/hadoop/token", "internal/hadoop/sasl", "internal/hadoop/conf", "internal/hadoop/tfile",
 		"internal/yarn", "internal/yarn/ledger", "internal/launch", "internal/status", "internal/membership", "internal/clusterspec",
 		"internal/miniyarn/sched", "internal/fault", "internal/sim", "internal/checkpoint", "internal/savedmodel", "internal/page", "python",
@@ -35,7 +35,7 @@ var layers = []struct {
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen", "internal/pause",
 	}},
-	{"services", []string{"internal/tensorflow", "internal/predict", "internal/unpack", "internal/pyenv", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/feed/serve", "internal/feed/desk", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
+	{"services", []string{"internal/tensorflow", "internal/predict", "internal/unpack", "internal/pyenv", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/feed/serve", "internal/feed/desk", "internal/slots/offer", "internal/slots/hold", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }

@@ -130,6 +130,8 @@ type Cluster struct {
 	Web []string
 	// Replication is how many copies HDFS makes of a file, where nobody says otherwise.
 	Replication int64
+	// MasterPort is where masters listen for agents, if it is free; empty: anywhere.
+	MasterPort string
 	// Local says that the cluster lives in a process of this machine, and gone, which others than
 	// that process have, whether it has ended: with its job, which nobody knows any more then.
 	Local bool

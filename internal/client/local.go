@@ -46,7 +46,12 @@ type Local struct {
 
 // StartLocal starts an embedded cluster in a directory of its own below root, where Locals finds
 // it. Close it.
-func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, err error) {
+func StartLocal(ctx context.Context, root string, log *zap.Logger) (*Local, error) {
+	return startLocal(ctx, root, nil, miniyarn.Options{}, log)
+}
+
+// startLocal is StartLocal with a Hadoop configuration besides the cluster's own, and with what is not as usual.
+func startLocal(ctx context.Context, root string, conf []string, o miniyarn.Options, log *zap.Logger) (_ *Local, err error) {
 	if err := makeOwn(root); err != nil {
 		return nil, err
 	}
@@ -67,7 +72,8 @@ func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, er
 	if l.lock, err = lock(filepath.Join(l.dir, localLock), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		return nil, err
 	}
-	l.yarn, err = miniyarn.New(miniyarn.Options{Dir: filepath.Join(l.dir, localYARN), LogDir: filepath.Join(l.dir, localLogs), Logger: log.Named("yarn")})
+	o.Dir, o.LogDir, o.Logger = filepath.Join(l.dir, localYARN), filepath.Join(l.dir, localLogs), log.Named("yarn")
+	l.yarn, err = miniyarn.New(o)
 	if err != nil {
 		return nil, errors.Join(err, l.lock.Close())
 	}
@@ -82,7 +88,7 @@ func StartLocal(ctx context.Context, root string, log *zap.Logger) (_ *Local, er
 		}
 	}()
 	if err = l.yarn.WriteConf(filepath.Join(l.dir, localConf), name); err == nil {
-		l.Cluster, err = connectDir(ctx, l.dir, log)
+		l.Cluster, err = connectDir(ctx, l.dir, conf, log)
 	}
 	if err != nil {
 		return nil, errors.Join(err, l.yarn.Close(), l.lock.Close())
@@ -142,7 +148,7 @@ func Locals(ctx context.Context, root string, log *zap.Logger) (_ []*Cluster, er
 		if !alive(dir) {
 			continue
 		}
-		cluster, err := connectDir(ctx, dir, log)
+		cluster, err := connectDir(ctx, dir, nil, log)
 		if err != nil {
 			return nil, err
 		}
@@ -187,8 +193,8 @@ func closeAll(clusters []*Cluster) error {
 func noEnv(string) string { return "" }
 
 // connectDir is the way to the embedded cluster in a directory, whose files must be nobody else's:
-// they say which servers we talk to.
-func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, error) {
+// they say which servers we talk to. Files that it lacks may come from further directories.
+func connectDir(ctx context.Context, dir string, further []string, log *zap.Logger) (*Cluster, error) {
 	at := filepath.Join(dir, localConf)
 	if err := errors.Join(own(dir, true), own(at, true)); err != nil {
 		return nil, err
@@ -206,7 +212,7 @@ func connectDir(ctx context.Context, dir string, log *zap.Logger) (*Cluster, err
 	if err != nil {
 		return nil, err
 	}
-	c, err := loadConf([]string{at}, noEnv, name)
+	c, err := loadConf(append(further, at), noEnv, name)
 	if err != nil {
 		return nil, err
 	}

@@ -36,15 +36,17 @@ type SessionOptions struct {
 	// Host is the name of this host for feeders; they connect to Listener.
 	Host     string
 	Listener net.Listener
+	Slots    *Slots // nil: containers are not in executors of Spark
 }
 
 // session is a job that another program runs, like Spark's driver: it hears what happens to the job,
 // feeds it, and the job ends when that program does.
 type session struct {
 	c    *Cluster
-	s    *Submitted
+	s    *Submitted // as long as it is nil, so is desk: the job is not submitted yet
 	desk *desk.Desk
 	out  *events
+	host string                  // ours, as Spark's tasks know it
 	stop context.CancelCauseFunc // stops the job, in order
 	ctx  context.Context         // of those who watch feeds
 	wg   sync.WaitGroup          // them
@@ -88,15 +90,17 @@ func (w *feedWatch) order() {
 
 // event is something that the program which started a session hears.
 type event struct {
-	Event       string        `json:"event"` // submitted, note, running, failed, terminated, feeder, synced, ended
+	Event       string        `json:"event"` // slots, slot, submitted, note, running, failed, terminated, feeder, synced, ended
 	Application string        `json:"application,omitempty"`
 	Text        string        `json:"text,omitempty"`
 	Advice      string        `json:"advice,omitempty"`
 	Code        *int          `json:"code,omitempty"` // ended: of package exit
 	Task        string        `json:"task,omitempty"`
 	Tasks       []sessionTask `json:"tasks,omitempty"`
-	Address     string        `json:"address,omitempty"`  // feeder: of the desk
-	Identity    string        `json:"identity,omitempty"` // feeder: PEM, a secret
+	Address     string        `json:"address,omitempty"`  // feeder: of the desk; slots: of who takes them
+	Identity    string        `json:"identity,omitempty"` // feeder, slots: PEM, a secret
+	SHA256      string        `json:"sha256,omitempty"`   // slots: of the agent's binary
+	Slot        *int          `json:"slot,omitempty"`     // slot: that is lost
 	TensorBoard string        `json:"tensorboard,omitempty"`
 }
 
@@ -139,7 +143,40 @@ var errLeft = errors.New("the program that ran the job is gone")
 func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) error {
 	out := &events{w: o.Out}
 	notes := sessionUI{say: out.say}
-	submitted, err := c.Submit(ctx, p, notes)
+	watching, end := context.WithCancel(ctx)
+	defer end()
+	stopping, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	s := &session{c: c, out: out, host: o.Host, stop: stop, ctx: watching, left: make(chan struct{}), watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
+	go s.hear(o.In) // it ends with this process: nothing ends a read of a pipe
+	release := func() {}
+	if o.Slots != nil {
+		var err error
+		if release, err = s.collect(stopping, *o.Slots, p.Job); err != nil {
+			return err
+		}
+	}
+	defer release()
+	if err := s.submit(stopping, p, notes, o.Listener); err != nil {
+		return err
+	}
+	notes.status = s.update
+	outcome, err := s.follow(stopping, notes)
+	s.conclude(outcome, err)
+	release()
+	end()
+	select { // feeders that come now are still told that no rows are wanted, or why
+	case <-s.left:
+	case <-ctx.Done():
+	}
+	s.desk.Close()
+	s.wg.Wait()
+	return nil
+}
+
+// submit submits the job, and answers its feeders from then on.
+func (s *session) submit(ctx context.Context, p *Prepared, notes UI, l net.Listener) error {
+	submitted, err := s.c.Submit(ctx, p, notes)
 	if err != nil {
 		return beforeSubmit(ctx, err)
 	}
@@ -147,32 +184,20 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	if err != nil {
 		return err
 	}
-	d, err := desk.New(o.Listener, id, c.Log.Named("desk"))
+	d, err := desk.New(l, id, s.c.Log.Named("desk"))
 	if err != nil {
 		return err
 	}
-	watching, end := context.WithCancel(ctx)
-	stopping, stop := context.WithCancelCause(ctx)
-	s := &session{c: c, s: submitted, desk: d, out: out, stop: stop, ctx: watching, left: make(chan struct{}), watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
+	s.mu.Lock()
+	s.s, s.desk = submitted, d
 	s.pace = feed.NewPace(s.fed())
-	out.say(event{Event: "submitted", Application: submitted.ID.String()})
+	s.mu.Unlock()
+	s.out.say(event{Event: "submitted", Application: submitted.ID.String()})
 	s.wg.Go(func() {
 		if err := d.Run(); err != nil {
-			c.Log.Error("feeders are not answered", zap.Error(err))
+			s.c.Log.Error("feeders are not answered", zap.Error(err))
 		}
 	})
-	go s.hear(o.In, o.Host) // it ends with this process: nothing ends a read of a pipe
-	notes.status = s.update
-	outcome, err := s.follow(stopping, notes)
-	s.conclude(outcome, err)
-	end()
-	select { // feeders that come now are still told that no rows are wanted, or why
-	case <-s.left:
-	case <-ctx.Done():
-	}
-	d.Close()
-	s.wg.Wait()
-	stop(nil)
 	return nil
 }
 
@@ -227,7 +252,7 @@ func (s *session) conclude(o Outcome, err error) {
 
 // hear does what the program that started the session wishes, until that is gone: then it stops the
 // job.
-func (s *session) hear(in io.Reader, host string) {
+func (s *session) hear(in io.Reader) {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
 		var w wish
@@ -237,7 +262,7 @@ func (s *session) hear(in io.Reader, host string) {
 		}
 		switch w.Do {
 		case "feeder":
-			s.feeder(host)
+			s.feeder()
 		case "sync": // what happened before has been said before
 			s.out.say(event{Event: "synced"})
 		case "end":
@@ -253,18 +278,25 @@ func (s *session) hear(in io.Reader, host string) {
 }
 
 // feeder issues what Spark's tasks need to feed the job.
-func (s *session) feeder(host string) {
-	id, err := s.s.authority.IssueFor(control.Subject{Party: control.PartyFeeder}, feederValid)
+func (s *session) feeder() {
+	s.mu.Lock()
+	submitted, d := s.s, s.desk
+	s.mu.Unlock()
+	if submitted == nil {
+		s.out.say(event{Event: "feeder", Text: "it has not begun"})
+		return
+	}
+	id, err := submitted.authority.IssueFor(control.Subject{Party: control.PartyFeeder}, feederValid)
 	var pem []byte
 	if err == nil {
 		pem, err = id.PEM()
 	}
-	_, port, splitErr := net.SplitHostPort(s.desk.Addr().String())
+	_, port, splitErr := net.SplitHostPort(d.Addr().String())
 	if err = errors.Join(err, splitErr); err != nil {
 		s.out.say(event{Event: "feeder", Text: err.Error()})
 		return
 	}
-	s.out.say(event{Event: "feeder", Address: net.JoinHostPort(host, port), Identity: string(pem)})
+	s.out.say(event{Event: "feeder", Address: net.JoinHostPort(s.host, port), Identity: string(pem)})
 }
 
 // endQueues says to every agent, and to those that come, that these queues get nothing more.

@@ -388,6 +388,14 @@ func (c *Cluster) writeJobFile(ctx context.Context, dir string, f smallFile) (ya
 
 func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, files map[string]yarn.LocalResource, tokens []byte) yarn.Submission {
 	j := p.Job
+	env := map[string]string{
+		launch.EnvApplication: id.String(),
+		launch.EnvStaging:     launch.EscapeEnv(c.FS.URI(dir)),
+		launch.EnvLogLevel:    p.Level,
+	}
+	if c.MasterPort != "" {
+		env[launch.EnvPort] = c.MasterPort
+	}
 	return yarn.Submission{
 		ID:             id,
 		Name:           j.Name,
@@ -402,12 +410,8 @@ func (c *Cluster) submission(id yarn.ApplicationID, p *Prepared, dir string, fil
 		NodeLabel:      j.NodeLabel,
 		Lifetime:       j.Lifetime,
 		Launch: yarn.LaunchContext{
-			Files: files,
-			Env: map[string]string{
-				launch.EnvApplication: id.String(),
-				launch.EnvStaging:     launch.EscapeEnv(c.FS.URI(dir)),
-				launch.EnvLogLevel:    p.Level,
-			},
+			Files:   files,
+			Env:     env,
 			Command: []string{"./" + launch.MasterBinary, "1><LOG_DIR>/" + control.Stdout, "2><LOG_DIR>/" + control.Stderr},
 			Tokens:  tokens,
 		},

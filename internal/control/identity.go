@@ -30,6 +30,7 @@ const (
 	PartyClient Party = "client"
 	PartyDriver Party = "driver" // tells feeders where workers are
 	PartyFeeder Party = "feeder" // a task of Spark that feeds rows to agents
+	PartySlot   Party = "slot"   // holds a slot for a task, in an executor of Spark
 )
 
 // serverName is what a dialer expects of the server it meets: a party, not a host. Containers have no stable host name, and
@@ -60,7 +61,7 @@ func parseSubject(text string) (Subject, error) {
 	s := Subject{Party: Party(party)}
 	var err error
 	switch s.Party {
-	case PartyMaster, PartyClient, PartyDriver, PartyFeeder:
+	case PartyMaster, PartyClient, PartyDriver, PartyFeeder, PartySlot:
 	case PartyAgent:
 		container, task, _ := strings.Cut(rest, "/")
 		if s.Container, err = yarn.ParseContainerID(container); err != nil {
@@ -156,7 +157,7 @@ func (a *Authority) IssueFor(s Subject, valid time.Duration) (Identity, error) {
 	t.URIs = []*url.URL{uri}
 	t.NotAfter = time.Now().Add(valid)
 	t.KeyUsage = x509.KeyUsageDigitalSignature
-	if s.Party != PartyClient && s.Party != PartyFeeder {
+	if s.Party != PartyClient && s.Party != PartyFeeder && s.Party != PartySlot {
 		t.ExtKeyUsage = append(t.ExtKeyUsage, x509.ExtKeyUsageServerAuth)
 	}
 	if s.Party != PartyMaster && s.Party != PartyDriver {

@@ -82,12 +82,19 @@ func survive(logger *zap.Logger, err *error) {
 
 // Listen opens a port for the other processes of a job: on all addresses, or on host alone where
 // that is a loopback address, by which nobody else can be meant to reach us.
-func Listen(host string) (net.Listener, error) {
+func Listen(host string) (net.Listener, error) { return ListenAt(host, "0") }
+
+// ListenAt is Listen on a port, or any other one where that is taken.
+func ListenAt(host, port string) (net.Listener, error) {
 	if ip, err := netip.ParseAddr(host); err != nil || !ip.IsLoopback() {
 		host = ""
 	}
 	l := net.ListenConfig{Control: sendAgainSoon} // what is accepted inherits it
-	return l.Listen(context.Background(), "tcp", net.JoinHostPort(host, "0"))
+	at, err := l.Listen(context.Background(), "tcp", net.JoinHostPort(host, port))
+	if errors.Is(err, syscall.EADDRINUSE) && port != "0" {
+		return ListenAt(host, "0")
+	}
+	return at, err
 }
 
 // sendAgainSoon makes a socket send lost bytes again after a second at most. TCP waits twice as

@@ -112,6 +112,7 @@ const (
 	EnvFed         = "TFOS_FED"         // agents: "true" if Spark's tasks may feed the program
 	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory, by EscapeEnv
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
+	EnvPort        = "TFOS_PORT"        // the master: where it listens for agents if that is free, so that a later one is found by those who cannot read EnvStaging
 	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away
 )
 

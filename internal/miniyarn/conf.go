@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"tfos/internal/hadoop/token"
+	"tfos/internal/yarn/yarnrpc"
 )
 
 // property is an entry of Hadoop's configuration files.
@@ -40,6 +41,10 @@ func (c *Cluster) writeConf(dir, user string) error {
 	creds, t := new(token.Credentials), c.Token(user)
 	creds.Add(t.Service, t)
 	tokens := filepath.Join(dir, TokenFile)
+	nodes := ""
+	if c.apart {
+		nodes = loopback
+	}
 	if err := os.WriteFile(tokens, creds.Encode(), 0o600); err != nil {
 		return err
 	}
@@ -56,6 +61,7 @@ func (c *Cluster) writeConf(dir, user string) error {
 			{"yarn.nodemanager.log-dirs", c.at.logs},
 			{"yarn.nodemanager.vmem-check-enabled", "false"},
 			{"yarn.log-aggregation-enable", "false"},
+			{yarnrpc.NodesAt, nodes},
 		},
 	} {
 		if err := writeSite(filepath.Join(dir, name), properties); err != nil {

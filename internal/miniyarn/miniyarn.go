@@ -51,6 +51,7 @@ type Options struct {
 	MemoryPoll   time.Duration   // between looks at containers' memory; 0: 1 s
 	Executor     Executor        // instead of real processes; then the five above are its own business
 	Listen       Listen          // instead of TCP
+	Apart        bool            // nodes are known by addresses of other machines, and listen here: on loopback, as WriteConf tells masters
 	Logger       *zap.Logger     // nil: none
 }
 
@@ -58,6 +59,8 @@ type Options struct {
 type NodeOptions struct {
 	Host     string        // address to listen on and to be known by; empty: 127.0.0.1
 	Capacity yarn.Resource // zero: what the machine has
+	Use      sched.Use     // which containers it is for
+	Executor Executor      // nil: the cluster's
 }
 
 // Listen opens a port for listening; port 0 is any.
@@ -75,6 +78,7 @@ type Cluster struct {
 	log         *zap.Logger
 	at          directories
 	listen      Listen
+	apart       bool
 	exec        Executor
 	keys        *secrets
 	rm          *resourceManager
@@ -95,6 +99,8 @@ type Cluster struct {
 type slot struct {
 	id       yarn.NodeID
 	capacity yarn.Resource
+	use      sched.Use
+	exec     Executor
 	listener net.Listener // until Run takes it
 	node     *node        // nil while it is down
 }
@@ -112,7 +118,7 @@ func New(o Options) (_ *Cluster, err error) {
 		return nil, errors.New("embedded YARN: no directory")
 	}
 	c := &Cluster{
-		log: cmp.Or(o.Logger, zap.NewNop()), listen: o.Listen, exec: o.Executor, heartbeat: o.NodeHeartbeat,
+		log: cmp.Or(o.Logger, zap.NewNop()), listen: o.Listen, apart: o.Apart, exec: o.Executor, heartbeat: o.NodeHeartbeat,
 		maxAttempts: cmp.Or(o.MaxAttempts, maxAttempts), ended: make(chan struct{}),
 	}
 	if c.at.root, err = filepath.Abs(o.Dir); err != nil {
@@ -169,22 +175,59 @@ func New(o Options) (_ *Cluster, err error) {
 		o.Nodes = []NodeOptions{{}}
 	}
 	for _, n := range o.Nodes {
-		l, err := listen(cmp.Or(n.Host, loopback))
+		s, err := c.place(n)
 		if err != nil {
 			return nil, err
 		}
-		id, err := yarn.ParseNodeID(l.Addr().String())
-		if err != nil {
-			return nil, fmt.Errorf("embedded YARN: %w", err)
-		}
-		if n.Capacity.IsZero() {
-			if n.Capacity, err = machine(); err != nil {
-				return nil, fmt.Errorf("embedded YARN: %w", err)
-			}
-		}
-		c.slots = append(c.slots, &slot{id: id, capacity: n.Capacity, listener: l})
+		open = append(open, s.listener)
+		c.slots = append(c.slots, s)
 	}
 	return c, nil
+}
+
+// place makes the place of a node, which listens already.
+func (c *Cluster) place(n NodeOptions) (_ *slot, err error) {
+	host := cmp.Or(n.Host, loopback)
+	at := host
+	if c.apart {
+		at = loopback
+	}
+	if n.Capacity.IsZero() {
+		if n.Capacity, err = machine(); err != nil {
+			return nil, fmt.Errorf("embedded YARN: %w", err)
+		}
+	}
+	s := &slot{capacity: n.Capacity, use: n.Use, exec: n.Executor}
+	if s.exec == nil {
+		s.exec = c.exec
+	}
+	if s.listener, err = c.listen(at, 0); err != nil {
+		return nil, fmt.Errorf("embedded YARN: %w", err)
+	}
+	if s.id, err = yarn.ParseNodeID(s.listener.Addr().String()); err != nil {
+		return nil, errors.Join(fmt.Errorf("embedded YARN: %w", err), s.listener.Close())
+	}
+	if c.apart {
+		s.id.Host = host
+	}
+	return s, nil
+}
+
+// Join adds a node to a cluster that runs. DropNode takes it away again; its executor is the caller's.
+func (c *Cluster) Join(n NodeOptions) (yarn.NodeID, error) {
+	s, err := c.place(n)
+	if err != nil {
+		return yarn.NodeID{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel == nil || c.closed {
+		return yarn.NodeID{}, errors.Join(errors.New("embedded YARN: it does not run"), s.listener.Close())
+	}
+	c.slots = append(c.slots, s)
+	c.start(s, s.listener)
+	s.listener = nil
+	return s.id, nil
 }
 
 // machine is what this machine has. Vcores are only counted, and tasks on one's own machine share its processors anyway: there are so many
@@ -276,14 +319,14 @@ func (c *Cluster) begin(cancel context.CancelFunc) (bool, error) {
 
 // start brings a node up on a listener. The caller holds mu.
 func (c *Cluster) start(s *slot, l net.Listener) {
-	n := newNode(l, s.id, c.at, c.exec, c.keys, c.rm, c.log)
+	n := newNode(l, s.id, c.at, s.exec, c.keys, c.rm, c.log)
 	s.node = n
 	c.wg.Go(func() {
 		if err := n.server.Serve(context.Background()); err != nil { // until the node is halted
 			c.log.Error("a node's port failed", zap.Stringer("node", n.id), zap.Error(err))
 		}
 	})
-	c.rm.addNode(s.id, s.capacity)
+	c.rm.addNode(s.id, s.capacity, s.use)
 }
 
 // end stops everything that Run started.

@@ -134,9 +134,9 @@ func (rm *resourceManager) tick(ctx context.Context, interval time.Duration, onH
 	}
 }
 
-func (rm *resourceManager) addNode(id yarn.NodeID, capacity yarn.Resource) {
+func (rm *resourceManager) addNode(id yarn.NodeID, capacity yarn.Resource, use sched.Use) {
 	rm.decide(func(s *sched.Scheduler, now time.Time) []sched.Action {
-		return s.AddNode(now, id, id.String(), capacity)
+		return s.AddNodeFor(now, id, id.String(), capacity, use)
 	})
 }
 

@@ -116,6 +116,15 @@ def _context(identity):
 
 
 def _dial(context, address, party):
+    return Wire(_connect(context, address, party))
+
+
+def dial(identity, address, party):
+    """A connection to a process of the job, by an identity in PEM."""
+    return _connect(_context(identity), address, party)
+
+
+def _connect(context, address, party):
     host, _, port = address.rpartition(":")
     raw = socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT)
     try:
@@ -123,7 +132,7 @@ def _dial(context, address, party):
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sock = context.wrap_socket(raw, server_hostname=party + ".tfos")
         sock.settimeout(None)
-        return Wire(sock)
+        return sock
     except BaseException:
         raw.close()
         raise

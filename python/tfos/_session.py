@@ -9,7 +9,7 @@ import sysconfig
 import threading
 import time
 
-from tfos import _feed
+from tfos import _feed, _slot
 
 
 _ANSWER = 60  # seconds that `tfos session` may take to answer
@@ -46,7 +46,8 @@ def _installed(here):
 
 
 class Session:
-    """Starts a job from the file at path; of "-" the file's content is text, one line. master is "yarn" or "local".
+    """Starts a job from the file at path; of "-" the file's content is text, one line. master is "yarn", "local", or
+    "executors": then wait_slots tells who wants slots.
 
     command is how tfos is called, up to what says what to do; args are further arguments; process is for subprocess.Popen.
     """
@@ -64,6 +65,8 @@ class Session:
         self._feeder = None
         self._synced = 0  # of the pings that were answered
         self._asking = threading.Lock()  # one question at a time: answers have no names
+        self._slots = None
+        self._losses = {}  # by slot: how many times it was lost
         self._process = subprocess.Popen(
             [*(command or [find_tfos(), "--master", master]), "session", path, "--host", host, *args],
             stdin=subprocess.PIPE,
@@ -103,6 +106,10 @@ class Session:
             self.failed = self.failed or text
         elif what == "terminated":
             self.terminated = True
+        elif what == "slots":
+            self._slots = _slot.Ticket(e["address"], e["identity"], e["sha256"])
+        elif what == "slot":
+            self._losses[e["slot"]] = self._losses.get(e["slot"], 0) + 1
         elif what == "feeder":
             self._feeder = (e.get("address"), e.get("identity"), text)
         elif what == "synced":
@@ -157,6 +164,30 @@ class Session:
     def wait_ended(self, timeout):
         """Wait until the job has ended. False: it has not within timeout seconds."""
         return self._wait(lambda: self.ended is not None, timeout)
+
+    def wait_slots(self):
+        """The ticket for those who hold slots."""
+        self._wait(lambda: self._slots is not None or self.ended)
+        self.check()
+        return self._slots
+
+    def losses(self, slot):
+        """How many times a slot was lost that was taken."""
+        with self._changed:
+            return self._losses.get(slot, 0)
+
+    def wait_lost(self, slot, losses):
+        """Wait until a slot was lost more often, or the job has ended."""
+        self._wait(lambda: self._losses.get(slot, 0) > losses or self.ended)
+
+    def wait_over(self, timeout):
+        """Wait for the job's end, for timeout seconds at most."""
+        self._wait(lambda: self.ended, timeout)
+
+    def over(self):
+        """Whether the job has ended, or is about to."""
+        with self._changed:
+            return self.ended is not None
 
     def ticket(self):
         """A new ticket for feeders. Threads may ask at the same time."""

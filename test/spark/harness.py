@@ -108,7 +108,7 @@ def environment(home, directory):
     path = [os.path.join(REPOSITORY, "python"), os.path.join(REPOSITORY, "python", "names"), os.path.dirname(os.path.dirname(pyspark.__file__)),
             os.path.dirname(os.path.abspath(__file__))]
     return dict(os.environ, SPARK_HOME=home, SPARK_LOCAL_IP="127.0.0.1", SPARK_LOCAL_DIRS=directory, SPARK_DAEMON_MEMORY="256m",
-                SPARK_DAEMON_JAVA_OPTS="-Dspark.port.maxRetries=0 " + _JAVA,  # a port that is taken is another run's cluster
+                SPARK_DAEMON_JAVA_OPTS="-Dspark.port.maxRetries=0 -Dspark.master.rest.enabled=false " + _JAVA,  # a port that is taken is another run's cluster
                 PYTHONPATH=os.pathsep.join(path), PYSPARK_PYTHON=sys.executable, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="")
 
 

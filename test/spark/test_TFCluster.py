@@ -10,7 +10,7 @@ from harness import SparkTest
 
 from tfos.compat import TFCluster
 
-LAUNCHER = os.environ.get("LAUNCHER", "local")  # yarn: on the cluster of HADOOP_CONF_DIR
+LAUNCHER = os.environ.get("LAUNCHER", "executors")  # yarn: on the cluster of HADOOP_CONF_DIR
 
 
 def squares(args, ctx):
@@ -58,10 +58,11 @@ class TFClusterTest(SparkTest):
             with open(os.path.join(args, str(ctx.executor_id)), "w") as f:
                 f.write(f"{ctx.job_name}:{ctx.task_index} of {ctx.num_workers}, {sorted(ctx.cluster_spec)}")
 
-        cluster = self.run_cluster(note, self.directory, 3, master_node="chief", eval_node=True, input_mode=TFCluster.InputMode.TENSORFLOW)
+        nodes = 2 if LAUNCHER == "executors" else 3  # there are two executors
+        cluster = self.run_cluster(note, self.directory, nodes, master_node="chief", eval_node=True, input_mode=TFCluster.InputMode.TENSORFLOW)
         cluster.shutdown()
         with open(os.path.join(self.directory, "0")) as f:
-            self.assertEqual(f.read(), "chief:0 of 2, ['chief', 'worker']")
+            self.assertEqual(f.read(), f"chief:0 of {nodes - 1}, ['chief'" + (", 'worker']" if nodes == 3 else "]"))
 
     def test_inputmode_spark(self):
         """Feed 1,000 numbers, and add up their squares."""
@@ -155,6 +156,10 @@ class TFClusterTest(SparkTest):
             self.run_cluster(squares, {}, 1, 1)
 
     def test_more_than_the_cluster_can_hold_is_said_at_once(self):
+        if LAUNCHER == "executors":
+            with self.assertRaisesRegex(RuntimeError, "9 nodes are to run at the same time, and Spark has place for 2 tasks"):
+                self.run_cluster(squares, {}, 9)
+            return
         with self.assertRaisesRegex(RuntimeError, "(?i)memory|hold|large"):
             self.sc._conf.set("spark.tfos.memory", "900g")
             try:

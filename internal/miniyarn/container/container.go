@@ -60,6 +60,7 @@ type Options struct {
 	Fetch       Fetch         // files whose URI is not file:; nil: they cannot be localized
 	KillDelay   time.Duration // from SIGTERM to SIGKILL; 250 ms, as a NodeManager's
 	MemoryPoll  time.Duration // between looks at the memory of containers; 1 s
+	Env         []string      // that containers have besides their own; nil: none
 	IgnoreUsage bool          // let containers use more memory than they were granted
 	Logger      *zap.Logger   // nil: none
 }

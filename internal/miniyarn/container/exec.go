@@ -17,7 +17,7 @@ const signalBase = 128 // a shell's exit code is this and the number of the sign
 func (r *Runner) exec(ctx context.Context, l Launch, at layout) Exit {
 	cmd := exec.Command("/bin/bash", scriptFile)
 	cmd.Dir = at.work
-	cmd.Env = []string{} // the script sets all
+	cmd.Env = append([]string{}, r.opts.Env...) // the script sets what a container has of its own
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	var d diagnostics
 	if err := r.procs.start(cmd); err != nil {

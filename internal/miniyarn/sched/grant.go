@@ -59,7 +59,7 @@ func (s *Scheduler) grant(now time.Time, nodes []*node) {
 		}
 		for i := range t.asks {
 			for w := &t.asks[i]; w.count > 0; w.count-- {
-				n := s.choose(nodes, w.resource, t.blacklist)
+				n := s.choose(nodes, false, w.resource, t.blacklist)
 				if n == nil {
 					break
 				}
@@ -71,7 +71,7 @@ func (s *Scheduler) grant(now time.Time, nodes []*node) {
 }
 
 func (s *Scheduler) grantMaster(now time.Time, a *app, nodes []*node) {
-	n := s.choose(nodes, a.resource, nil)
+	n := s.choose(nodes, true, a.resource, nil)
 	if n == nil {
 		return
 	}
@@ -87,11 +87,11 @@ func (s *Scheduler) grantMaster(now time.Time, a *app, nodes []*node) {
 
 // choose picks the next node in turn on which r fits, as nodes' heartbeats would come: containers spread, and an application
 // that gives a container back gets another one elsewhere. It is nil if r fits nowhere.
-func (s *Scheduler) choose(nodes []*node, r yarn.Resource, blacklist []string) *node {
+func (s *Scheduler) choose(nodes []*node, master bool, r yarn.Resource, blacklist []string) *node {
 	for range nodes {
 		s.turn++
 		n := nodes[s.turn%len(nodes)]
-		if n.state.Usable() && !slices.Contains(blacklist, n.id.Host) && r.Fits(n.free()) {
+		if !slices.Contains(blacklist, n.id.Host) && n.takes(master, r) {
 			return n
 		}
 	}

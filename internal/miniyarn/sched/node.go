@@ -21,12 +21,38 @@ type node struct {
 	id         yarn.NodeID
 	http       string
 	capacity   yarn.Resource
+	use        Use
 	used       yarn.Resource // the sum over containers; never more than capacity
 	state      yarn.NodeState
 	drained    time.Time     // when a decommissioning node is shut down whatever runs on it; zero: the node is none
 	timeout    time.Duration // that was given for it
 	containers []*container  // granted and not complete, in the order of granting
 	apps       []*app        // that had containers here, and were not over when somebody last looked
+}
+
+// Use says which containers a node is for.
+type Use int
+
+// The uses.
+const (
+	Any     Use = iota
+	Masters     // of applications
+	OneTask     // one container at a time, of no master
+)
+
+// takes reports whether a node would hold another container of so much.
+func (n *node) takes(master bool, r yarn.Resource) bool {
+	switch n.use {
+	case Masters:
+		if !master {
+			return false
+		}
+	case OneTask:
+		if master || len(n.containers) > 0 {
+			return false
+		}
+	}
+	return n.state.Usable() && r.Fits(n.free())
 }
 
 func (n *node) free() yarn.Resource { return n.capacity.Sub(n.used) }
@@ -42,6 +68,11 @@ func (n *node) report() yarn.NodeReport {
 // AddNode adds a node, or takes one back that was lost. One that is still counted as running has restarted: what ran on
 // it is lost first.
 func (s *Scheduler) AddNode(now time.Time, id yarn.NodeID, http string, capacity yarn.Resource) []Action {
+	return s.AddNodeFor(now, id, http, capacity, Any)
+}
+
+// AddNodeFor is AddNode of a node that is for some containers only.
+func (s *Scheduler) AddNodeFor(now time.Time, id yarn.NodeID, http string, capacity yarn.Resource, use Use) []Action {
 	n := s.node(id)
 	if n != nil && n.up() {
 		s.lose(now, n, yarn.NodeRebooted)
@@ -50,7 +81,7 @@ func (s *Scheduler) AddNode(now time.Time, id yarn.NodeID, http string, capacity
 		n = &node{id: id}
 		s.nodes = append(s.nodes, n)
 	}
-	n.http, n.capacity, n.state = http, capacity, yarn.NodeRunning
+	n.http, n.capacity, n.use, n.state = http, capacity, use, yarn.NodeRunning
 	s.tellNodeChanged(id)
 	return s.settle(now)
 }

@@ -476,3 +476,26 @@ func TestReports(t *testing.T) {
 		t.Error("one application expected")
 	}
 }
+
+// TestNodesThatAreForSomeContainersOnly: what is apart from its master stays so, whatever the sizes are.
+func TestNodesThatAreForSomeContainersOnly(t *testing.T) {
+	w := newWorld(t, Config{MinMemoryMiB: 128})
+	w.did(w.AddNodeFor(w.now, two, "", room, OneTask))
+	id := w.submit(yarn.Submission{Resource: mem(256)})
+	for _, a := range w.took() {
+		if a, ok := a.(StartMaster); ok {
+			t.Fatalf("a master starts on a task's node: %+v", a)
+		}
+	}
+	w.did(w.AddNodeFor(w.now, one, "", room, Masters))
+	w.ContainerStarted(masterOf(id))
+	w.register(id)
+	first := w.granted(id, yarn.AllocateRequest{Asks: []yarn.Ask{{ID: 1, Priority: 1, Resource: mem(256), Count: 3}}})
+	if len(first.Granted) != 1 || first.Granted[0].Node != two {
+		t.Fatalf("granted: %+v", first.Granted)
+	}
+	w.completed(first.Granted[0].ID, two, 0)
+	if again := w.allocate(id, yarn.AllocateRequest{ResponseID: first.ResponseID}).Granted; len(again) != 1 || again[0].Node != two {
+		t.Errorf("granted once the first has ended: %+v", again)
+	}
+}

@@ -41,7 +41,24 @@ func ClientOptions(c *conf.Conf) (Options, error) { return optionsFor(c, conf.RM
 func MasterOptions(c *conf.Conf) (Options, error) { return optionsFor(c, conf.RMScheduler) }
 
 // NodesOptions are NewNodes' for the cluster that c describes; the caller adds Log.
-func NodesOptions(c *conf.Conf) Options { return Options{Protection: c.List(protection)} }
+func NodesOptions(c *conf.Conf) Options {
+	o := Options{Protection: c.List(protection)}
+	if at := c.String(NodesAt); at != "" {
+		o.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			_, port, err := net.SplitHostPort(addr)
+			if err != nil {
+				return nil, err
+			}
+			var d net.Dialer
+			return d.DialContext(ctx, network, net.JoinHostPort(at, port))
+		}
+	}
+	return o
+}
+
+// NodesAt is the property that tells where NodeManagers listen, whatever hosts they are known by: an
+// embedded YARN has nodes that stand for processes of other machines. Empty: at their hosts.
+const NodesAt = "tfos.nodemanagers.at"
 
 // protection is the key of the list of protections, of which both sides must share one.
 const protection = "hadoop.rpc.protection"

@@ -25,7 +25,7 @@ import zipfile
 
 from tfos import _feed, _rows
 from tfos._session import JobError, Session
-from tfos.compat import node
+from tfos.compat import _executors, _slots, node
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +33,9 @@ _FEEDER = "tfos-feeder.zip"  # what Spark's tasks need of these modules
 
 # How long a job that is stopped may take to end, in seconds.
 _STOPPED_WITHIN = 30
+
+# How long Spark's tasks may take to give up their slots after the job's end, in seconds.
+_LEFT = 10
 
 
 class InputMode:
@@ -52,6 +55,7 @@ class TFCluster:
         self._settings = settings
         self._feeds = _Feeds()
         self._session = None
+        self._slots = None  # those who hold them, of nodes in Spark's executors
         self._dir = None
 
     def start(self, map_fun, tf_args=None):
@@ -62,12 +66,27 @@ class TFCluster:
         try:
             _add_package(self.sc)
             path = _write_job(self.sc, self._dir, map_fun, tf_args, s)
-            self._session = Session(path, s["master"], _driver_host(self.sc), logger.info)
+            if s["master"] == "executors":
+                self._start_in_executors(path)
+            else:
+                self._session = Session(path, s["master"], _driver_host(self.sc), logger.info)
             if not self._session.wait_running(s["timeout"]):
                 raise JobError(f"the {s['total']} nodes did not all run within reservation_timeout, {s['timeout']} s: does the cluster have room for them?", 4)
         except BaseException:
             self._leave()
             raise
+
+    def _start_in_executors(self, path):
+        s = self._settings
+        _slots.require(self.sc, s["total"])
+        conf = os.path.join(self._dir, "conf")
+        os.mkdir(conf)
+        _executors.write_conf(self.sc, os.path.join(conf, "hdfs-site.xml"))
+        self._session = Session(path, s["master"], _driver_host(self.sc), logger.info, args=("--conf", conf))
+        # A node that is fed leaves the executor's cores to those who feed it.
+        held = self.input_mode == InputMode.TENSORFLOW
+        self._slots = _executors.Slots(self.sc, self._session, self._session.wait_slots(), s["total"], held)
+        self._slots.start()
 
     @property
     def cluster_info(self):
@@ -172,6 +191,8 @@ class TFCluster:
         atexit.unregister(self._leave)
         if self._session is not None:
             self._session.close()
+        if self._slots is not None:
+            self._slots.join(_LEFT)
         if self._dir is not None:
             shutil.rmtree(self._dir, ignore_errors=True)
 
@@ -265,7 +286,8 @@ def run(
 
     With master_node ("chief" or "master") one node is that, with eval_node one is an evaluator; the rest are workers. tf_args is what
     map_fun gets; a list becomes sys.argv, too. driver_ps_nodes changes nothing: parameter servers have containers of their own.
-    launcher says where nodes run: "yarn" (the default where Spark runs on YARN), or "local": on the driver's machine.
+    launcher says where nodes run: "yarn", the default where Spark runs on YARN; "executors", inside Spark's executors, the default
+    on other clusters; or "local", on the driver's machine, the default where Spark itself is there alone.
     """
     cluster = reserve(sc, num_executors, num_ps, tensorboard, input_mode, log_dir, master_node, reservation_timeout, queues, eval_node, release_port, launcher)
     cluster.start(map_fun, tf_args)
@@ -295,9 +317,9 @@ def reserve(
     roles = [("ps", num_ps), (master_node, 1 if master_node else 0), ("evaluator", 1 if eval_node else 0), ("worker", workers)]
     if tensorboard:
         logger.warning("no TensorBoard is started: run tensorboard --logdir %s where the logs can be read", log_dir or "DIR")
-    launcher = launcher or sc.getConf().get("spark.tfos.launcher") or ("yarn" if sc.master.startswith("yarn") else "local")
-    if launcher not in ("yarn", "local"):
-        raise ValueError(f"launcher is {launcher!r}: want 'yarn' or 'local'")
+    launcher = launcher or sc.getConf().get("spark.tfos.launcher") or _launcher(sc.master)
+    if launcher not in ("yarn", "executors", "local"):
+        raise ValueError(f"launcher is {launcher!r}: want 'yarn', 'executors' or 'local'")
     return TFCluster(sc, {
         "roles": [(name, count) for name, count in roles if count],
         "total": num_executors,
@@ -307,6 +329,13 @@ def reserve(
         "timeout": reservation_timeout,
         "release_port": release_port,
     })
+
+
+def _launcher(master):
+    """Where nodes run that nobody said it of, by Spark's master."""
+    if master.startswith("yarn"):
+        return "yarn"
+    return "local" if master == "local" or master.startswith("local[") else "executors"
 
 
 def _driver_host(sc):
@@ -396,7 +425,7 @@ def _job(sc, s, files):
     memory = option("memory", conf.get("spark.executor.memory"))
     if memory:
         shape["memory"] = _memory(memory)
-    gpus = int(option("gpus", conf.get("spark.executor.resource.gpu.amount", 0)))
+    gpus = 0 if s["master"] == "executors" else int(option("gpus", conf.get("spark.executor.resource.gpu.amount", 0)))
     env = {name[len("spark.executorEnv.") :]: value for name, value in conf.items() if name.startswith("spark.executorEnv.")}
     if s["master"] == "local" and os.environ.get("PYTHONPATH"):  # what the driver finds there the nodes do, too
         env.setdefault("PYTHONPATH", os.environ["PYTHONPATH"])
@@ -407,7 +436,7 @@ def _job(sc, s, files):
             roles[name]["gpus"] = gpus
         if name == "evaluator":
             roles[name]["service"] = True
-    python = option("python") or (sc.pythonExec if s["master"] == "yarn" else sys.executable)
+    python = option("python") or (sys.executable if s["master"] == "local" else sc.pythonExec)
     job = {
         "name": sc.appName,
         "command": f"exec {shlex.quote(python)} -u -m tfos.compat.node",
