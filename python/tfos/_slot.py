@@ -41,9 +41,8 @@ def hold(ticket, slot, held):
     agent = _fetch(ticket, cache)
     parent = os.getppid()
     offer = {"slot": slot, "executor": f"{socket.gethostname()}/{parent}", "held": held}
-    here = _writable(os.getcwd())
-    said = {"address": ticket.address, "identity": ticket.identity, "offer": offer, "dir": os.path.join(here, "tfos"),
-            "logs": os.path.join(here, "tfos-logs"), "cache": cache, "parent": parent}  # fmt: skip
+    said = {"address": ticket.address, "identity": ticket.identity, "offer": offer, "dir": _scratch(),
+            "logs": os.path.join(_writable(os.getcwd()), "tfos-logs"), "cache": cache, "parent": parent}  # fmt: skip
     process = subprocess.Popen([agent, "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
     try:
         process.stdin.write(json.dumps(said).encode() + b"\n")
@@ -59,6 +58,15 @@ def hold(ticket, slot, held):
             pipe.close()
         if held:
             process.wait()
+
+
+def _scratch():
+    """Where the executor keeps what goes with it: Spark removes that, whatever becomes of us."""
+    for name in ("SPARK_EXECUTOR_DIRS", "LOCAL_DIRS", "SPARK_LOCAL_DIRS"):  # Standalone's, YARN's, and what people set
+        for directory in os.environ.get(name, "").replace(":", ",").split(","):
+            if directory and os.access(directory, os.W_OK):
+                return os.path.join(directory, "tfos")
+    return os.path.join(tempfile.gettempdir(), f"tfos-slots-{os.getuid()}")
 
 
 def _writable(directory):
