@@ -48,7 +48,7 @@ func (c *command) root() *cobra.Command {
 	flags.StringVar(&c.master, "master", "yarn", "the `CLUSTER`: yarn, or local for an embedded one on this machine")
 	flags.StringVar(&c.conf, "conf", "", "`DIR` of the Hadoop configuration, or several as DIR:DIR (default $HADOOP_CONF_DIR, then $YARN_CONF_DIR)")
 	flags.BoolVar(&c.debug, "debug", false, "log to stderr what tfos does, and what Hadoop says in full, Java's stacks included")
-	root.AddCommand(c.run(), c.predict(), c.submit(), c.plan(), c.convert(), c.resume(), c.attach(), c.status(), c.list(), c.logs(), c.kill(), c.scale(), c.session(), c.showDebug(), c.stacks(), c.history(), c.checkpoint(), c.replay(), c.version(), c.man())
+	root.AddCommand(c.run(), c.predict(), c.submit(), c.plan(), c.convert(), c.resume(), c.attach(), c.status(), c.list(), c.logs(), c.kill(), c.scale(), c.session(), c.showDebug(), c.stacks(), c.tensorboard(), c.history(), c.checkpoint(), c.replay(), c.version(), c.man())
 	if err := c.completes(root); err != nil {
 		panic("tfos: " + err.Error()) // two commands have one flag
 	}

@@ -34,7 +34,7 @@ func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control
 	if err != nil {
 		return masterSilent(id, err)
 	}
-	j, err := c.jobOf(ctx, id)
+	j, err := c.JobOf(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -68,8 +68,8 @@ func masterSilent(id yarn.ApplicationID, err error) error {
 	return exit.Errorf(exit.Infrastructure, "%s: its master cannot be asked: %w", id, err).Try(outOfReach)
 }
 
-// jobOf reads a job as it was submitted.
-func (c *Cluster) jobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, error) {
+// JobOf reads a job as it was submitted.
+func (c *Cluster) JobOf(ctx context.Context, id yarn.ApplicationID) (job.Job, error) {
 	name := path.Join(c.jobDir(id), launch.JobFile)
 	b, err := c.readFile(ctx, name)
 	if err != nil {

@@ -33,6 +33,9 @@ func (m *Machine) View() status.View {
 		v.Restarts = append(v.Restarts, status.Restart{Task: r.Task.String(), Cause: string(r.Cause), Why: r.Why, At: r.At, Seconds: r.Took.Seconds(), NewContainer: r.NewContainer,
 			Step: r.Step, ResumedStep: r.restored(), LostSteps: r.lost()})
 	}
+	if b := m.s.Blame; !b.At.IsZero() {
+		v.Failure = &status.Failure{At: b.At, Text: b.Text}
+	}
 	for _, n := range m.s.Counts {
 		v.Counts = append(v.Counts, status.RestartCount{Role: n.Role, Cause: string(n.Cause), Count: n.Count})
 	}

@@ -49,7 +49,9 @@ type View struct {
 	Takeovers   []time.Time    `json:"master_restarts"` // when a later attempt of the application master took over
 	Checkpoints []Checkpoint   `json:"checkpoints"`
 	Inputs      []Input        `json:"inputs"`
-	Problems    []string       `json:"problems"` // what is in the job's way now, and did not end it: a sentence each
+	// Failure is the newest that no other was the cause of; null: there was none.
+	Failure  *Failure `json:"last_failure"`
+	Problems []string `json:"problems"` // what is in the job's way now, and did not end it: a sentence each
 }
 
 // MarshalJSON writes lists that are empty as such, never as null: a script iterates over them before the job has a master, too.
@@ -195,6 +197,12 @@ type Restart struct {
 	LostSteps    int64     `json:"lost_steps"`   // that were taken again
 	Seconds      float64   `json:"seconds"`      // from the loss to the new process
 	NewContainer bool      `json:"new_container"`
+}
+
+// Failure is one failure in words.
+type Failure struct {
+	At   time.Time `json:"at"`
+	Text string    `json:"text"` // a sentence, and the last lines that the program printed
 }
 
 // RestartCount is how often tasks of a role were replaced for a cause, since the job began.

@@ -141,6 +141,10 @@ const document = `{
       "leased": 4
     }
   ],
+  "last_failure": {
+    "at": "2026-03-01T12:00:00Z",
+    "text": "worker/1 failed: exit code 1. Its last line: ValueError"
+  },
   "problems": []
 }`
 
@@ -157,6 +161,7 @@ func TestKeysOfTheDocument(t *testing.T) {
 			Address: "n1:4001", Agent: "n1:4000", Step: 15, Steps: 30, StepRate: 2.5, MemoryBytes: 1 << 20, CPU: 0.5, LogURL: "http://node1:8042/node/containerlogs/container_1_7_01_000002/ann", Started: &at,
 			Endpoints: "forward", EndpointsReason: "no library", Peers: []Peer{{Task: "ps/0", Connections: 3, Refused: 1, Resets: 2, Sent: 4096, Received: -1}},
 			Mirror: &Mirror{Fetched: &Copied{Checkpoint: "ckpt-11", Step: 11, Bytes: 1024, Seconds: 0.5, At: at}, Uploads: 2, Problem: "no NameNode answers"}}},
+		Failure:  &Failure{at, "worker/1 failed: exit code 1. Its last line: ValueError"},
 		Counts:   []RestartCount{{"worker", "preempted", 201}},
 		Restarts: []Restart{{Task: "worker/1", Cause: "preempted", At: at, Step: 15, ResumedStep: &resumed, LostSteps: 3, Seconds: 1.5, NewContainer: true}},
 		Attempt:  2, Takeovers: []time.Time{at},
@@ -182,7 +187,7 @@ func TestListsAreNeverNull(t *testing.T) {
 		t.Fatal(err)
 	}
 	for key, value := range v {
-		if value == nil && key != "finished" && key != "exit_code" {
+		if value == nil && key != "finished" && key != "exit_code" && key != "last_failure" {
 			t.Errorf("%s is null", key)
 		}
 	}

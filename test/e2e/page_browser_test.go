@@ -262,6 +262,7 @@ func TestPagesOfAJob(t *testing.T) {
 	}
 	b.sees("both failures with their causes", `/SIGKILL/.test(document.getElementById('failed').innerText) && document.getElementById('failed').innerText.includes('<img src=x')`)
 	b.sees("the curve with the loss", `document.querySelector('#curve polyline.loss') !== null`)
+	b.sees("the last lines of the failure, unasked", `document.getElementById('last').innerText.includes('<img src=x')`)
 	b.shoot("history")
 	b.phone("history-phone")
 	b.clean()

@@ -40,6 +40,9 @@ func Table(w io.Writer, v status.View, now time.Time) error {
 	for _, p := range v.Problems {
 		line("problem", Cell(p))
 	}
+	if f := v.Failure; f != nil && v.ExitCode == nil { // afterwards it is in what was said
+		line("failed", f.At.Local().Format(time.TimeOnly)+" "+strings.ReplaceAll(strings.TrimSpace(f.Text), "\n", "\n\t"))
+	}
 	if v.Diagnostics != "" {
 		line("said", strings.ReplaceAll(strings.TrimSpace(v.Diagnostics), "\n", "\n\t"))
 	}

@@ -195,6 +195,28 @@ func TestTable(t *testing.T) {
 	}
 }
 
+// TestLastFailure: the last lines of the program that failed are shown unasked, while the job goes on.
+func TestLastFailure(t *testing.T) {
+	v := aView(task("worker", 0, status.Running))
+	v.Failure = &status.Failure{At: noon, Text: "worker/0 failed: exit code 1. Its last lines:\n  line 7\n  ValueError: \x1b[31mbad shard"}
+	var b bytes.Buffer
+	if err := Table(&b, v, noon); err != nil {
+		t.Fatal(err)
+	}
+	if want := "  line 7\n"; !strings.Contains(b.String(), want) || !strings.Contains(b.String(), "bad shard") {
+		t.Errorf("no %q in\n%s", want, b.String())
+	}
+	code := 1
+	v.ExitCode, v.Diagnostics = &code, v.Failure.Text
+	b.Reset()
+	if err := Table(&b, v, noon); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(b.String(), "bad shard"); n != 1 {
+		t.Errorf("in the end it is there %d times", n)
+	}
+}
+
 func TestBytes(t *testing.T) {
 	for n, want := range map[int64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 24 << 20: "24.0 MiB", 3 << 40: "3.0 TiB"} {
 		if got := Bytes(n); got != want {

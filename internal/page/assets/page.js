@@ -283,6 +283,9 @@ function showFailures() {
       r.resumed_step !== null && 'went on from step ' + r.resumed_step, r.new_container && 'a new container'];
     rows.push([clock(r.at), r.task, r.cause, r.why, cost.filter(Boolean).join(', ')]);
   }
+  const last = job.job.last_failure;
+  $('last').textContent = last ? clock(last.at) + ' ' + last.text : '';
+  $('last').hidden = !last;
   table($('failed'), ['When', 'Task', 'Cause', 'What happened', 'What it cost'], rows, 'None.');
 }
 
