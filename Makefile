@@ -102,9 +102,10 @@ wheel: venv binaries ## the Python packages, into build/wheels: tfos with the co
 	@$(PIP_WHEEL) ./python/names
 
 .PHONY: package
-package: binaries wheel ## what people install, into build/packages: a tarball, a .deb and an .rpm for x86_64 and aarch64, their SBOMs, and the wheels
+package: need-java binaries wheel ## what people install, into build/packages: a tarball, a .deb, an .rpm and a jar for x86_64 and aarch64, their SBOMs, and the wheels
 	GOFLAGS= go -C tools run ./package
 	@cp build/wheels/*.whl build/packages/
+	@for m in amd64=x86_64 arm64=aarch64; do GOARCH=$${m%=*} deploy/jar/build build/binaries/$${m%=*} build/packages/tfos-$${m#*=}.jar || exit 1; done
 	@cd build/packages && sha256sum * >SHA256SUMS && cat SHA256SUMS
 
 .PHONY: packages

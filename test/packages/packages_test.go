@@ -21,6 +21,14 @@ func TestTarball(t *testing.T) {
 	works(t, filepath.Join(dir, "bin/tfos"))
 }
 
+func TestJar(t *testing.T) {
+	temp := t.TempDir()
+	got := run(t, nil, "java", "-Djava.io.tmpdir="+temp, "-jar", made(t, "packages/tfos-"+machine+".jar"), "run", "--master", "local", "job.yaml")
+	if want := "hello from worker\n"; got != want {
+		t.Errorf("the job printed %q, want %q", got, want)
+	}
+}
+
 func TestDeb(t *testing.T) {
 	dir := t.TempDir()
 	for _, d := range []string{"info", "updates", "triggers"} {
@@ -183,7 +191,7 @@ func TestReproducible(t *testing.T) {
 	run(t, []string{"HOME=" + os.Getenv("HOME"), "PATH=" + os.Getenv("PATH")}, "make", "-C", again, "-o", "venv", "PYTHON="+os.Getenv("TFOS_PYTHON"), "package")
 	first, second := filepath.Join(root, "build/packages/SHA256SUMS"), filepath.Join(again, "build/packages/SHA256SUMS")
 	run(t, nil, "diff", first, second)
-	if n := strings.Count(run(t, nil, "cat", first), "\n"); n != 11 {
-		t.Errorf("there are %d packages, want 11", n)
+	if n := strings.Count(run(t, nil, "cat", first), "\n"); n != 13 {
+		t.Errorf("there are %d packages, want 13", n)
 	}
 }
