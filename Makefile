@@ -25,7 +25,7 @@ build: need-go ## the binaries, into bin/: three static ones, and tfos-builtin, 
 .PHONY: check
 check: need-go ## format, vet, staticcheck, architecture rules and the fast tests: under a minute, nothing but Go
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$out" ] || { echo "run gofmt -w on:"; echo "$$out"; exit 1; }
-	go vet -tags 'e2e bench versions hadoop matrix soak programs pages schedulers packages' ./...
+	go vet -tags 'e2e bench versions hadoop matrix soak programs pages schedulers packages guide' ./...
 	go vet ./...
 	go tool staticcheck ./...
 	go test ./...
@@ -41,7 +41,7 @@ test: check need-cc need-ip build venv jars ## every test: the fast ones, real T
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 75m -tags e2e -p 1 -parallel 3 ./internal/endpoint ./internal/fileserver ./test/e2e/...
 
 .PHONY: nightly
-nightly: test vulnerable fuzz matrix programs pages spark schedulers packages versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, real schedulers, packages, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
+nightly: test vulnerable fuzz matrix programs pages spark schedulers packages guide versions simulate resumes checkpoints ## make test, known vulnerabilities, fuzzing, every fault, programs of other TensorFlows and of Spark, the web pages, real schedulers, packages, the guide's commands, the other Hadoop versions, long simulations, many checkpoints, an hour's soak
 	$(MAKE) soak MINUTES=60
 
 .PHONY: matrix
@@ -63,6 +63,10 @@ schedulers: need-cc need-ip build venv jars jar ## tfos under schedulers, each a
 .PHONY: jar
 jar: build need-java ## the tfos command for `yarn jar`, and for Oozie: build/tfos.jar
 	deploy/jar/build bin build/tfos.jar
+
+.PHONY: guide
+guide: need-cc need-ip build venv jars ## the commands on the pages of docs/guide, here and on a real cluster
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,guide -p 1 -v -run '^TestGuide' ./test/e2e/
 
 .PHONY: venvs
 venvs: # Python environments with other versions of TensorFlow
