@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -334,5 +335,19 @@ func TestAChangedFileIsRefused(t *testing.T) {
 	p.Inputs[0].Size++
 	if _, err := Shard(context.Background(), open, p, p.Shards[0]); err == nil || !strings.Contains(err.Error(), "has changed") {
 		t.Error(err)
+	}
+}
+
+// TestArraysInCells: a list of numbers is read without a decoder of JSON, and by the same rules.
+func TestArraysInCells(t *testing.T) {
+	for text, want := range map[string][]float32{
+		"[1,2]": {1, 2}, "[ -1.5e3 , 2E0 ]": {-1500, 2}, "[[1],[2]]": {1, 2}, "[]": {}, "[ ]": {}, `["NaN", 1]`: {float32(math.NaN()), 1},
+		"[1,,2]": nil, "[1,2": nil, "[,]": nil, "[1 2]": nil, "[1,2]]": nil, "[1,x]": nil,
+	} {
+		c := column.Column{Name: "x", Kind: column.Float}
+		err := array(&c, cells{Wanted: Wanted{"x", savedmodel.Float}}, text)
+		if (err != nil) != (want == nil) || err == nil && fmt.Sprint(c.Floats) != fmt.Sprint(want) {
+			t.Errorf("%s: %v, %v", text, c.Floats, err)
+		}
 	}
 }
