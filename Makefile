@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 
 COMMIT ?= $(shell git describe --always --exclude '*' --abbrev=12 --dirty 2>/dev/null)
+COMMIT := $(COMMIT)# looked at once: all binaries of a build say the same
 # grpcnotrace leaves golang.org/x/net/trace and with it html templates out: a fifth of the agent.
 GO_BUILD := CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags '-s -w -X tfos/internal/version.commit=$(COMMIT)'
 PIP_WHEEL = $(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheels
@@ -91,7 +92,8 @@ sparks: # Spark of each version, beside the Python environment
 	@for v in $(SPARKS); do deploy/python/spark.sh $(CURDIR)/build/spark-$$v $$v || exit 1; done
 
 # Of one commit everything that is packed has one time, and the same bytes.
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+export SOURCE_DATE_EPOCH := $(SOURCE_DATE_EPOCH)
 
 .PHONY: binaries
 binaries: need-go # for every kind of machine, into build/binaries

@@ -10,8 +10,8 @@ import types
 import unittest
 from unittest import mock
 
-from tfos import client
-from tfos.client import Client, ClusterRefused, InfrastructureFailed, JobFailed, JobKilled, WrongUsage
+from tfos import _session, client
+from tfos.client import Client, ClusterRefused, InfrastructureFailed, JobError, JobFailed, JobKilled, WrongUsage
 
 
 def small(command, **more):
@@ -224,6 +224,38 @@ class ClusterTest(unittest.TestCase):
                     t.join()
         self.assertEqual(display.call_args, mock.call(client._status(STATUS)._repr_html_(), display_id=True))
         self.assertEqual(seen, [client._status(STATUS)._repr_html_(), client._status(later)._repr_html_()])
+
+
+class FoundTest(unittest.TestCase):
+    """The command is found where pip puts it, without a PATH."""
+
+    def found(self, modules, command):
+        os.makedirs(os.path.dirname(command), exist_ok=True)
+        with open(command, "w"):
+            pass
+        os.chmod(command, stat.S_IRWXU)
+        with mock.patch.object(_session, "__file__", os.path.join(modules, "tfos", "_session.py")):
+            with mock.patch.dict(os.environ, {"PATH": "/nowhere"}):
+                for name in ("TFOS", "TFOS_HOME"):
+                    os.environ.pop(name, None)
+                return _session.find_tfos()
+
+    def test_beside_the_modules(self):
+        with tempfile.TemporaryDirectory() as d:
+            # pip install --target
+            command = os.path.join(d, "bin", "tfos")
+            self.assertEqual(self.found(d, command), command)
+
+    def test_in_the_environment(self):
+        with tempfile.TemporaryDirectory() as d:
+            modules, command = os.path.join(d, "lib", "site-packages"), os.path.join(d, "bin", "tfos")
+            paths = {"purelib": modules, "platlib": modules, "scripts": os.path.dirname(command)}
+            with mock.patch("sysconfig.get_paths", return_value=paths):
+                self.assertEqual(self.found(modules, command), command)
+            with mock.patch("sysconfig.get_paths", return_value=dict(paths, purelib="/elsewhere", platlib="/elsewhere")):
+                with self.assertRaises(JobError) as raised:
+                    self.found(modules, command)
+                self.assertEqual(raised.exception.code, 2)
 
 
 if __name__ == "__main__":
