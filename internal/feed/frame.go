@@ -130,7 +130,7 @@ type Opened struct {
 // ChunkHead is the head of KindChunk.
 type ChunkHead struct {
 	Number  uint64          `json:"n"`
-	Rows    int             `json:"rows"`
+	Rows    int             `json:"rows"` // exact where they are answered or shared; else more than 0 if there are any
 	Last    bool            `json:"last,omitempty"`
 	Meta    json.RawMessage `json:"meta,omitempty"`
 	Ticket  Ticket          `json:"ticket,omitempty"`  // to the program

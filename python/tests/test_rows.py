@@ -1,4 +1,5 @@
 import json
+import pickle
 import random
 import unittest
 
@@ -12,6 +13,11 @@ def there_and_back(rows):
 
 
 class Rows(unittest.TestCase):
+    def test_what_is_pickled_already_is_not_looked_at(self):
+        lists = [pickle.dumps([1, None]), pickle.dumps([]), pickle.dumps([[2.5]])]
+        meta, buffers = _rows.pickles(lists)
+        self.assertEqual(_rows.decode(json.loads(json.dumps(meta)), bytearray(b"".join(buffers))), [1, None, [2.5]])
+
     def test_types_stay(self):
         r = random.Random(1)
         floats = [[r.random() for _ in range(20)] for _ in range(9)]

@@ -188,7 +188,7 @@ class _Chunk(NamedTuple):
 
 
 def feed(ticket, opening, timeout, chunks):
-    """Feed a stream of chunks, which are pairs of rows' number and what _rows.encode made of them, and yield the results that come
+    """Feed a stream of chunks, which are pairs of rows' number and what _rows made of them, and yield the results that come
     back, one for each row and in order.
 
     opening is the head of OPEN, whose attempt grows with each try of the same stream. It raises Failed with the worker's own words

@@ -8,6 +8,7 @@ A chunk of rows is a meta, which JSON can carry, and a body. A kind that fits al
     columns tuples or lists whose columns are of such kinds
     rows    a DataFrame's, by columns
     pickle  anything else that can be pickled
+    pickles rows that Spark has pickled already, some together: they were not looked at, nor counted
 
 NumPy is used where rows are made of it, and else not needed.
 """
@@ -169,6 +170,11 @@ def _pickled(rows):
         raise Unpicklable(f"rows cannot be pickled together, so they cannot be fed: {e}") from e
 
 
+def pickles(lists):
+    """The meta and the buffers of lists of rows that are pickled already."""
+    return {"k": "pickles", "n": [len(p) for p in lists]}, lists
+
+
 def decode(meta, body):
     """The rows of a chunk, as a list. body is a bytearray, which arrays among the rows share."""
     kind = meta["k"]
@@ -186,6 +192,13 @@ def decode(meta, body):
     if kind == "columns":
         rows = zip(*(decode(m, part) for m, part in _parts(meta, body)))
         return [list(r) for r in rows] if meta["t"] == "list" else list(rows)
+    if kind == "pickles":
+        rows, at = [], 0
+        view = memoryview(body)
+        for n in meta["n"]:
+            rows += pickle.loads(view[at : at + n])
+            at += n
+        return rows
     return pickle.loads(body)
 
 

@@ -14,8 +14,8 @@ import time
 
 KINDS = ("floats", "arrays", "dataframe", "bytes")
 BATCHES = (100, 1024)
-ROWS = {"tfos": {"floats": 40_000, "arrays": 150_000, "dataframe": 100_000, "bytes": 100_000},
-        "original": {"floats": 10_000, "arrays": 10_000, "dataframe": 10_000, "bytes": 10_000}}  # fmt: skip
+ROWS = {"tfos": {"floats": 40_000, "arrays": 80_000, "dataframe": 60_000, "bytes": 60_000},
+        "original": {"floats": 6_000, "arrays": 6_000, "dataframe": 6_000, "bytes": 6_000}}  # fmt: skip
 PARTITIONS = 4  # for each worker
 
 
@@ -54,8 +54,6 @@ def make(kind):
 
 def rdd(spark, kind, rows, partitions):
     """Rows that Spark holds in memory."""
-    import numpy as np
-
     sc = spark.sparkContext
     if kind == "dataframe":
         from pyspark.sql import functions as F
@@ -118,10 +116,9 @@ def measure(implementation, workers, out):
     for kind in KINDS:
         rows = ROWS[implementation][kind] * workers // 2
         data = rdd(spark, kind, rows, PARTITIONS * workers)
-        if implementation == "tfos" and kind == "floats":
-            data.foreachPartition(convert)
-            found["iterate"] = rows / seconds(data.foreachPartition, iterate)
-            found["convert"] = rows / seconds(data.foreachPartition, convert)
+        if implementation == "tfos":
+            for name, f in (("iterate", iterate), ("convert", convert)):
+                found[f"{kind} {name}"] = rows / seconds((data.rdd if kind == "dataframe" else data).foreachPartition, f)
         fed = data.rdd if kind == "dataframe" and implementation != "tfos" else data
         for size in BATCHES:
             batch(size)
@@ -160,7 +157,9 @@ def main(original):
     print(f"{'':24}{'tfos':>10}{'original':>10}{'times':>8}")
     for workers in (1, 2):
         ours, theirs = results["tfos", workers], results["original", workers]
-        print(f"{workers} worker(s)\n  iterated by Spark       {ours['iterate']:10.0f}\n  made arrays, too        {ours['convert']:10.0f}")
+        print(f"{workers} worker(s)")
+        for kind in KINDS:
+            print(f"  {kind + ', iterated':22}{ours[kind + ' iterate']:10.0f}   and made arrays {ours[kind + ' convert']:10.0f}")
         for name, rate in ours["rates"].items():
             other = theirs["rates"].get(name)
             print(f"  {name:22}{rate:10.0f}" + (f"{other:10.0f}{rate / other:8.1f}" if other else ""))

@@ -119,8 +119,12 @@ class TFCluster:
             raise ValueError(f"there is no queue {qname!r}: the cluster was started with {self.queues}")
 
     def _feed(self, rdd, feed_timeout, qname, even):
+        pickled = None if even else _pickled(rdd)
         with self._feeding(feed_timeout, qname, even) as feeder:
-            rdd.foreachPartition(feeder)
+            if pickled is None:
+                rdd.foreachPartition(feeder)
+            else:
+                pickled.foreachPartition(feeder.pickled)
 
     def _feed_frame(self, df, times, feed_timeout, qname, even):
         many = df
@@ -197,6 +201,22 @@ class TFCluster:
             shutil.rmtree(self._dir, ignore_errors=True)
 
 
+def _pickled(rdd):
+    """The rows of an RDD as Spark's JVM has them, pickled, and some together. None: they are made in the task that feeds them.
+
+    What is in the JVM (cached, shuffled, a union, parallelize) need not be unpickled to be fed: that is the program's.
+    """
+    from pyspark import RDD
+    from pyspark.serializers import BatchedSerializer, CPickleSerializer, NoOpSerializer
+
+    if hasattr(rdd, "_is_pipelinable") and rdd._is_pipelinable():
+        return None
+    had = rdd._jrdd_deserializer
+    if not isinstance(had, BatchedSerializer) or type(had.serializer) is not CPickleSerializer:
+        return None
+    return RDD(rdd._jrdd, rdd.ctx, NoOpSerializer())
+
+
 @contextlib.contextmanager
 def _small_batches(spark):
     """Arrow's batches are as large as chunks meanwhile, unless someone has said how large they are to be: the default of 10,000 rows is
@@ -242,6 +262,10 @@ class _Feeder:
 
     def __call__(self, rows):
         return self._run(_rows.chunks(rows), _rows.encode)
+
+    def pickled(self, lists):
+        """The same for lists of rows that are pickled already."""
+        return self._run(_rows.chunks(lists), _rows.pickles)
 
     def arrow(self, batches):
         """The same for a DataFrame, by mapInArrow."""
