@@ -72,7 +72,7 @@ a model on the local disk is shipped.`,
 			if err != nil {
 				return err
 			}
-			prepared, err := j.prepareJob(parsed)
+			prepared, err := j.prepareJob(cmd, parsed)
 			if err != nil {
 				return err
 			}

@@ -105,7 +105,7 @@ func (c *command) resumeJob(cmd *cobra.Command, j *jobFlags, args []string, deta
 	if err := cluster.Reuse(cmd.Context(), earlier, &parsed, overlay); err != nil {
 		return err
 	}
-	p, err := j.prepareJob(parsed)
+	p, err := j.prepareJob(cmd, parsed)
 	if err != nil {
 		return err
 	}

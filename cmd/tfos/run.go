@@ -28,6 +28,7 @@ type jobFlags struct {
 	checkpointLocal            bool
 	endpoints                  string
 	files, archives            []string
+	venv, conda                string
 	env, define                []string
 	level                      string
 	once, date                 string
@@ -92,6 +93,8 @@ func (j *jobFlags) contents(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringSliceVar(&j.files, "files", nil, "files and directories that every task gets: `PATH[#NAME],...`")
 	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
+	flags.StringVar(&j.venv, "venv", "", "virtual environment that every task gets, packed with its Python: `DIR`")
+	flags.StringVar(&j.conda, "conda", "", "conda environment that every task gets, packed: `PREFIX`")
 	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
 }
 
@@ -137,6 +140,8 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	}
 	text("files", "files", strings.Join(j.files, ","))
 	text("archives", "archives", strings.Join(j.archives, ","))
+	text("venv", "venv", j.venv)
+	text("conda", "conda", j.conda)
 	text("checkpoint-dir", "checkpoint.dir", j.checkpointDir)
 	text("checkpoint-local", "checkpoint.local", strconv.FormatBool(j.checkpointLocal))
 	text("endpoints", "endpoints", j.endpoints)
@@ -240,10 +245,10 @@ func (j *jobFlags) prepare(cmd *cobra.Command, args []string) (*client.Prepared,
 	if err != nil {
 		return nil, err
 	}
-	return j.prepareJob(parsed)
+	return j.prepareJob(cmd, parsed)
 }
 
-func (j *jobFlags) prepareJob(parsed job.Job) (*client.Prepared, error) {
+func (j *jobFlags) prepareJob(cmd *cobra.Command, parsed job.Job) (*client.Prepared, error) {
 	parsed, err := j.dated(parsed)
 	if err != nil {
 		return nil, err
@@ -255,6 +260,10 @@ func (j *jobFlags) prepareJob(parsed job.Job) (*client.Prepared, error) {
 		return nil, exit.Errorf(exit.Usage, "--log-level %s: want debug, info, warn or error", j.level)
 	}
 	binaries, err := client.FindBinaries(binaryDirs()...)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err = client.PackEnvironments(cmd.Context(), parsed, func(line string) { fmt.Fprintln(cmd.ErrOrStderr(), line) })
 	if err != nil {
 		return nil, err
 	}

@@ -31,6 +31,8 @@ type Job struct {
 	Queue       string // empty: YARN finds one
 	Files       []File
 	Archives    []File
+	Venv        string // directory of a virtual environment here, which tasks get packed; empty: none
+	Conda       string // the same, a prefix of conda
 	Env         map[string]string
 	Roles       []Role // in the order of the file, then the flags'; never empty
 	Checkpoint  Checkpoint

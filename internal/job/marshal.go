@@ -19,6 +19,8 @@ func Marshal(j Job) []byte {
 	doc.optional("queue", j.Queue)
 	doc.files("files", j.Files)
 	doc.files("archives", j.Archives)
+	doc.optional("venv", j.Venv)
+	doc.optional("conda", j.Conda)
 	doc.texts("env", j.Env)
 	var roles tree
 	for _, r := range j.Roles {

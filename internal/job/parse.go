@@ -81,6 +81,8 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"queue", d.text(&j.Queue, checkQueue)},
 		rule{"files", d.list(d.files(&j.Files, dir))},
 		rule{"archives", d.list(d.files(&j.Archives, dir))},
+		rule{"venv", d.environmentDir(&j.Venv, VenvName, dir)},
+		rule{"conda", d.environmentDir(&j.Conda, CondaName, dir)},
 		rule{"env", d.environment(&j.Env)},
 		rule{"roles", func(v *value, _ string) { roles = v }},
 		rule{"checkpoint", d.section(
@@ -317,6 +319,35 @@ func (d *decoder) files(dst *[]File, dir string) func(string, place, string) {
 		}
 		d.named[f.Name] = f.Source
 		*dst = append(*dst, f)
+	}
+}
+
+// What packed environments are called in the container.
+const (
+	VenvName  = "venv"
+	CondaName = "conda"
+)
+
+// environmentDir is a directory of this machine, which becomes an archive of that name.
+func (d *decoder) environmentDir(dst *string, name, dir string) setter {
+	return func(v *value, key string) {
+		var s string
+		d.text(&s, nil)(v, key)
+		switch {
+		case v.kind != scalar:
+		case strings.TrimSpace(s) == "":
+			d.fail(v.at, key, "is empty: want the directory of an environment")
+		case strings.Contains(s, "://"):
+			d.fail(v.at, key, "%q: want a directory of this machine, which tfos packs; one that is packed already goes under archives", s)
+		case d.named[name] != "":
+			d.fail(v.at, key, "%s and %s would both be %q in the container: give the other one another name, as in path#name", d.named[name], s, name)
+		default:
+			if s = path.Clean(s); !path.IsAbs(s) && v.at.flag == "" {
+				s = path.Join(dir, s)
+			}
+			d.named[name] = s
+			*dst = s
+		}
 	}
 }
 
