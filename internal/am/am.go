@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -92,6 +93,8 @@ type Master struct {
 
 	metrics *metrics.Exporter
 	herald  *herald.Herald
+
+	board atomic.Pointer[string] // host:port for a TensorBoard, as the newest agent of the leading task says; nil: none does
 }
 
 // New makes a master. It starts nothing.

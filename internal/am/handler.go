@@ -39,6 +39,9 @@ type (
 type handler Master
 
 func (h *handler) Joined(s *control.Session, hello control.Hello) {
+	if hello.Running != nil {
+		h.heardBoard(*hello.Running)
+	}
 	h.mail.post(joined{s, hello}, s)
 }
 
@@ -47,7 +50,15 @@ func (h *handler) Left(s *control.Session, why control.Departure) {
 }
 
 func (h *handler) Started(s *control.Session, e control.Started) {
+	h.heardBoard(e)
 	h.mail.post(started(s, e), s)
+}
+
+// heardBoard notes where a TensorBoard may be.
+func (h *handler) heardBoard(e control.Started) {
+	if e.TensorBoard != "" {
+		h.board.Store(&e.TensorBoard)
+	}
 }
 
 func (h *handler) Exited(s *control.Session, e control.Exited) {

@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"tfos/internal/am/web"
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/job"
@@ -129,13 +130,17 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 	role := j.Roles[o.roles[a.Task.Role]]
 	env := clusterspec.Env(j, a.Task)
 	maps.Copy(env, o.startPoint().Env())
+	board := j.TensorBoard && a.Task == j.Leader()
+	if board && o.m.o.Proxies.Base != "" {
+		env[launch.EnvTensorBoardPath] = o.m.o.Proxies.Base + web.BoardPath
+	}
 	return control.Start{
 		Incarnation: a.Incarnation,
 		Generation:  a.Generation,
 		Command:     commandOf(role),
 		Env:         env,
 		Grace:       j.Stop.Grace,
-		TensorBoard: j.TensorBoard && a.Task == j.Leader(),
+		TensorBoard: board,
 		Cluster:     clusterspec.ClusterOf(j),
 		Mirror:      mirrorOf(o.m.o.Job, j, a.Task),
 	}

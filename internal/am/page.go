@@ -18,6 +18,7 @@ import (
 func (m *Master) web(agents *web.Agents, server *control.Master) *web.Server {
 	return web.New(web.Options{
 		Listener: m.o.Web, Proxies: m.o.Proxies, Epoch: uint64(m.o.Container.Attempt.Attempt) << 32, Source: m.document, ReadLog: agents.Read,
+		Board:   m.boardAddress,
 		Metrics: func(w http.ResponseWriter, r *http.Request, d page.Document) { m.metrics.Serve(w, r, d, server.Agents) },
 		Logger:  m.log.Named("web"),
 	})
@@ -32,6 +33,22 @@ func (m *Master) document(ctx context.Context) (page.Document, error) {
 		return *m.ended, nil
 	}
 	return d, err
+}
+
+// boardAddress is where the leading task may run a TensorBoard; empty: nowhere.
+func (m *Master) boardAddress() string {
+	if at := m.board.Load(); at != nil {
+		return *at
+	}
+	return ""
+}
+
+// boardURL is where browsers find it, through the proxy; empty: nowhere.
+func (m *Master) boardURL() string {
+	if m.o.Web == nil || m.boardAddress() == "" || m.o.Proxies.URL() == "" {
+		return ""
+	}
+	return m.o.Proxies.URL() + web.BoardPath[1:] + "/" + web.BoardQuery
 }
 
 // trackingURL is where the proxy finds the page; empty: nowhere.

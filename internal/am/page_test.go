@@ -1,12 +1,18 @@
 package am
 
 import (
+	"net"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"go.uber.org/zap"
+
+	"tfos/internal/am/web"
+	"tfos/internal/control"
 	"tfos/internal/dfs"
+	"tfos/internal/job"
 	"tfos/internal/launch"
 )
 
@@ -30,3 +36,27 @@ func TestThePageOutlivesTheJob(t *testing.T) {
 		}
 	})
 }
+
+// TestTheBoardOfTheLeadingTask: its agent says which port it has, its program which path it is seen below, and people where it is.
+func TestTheBoardOfTheLeadingTask(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
+		w.proxies = web.Proxies{Base: "/proxy/application_1_0007", Scheme: "http", Addresses: []string{"rm:8088"}}
+		w.succeeded(t, digits+"tensorboard: true\n")
+		for task, want := range map[job.Task]string{{Role: "chief"}: "/proxy/application_1_0007/tensorboard", {Role: "worker"}: ""} {
+			if start := w.starts[task]; start.TensorBoard != (want != "") || start.Env[launch.EnvTensorBoardPath] != want {
+				t.Errorf("%s: a board %v at %q, want %q", task, start.TensorBoard, start.Env[launch.EnvTensorBoardPath], want)
+			}
+		}
+	})
+	m := New(Options{Proxies: web.Proxies{Base: "/proxy/application_1_0007", Scheme: "http", Addresses: []string{"rm:8088"}}, Web: noListener{}, Log: zap.NewNop()})
+	if got := m.boardURL(); got != "" {
+		t.Errorf("before there is one: %q", got)
+	}
+	(*handler)(m).heardBoard(control.Started{TensorBoard: "n1:4711"})
+	if got, want := m.boardURL(), "http://rm:8088/proxy/application_1_0007/tensorboard/?tensorboardColab=true"; got != want || m.boardAddress() != "n1:4711" {
+		t.Errorf("at %s for people, want %s; at %s itself", got, want, m.boardAddress())
+	}
+}
+
+type noListener struct{ net.Listener }

@@ -29,6 +29,7 @@ func (o *owner) view() status.View {
 			v.Problems = append(v.Problems, p)
 		}
 	}
+	v.TensorBoard = o.m.boardURL()
 	if r := o.m.o.Manifest.Resume; r != nil {
 		v.ResumedFrom = r.From
 	}

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/zap/zaptest"
 
+	"tfos/internal/am/web"
 	"tfos/internal/clusterspec"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
@@ -97,6 +98,7 @@ type world struct {
 	places map[job.Task][]*modelAgent // guarded by mu: a task's agents, oldest first
 
 	deadline time.Time        // set before the job; zero: none
+	proxies  web.Proxies      // set before the job
 	chatty   bool             // set before the job: each program reports a step every second
 	hangs    hanging          // set before the job: whether a program reports a step no more; nil: none does
 	busy     time.Duration    // guarded by mu: how long the owner is kept busy with the next answer of the ResourceManager
@@ -476,7 +478,7 @@ func (w *world) attempt(ctx context.Context, j job.Job) error {
 			User: "ann", Staging: "/job", Agent: launch.Resource{Name: launch.TaskAgent, URI: "mem:///agent"}, Forgets: w.forgets, Deadline: w.deadline},
 		Host: host, Listener: listener, RM: w, Nodes: w, FS: w.fs, Files: oneFS{w.fs}, Authority: w.authority,
 		Tokens: func(identity token.Secret) ([]byte, error) { return identity, nil },
-		Wall:   w.wall, Submitted: w.submitted, History: w.pages,
+		Wall:   w.wall, Submitted: w.submitted, History: w.pages, Proxies: w.proxies,
 		Log: zaptest.NewLogger(t),
 	})
 	return m.Run(ctx)

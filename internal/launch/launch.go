@@ -112,8 +112,10 @@ const (
 	EnvFed         = "TFOS_FED"         // agents: "true" if Spark's tasks may feed the program
 	EnvStaging     = "TFOS_STAGING"     // URI of the job's staging directory, by EscapeEnv
 	EnvLogLevel    = "TFOS_LOG_LEVEL"
-	EnvPort        = "TFOS_PORT"        // the master: where it listens for agents if that is free, so that a later one is found by those who cannot read EnvStaging
-	EnvNoticeFile  = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away
+	EnvPort        = "TFOS_PORT" // the master: where it listens for agents if that is free, so that a later one is found by those who cannot read EnvStaging
+	// programs: the path below which browsers see a TensorBoard of theirs, for its --path_prefix
+	EnvTensorBoardPath = "TFOS_TENSORBOARD_PATH"
+	EnvNoticeFile      = "TFOS_NOTICE_FILE" // programs: where the agent leaves word that the container will be taken away
 )
 
 // Environment of a task's process that goes on from a checkpoint; see StartPoint.

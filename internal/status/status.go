@@ -38,8 +38,9 @@ type View struct {
 	ExitCode    *int           `json:"exit_code"` // what tfos run ends with; null while it runs
 	Diagnostics string         `json:"diagnostics"`
 	TrackingURL string         `json:"tracking_url"`
-	Progress    float64        `json:"progress"` // 0 to 1
-	Roles       []Role         `json:"roles"`    // as the job is to be: its size may change while it runs
+	TensorBoard string         `json:"tensorboard_url"` // that the program may run; empty: it has no port for one
+	Progress    float64        `json:"progress"`        // 0 to 1
+	Roles       []Role         `json:"roles"`           // as the job is to be: its size may change while it runs
 	Tasks       []Task         `json:"tasks"`
 	ResumedFrom string         `json:"resumed_from"` // application_…; empty: none
 	Recovery    Recovery       `json:"recovery"`

@@ -19,6 +19,7 @@ const document = `{
   "exit_code": null,
   "diagnostics": "",
   "tracking_url": "http://rm/proxy/application_1_0001",
+  "tensorboard_url": "",
   "progress": 0.5,
   "roles": [
     {

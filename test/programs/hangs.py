@@ -11,10 +11,11 @@ def waits_for_ever():
 
 
 def train():
-    for step in range(1, 131):
+    first = os.environ["TFOS_INCARNATION"] == "1"
+    for step in range(1, 131 if first else 20):
         print("step %d/1000" % step, flush=True)
         time.sleep(0.1)
-    if os.environ["TFOS_INCARNATION"] == "1":
+    if first:
         if os.fork() == 0:
             waits_for_ever()
         time.sleep(float(sys.argv[1]))

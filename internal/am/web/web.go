@@ -31,6 +31,8 @@ type Options struct {
 	// Source says how the job stands. It is asked when somebody looks.
 	Source  func(ctx context.Context) (page.Document, error)
 	ReadLog ReadLog
+	// Board is host:port of the TensorBoard that the job's leading task may run; empty: it has no port for one.
+	Board func() string
 	// Metrics answers with a document as metrics.
 	Metrics func(w http.ResponseWriter, r *http.Request, d page.Document)
 	Logger  *zap.Logger
@@ -71,6 +73,9 @@ func New(o Options) *Server {
 		Handler: newGate(o.Proxies, mux), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: 30 * time.Second, WriteTimeout: time.Minute,
 		IdleTimeout: 30 * time.Second, MaxHeaderBytes: 16 << 10, ErrorLog: zap.NewStdLog(o.Logger),
 	}
+	board := s.boards(s.board())
+	mux.HandleFunc("GET "+BoardPath, board)
+	mux.HandleFunc("GET "+BoardPath+"/", board)
 	return s
 }
 

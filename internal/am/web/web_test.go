@@ -30,12 +30,14 @@ type world struct {
 	asked int
 	doc   page.Document
 	log   string
+	board string
 }
 
 func newWorld(p Proxies) *world {
 	w := &world{doc: page.Document{Job: status.View{ID: "application_1_7", Tasks: []status.Task{{Role: "worker", Agent: "n1:1"}, {Role: "worker", Index: 1}}}}}
 	w.Server = New(Options{
 		Proxies: p, Logger: zap.NewNop(), Source: func(context.Context) (page.Document, error) { w.asked++; return w.doc, nil },
+		Board:   func() string { return w.board },
 		Metrics: func(w http.ResponseWriter, _ *http.Request, d page.Document) { io.WriteString(w, d.Job.ID) },
 		ReadLog: func(_ context.Context, _ string, r control.LogsRequest, chunk func(control.LogChunk) error) error {
 			at := r.Offset
@@ -259,5 +261,59 @@ func TestLogsArePolled(t *testing.T) {
 	}
 	if p, _ := look("task=worker/9&stream=stdout&offset=0"); !strings.Contains(p.Error, "no task worker/9") {
 		t.Errorf("no such task: %+v", p)
+	}
+}
+
+// TestBoard: what a browser asks of the job's TensorBoard goes there under the path that it was started with, by GET, and never
+// conditionally.
+func TestBoard(t *testing.T) {
+	var asked []string
+	board := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked = append(asked, r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery)
+		if r.Header.Get("If-None-Match") != "" || r.Header.Get("Cookie") != "" {
+			t.Errorf("it is asked with %v", r.Header)
+		}
+		w.Header().Set("Set-Cookie", "a=b")
+		io.WriteString(w, "scalars")
+	}))
+	w := newWorld(Proxies{Base: base, Scheme: "http", Addresses: []string{"rm:8088"}, Viewers: []string{"ann"}})
+	ann := &http.Cookie{Name: "proxy-user", Value: "ann"}
+	body := func(path string, code int) string {
+		t.Helper()
+		r := w.get("10.0.0.1:5", path, ann)
+		b, err := io.ReadAll(r.Body)
+		if err != nil || r.StatusCode != code || r.Header.Get("Set-Cookie") != "" {
+			t.Errorf("GET %s: %d, %v, want %d: %s", path, r.StatusCode, err, code, b)
+		}
+		return string(b)
+	}
+	if got := body("/tensorboard/", 404); !strings.Contains(got, "tensorboard: true") {
+		t.Errorf("without one: %s", got)
+	}
+	w.board = strings.TrimPrefix(board.URL, "http://")
+	for path, to := range map[string]string{"/tensorboard": "url=tensorboard/?tensorboardColab=true", "/tensorboard/": "url=?tensorboardColab=true"} {
+		if got := body(path, 200); !strings.Contains(got, to) {
+			t.Errorf("GET %s leads not to %s: %s", path, to, got)
+		}
+	}
+	if len(asked) > 0 {
+		t.Errorf("TensorBoard was asked %q", asked)
+	}
+	body("/tensorboard/?tensorboardColab=true", 200)
+	if got := body("/tensorboard/data/plugin/scalars/scalars?tag=a%2Fb&run=x", 200); got != "scalars" {
+		t.Errorf("scalars: %q", got)
+	}
+	if want := []string{"GET " + base + "/tensorboard/?tensorboardColab=true", "GET " + base + "/tensorboard/data/plugin/scalars/scalars?tag=a%2Fb&run=x"}; !slices.Equal(asked, want) {
+		t.Errorf("TensorBoard was asked %q, want %q", asked, want)
+	}
+	if r := w.get("10.0.0.1:5", "/tensorboard/"); r.StatusCode != 403 {
+		t.Errorf("another user: %d", r.StatusCode)
+	}
+	if r := w.get("10.0.0.9:5", "/tensorboard/x"); r.StatusCode != 302 {
+		t.Errorf("not through the proxy: %d", r.StatusCode)
+	}
+	board.Close()
+	if got := body("/tensorboard/x", 502); !strings.Contains(got, "does not answer") {
+		t.Errorf("of one that is gone: %s", got)
 	}
 }

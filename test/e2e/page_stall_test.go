@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e && pages
 
 package e2e
 
@@ -9,9 +9,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestStall has two programs hang: it is said, the stacks of their processes are in their logs and
+// TestPagesStall has two programs hang: it is said, the stacks of their processes are in their logs and
 // shown by tfos stacks, and they are started again, as the job file wants.
-func TestStall(t *testing.T) {
+func TestPagesStall(t *testing.T) {
 	c := hadoop(t)
 	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, `
 name: hangs
