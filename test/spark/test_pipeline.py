@@ -3,11 +3,15 @@
 import argparse
 import os
 import shutil
+import sys
 
+import harness
 from harness import SparkTest
 
-from tfos.compat import pipeline
-from tfos.compat.pipeline import Namespace, TFModel, TFParams
+from tfos.compat import TFCluster, dfutil, pipeline
+from tfos.compat.pipeline import Namespace, TFEstimator, TFModel, TFParams
+
+WEIGHTS = [3.14, 1.618]
 
 
 def linear(directory, weights=(3.14, 1.618), name="x"):
@@ -29,7 +33,63 @@ def linear(directory, weights=(3.14, 1.618), name="x"):
     return model
 
 
+def solved(directory, x, y):
+    """Write the SavedModel of the weights that fit these rows best."""
+    import numpy as np
+
+    linear(directory, np.linalg.lstsq(np.array(x), np.array(y), rcond=None)[0].tolist())
+
+
+def train_fed(args, ctx):
+    """Fits what it is fed, and leaves beside the model what it was given."""
+    assert (args.model_dir, args.tfrecord_dir, args.steps) == (None, None, 1000), args  # those that nobody set
+    feed = ctx.get_data_feed(input_mapping=args.input_mapping)
+    x, y = [], []
+    while not feed.should_stop():
+        batch = feed.next_batch(args.batch_size)
+        x, y = x + batch["x"], y + batch["y"]
+    solved(args.export_dir, x, y)
+    with open(os.path.join(args.export_dir, "given"), "w") as f:
+        f.write(f"{ctx.job_name} {args.extra} {args.batch_size} {len(y)}")
+
+
+def train_records(args, ctx):
+    """Fits the records that it finds."""
+    import tensorflow as tf
+
+    spec = {"features": tf.io.FixedLenFeature([2], tf.float32), "label": tf.io.FixedLenFeature([], tf.float32)}
+    rows = [tf.io.parse_single_example(r, spec) for r in tf.data.TFRecordDataset(tf.io.gfile.glob(args.tfrecord_dir + "/part-*"))]
+    if ctx.task_index == 0:
+        solved(args.export_dir, [r["features"] for r in rows], [r["label"] for r in rows])
+
+
 class PipelineTest(SparkTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        for module in (harness, sys.modules[__name__]):  # the nodes have what Spark's tasks have
+            cls.sc.addPyFile(module.__file__)
+
+    def rows(self, n=200):
+        """Rows of two features, which have a label by WEIGHTS."""
+        x = [(float(i % 17), float(i % 13) / 3) for i in range(n)]
+        rows = [(list(v), sum(a * w for a, w in zip(v, WEIGHTS)), f"row {i}") for i, v in enumerate(x)]
+        return self.spark.createDataFrame(rows, "features array<double>, label double, name string").repartition(3)
+
+    def estimator(self, train_fn=train_fed, tf_args=None, export_fn=None):
+        """One that wants nothing more than fit."""
+        return (TFEstimator(train_fn, tf_args or {"extra": "an argument"}, export_fn).setInputMapping({"features": "x", "label": "y"})
+                .setExportDir(os.path.join(self.directory, "export")).setClusterSize(1))  # fmt: skip
+
+    def predicts(self, model, df):
+        """Assert that a model has found WEIGHTS."""
+        import numpy as np
+
+        df = df.coalesce(1).cache()
+        self.addCleanup(df.unpersist)
+        got = model.setInputMapping({"features": "x"}).setOutputMapping({"y": "prediction"}).transform(df)
+        np.testing.assert_allclose([r.prediction[0] for r in got.collect()], [r.label for r in df.collect()], rtol=1e-4, atol=1e-4)
+
     def model(self, where, **more):
         return TFModel(more).setInputMapping({"features": "x"}).setOutputMapping({"y": "prediction"}).setExportDir(where)
 
@@ -72,9 +132,140 @@ class PipelineTest(SparkTest):
         self.assertEqual(args, Namespace({"a": 1, "batch_size": 5, "steps": 7}))  # as it was
         with self.assertRaises(TypeError):
             foo.setBatchSize("many")
+        for stage in (TFEstimator(train_fed), TFModel()):
+            self.assertEqual((stage.getInputMapping(), stage.getExportDir(), stage.getModelDir()), ({}, None, None))
 
     def test_spark_saved_model(self):
-        """The model's half of it: bit-equal to the model itself, each row once, in order, whatever the batches are."""
+        """Train and export by TFEstimator, fed by Spark, and predict by the TFModel that it makes."""
+        df = self.rows()
+        model = self.estimator().setBatchSize(7).setEpochs(2).fit(df)
+        self.assertIsInstance(model, TFModel)
+        self.assertEqual((model.getBatchSize(), model.getExportDir()), (7, os.path.join(self.directory, "export")))
+        with open(os.path.join(self.directory, "export", "given")) as f:
+            self.assertEqual(f.read(), "worker an argument 7 400")
+        self.predicts(model, df)
+
+    def test_several_nodes_and_a_parameter_server(self):
+        def count(args, ctx):
+            feed = ctx.get_data_feed(input_mapping=args.input_mapping)
+            n = 0
+            while not feed.should_stop():
+                n += len(feed.next_batch(16)["x"])
+            with open(os.path.join(args.model_dir, f"{ctx.job_name}-{ctx.task_index}"), "w") as f:
+                f.write(f"{n} {sorted(ctx.cluster_spec)}")
+
+        def serve(args, ctx):
+            import time
+
+            while ctx.job_name == "ps":  # until it is stopped
+                time.sleep(1)
+            count(args, ctx)
+
+        (self.estimator(serve).setClusterSize(3).setNumPS(1).setMasterNode("chief").setModelDir(self.directory).fit(self.rows()))
+        fed = {}
+        for name in os.listdir(self.directory):
+            with open(os.path.join(self.directory, name)) as f:
+                fed[name] = f.read().split(" ", 1)
+        self.assertEqual(sorted(fed), ["chief-0", "worker-0"])
+        self.assertEqual(sum(int(n) for n, _ in fed.values()), 200)
+        self.assertEqual({roles for _, roles in fed.values()}, {"['chief', 'ps', 'worker']"})
+
+    def test_tf_column_filter(self):
+        """The nodes read the records that fit has written: of the columns in the mapping alone."""
+        df = self.rows()
+        where = os.path.join(self.directory, "records")
+        estimator = self.estimator(train_records).setInputMode(TFCluster.InputMode.TENSORFLOW).setTFRecordDir("file://" + where).setClusterSize(2)
+        self.predicts(estimator.fit(df), df)
+        self.assertEqual(dfutil.loadTFRecords(self.sc, "file://" + where).columns, ["features", "label"])
+
+    def test_records_that_were_loaded_are_not_written_again(self):
+        df = self.rows()
+        where = "file://" + os.path.join(self.directory, "records")
+        dfutil.saveAsTFRecords(df.select("features", "label"), where)
+        loaded = dfutil.loadTFRecords(self.sc, where)
+        self.predicts(self.estimator(train_records).setInputMode(TFCluster.InputMode.TENSORFLOW).fit(loaded), df)
+
+    def test_vectors_of_mllib_and_a_command_line(self):
+        """In a Pipeline, behind a stage of MLlib; the words of a command line come as args, and as sys.argv."""
+        from pyspark.ml import Pipeline
+        from pyspark.ml.feature import VectorAssembler
+
+        directory = os.path.join(self.directory, "export")
+
+        def train(argv, ctx):
+            assert sys.argv == argv == ["train.py", directory], (sys.argv, argv)
+            feed = ctx.get_data_feed(input_mapping={"features": "x", "label": "y"})
+            x, y = [], []
+            while not feed.should_stop():
+                batch = feed.next_batch(50)
+                x, y = x + batch["x"], y + batch["y"]
+            solved(argv[1], x, y)
+
+        df = self.rows().selectExpr("features[0] a", "features[1] b", "label")
+        stages = [VectorAssembler(inputCols=["a", "b"], outputCol="features"), self.estimator(train, ["train.py", directory])]
+        fitted = Pipeline(stages=stages).fit(df)
+        self.predicts(fitted.stages[1], fitted.stages[0].transform(df))
+
+    def test_export_fn(self):
+        """It runs once, after the training."""
+
+        def train(args, ctx):
+            feed = ctx.get_data_feed()
+            rows = []
+            while not feed.should_stop():
+                rows += [(list(x), y) for x, y in feed.next_batch(50)]
+            with open(os.path.join(args.model_dir, "rows"), "w") as f:
+                f.write(repr(rows))
+
+        def export(args):
+            import ast
+
+            with open(os.path.join(args.model_dir, "rows")) as f:
+                solved(args.export_dir, *zip(*ast.literal_eval(f.read())))
+
+        df = self.rows()
+        self.predicts(self.estimator(train, export_fn=export).setModelDir(self.directory).fit(df), df)
+
+    def test_an_estimator_tells_what_is_wrong(self):
+        df = self.rows(10)
+        tensorflow = TFCluster.InputMode.TENSORFLOW
+        for estimator, want in [
+            (TFEstimator(train_fed), "wants input_mapping before fit: setInputMapping"),
+            (self.estimator().setInputMapping({"pixels": "x"}), "columns that the DataFrame does not have: pixels; it has features, label, name"),
+            (self.estimator().setInputMode(tensorflow), "wants tfrecord_dir before fit, .* setTFRecordDir"),
+            (self.estimator().setNumPS(1), "1 nodes are too few for 1 ps and a worker"),
+        ]:
+            with self.subTest(want), self.assertRaisesRegex(ValueError, want):
+                estimator.fit(df)
+
+    def test_what_train_fn_raises_is_what_fit_raises(self):
+        def broken(args, ctx):
+            ctx.get_data_feed().next_batch(1)
+            raise ValueError("no such optimizer")
+
+        def late(args, ctx):
+            feed = ctx.get_data_feed()
+            while not feed.should_stop():
+                feed.next_batch(10)
+            raise ValueError("cannot export")
+
+        for train, want in [(broken, "no such optimizer"), (late, "cannot export")]:
+            with self.subTest(want), self.assertRaisesRegex(Exception, f"(?s)Traceback.*ValueError: {want}"):
+                self.estimator(train).fit(self.rows())
+
+    def test_a_node_that_takes_nothing_ends_fit(self):
+        """Its program sleeps for an hour: fit ends the cluster, and does not wait for that."""
+
+        def sleep(args, ctx):
+            import time
+
+            time.sleep(3600)
+
+        with self.assertRaisesRegex(Exception, "the program has taken no rows for .*feed_timeout is 2 s"):
+            self.estimator(sleep).setFeedTimeout(2).fit(self.rows(10))
+
+    def test_transform_is_the_model_itself(self):
+        """Bit-equal, each row once, in order, whatever the batches are."""
         import tensorflow as tf
 
         where = os.path.join(self.directory, "model")

@@ -1,24 +1,26 @@
-"""A trained model as a stage of Spark ML. Importing this wants pyspark.
+"""Training and a trained model as stages of a pipeline of Spark ML. Importing this wants pyspark.
 
-    model = TFModel().setExportDir(export_dir).setInputMapping({"image": "x"}).setOutputMapping({"output_0": "scores"})
-    predictions = model.transform(df)
+    estimator = TFEstimator(train_fn, args).setInputMapping({"image": "x", "label": "y"}).setExportDir(export_dir).setClusterSize(3)
+    model = estimator.fit(df)
+    predictions = model.setInputMapping({"image": "x"}).setOutputMapping({"output_0": "scores"}).transform(df)
 """
 
-import argparse
+import contextlib
 import hashlib
 import io
 import os
 import tempfile
 import zipfile
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Optional, Tuple
 
 from pyspark import SparkFiles
-from pyspark.ml.base import Model
+from pyspark.ml.base import Estimator, Model
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.sql import DataFrame, SparkSession
 
-from tfos.compat import _paths
+from tfos.compat import TFCluster, TFParallel, _paths, dfutil
+from tfos.compat._namespace import Namespace
 
 if TYPE_CHECKING:
     from pyspark.sql.types import StructType
@@ -26,42 +28,8 @@ if TYPE_CHECKING:
 __all__ = [
     "HasBatchSize", "HasClusterSize", "HasEpochs", "HasExportDir", "HasFeedTimeout", "HasGraceSecs", "HasInputMapping", "HasInputMode", "HasMasterNode",
     "HasModelDir", "HasNumPS", "HasOutputMapping", "HasProtocol", "HasReaders", "HasReservationTimeout", "HasSignatureDefKey", "HasSteps", "HasTFRecordDir",
-    "HasTagSet", "HasTensorboard", "Namespace", "TFModel", "TFParams",
+    "HasTagSet", "HasTensorboard", "Namespace", "TFEstimator", "TFModel", "TFParams",
 ]  # fmt: skip
-
-
-class Namespace:
-    """Arguments as attributes: of a dict, of another namespace (argparse's too), or, as argv, of a list of a command line's words."""
-
-    def __init__(self, d: "Union[Dict[str, Any], Namespace, argparse.Namespace, List[str], None]" = None):
-        if d is None:
-            return
-        if isinstance(d, list):
-            self.argv = d
-        elif isinstance(d, dict):
-            self.__dict__.update(d)
-        elif hasattr(d, "__dict__"):
-            self.__dict__.update(vars(d))
-        else:
-            raise TypeError(f"a Namespace is made of a dict, a namespace or a list of words, and not of {type(d).__name__}")
-
-    if TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any: ...
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.__dict__
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.__dict__)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Namespace) and vars(self) == vars(other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __repr__(self) -> str:
-        return f"Namespace({self.__dict__!r})"
 
 
 def _has(name, label, doc, converter):
@@ -88,25 +56,27 @@ HasClusterSize: Any = _has("cluster_size", "ClusterSize", "Nodes of the cluster,
 HasEpochs: Any = _has("epochs", "Epochs", "How often the rows are fed.", TypeConverters.toInt)
 HasExportDir: Any = _has("export_dir", "ExportDir", "Directory of the SavedModel.", TypeConverters.toString)
 HasFeedTimeout: Any = _has("feed_timeout", "FeedTimeout", "Seconds that a live node may take no rows.", TypeConverters.toInt)
-HasGraceSecs: Any = _has("grace_secs", "GraceSecs", "Seconds to wait for late errors when the cluster is shut down.", TypeConverters.toInt)
+HasGraceSecs: Any = _has("grace_secs", "GraceSecs", "Of no need: shutdown waits for the workers.", TypeConverters.toInt)
 HasInputMapping: Any = _has("input_mapping", "InputMapping", "Columns, and the tensors they go to.", _mapping)
 HasInputMode: Any = _has("input_mode", "InputMode", "TFCluster.InputMode.", TypeConverters.toInt)
 HasMasterNode: Any = _has("master_node", "MasterNode", "Role of the first node, chief say.", TypeConverters.toString)
 HasModelDir: Any = _has("model_dir", "ModelDir", "Directory of checkpoints.", TypeConverters.toString)
 HasNumPS: Any = _has("num_ps", "NumPS", "Parameter servers among the nodes.", TypeConverters.toInt)
 HasOutputMapping: Any = _has("output_mapping", "OutputMapping", "Tensors, and the columns they come to.", _mapping)
-HasProtocol: Any = _has("protocol", "Protocol", "Network protocol between nodes: grpc.", TypeConverters.toString)
+HasProtocol: Any = _has("protocol", "Protocol", "Network protocol between nodes: grpc, there is no other.", TypeConverters.toString)
 HasReaders: Any = _has("readers", "Readers", "Readers of input, for a program that has several.", TypeConverters.toInt)
 HasReservationTimeout: Any = _has("reservation_timeout", "ReservationTimeout", "Seconds for all nodes to start.", TypeConverters.toInt)
 HasSignatureDefKey: Any = _has("signature_def_key", "SignatureDefKey", "Signature of the SavedModel.", TypeConverters.toString)
 HasSteps: Any = _has("steps", "Steps", "Steps of training.", TypeConverters.toInt)
 HasTFRecordDir: Any = _has("tfrecord_dir", "TFRecordDir", "Directory for the rows as TFRecords, with InputMode.TENSORFLOW.", TypeConverters.toString)
 HasTagSet: Any = _has("tag_set", "TagSet", "Tags of the SavedModel, with commas.", TypeConverters.toString)
-HasTensorboard: Any = _has("tensorboard", "Tensorboard", "Whether TensorBoard runs beside the cluster.", TypeConverters.toBoolean)
+HasTensorboard: Any = _has("tensorboard", "Tensorboard", "Changes nothing: no TensorBoard is started.", TypeConverters.toBoolean)
 
+# Programs look whether args.model_dir and the like are set: they are there, and None.
 _DEFAULTS = {
-    "batch_size": 100, "cluster_size": 1, "epochs": 1, "feed_timeout": 600, "grace_secs": 30, "input_mode": 1, "num_ps": 0, "protocol": "grpc", "readers": 1,
-    "reservation_timeout": 600, "signature_def_key": "serving_default", "steps": 1000, "tag_set": "serve", "tensorboard": False,
+    "batch_size": 100, "cluster_size": 1, "epochs": 1, "export_dir": None, "feed_timeout": 600, "grace_secs": 30, "input_mapping": {}, "input_mode": 1,
+    "master_node": None, "model_dir": None, "num_ps": 0, "output_mapping": {}, "protocol": "grpc", "readers": 1, "reservation_timeout": 600,
+    "signature_def_key": "serving_default", "steps": 1000, "tag_set": "serve", "tensorboard": False, "tfrecord_dir": None,
 }  # fmt: skip
 
 
@@ -145,14 +115,12 @@ class TFModel(
     def _transform(self, dataset: DataFrame) -> DataFrame:
         args = self.merge_args_params()
         for name in ("input_mapping", "output_mapping"):
-            if not getattr(args, name, None):
+            if not getattr(args, name):
                 raise ValueError(f"a TFModel wants {name} before transform: set{''.join(w.title() for w in name.split('_'))}({{...}})")
-        where = getattr(args, "export_dir", None) or getattr(args, "model_dir", None)
+        where = args.export_dir or args.model_dir
         if not where:
             raise ValueError("a TFModel wants export_dir, the directory of its SavedModel, before transform: setExportDir(...)")
-        missing = sorted(set(args.input_mapping) - set(dataset.columns))
-        if missing:
-            raise ValueError(f"input_mapping names columns that the DataFrame does not have: {', '.join(missing)}; it has {', '.join(dataset.columns)}")
+        _require_columns(dataset, args.input_mapping)
 
         session = SparkSession.builder.getOrCreate()
         sc = session.sparkContext
@@ -160,6 +128,83 @@ class TFModel(
         schema = sc.parallelize([None], 1).map(lambda _: runner.schema()).collect()[0]  # first() would end the Python process
         rows = dataset.select(sorted(args.input_mapping)).rdd.mapPartitions(runner)
         return session.createDataFrame(rows, schema)
+
+
+class TFEstimator(
+    Estimator, TFParams, HasBatchSize, HasClusterSize, HasEpochs, HasExportDir, HasFeedTimeout, HasGraceSecs, HasInputMapping, HasInputMode,
+    HasMasterNode, HasModelDir, HasNumPS, HasProtocol, HasReaders, HasReservationTimeout, HasSteps, HasTFRecordDir, HasTensorboard,
+):  # fmt: skip
+    """Trains by train_fn(args, ctx) on the nodes of a TFCluster, and makes a TFModel of what it exported.
+
+    args is tf_args with the parameters beside them; where tf_args is a list of a command line's words, it is that list. With
+    InputMode.SPARK the nodes are fed the columns of input_mapping, in the order of their names. With InputMode.TENSORFLOW they read
+    args.tfrecord_dir, where fit puts these columns (all, without a mapping), unless the DataFrame came from TFRecords itself.
+    export_fn(args), if there is one, is called in one Spark task after the training.
+    """
+
+    def __init__(self, train_fn: Callable[[Any, Any], Any], tf_args: Any = None, export_fn: Optional[Callable[[Any], Any]] = None):
+        super().__init__()
+        self.train_fn = train_fn
+        self.export_fn = export_fn
+        self.args = Namespace(tf_args)
+        self._use_defaults()
+
+    def _fit(self, dataset: DataFrame) -> TFModel:
+        args = self.merge_args_params()
+        sc = SparkSession.builder.getOrCreate().sparkContext
+        columns = sorted(args.input_mapping)
+        _require_columns(dataset, columns)
+        if args.input_mode == TFCluster.InputMode.SPARK:
+            if not columns:
+                raise ValueError("a TFEstimator that feeds wants input_mapping before fit: setInputMapping({column: tensor})")
+            self._train(sc, args, _plain_columns(dataset, columns))
+        else:
+            args.tfrecord_dir = _as_records(dataset, columns, args)
+            self._train(sc, args, None)
+        if self.export_fn is not None:
+            export_fn, export_args = self.export_fn, getattr(args, "argv", args)
+            TFParallel.run(sc, lambda _, ctx: export_fn(export_args), args, 1, use_barrier=False)
+        return self._copyValues(TFModel(self.args))
+
+    def _train(self, sc, args, fed):
+        cluster = TFCluster.run(
+            sc, self.train_fn, getattr(args, "argv", args), args.cluster_size, args.num_ps, tensorboard=args.tensorboard, input_mode=args.input_mode,
+            log_dir=args.model_dir, master_node=args.master_node, reservation_timeout=args.reservation_timeout,
+        )  # fmt: skip
+        if fed is not None:
+            try:
+                cluster.train(fed, args.epochs, args.feed_timeout)
+            except BaseException:
+                with contextlib.suppress(Exception):  # what ended the feed says more than what the end of the nodes does
+                    cluster.shutdown(timeout=0)
+                raise
+        cluster.shutdown(grace_secs=args.grace_secs)
+
+
+def _plain_columns(dataset, columns):
+    """These columns, in which MLlib's vectors are arrays, as nodes want them: they may have no pyspark."""
+    from pyspark.ml.functions import vector_to_array
+    from pyspark.ml.linalg import VectorUDT
+
+    vectors = {f.name for f in dataset.schema if isinstance(f.dataType, VectorUDT)}
+    return dataset.select([vector_to_array(dataset[c]).alias(c) if c in vectors else dataset[c] for c in columns])
+
+
+def _as_records(dataset, columns, args):
+    """The directory that has the rows as TFRecords."""
+    if dfutil.isLoadedDF(dataset):
+        return dfutil.loadedDF[dataset]
+    where = args.tfrecord_dir
+    if not where:
+        raise ValueError("a TFEstimator with InputMode.TENSORFLOW wants tfrecord_dir before fit, a directory that does not exist yet: setTFRecordDir(...)")
+    dfutil.saveAsTFRecords(dataset.select(columns) if columns else dataset, where)
+    return where
+
+
+def _require_columns(dataset, names):
+    missing = sorted(set(names) - set(dataset.columns))
+    if missing:
+        raise ValueError(f"input_mapping names columns that the DataFrame does not have: {', '.join(missing)}; it has {', '.join(dataset.columns)}")
 
 
 class _Runner:
