@@ -1,7 +1,9 @@
 """A real Spark Standalone on this machine: a master and two workers of one core each, so that each executor is a process of its own.
 
 It is started for the first test that wants it, and ended with the test process: by the process groups that were started here, by no
-name. TFOS_TEST_PORTS is the first of the ports. With MASTER=local[2] there is no cluster, for a quick look.
+name. TFOS_TEST_PORTS is the first of the ports. With MASTER=local[2] there is no cluster, for a quick look; with MASTER=yarn the
+executors are on the cluster of HADOOP_CONF_DIR. LAUNCHER says where the nodes of tfos are, as spark.tfos.launcher does: on this
+machine if it is not set.
 """
 
 import atexit
@@ -128,6 +130,28 @@ def standalone():
     return _standalone
 
 
+def settings():
+    """Spark's configuration for the tests, on the cluster."""
+    cluster = standalone()
+    found = {
+        "spark.master": os.environ.get("MASTER", cluster.address),
+        "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false",
+        "spark.executor.extraJavaOptions": _JAVA, "spark.driver.extraJavaOptions": _JAVA,
+        "spark.executor.memory": "1g", "spark.driver.memory": "1g", "spark.task.maxFailures": "1",
+        "spark.sql.warehouse.dir": os.path.join(cluster.directory, "warehouse"),
+    }  # fmt: skip
+    found["spark.tfos.launcher"] = os.environ.get("LAUNCHER", "local")  # there are two executors, and programs of three nodes
+    if found["spark.master"] == "yarn":
+        env = environment(cluster.home, cluster.directory)
+        for name in ("PYTHONPATH", "TF_CPP_MIN_LOG_LEVEL", "CUDA_VISIBLE_DEVICES"):
+            found["spark.executorEnv." + name] = env[name]
+        found |= {
+            "spark.executor.instances": str(WORKERS), "spark.executor.cores": "1", "spark.yarn.am.memory": "512m",
+            "spark.yarn.jars": f"local:{cluster.home}/jars/*",  # else 460 MB are uploaded each time
+        }  # fmt: skip
+    return found
+
+
 def session(conf=None):
     """The SparkSession of this test process, on the cluster; a new one if a test has stopped the last, or wants a configuration."""
     from pyspark.sql import SparkSession
@@ -137,18 +161,40 @@ def session(conf=None):
     active = SparkSession.getActiveSession()
     if conf and active is not None:
         active.stop()
-    builder = (
-        SparkSession.builder.master(os.environ.get("MASTER", cluster.address)).appName("tfos tests")
-        .config("spark.driver.host", "127.0.0.1").config("spark.driver.bindAddress", "127.0.0.1").config("spark.ui.enabled", "false").config("spark.ui.showConsoleProgress", "false")
-        .config("spark.executor.extraJavaOptions", _JAVA).config("spark.driver.extraJavaOptions", _JAVA)
-        .config("spark.executor.memory", "1g").config("spark.driver.memory", "1g").config("spark.task.maxFailures", "1")
-        .config("spark.sql.warehouse.dir", os.path.join(cluster.directory, "warehouse"))
-    )  # fmt: skip
-    for key, value in (conf or {}).items():
-        builder = builder.config(key, value)
+    builder = SparkSession.builder.appName("tfos tests")
+    for name, value in {**settings(), **(conf or {})}.items():
+        builder = builder.config(name, value)
     spark = builder.getOrCreate()
     spark.sparkContext.setLogLevel("OFF")  # the tests fail tasks on purpose; what is wrong comes as an exception
     return spark
+
+
+def submit(program, *args, options=(), on_line=lambda line: None):
+    """Run a program by spark-submit, in its own directory, and return what it printed, of which on_line gets each line at once.
+
+    Its Spark has the cluster for itself.
+    """
+    from pyspark.sql import SparkSession
+
+    active = SparkSession.getActiveSession()
+    if active is not None:
+        active.stop()
+    cluster = standalone()
+    command = [os.path.join(cluster.home, "bin", "spark-submit"), *options]
+    for name, value in settings().items():
+        command += ["--conf", f"{name}={value}"]
+    directory, name = os.path.split(program)
+    printed = []
+    with tempfile.TemporaryFile("w+", errors="replace") as log:
+        env = dict(environment(cluster.home, cluster.directory), PYTHONUNBUFFERED="1")
+        with subprocess.Popen(command + [name, *args], cwd=directory, env=env, stdout=subprocess.PIPE, stderr=log, text=True) as p:
+            for line in p.stdout:
+                printed.append(line)
+                on_line(line)
+        if p.returncode:
+            log.seek(0)
+            raise AssertionError(f"{name} ended with {p.returncode}:\n{''.join(printed)}\n{log.read()[-8000:]}")
+    return "".join(printed)
 
 
 class SparkTest(unittest.TestCase):

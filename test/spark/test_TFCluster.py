@@ -72,6 +72,20 @@ class TFClusterTest(SparkTest):
         self.assertEqual(rdd.sum(), sum(x * x for x in range(1000)))  # evaluated again, fed again
         cluster.shutdown()
 
+    def test_reserve_and_start(self):
+        """The two steps of the first version, by its names."""
+        from com.yahoo.ml.tf import TFCluster as first
+
+        def train(argv, ctx):
+            assert sys.argv == argv, (sys.argv, argv)
+            count(argv[1], ctx)
+
+        cluster = first.reserve(self.sc, 2, 0, False, first.InputMode.SPARK)
+        cluster.start(train, ["train.py", self.directory])
+        cluster.train(self.sc.parallelize(range(100), 4), 2)
+        cluster.shutdown()
+        self.assertEqual(self.counted(), [200, 2 * sum(range(100))])
+
     def test_train_feeds_every_row_once_an_epoch(self):
         cluster = self.run_cluster(count, self.directory)
         cluster.train(self.sc.parallelize(range(1000), 3).union(self.sc.parallelize([5000], 1)).union(self.sc.parallelize([], 1)), 2)
@@ -142,6 +156,13 @@ class TFClusterTest(SparkTest):
         with self.assertRaisesRegex(Exception, "a row of type lock cannot be pickled"):
             cluster.train(self.sc.parallelize([1], 1).map(lambda x: threading.Lock()), 1)
         cluster.shutdown()
+
+    def test_port_released(self):
+        def free(args, ctx):
+            assert ctx.tmp_socket is None
+            ctx.start_cluster_server()
+
+        self.run_cluster(free, {}, input_mode=TFCluster.InputMode.TENSORFLOW).shutdown()
 
     def test_port_unreleased(self):
         def held(args, ctx):
