@@ -16,15 +16,20 @@ import (
 	"tfos/internal/status"
 )
 
-// yarnJar is a `yarn jar tfos.jar` that runs: the JVM of Hadoop's RunJar, in a process group of its own.
-type yarnJar struct {
+// call is a command that runs, in a process group of its own.
+type call struct {
 	cmd       *exec.Cmd
 	mu        sync.Mutex // guards the two below
 	out, errs bytes.Buffer
+}
+
+// yarnJar is a `yarn jar tfos.jar`: the JVM of Hadoop's RunJar.
+type yarnJar struct {
+	*call
 	temporary string
 }
 
-// locked writes to a buffer of a yarnJar.
+// locked writes to a buffer of a call.
 type locked struct {
 	mu *sync.Mutex
 	b  *bytes.Buffer
@@ -44,35 +49,41 @@ func startYarnJar(t testing.TB, c *cluster, before string, env []string, args ..
 	script := fmt.Sprintf(`eval "$(%s --name %s env)"; unset HADOOP_CONF_DIR YARN_CONF_DIR; %s
 exec "$JAVA_HOME/bin/java" $TESTCLUSTER_JAVA_OPTS -Djava.io.tmpdir=%s org.apache.hadoop.util.RunJar %s "$@"`,
 		filepath.Join(root, "deploy/testcluster/cluster"), c.name, before, y.temporary, filepath.Join(root, "build", "tfos.jar"))
-	y.cmd = exec.Command("bash", append([]string{"-c", script, "yarn-jar"}, args...)...)
-	y.cmd.Env = append(append(cleanEnv(), "XDG_CACHE_HOME="+filepath.Join(root, "build")), env...)
-	y.cmd.Dir = t.TempDir()
-	y.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	y.cmd.Stdout, y.cmd.Stderr = locked{&y.mu, &y.out}, locked{&y.mu, &y.errs}
-	if err := y.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = syscall.Kill(-y.cmd.Process.Pid, syscall.SIGKILL) })
+	y.call = startCall(t, append([]string{"XDG_CACHE_HOME=" + filepath.Join(root, "build")}, env...), "bash", append([]string{"-c", script, "yarn-jar"}, args...)...)
 	return y
 }
 
+func startCall(t testing.TB, env []string, name string, args ...string) *call {
+	t.Helper()
+	c := &call{cmd: exec.Command(name, args...)}
+	c.cmd.Env = append(cleanEnv(), env...)
+	c.cmd.Dir = t.TempDir()
+	c.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	c.cmd.Stdout, c.cmd.Stderr = locked{&c.mu, &c.out}, locked{&c.mu, &c.errs}
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Kill(-c.cmd.Process.Pid, syscall.SIGKILL) })
+	return c
+}
+
 // awaitOutput waits until the job has printed a text.
-func (y *yarnJar) awaitOutput(t testing.TB, text string) {
+func (c *call) awaitOutput(t testing.TB, text string) {
 	t.Helper()
 	eventually(t, fmt.Sprintf("%q on stdout", text), func() bool {
-		y.mu.Lock()
-		defer y.mu.Unlock()
-		return strings.Contains(y.out.String(), text)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return strings.Contains(c.out.String(), text)
 	})
 }
 
-// end waits for the end of the JVM.
-func (y *yarnJar) end(t testing.TB) run {
+// end waits for its end.
+func (c *call) end(t testing.TB) run {
 	t.Helper()
-	err := y.cmd.Wait()
-	y.mu.Lock()
-	defer y.mu.Unlock()
-	r := run{stdout: y.out.String(), stderr: y.errs.String(), code: y.cmd.ProcessState.ExitCode()}
+	err := c.cmd.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	r := run{stdout: c.out.String(), stderr: c.errs.String(), code: c.cmd.ProcessState.ExitCode()}
 	if err != nil && r.code == 0 {
 		t.Fatal(err)
 	}

@@ -20,7 +20,7 @@ import java.util.Set;
 final class Places {
     private Places() {}
 
-    /** Where to try, in order. In a container of YARN its own directories come first: they go with it. */
+    /** Where to try, in order. In a container of YARN its own directory comes first: it goes with the container. */
     static List<Path> inOrder() {
         String own = System.getenv("TFOS_JAR_DIR");
         List<Path> places = new ArrayList<>();
@@ -31,7 +31,6 @@ final class Places {
         String name = "tfos-jar-" + System.getProperty("user.name");
         Path temporary = Paths.get(System.getProperty("java.io.tmpdir")).resolve(name);
         if (System.getenv("CONTAINER_ID") != null) {
-            places.add(temporary);
             places.add(Paths.get(System.getProperty("user.dir")).resolve(name));
         }
         String cache = System.getenv("XDG_CACHE_HOME");
