@@ -58,8 +58,19 @@ pages: need-chromium need-prometheus need-cc need-ip build venv jars ## the web 
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
 
 .PHONY: schedulers
-schedulers: need-cc need-ip build venv jars jar ## tfos under schedulers, each a real one: yarn jar
+schedulers: need-cc need-ip build venv jars jar airflows ## tfos under schedulers, each a real one: yarn jar, Airflow, Azkaban; the files for cron and systemd; a doubled night that is killed at each stage
+	test/schedulers/azkaban $(CURDIR)/build/azkaban
+	cd test/schedulers && $(PYTHON) -B -m unittest -v test_files
+	@for v in $(AIRFLOWS); do echo "Airflow $$v" && (cd test/schedulers && ../../build/airflow-$$v/bin/python -B -m unittest -v test_airflow) || exit 1; done
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 60m -tags e2e,schedulers -p 1 -v -run '^TestSchedulers' ./test/e2e/
+
+AIRFLOWS := 2.11.2 3.3.2
+
+.PHONY: airflows
+airflows: venv # Airflow of each version, with the operator
+	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheels ./python ./deploy/schedulers/airflow
+	@for v in $(AIRFLOWS); do deploy/python/airflow.sh $(CURDIR)/build/airflow-$$v $$v && \
+		build/airflow-$$v/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/tfos-[0-9]*.whl build/wheels/tfos_airflow-*.whl || exit 1; done
 
 .PHONY: jar
 jar: build need-java ## the tfos command for `yarn jar`, and for Oozie: build/tfos.jar
