@@ -204,7 +204,7 @@ class TFCluster:
 def _pickled(rdd):
     """The rows of an RDD as Spark's JVM has them, pickled, and some together. None: they are made in the task that feeds them.
 
-    What is in the JVM (cached, shuffled, a union, parallelize) need not be unpickled to be fed: that is the program's.
+    What lies in the JVM (what is cached, a union as of several epochs, a DataFrame's rdd) need not be unpickled to be fed.
     """
     from pyspark import RDD
     from pyspark.serializers import BatchedSerializer, CPickleSerializer, NoOpSerializer
