@@ -22,7 +22,7 @@ class FakeFeed:
         self._listener.listen()
         os.environ["TFOS_FEED"], os.environ["TFOS_INCARNATION"] = path, "1"
         self._chunks, self._end = list(chunks), end
-        self._connected = threading.Event()
+        self._connected, self.heard = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
@@ -40,6 +40,7 @@ class FakeFeed:
             while True:
                 kind, head, body = wire.recv()
                 self.said.append((kind, head, bytes(body)))
+                self.heard.set()
                 if kind != _feed.TAKE:
                     continue
                 for _ in range(head["chunks"]):
@@ -193,6 +194,22 @@ class PacedRows(unittest.TestCase):
     @staticmethod
     def limit(rows, final=False):
         return {"rows": rows, "final": final, "lost": False}
+
+    def test_a_worker_that_has_enough_rows_takes_more_lest_their_feeders_wait(self):
+        agent = FakeFeed([([[1.0], [2.0], [3.0]], {"stream": str(n), "share": True}) for n in range(4)], end=False)
+        rows = _paced.Paced("input")
+        try:
+            taken = threading.Thread(target=lambda: list(rows.batches(2, True)))
+            taken.start()
+            wire = agent.wire()
+            while sum(len(h["tickets"]) for k, h, _ in agent.said if k == _feed.ACK and h.get("held")) < 4:
+                self.assertTrue(agent.heard.wait(60))
+                agent.heard.clear()
+            wire.send(_feed.LIMIT, self.limit(0, True))
+            taken.join()
+        finally:
+            rows.close()
+            agent.end()
 
     def test_a_lost_peer_ends_the_program(self):
         with self.assertRaises(_paced.PeerLost):

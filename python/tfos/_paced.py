@@ -50,7 +50,9 @@ class Paced:
             left = self._limit - self._used
             size = n if left >= n else left if self._final else None
             if size is None or self._have < size:
-                self._hear(more=self._have < n)
+                # More rows are taken even where there are enough: a worker that has fewer waits for partitions that come after those
+                # which end with these rows. As shares are equal, they are no more than a window of each feeder.
+                self._hear()
             elif size == n or partial and size:
                 yield self._cut(size)
             else:
@@ -75,11 +77,11 @@ class Paced:
             self._reading.release()
         return self._lost.is_set()
 
-    def _hear(self, more=True):
+    def _hear(self):
         with self._reading:
-            self._take(more)
+            self._take()
 
-    def _take(self, more):
+    def _take(self, more=True):
         kind, head, body = self._source.hear(self._held, more and not self._ended)
         if kind == _feed.END:
             self._ended = True

@@ -59,23 +59,10 @@ class EvenFeed(FeedTest):
         self.assertTrue(all(rows.count(n) <= 2 for n in set(rows)))
 
     def test_workers_of_a_mirrored_strategy_end_together(self):
-        self.train_mirrored(kill=False)
-        a, b = self.noted()
-        self.assertEqual(a, b)
-        self.assertGreaterEqual(a["steps"], 2 * 323 // 16 - 1)
-
-    def test_workers_of_a_mirrored_strategy_end_together_though_one_is_killed(self):
-        self.train_mirrored(kill=True)
-        a, b = self.noted()
-        self.assertEqual(a, b)
-        self.assertLess(a["steps"], 2 * 323 // 16)  # of the second start
-
-    def train_mirrored(self, kill):
         def train(directory, ctx):
             import tensorflow as tf
             import tfos.data
 
-            mark = directory + "-killed"
             strategy = tf.distribute.MultiWorkerMirroredStrategy()
             data = strategy.experimental_distribute_dataset(tfos.data.from_feed(8, partial=False))
             with strategy.scope():
@@ -94,16 +81,39 @@ class EvenFeed(FeedTest):
             for x in data:
                 step(x)
                 steps += 1
-                if kill and steps == 5 and ctx.task_index == 1 and not os.path.exists(mark):
-                    open(mark, "w").close()
-                    os.kill(os.getpid(), signal.SIGKILL)
             note(directory, ctx, steps=steps, w=w.numpy().ravel().tolist())
 
         cluster = self.run_cluster(train)
         rows = self.sc.parallelize([300, 3, 20], 3).flatMap(range).map(lambda i: [float(i % 2), float(i % 3)])
-        self.addCleanup(lambda: os.path.exists(self.directory + "-killed") and os.remove(self.directory + "-killed"))
         cluster.train(rows, 2, even=True)
         cluster.shutdown()
+        a, b = self.noted()
+        self.assertEqual(a, b)
+        self.assertGreaterEqual(a["steps"], 2 * 323 // 16 - 1)
+
+    def test_workers_that_train_in_step_begin_anew_when_one_is_killed(self):
+        """What from_feed is made of, without TensorFlow."""
+
+        def steps(directory, ctx):
+            from tfos import _paced
+
+            sizes = []
+            mark = directory + "-killed"
+            for x in _paced.Paced("input").batches(8, True):
+                sizes.append(len(x))
+                if len(sizes) == 5 and ctx.task_index == 1 and not os.path.exists(mark):
+                    open(mark, "w").close()
+                    os.kill(os.getpid(), signal.SIGKILL)
+            note(directory, ctx, sizes=sizes, incarnation=int(os.environ["TFOS_INCARNATION"]))
+
+        self.addCleanup(lambda: os.path.exists(self.directory + "-killed") and os.remove(self.directory + "-killed"))
+        cluster = self.run_cluster(steps)
+        cluster.train(self.sc.parallelize([300, 3, 20], 3).flatMap(range).map(lambda i: [float(i)] * 2), 2, even=True)
+        cluster.shutdown()
+        a, b = self.noted()
+        self.assertEqual(a, b)
+        self.assertEqual(a["incarnation"], 2)
+        self.assertGreater(sum(a["sizes"]), 200)
 
     def test_rows_that_are_not_shared_evenly_are_refused(self):
         def uneven(directory, ctx):
