@@ -1,6 +1,7 @@
 """TensorFlowOnSpark's test_pipeline, case by case, and what it does not ask."""
 
 import argparse
+import json
 import os
 import shutil
 import sys
@@ -213,15 +214,13 @@ class PipelineTest(SparkTest):
             feed = ctx.get_data_feed()
             rows = []
             while not feed.should_stop():
-                rows += [(list(x), y) for x, y in feed.next_batch(50)]
+                rows += [(x.tolist(), y) for x, y in feed.next_batch(50)]
             with open(os.path.join(args.model_dir, "rows"), "w") as f:
-                f.write(repr(rows))
+                json.dump(rows, f)
 
         def export(args):
-            import ast
-
             with open(os.path.join(args.model_dir, "rows")) as f:
-                solved(args.export_dir, *zip(*ast.literal_eval(f.read())))
+                solved(args.export_dir, *zip(*json.load(f)))
 
         df = self.rows()
         self.predicts(self.estimator(train, export_fn=export).setModelDir(self.directory).fit(df), df)
