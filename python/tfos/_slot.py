@@ -32,18 +32,20 @@ class Ticket(NamedTuple):
         return f"Ticket({self.address})"
 
 
-def hold(ticket, slot, held):
+def hold(ticket, slot, held, gpus=None):
     """Offer a slot until the job needs it no more (OVER), or there are nodes enough here (REFUSED).
 
-    Without held it returns once all nodes have slots (TAKEN), and the slot lives as long as this process's parent.
+    Without held it returns once all nodes have slots (TAKEN), and the slot lives as long as this process's parent. gpus are those that Spark
+    gave the task.
     """
-    cache = _cache()
+    cache = _own("tfos-cache")
     agent = _fetch(ticket, cache)
     parent = os.getppid()
     offer = {"slot": slot, "executor": f"{socket.gethostname()}/{parent}", "held": held}
     said = {"address": ticket.address, "identity": ticket.identity, "offer": offer, "dir": _scratch(),
             "logs": os.path.join(_writable(os.getcwd()), "tfos-logs"), "cache": cache, "parent": parent}  # fmt: skip
-    process = subprocess.Popen([agent, "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen([agent, "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                               env=dict(os.environ, CUDA_VISIBLE_DEVICES=",".join(gpus)) if gpus else None)  # fmt: skip
     try:
         process.stdin.write(json.dumps(said).encode() + b"\n")
         process.stdin.flush()
@@ -66,16 +68,16 @@ def _scratch():
         for directory in os.environ.get(name, "").replace(":", ",").split(","):
             if directory and os.access(directory, os.W_OK):
                 return os.path.join(directory, "tfos")
-    return os.path.join(tempfile.gettempdir(), f"tfos-slots-{os.getuid()}")
+    return _own("tfos-slots")
 
 
 def _writable(directory):
     return directory if os.access(directory, os.W_OK) else tempfile.gettempdir()
 
 
-def _cache():
-    """A directory of this user alone, for files by their hash."""
-    path = os.path.join(tempfile.gettempdir(), f"tfos-cache-{os.getuid()}")
+def _own(name):
+    """A directory of this user alone, which others on the host cannot have made."""
+    path = os.path.join(tempfile.gettempdir(), f"{name}-{os.getuid()}")
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:

@@ -59,7 +59,10 @@ class _Hold:
         self._ticket, self._held = ticket, held
 
     def __call__(self, numbers):
-        return [_slot.hold(self._ticket, i, self._held) for i in numbers]
+        from pyspark import TaskContext
+
+        given = TaskContext.get().resources().get("gpu")
+        return [_slot.hold(self._ticket, i, self._held, given and given.addresses) for i in numbers]
 
 
 def _words(e):
