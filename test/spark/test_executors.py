@@ -129,7 +129,7 @@ class Executors(SparkTest):
             with open(os.path.join(directory, f"{ctx.task_index}-{os.environ['TFOS_INCARNATION']}"), "w") as f:
                 while not feed.should_stop():
                     for row in feed.next_batch(10):
-                        f.write(f"{row}\\n")
+                        f.write(f"{row}\n")
                     f.flush()
 
         cluster = self.run_cluster(node, input_mode=TFCluster.InputMode.SPARK)
