@@ -98,7 +98,7 @@ class Executors(SparkTest):
         self.sc.addPyFile(os.path.join(examples, "digits.py"))
         self.sc.addFile(os.path.join(examples, "train_mirrored.py"))
         cluster = self.run_cluster(train)
-        masters = [most_memory(p) for p in pids_of(cluster._session.application, b"tfos-am")]
+        masters = [most_memory(p) for p in pids_of(cluster._session.application, b"./tfos-am\0")]
         cluster.shutdown()
         self.assertTrue(os.path.exists(os.path.join(self.directory, "model", "saved_model.pb")))
         self.assertEqual(len(masters), 1)
