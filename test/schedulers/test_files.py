@@ -97,6 +97,21 @@ class Files(unittest.TestCase):
         self.assertIn("train failed: azkaban.jobExecutor.utils.process.ProcessFailureException", said)
         self.assertIn("the last words", said)
 
+    def test_jar_in_an_action_of_oozie(self):
+        for companion in ("tfos-am", "tfos-agent", "tfos-builtin"):
+            (self.home / companion).write_text(companion)
+        (self.home / "tfos").write_text('#!/bin/sh\necho "$1 as $HADOOP_USER_NAME, tagged $TFOS_TAGS"\nexit 3\n')
+        jar, action = self.home / "tfos.jar", self.home / "action.xml"
+        subprocess.run([ROOT / "deploy" / "jar" / "build", self.home, jar], check=True)
+        action.write_text(
+            "<configuration><property><name>a</name><value>b</value></property>"
+            "<property><name>oozie.child.mapreduce.job.tags</name><value>oozie-1a2b</value></property></configuration>"
+        )
+        told = [f"-Doozie.action.conf.xml={action}", "-Dsubmitter.user=ada"]
+        env = {"TFOS_JAR_DIR": str(self.home / "unpacked")}
+        code, said = self.run_line("env", "-u", "HADOOP_USER_NAME", "java", *told, "-jar", str(jar), "run", **env)
+        self.assertEqual((code, said), (3, "run as ada, tagged oozie-1a2b\n"))
+
 
 if __name__ == "__main__":
     unittest.main()
