@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -166,17 +167,27 @@ func TestASlotFromOfferToOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	files["cached"] = w.file(hash+".txt", content) // with another time, so that no container has it yet
-	l, _, signals := w.launch(2, `test $(cat cached) = kept || exit 1; trap 'exit 8' QUIT; mkfifo f; while :; do read -r _ <>f; done`, files)
+	ready := filepath.Join(t.TempDir(), "ready")
+	if err := syscall.Mkfifo(ready, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, _, signals := w.launch(2, `test $(cat cached) = kept; same=\$?; trap 'exit 8' QUIT; mkfifo f; echo \$same >`+ready+`; while :; do read -r _ <>f; done`, files)
 	exited := make(chan container.Exit, 1)
+	go func() { exited <- node.Executor.Run(t.Context(), l) }()
+	if same, err := os.ReadFile(ready); err != nil || string(same) != "0\n" {
+		t.Errorf("what was damaged in the cache was used: %q, %v", same, err)
+	}
+	signals <- yarn.SignalThreadDump
+	if e := next(t, exited, "exit"); e.Status != 8 {
+		t.Errorf("exit: %+v", e)
+	}
+
+	l, started, _ = w.launch(3, `exec sleep 1000000`, nil)
 	ctx, stop := context.WithCancelCause(t.Context())
 	go func() { exited <- node.Executor.Run(ctx, l) }()
-	select {
-	case signals <- yarn.SignalThreadDump:
-	case e := <-exited:
-		t.Fatalf("exit before the signal: %+v", e)
-	}
+	next(t, started, "start")
 	stop(&container.Stop{Status: yarn.ExitKilledByAM, Diagnostics: "enough", AtOnce: true})
-	if e := next(t, exited, "exit"); e.Status != 8 && (e.Status != yarn.ExitKilledByAM || !strings.Contains(e.Diagnostics, "enough")) {
+	if e := next(t, exited, "exit"); e.Status != yarn.ExitKilledByAM || !strings.Contains(e.Diagnostics, "enough") {
 		t.Errorf("exit: %+v", e)
 	}
 
