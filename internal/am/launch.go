@@ -88,19 +88,24 @@ func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) 
 	for _, f := range m.o.Manifest.Files {
 		files[f.Link()] = f.Local()
 	}
+	env := map[string]string{}
+	if r, ok := m.o.Job.Role(a.Task.Role); ok {
+		env = launch.ImageEnv(r.Image, r.Mounts)
+	}
+	maps.Copy(env, map[string]string{
+		launch.EnvApplication: m.o.Container.Attempt.Application.String(),
+		launch.EnvMaster:      address,
+		launch.EnvStaging:     launch.EscapeEnv(m.o.FS.URI(m.o.Manifest.Staging)),
+		launch.EnvTask:        a.Task.String(),
+		launch.EnvIncarnation: strconv.Itoa(int(a.Incarnation)),
+		launch.EnvEndpoints:   string(m.o.Job.Endpoints),
+		launch.EnvRoles:       strings.Join(roles, ","),
+		launch.EnvFed:         strconv.FormatBool(m.o.Job.Attended > 0), // who feeds a job attends it
+		launch.EnvLogs:        fmt.Sprintf(launch.LogsFormat, m.o.Job.Logs.LimitMiB<<20, m.o.Job.Logs.Keep),
+	})
 	return yarn.LaunchContext{
-		Files: files,
-		Env: map[string]string{
-			launch.EnvApplication: m.o.Container.Attempt.Application.String(),
-			launch.EnvMaster:      address,
-			launch.EnvStaging:     launch.EscapeEnv(m.o.FS.URI(m.o.Manifest.Staging)),
-			launch.EnvTask:        a.Task.String(),
-			launch.EnvIncarnation: strconv.Itoa(int(a.Incarnation)),
-			launch.EnvEndpoints:   string(m.o.Job.Endpoints),
-			launch.EnvRoles:       strings.Join(roles, ","),
-			launch.EnvFed:         strconv.FormatBool(m.o.Job.Attended > 0), // who feeds a job attends it
-			launch.EnvLogs:        fmt.Sprintf(launch.LogsFormat, m.o.Job.Logs.LimitMiB<<20, m.o.Job.Logs.Keep),
-		},
+		Files:   files,
+		Env:     env,
 		Command: []string{"exec", "./" + launch.TaskAgent, "1><LOG_DIR>/agent.stdout", "2><LOG_DIR>/agent.stderr"},
 		Tokens:  tokens,
 	}, nil
@@ -121,7 +126,7 @@ func commandOf(r job.Role) string {
 	if r.Builtin != "" {
 		return "exec ./" + launch.TaskBuiltin + " " + string(r.Builtin)
 	}
-	return r.Command
+	return launch.InImage(r.Image) + r.Command
 }
 
 // start is the order to start a task's process with the published cluster_spec, of which its agent makes the documents.

@@ -31,8 +31,10 @@ type Job struct {
 	Queue       string // empty: YARN finds one
 	Files       []File
 	Archives    []File
-	Venv        string // directory of a virtual environment here, which tasks get packed; empty: none
-	Conda       string // the same, a prefix of conda
+	Image       string   // for roles that name none: the Docker image that tasks run in; empty: none
+	Mounts      []string // the same: directories of the node in the image, as "/a:/b:ro"
+	Venv        string   // directory of a virtual environment here, which tasks get packed; empty: none
+	Conda       string   // the same, a prefix of conda
 	Env         map[string]string
 	Roles       []Role // in the order of the file, then the flags'; never empty
 	Checkpoint  Checkpoint
@@ -95,6 +97,8 @@ type Role struct {
 	Env       map[string]string // over the job's
 	Service   bool              // runs until it is stopped (a parameter server); its exit never makes the job succeed
 	NodeLabel string            // the job's, if the role does not mention one
+	Image     string            // the job's, if the role does not mention one
+	Mounts    []string          // the job's, if the role does not mention any
 	// Wait is how long an evaluator may go on after the training has ended; 0: it is stopped at
 	// once, like a service.
 	Wait time.Duration

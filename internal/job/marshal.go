@@ -19,6 +19,10 @@ func Marshal(j Job) []byte {
 	doc.optional("queue", j.Queue)
 	doc.files("files", j.Files)
 	doc.files("archives", j.Archives)
+	doc.optional("image", j.Image)
+	if len(j.Mounts) > 0 {
+		doc.list("mounts", j.Mounts)
+	}
 	doc.optional("venv", j.Venv)
 	doc.optional("conda", j.Conda)
 	doc.texts("env", j.Env)
@@ -129,6 +133,12 @@ func (r Role) tree(j Job) tree {
 	}
 	if r.NodeLabel != j.NodeLabel {
 		t.text("node-label", r.NodeLabel)
+	}
+	if r.Image != j.Image {
+		t.text("image", r.Image)
+	}
+	if !slices.Equal(r.Mounts, j.Mounts) {
+		t.list("mounts", r.Mounts)
 	}
 	return t
 }

@@ -81,6 +81,8 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"queue", d.text(&j.Queue, checkQueue)},
 		rule{"files", d.list(d.files(&j.Files, dir))},
 		rule{"archives", d.list(d.files(&j.Archives, dir))},
+		rule{"image", d.text(&j.Image, checkImage)},
+		rule{"mounts", d.list(d.mount(&j.Mounts))},
 		rule{"venv", d.environmentDir(&j.Venv, VenvName, dir)},
 		rule{"conda", d.environmentDir(&j.Conda, CondaName, dir)},
 		rule{"env", d.environment(&j.Env)},
@@ -149,6 +151,8 @@ func (d *decoder) role(f field, j Job) Role {
 		Command:   j.Command,
 		Service:   f.key == ParameterServer,
 		NodeLabel: j.NodeLabel,
+		Image:     j.Image,
+		Mounts:    j.Mounts,
 	}
 	wait := setter(func(v *value, key string) {
 		d.fail(f.at, key, "only the role evaluator has it: how long it may go on after the training has ended")
@@ -175,6 +179,11 @@ func (d *decoder) role(f field, j Job) Role {
 		rule{"service", d.bool(&r.Service)},
 		rule{"wait", wait},
 		rule{"node-label", d.text(&r.NodeLabel, checkLabel)},
+		rule{"image", d.text(&r.Image, checkImage)},
+		rule{"mounts", func(v *value, key string) {
+			r.Mounts = nil
+			d.list(d.mount(&r.Mounts))(v, key)
+		}},
 	)
 	if v := f.value.field("builtin"); r.Builtin != "" {
 		if f.value.field("command") != nil {
@@ -319,6 +328,30 @@ func (d *decoder) files(dst *[]File, dir string) func(string, place, string) {
 		}
 		d.named[f.Name] = f.Source
 		*dst = append(*dst, f)
+	}
+}
+
+// checkImage wants what Docker takes for the name of an image. An empty one is none.
+func checkImage(s string) error {
+	if s != "" && (!isWord(s[:1]) || strings.ContainsFunc(s, func(r rune) bool { return !isWord(string(r)) && !strings.ContainsRune("./:@-", r) })) {
+		return fmt.Errorf("%q is not the name of an image: want one as in registry:5000/team/tensorflow:2.21", s)
+	}
+	return nil
+}
+
+// mount adds a directory of the node that tasks see in their image: FROM:TO[:ro|:rw].
+func (d *decoder) mount(dst *[]string) func(string, place, string) {
+	return func(text string, at place, key string) {
+		parts := strings.Split(text, ":")
+		if len(parts) == 2 {
+			parts = append(parts, "ro")
+		}
+		plain := !strings.ContainsFunc(text, func(r rune) bool { return !isWord(string(r)) && !strings.ContainsRune("/.-:", r) })
+		if len(parts) != 3 || !path.IsAbs(parts[0]) || !path.IsAbs(parts[1]) || parts[2] != "ro" && parts[2] != "rw" || !plain {
+			d.fail(at, key, "%q: want /FROM:/TO, or /FROM:/TO:rw, with letters, digits and any of _ - . / in the paths", text)
+			return
+		}
+		*dst = append(slices.Clip(*dst), strings.Join(parts, ":"))
 	}
 }
 

@@ -267,7 +267,8 @@ func (c *tfJob) container(n *yaml.Node, at, role string) {
 }
 
 func (c *tfJob) image(f field, role string) {
-	c.note(Dropped, f.at, "%s: tfos starts containers without an image", f.value.Value)
+	c.Draft.Text(f.value.Value, "roles", role, "image")
+	c.note(Changed, f.at, "the cluster's NodeManagers must start images, and trust its registry")
 }
 
 // reference is $(NAME), or $$(NAME), which stands for itself.

@@ -394,12 +394,40 @@ func (t *tony) gang(key, _, v string) {
 	t.note(Changed, key, "a gang that is not complete gives its containers back after gang.timeout and asks again; timeout ends a job that takes too long")
 }
 
+// docker reads which image tasks run in, unless that is turned off.
 func (t *tony) docker(key, _, v string) {
-	t.note(Dropped, key, "tfos starts containers without an image")
+	on := t.c.String("tony.docker.enabled") == "true" || t.c.String("tony.application.docker.enabled") == "true"
+	role, isRole := strings.CutSuffix(strings.TrimPrefix(key, "tony.docker."), ".image")
+	switch {
+	case strings.HasSuffix(key, ".enabled"):
+	case !on:
+		t.note(Needless, key, "tony.docker.enabled is not true")
+	case key == "tony.application.docker.image", key == "tony.docker.containers.image":
+		t.Draft.Text(v, "image")
+	case key == "tony.docker.containers.mount":
+		for _, mount := range list(v) {
+			t.Draft.Item(mount, "mounts")
+		}
+	case isRole && t.counted[role]:
+		t.Draft.Text(v, "roles", strings.ReplaceAll(role, "-", "_"), "image")
+	default:
+		t.note(Dropped, key, "image and mounts are all that tfos tells YARN of images")
+	}
 }
 
+// runtime reads the variables by which YARN itself is told of images.
 func (t *tony) runtime(key, name, value string) {
-	t.note(Dropped, key, "%s: tfos starts containers without an image", name)
+	switch name {
+	case "YARN_CONTAINER_RUNTIME_TYPE":
+	case "YARN_CONTAINER_RUNTIME_DOCKER_IMAGE":
+		t.Draft.Text(value, "image")
+	case "YARN_CONTAINER_RUNTIME_DOCKER_MOUNTS":
+		for _, mount := range list(value) {
+			t.Draft.Item(mount, "mounts")
+		}
+	default:
+		t.note(Dropped, key, "%s: image and mounts are all that tfos tells YARN of images", name)
+	}
 }
 
 func (t *tony) oldChief(key, _, v string) {
