@@ -25,7 +25,6 @@ type tony struct {
 	counted map[string]bool // roles that have instances
 	service map[string]bool
 	command string // of all roles; empty: none is given
-	image   string
 	binary  string // python's path, if only the configuration names it
 	texts   []byte // of the configuration
 	srcName string // the source directory's name in the container
