@@ -38,3 +38,14 @@ func TestVirtualEnvironment(t *testing.T) {
 		}
 	}
 }
+
+// TestImageThatIsIgnored: the container is asked for with the variables that have a NodeManager start
+// an image. One that starts none says nothing, but the task does.
+func TestImageThatIsIgnored(t *testing.T) {
+	r := tfos(t, nil, "run", "--master", "local", "--workers", "1", "-D", "image=registry:5000/tf:2.21", "-D", "mounts=/data:/data,/m:/n:rw", "--",
+		"bash", "-c", "env | grep ^YARN_CONTAINER_RUNTIME | sort").want(t, 0)
+	const want = "YARN_CONTAINER_RUNTIME_DOCKER_IMAGE=registry:5000/tf:2.21\nYARN_CONTAINER_RUNTIME_DOCKER_MOUNTS=/data:/data:ro,/m:/n:rw\nYARN_CONTAINER_RUNTIME_TYPE=docker\n"
+	if !strings.Contains(r.stdout, want) || !strings.Contains(r.stdout+r.stderr, "this task does not run in the image registry:5000/tf:2.21") {
+		t.Errorf("stdout:\n%s\nstderr:\n%s", r.stdout, r.stderr)
+	}
+}
