@@ -33,7 +33,7 @@ const hello = "name: hello\ncommand: echo hello from $TFOS_ROLE\nroles: {worker:
 // the program printed.
 func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // all packages are made within
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = t.TempDir()
