@@ -53,26 +53,29 @@ def _after(loader):
         pass  # a loader of a kind of its own: hdfs:// will be unknown to TensorFlow, as it is by itself
 
 
+# Directories whose sitecustomize has run: a second copy of this file, of another tfos on the path, must not begin anew with the first.
+_ran = globals().get("_ran", ()) + (os.path.realpath(os.path.dirname(__file__)),)
+
+
 def _run_hidden():
     """Run the next sitecustomize on the path, in our place."""
     from importlib import machinery, util
 
-    here = os.path.realpath(os.path.dirname(__file__))
-    spec = machinery.PathFinder.find_spec("sitecustomize", [p for p in sys.path if os.path.realpath(p) != here])
+    spec = machinery.PathFinder.find_spec("sitecustomize", [p for p in sys.path if os.path.realpath(p) not in _ran])
     if spec is None or spec.loader is None:
         return
     module = util.module_from_spec(spec)
+    module._ran = _ran
     sys.modules["sitecustomize"] = module
     spec.loader.exec_module(module)
 
 
 def _run_hidden_in_python_2():
-    here = os.path.realpath(os.path.dirname(__file__))
     for directory in sys.path:
         name = os.path.join(directory, "sitecustomize.py")
-        if os.path.realpath(directory) != here and os.path.exists(name):
+        if os.path.realpath(directory) not in _ran and os.path.exists(name):
             module = sys.modules["sitecustomize"] = type(sys)("sitecustomize")
-            module.__file__ = name
+            module.__file__, module._ran = name, _ran
             with open(name) as f:
                 exec(compile(f.read(), name, "exec"), module.__dict__)
             return
@@ -132,7 +135,7 @@ def _leave_stacks_on_signal():
 if sys.version_info < (3,):
     _run_hidden_in_python_2()
 else:
-    if os.environ.get("TFOS_FILES"):
+    if os.environ.get("TFOS_FILES") and len(_ran) == 1:
         _print_stacks_on_quit()
         _leave_stacks_on_signal()
         sys.meta_path.insert(0, _TensorFlowFinder())

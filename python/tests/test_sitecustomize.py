@@ -28,8 +28,8 @@ class SiteCustomizeTest(unittest.TestCase):
         with open(path, "w") as f:
             f.write(text)
 
-    def python(self, program, *flags, files="/socket"):
-        env = dict(os.environ, PYTHONPATH=HERE + os.pathsep + self.dir, PYTHONDONTWRITEBYTECODE="1", TFOS_FILES=files)
+    def python(self, program, *flags, files="/socket", path=("",)):
+        env = dict(os.environ, PYTHONPATH=os.pathsep.join([HERE, *(os.path.join(self.dir, p) for p in path)]), PYTHONDONTWRITEBYTECODE="1", TFOS_FILES=files)
         r = subprocess.run([sys.executable, *flags, "-c", program], env=env, cwd=self.dir, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(r.stderr, "")
         return r.stdout.splitlines()
@@ -39,6 +39,15 @@ class SiteCustomizeTest(unittest.TestCase):
         self.assertEqual(lines[0], "tensorflow imported")
         self.assertRegex(lines[1], r"^registered .*/native/files_\w+\.so$")
         self.assertEqual(lines[2:], ["tensorflow"])
+
+    def test_a_second_copy_on_the_path(self):
+        """Of another tfos, say: the first acts, and what both hide is run once."""
+        with open(os.path.join(HERE, "sitecustomize.py")) as f:
+            self.write("other/sitecustomize.py", f.read())
+        self.write("sitecustomize.py", "print('the environment')\n")
+        lines = self.python("import tensorflow", path=["other", ""])
+        self.assertEqual(lines[:2], ["the environment", "tensorflow imported"])
+        self.assertEqual(len(lines), 3, lines)
 
     def test_quit_prints_stacks(self):
         program = "import os, signal\ndef where(): os.kill(os.getpid(), signal.SIGQUIT)\nwhere(); print('goes on')"
