@@ -32,7 +32,7 @@ func TestGuide(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			env := []string{"PYTHON=" + python(t), "TFOS_SOURCE=" + root, "PYTHONPATH=" + filepath.Join(root, "python"), "PATH=" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")}
+			env := []string{"PYTHON=" + python(t), "TFOS_SOURCE=" + root, "TMPDIR=" + t.TempDir(), "PYTHONPATH=" + filepath.Join(root, "python"), "PATH=" + filepath.Join(root, "bin") + ":" + os.Getenv("PATH")}
 			if strings.Contains(string(text), onCluster) {
 				env = append(hadoop(t).env, env...)
 			}
