@@ -55,6 +55,7 @@ programs: need-cc need-ip build venv venvs jars ## programs as users write them,
 
 .PHONY: pages
 pages: need-chromium need-prometheus need-cc need-ip build venv jars ## the web pages of a job in a real Chromium and a real Prometheus, through YARN's proxy, and one that stands still; pictures in build/pages
+	@deploy/python/venv.sh $(CURDIR)/build/venv-tensorboard tensorboard
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
 
 .PHONY: schedulers
