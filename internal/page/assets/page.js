@@ -113,6 +113,7 @@ function showHeader() {
   $('bar').firstElementChild.style.width = percent + '%';
   $('bar').setAttribute('aria-valuenow', percent);
   say($('said'), j.diagnostics);
+  $('board').firstElementChild.href = base + 'tensorboard/?tensorboardColab=true';
   $('board').hidden = !(j.tensorboard_url && j.exit_code === null);
   $('problems').replaceChildren(...j.problems.map(p => element('li', {}, p)));
 }
