@@ -46,7 +46,7 @@ func TestBenchPredict(t *testing.T) {
 	for _, format := range []string{"tfrecord", "jsonl", "csv"} {
 		var native, loop rate
 		for range 3 {
-			native = native.faster(t, predict(t, nil, dir, filepath.Join(t.TempDir(), "out"), "--output-format", format).want(t, 0).stdout)
+			native = native.faster(t, predict(t, nil, dir, "in/*", filepath.Join(t.TempDir(), "out"), "--keep", "id", "--output-format", format).want(t, 0).stdout)
 			loop = python(loop, format)
 			nothing = python(nothing, "none")
 		}

@@ -1,6 +1,6 @@
 """Makes a model and data for tests of tfos predict, or tells whether an output is what Python's own loop gives.
 
-make DIR [TIMES]         writes DIR/model, DIR/in/*.tfrecord; each record TIMES times
+make DIR [TIMES]         writes DIR/model and DIR/in/*.tfrecord, each record TIMES times; DIR/bytes is a model of images' bytes
 loop DIR FORMAT [OUT]    runs the model over DIR/in as a program in Python does, writes what tfos predict --keep id writes (FORMAT: tfrecord, jsonl or csv)
                          or nothing (none), and prints how fast that is
 check DIR OUT            compares the TFRecords in OUT, part by part, with the model's results for the same batches, bit by bit
@@ -32,9 +32,15 @@ class Model(tf.Module):
         return {"y": tf.nn.softmax(tf.nn.relu(x @ self.a) @ self.b), "who": tf.strings.join(["row ", id])}
 
 
+class Bytes(tf.Module):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "image")])
+    def __call__(self, image):
+        return {"size": tf.strings.length(image)}
+
+
 def make(d, times=1):
-    m = Model()
-    tf.saved_model.save(m, f"{d}/model", signatures={"serving_default": m.__call__.get_concrete_function()})
+    for name, m in ("model", Model()), ("bytes", Bytes()):
+        tf.saved_model.save(m, f"{d}/{name}", signatures={"serving_default": m.__call__.get_concrete_function()})
     os.makedirs(f"{d}/in")
     rng = np.random.default_rng(4)
     f = tf.train.Feature
@@ -43,7 +49,8 @@ def make(d, times=1):
         records = []
         for _ in range(500 + 700 * k):
             x = rng.standard_normal(WIDTH).astype("f4")
-            feature = {"x": f(float_list=tf.train.FloatList(value=x)), "id": f(bytes_list=tf.train.BytesList(value=[b"%d" % n]))}
+            name = b"%d" % n if n % 3 else b"%d, whose name is longer" % n  # TensorFlow keeps strings of up to 22 bytes in another way
+            feature = {"x": f(float_list=tf.train.FloatList(value=x)), "id": f(bytes_list=tf.train.BytesList(value=[name]))}
             records.append(tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString())
             n += 1
         with tf.io.TFRecordWriter(f"{d}/in/{k:02}.tfrecord") as w:
