@@ -98,6 +98,16 @@ func TestPredict(t *testing.T) {
 	}
 	predicted(t, dir, out, 52200)
 	again("--batch", "7").want(t, 2).says(t, "is of another run: the batch was 1024, and is 7 now")
+
+	// Of an input without a byte there is nothing to do.
+	if err := os.WriteFile(filepath.Join(dir, "empty.tfrecord"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(tmp, "none")
+	predict(t, nil, dir, "empty.tfrecord", none).want(t, 0).says(t, "the input's files are empty")
+	if _, err := os.Stat(filepath.Join(none, "_SUCCESS")); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestPredictOnHDFS reads each format from HDFS and writes to it, by workers on a real YARN. One of two workers dies in the middle of the TFRecords: one row
