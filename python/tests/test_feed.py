@@ -76,12 +76,12 @@ class DataFeedOfAnAgent(unittest.TestCase):
             self.assertEqual(feed.next_batch(2), [1, 2])
             self.assertEqual(feed.next_batch(2), [3, 4])
             self.assertFalse(feed.should_stop())
-            self.assertEqual([h["tickets"] for k, h, _ in agent.said if k == _feed.ACK and not h.get("held")], [])
             self.assertEqual(feed.next_batch(9), [5])
             self.assertTrue(feed.should_stop())
         finally:
             agent.close(feed)
-        self.assertIn([1], [h["tickets"] for k, h, _ in agent.said if k == _feed.ACK])
+        acks = [(h["tickets"], h["part"], h["rows"]) for k, h, _ in agent.said if k == _feed.ACK and not h.get("held")]
+        self.assertEqual(acks, [([], 1, 2), ([1], 2, 1)])
 
     def test_batches_to_be_answered_end_with_their_partition(self):
         agent = FakeFeed([([1, 2, 3], {"stream": "a", "results": True}), ([], {"stream": "a", "results": True, "last": True}), ([4], {"stream": "b", "results": True})])
