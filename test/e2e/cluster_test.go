@@ -177,7 +177,7 @@ func (c *cluster) script(args ...string) error {
 // shell runs a line with the functions hdfs, yarn and dshell of `cluster env`, and returns its output.
 func (c *cluster) shell(t testing.TB, line string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // of use in a cleanup, too
 	defer cancel()
 	text := fmt.Sprintf("eval \"$(%s --name %s env)\"; %s", filepath.Join(root, "deploy/testcluster/cluster"), c.name, line)
 	r := command(ctx, t, nil, "bash", "-c", text)

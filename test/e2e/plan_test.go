@@ -46,8 +46,8 @@ func TestPlan(t *testing.T) {
 	if found := plan("root", 0, "--queue", "default", jobFile(t, hello)); len(found) > 0 {
 		t.Errorf("found of a good job:\n%s", strings.Join(found, "\n"))
 	}
-	// The ResourceManager's page says how much one user may have.
-	large := jobFile(t, "name: large\ncommand: \"true\"\nqueue: other\nroles: {worker: {instances: 8, memory: 1GiB}}\n")
+	// More than the queue ever has.
+	large := jobFile(t, "name: large\ncommand: \"true\"\nqueue: other\nroles: {worker: {instances: 60, memory: 1GiB}}\n")
 	t.Log(strings.Join(plan("root", 3, large), "\n"))
 	if now := c.applications(t); now != before {
 		t.Errorf("the ResourceManager has %d applications, %d before", now, before)
