@@ -14,10 +14,10 @@ class GPUTest(unittest.TestCase):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
         self.program = os.path.join(directory.name, "nvidia-smi")
-        for patch in [mock.patch.dict(os.environ, PATH=directory.name + ":/bin:/usr/bin"), mock.patch.object(gpu_info.time, "sleep")]:
+        for patch in [mock.patch.dict(os.environ, PATH=directory.name + ":/bin:/usr/bin"), mock.patch.object(gpu_info, "sleep")]:
             patch.start()
             self.addCleanup(patch.stop)
-        self.sleep = gpu_info.time.sleep
+        self.sleep = gpu_info.sleep
 
     def machine(self, gpus, busy=()):
         """Have gpus GPUs, on some of which a process computes."""

@@ -3,7 +3,7 @@
 import random
 import shutil
 import subprocess
-import time
+from time import sleep
 from typing import List, Optional, Union
 
 __all__ = ["AS_LIST", "AS_STRING", "MAX_RETRIES", "get_gpus", "is_gpu_available"]
@@ -32,7 +32,7 @@ def get_gpus(num_gpu: int = 1, worker_index: int = -1, format: str = AS_STRING) 
     """
     for attempt in range(MAX_RETRIES):
         if attempt:
-            time.sleep(_PAUSE * random.uniform(0.5, 1.5))
+            sleep(_PAUSE * random.uniform(0.5, 1.5))
         free, busy = _look()
         chosen = _choose(free, num_gpu, worker_index)
         if chosen:
