@@ -163,18 +163,21 @@ func Locals(ctx context.Context, root string, log *zap.Logger) (_ []*Cluster, er
 var errNoLocal = exit.Errorf(exit.Usage, "no local cluster of yours is running").Try("one lives as long as tfos run --master local")
 
 // LocalOf is the way to the embedded cluster of this user that knows an application. Where none
-// does it is the newest, which can say so.
+// does it is the newest that still runs, which can say so.
 func LocalOf(ctx context.Context, root string, id yarn.ApplicationID, log *zap.Logger) (*Cluster, error) {
 	clusters, err := Locals(ctx, root, log)
 	if err != nil {
 		return nil, err
 	}
-	found := 0
-	for i, c := range clusters {
-		if _, err := c.report(ctx, id); err == nil {
-			found = i
-			break
-		}
+	found := slices.IndexFunc(clusters, func(c *Cluster) bool {
+		_, err := c.report(ctx, id)
+		return err == nil
+	})
+	if found < 0 {
+		found = slices.IndexFunc(clusters, func(c *Cluster) bool { return !c.gone() })
+	}
+	if found < 0 {
+		return nil, errors.Join(errNoLocal, closeAll(clusters))
 	}
 	one := clusters[found]
 	return one, closeAll(slices.Delete(clusters, found, found+1))
