@@ -43,10 +43,16 @@ func (m *Master) boardAddress() string {
 	return ""
 }
 
-// boardURL is where browsers find it, through the proxy; empty: nowhere.
+// boardURL is where browsers find it, through the proxy if there is one; empty: nowhere.
 func (m *Master) boardURL() string {
-	if m.o.Web == nil || m.boardAddress() == "" || m.o.Proxies.URL() == "" {
+	address := m.boardAddress()
+	switch {
+	case address == "":
 		return ""
+	case m.o.Proxies.Base == "":
+		return "http://" + address + "/"
+	case m.o.Web == nil || m.o.Proxies.URL() == "":
+		return "http://" + address + m.o.Proxies.Base + web.BoardPath + "/"
 	}
 	return m.o.Proxies.URL() + web.BoardPath[1:] + "/" + web.BoardQuery
 }

@@ -49,6 +49,11 @@ func TestTheBoardOfTheLeadingTask(t *testing.T) {
 			}
 		}
 	})
+	direct := New(Options{Log: zap.NewNop()})
+	(*handler)(direct).heardBoard(control.Started{TensorBoard: "n1:4711"})
+	if got, want := direct.boardURL(), "http://n1:4711/"; got != want {
+		t.Errorf("without a proxy at %s, want %s", got, want)
+	}
 	m := New(Options{Proxies: web.Proxies{Base: "/proxy/application_1_0007", Scheme: "http", Addresses: []string{"rm:8088"}}, Web: noListener{}, Log: zap.NewNop()})
 	if got := m.boardURL(); got != "" {
 		t.Errorf("before there is one: %q", got)

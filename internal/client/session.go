@@ -97,11 +97,11 @@ type event struct {
 	Code        *int          `json:"code,omitempty"` // ended: of package exit
 	Task        string        `json:"task,omitempty"`
 	Tasks       []sessionTask `json:"tasks,omitempty"`
-	Address     string        `json:"address,omitempty"`  // feeder: of the desk; slots: of who takes them
-	Identity    string        `json:"identity,omitempty"` // feeder, slots: PEM, a secret
-	SHA256      string        `json:"sha256,omitempty"`   // slots: of the agent's binary
-	Slot        *int          `json:"slot,omitempty"`     // slot: that is lost
-	TensorBoard string        `json:"tensorboard,omitempty"`
+	Address     string        `json:"address,omitempty"`     // feeder: of the desk; slots: of who takes them
+	Identity    string        `json:"identity,omitempty"`    // feeder, slots: PEM, a secret
+	SHA256      string        `json:"sha256,omitempty"`      // slots: of the agent's binary
+	Slot        *int          `json:"slot,omitempty"`        // slot: that is lost
+	TensorBoard string        `json:"tensorboard,omitempty"` // running: the URL of the one that a node runs
 }
 
 type sessionTask struct {
@@ -362,7 +362,7 @@ func (s *session) announce() {
 		return
 	}
 	s.running = true
-	e := event{Event: "running"}
+	e := event{Event: "running", TensorBoard: s.view.TensorBoard}
 	for _, t := range s.view.Tasks {
 		e.Tasks = append(e.Tasks, sessionTask{Role: t.Role, Index: t.Index, Node: t.Node, Address: t.Address})
 	}

@@ -58,6 +58,7 @@ class Session:
         # All guarded by _changed.
         self.application = None
         self.tasks = None  # of the nodes, once all run
+        self.tensorboard = None  # URL of the one that a node runs
         self.failed = None  # the words of the node that failed
         self.ended = None  # (code, text)
         self.terminated = False  # no node wants more rows
@@ -101,7 +102,7 @@ class Session:
         elif what == "submitted":
             self.application = e["application"]
         elif what == "running":
-            self.tasks = e["tasks"]
+            self.tasks, self.tensorboard = e["tasks"], e.get("tensorboard")
         elif what == "failed":
             self.failed = self.failed or text
         elif what == "terminated":

@@ -187,8 +187,8 @@ class TFCluster:
             ssc.stop(stopSparkContext=False, stopGraceFully=self._session.error() is None)
 
     def tensorboard_url(self):
-        """None: these clusters start no TensorBoard. Give the nodes' log_dir to one of your own."""
-        return None
+        """Where the TensorBoard is that run was asked for; None: it was not."""
+        return self._session.tensorboard
 
     def _leave(self):
         """End the job if it still runs, and remove what is ours."""
@@ -310,6 +310,8 @@ def run(
 
     With master_node ("chief" or "master") one node is that, with eval_node one is an evaluator; the rest are workers. tf_args is what
     map_fun gets; a list becomes sys.argv, too. driver_ps_nodes changes nothing: parameter servers have containers of their own.
+    With tensorboard the leading node runs one on log_dir, see tensorboard_url; without log_dir on tensorboard_N in its own directory,
+    N being its executor_id.
     launcher says where nodes run: "yarn", the default where Spark runs on YARN; "executors", inside Spark's executors, the default
     on other clusters; or "local", on the driver's machine, the default where Spark itself is there alone.
     """
@@ -339,8 +341,6 @@ def reserve(
     if num_ps < 0 or workers < 0 or workers == 0 and not master_node:
         raise ValueError(f"{num_executors} nodes are too few for {num_ps} ps{', a ' + master_node if master_node else ''}{', an evaluator' if eval_node else ''} and a worker")
     roles = [("ps", num_ps), (master_node, 1 if master_node else 0), ("evaluator", 1 if eval_node else 0), ("worker", workers)]
-    if tensorboard:
-        logger.warning("no TensorBoard is started: run tensorboard --logdir %s where the logs can be read", log_dir or "DIR")
     launcher = launcher or sc.getConf().get("spark.tfos.launcher") or _launcher(sc.master)
     if launcher not in ("yarn", "executors", "local"):
         raise ValueError(f"launcher is {launcher!r}: want 'yarn', 'executors' or 'local'")
@@ -352,6 +352,8 @@ def reserve(
         "queues": list(queues),
         "timeout": reservation_timeout,
         "release_port": release_port,
+        "tensorboard": tensorboard,
+        "log_dir": log_dir,
     })
 
 
@@ -421,6 +423,7 @@ def _write_job(sc, directory, map_fun, tf_args, s):
         "py_files": py_files,
         "release_port": s["release_port"],
         "retry": sc.getConf().get("spark.tfos.retry", "false").lower() == "true",
+        "log_dir": s["log_dir"],
     }
     write(node.SETTINGS, json.dumps(settings).encode())
     path = os.path.join(directory, "job.yaml")
@@ -469,6 +472,7 @@ def _job(sc, s, files):
         "roles": roles,
         "success": "all",
         "attended": "30s",
+        "tensorboard": bool(s["tensorboard"]),
     }
     queue = option("queue", conf.get("spark.yarn.queue") if s["master"] == "yarn" else None)
     if queue:

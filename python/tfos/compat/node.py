@@ -1,10 +1,12 @@
 """The program of a node that TFCluster starts: it makes a ctx and calls map_fun(args, ctx)."""
 
+import importlib.util
 import io
 import json
 import os
 import pickle
 import socket
+import subprocess
 import sys
 import threading
 import traceback
@@ -112,6 +114,19 @@ def _context(settings):
     )
 
 
+def _start_tensorboard(settings, ctx):
+    """Run TensorBoard beside the node that has a port for it. It ends with the node."""
+    port, prefix = os.environ.get("TB_PORT"), os.environ.get("TFOS_TENSORBOARD_PATH")
+    if not port:
+        return None
+    if importlib.util.find_spec("tensorboard") is None:
+        print("there is no TensorBoard: this node's Python does not have it (pip install tensorboard)", file=sys.stderr)
+        return None
+    log_dir = settings["log_dir"] or f"tensorboard_{ctx.executor_id}"
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", log_dir, "--bind_all", "--port", port, "--reload_interval", "5"]
+    return subprocess.Popen(command + (["--path_prefix", prefix] if prefix else []), stdin=subprocess.DEVNULL)
+
+
 def main():
     with open(SETTINGS, encoding="utf-8") as f:
         settings = json.load(f)
@@ -125,7 +140,9 @@ def main():
         map_fun, args = _Unpickler(io.BytesIO(payload)).load()
         if isinstance(args, list):
             sys.argv = args
-        map_fun(args, _context(settings))
+        ctx = _context(settings)
+        _start_tensorboard(settings, ctx)
+        map_fun(args, ctx)
     except SystemExit as e:
         if not e.code:
             return 0

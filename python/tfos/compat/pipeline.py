@@ -70,7 +70,7 @@ HasSignatureDefKey: Any = _has("signature_def_key", "SignatureDefKey", "Signatur
 HasSteps: Any = _has("steps", "Steps", "Steps of training.", TypeConverters.toInt)
 HasTFRecordDir: Any = _has("tfrecord_dir", "TFRecordDir", "Directory for the rows as TFRecords, with InputMode.TENSORFLOW.", TypeConverters.toString)
 HasTagSet: Any = _has("tag_set", "TagSet", "Tags of the SavedModel, with commas.", TypeConverters.toString)
-HasTensorboard: Any = _has("tensorboard", "Tensorboard", "Changes nothing: no TensorBoard is started.", TypeConverters.toBoolean)
+HasTensorboard: Any = _has("tensorboard", "Tensorboard", "Whether the leading node runs TensorBoard on model_dir.", TypeConverters.toBoolean)
 
 # Programs look whether args.model_dir and the like are set: they are there, and None.
 _DEFAULTS = {
