@@ -16,8 +16,12 @@ func (a *auditor) ends(d membership.Decision, actions []membership.Action) {
 }
 
 // outlived checks that none of the processes that are said to be over goes on in a container that
-// its task holds. One that is started anew in place was told to end first.
+// its task holds. One that is started anew in place was told to end first. In a job whose result is
+// decided nobody starts who could be given what it held.
 func (a *auditor) outlived(m *master, over []membership.Process) {
+	if a.restoring.decided {
+		return
+	}
 	for _, p := range over {
 		for _, g := range m.agents[p.Task] {
 			if g.incarnation <= p.Incarnation && g.alive && g.running && !g.stopped &&
