@@ -217,20 +217,25 @@ class Server:
     def _answer(self, sock, peer):
         try:
             with sock:
-                sock.settimeout(_TIMEOUT)
-                messages = MessageSocket(sock, self._secret, serves=True)
-                while True:
-                    message = messages.receive()
-                    if message is None:
-                        return
-                    sock.settimeout(None)  # it is one of ours, which may have nothing to say for long
-                    messages.send(self._reply(message))
+                self._converse(sock, peer)
+        finally:
+            self._open.release()
+
+    def _converse(self, sock, peer):
+        """Answer one peer until it has gone. What is said of a stranger is said before it hears that it is refused."""
+        try:
+            sock.settimeout(_TIMEOUT)
+            messages = MessageSocket(sock, self._secret, serves=True)
+            while True:
+                message = messages.receive()
+                if message is None:
+                    return
+                sock.settimeout(None)  # it is one of ours, which may have nothing to say for long
+                messages.send(self._reply(message))
         except PermissionError as e:
             _log.warning("refused %s:%s: %s", *peer[:2], e)
         except (OSError, ValueError) as e:
             _log.debug("lost %s:%s: %s", *peer[:2], e)
-        finally:
-            self._open.release()
 
     def _reply(self, message):
         kind = message.get("type")
