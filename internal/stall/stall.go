@@ -47,7 +47,9 @@ const Pause = 10 * time.Second
 // Watch watches one job.
 type Watch struct {
 	rules Rules
-	paces []pace // in the order in which they were first heard of
+	at    map[job.Task]int // in paces
+	paces []pace           // in the order in which they were first heard of
+	next  time.Time        // nothing is due before; zero: nothing is
 }
 
 // pace is how one task, or the whole job, steps.
@@ -60,11 +62,13 @@ type pace struct {
 	// longest is of all intervals there were, a stall that ended by itself included: a program that
 	// validates once an hour pauses as long again.
 	longest time.Duration
-	said    int // how often of this stall
+	usual   time.Duration // the median of gaps
+	said    int           // how often of this stall
+	due     time.Time     // when it is to be said, or said again; zero: never
 }
 
 // New makes a Watch.
-func New(r Rules) *Watch { return &Watch{rules: r} }
+func New(r Rules) *Watch { return &Watch{rules: r, at: make(map[job.Task]int)} }
 
 // Step takes in that a task is at a step, out of how many (0: not known).
 func (w *Watch) Step(now time.Time, task job.Task, step, steps int64) {
@@ -73,84 +77,91 @@ func (w *Watch) Step(now time.Time, task job.Task, step, steps int64) {
 	case step <= 0 || p.armed && step <= p.newest:
 		return
 	case steps > 0 && step >= steps: // what comes after the last step is no step
-		p.armed = false
+		p.disarm()
 		return
 	case p.armed:
 		gap := now.Sub(p.at)
 		p.gaps = append(p.gaps, gap)
 		p.gaps = p.gaps[max(0, len(p.gaps)-kept):]
 		p.longest = max(p.longest, gap)
+		p.usual = slices.Sorted(slices.Values(p.gaps))[len(p.gaps)/2]
 	}
 	p.armed, p.at, p.newest, p.said = true, now, step, 0
+	w.schedule(p)
 }
 
 // Interrupt takes in that a task's process was lost, or starts: how long that takes says nothing. The
 // next step is where the watch begins again.
 func (w *Watch) Interrupt(task job.Task) {
 	p := w.pace(task)
-	p.armed, p.said = false, 0
+	p.said = 0
+	p.disarm()
 }
+
+func (p *pace) disarm() { p.armed, p.due = false, time.Time{} }
 
 // pace finds the one that a task's steps count for.
 func (w *Watch) pace(task job.Task) *pace {
 	if !w.rules.Apart {
 		task = job.Task{}
 	}
-	i := slices.IndexFunc(w.paces, func(p pace) bool { return p.of == task })
-	if i < 0 {
+	i, known := w.at[task]
+	if !known {
 		i = len(w.paces)
+		w.at[task] = i
 		w.paces = append(w.paces, pace{of: task})
 	}
 	return &w.paces[i]
 }
 
-// Check returns those that are to be said now.
+// Check returns those that are to be said now. It is cheap while nothing is due.
 func (w *Watch) Check(now time.Time) []Stall {
+	if w.next.IsZero() || now.Before(w.next) {
+		return nil
+	}
 	var stalls []Stall
+	w.next = time.Time{}
 	for i := range w.paces {
 		p := &w.paces[i]
-		if at := w.due(p); at.IsZero() || now.Before(at) {
-			continue
+		if !p.due.IsZero() && !now.Before(p.due) {
+			p.said++
+			stalls = append(stalls, Stall{p.of, p.newest, p.at, now.Sub(p.at), p.usual, p.said > 1})
+			w.schedule(p)
 		}
-		p.said++
-		stalls = append(stalls, Stall{p.of, p.newest, p.at, now.Sub(p.at), p.usual(), p.said > 1})
+		w.await(p.due)
 	}
 	return stalls
 }
 
-// Next is when Check has something to say if no step comes; zero: never.
-func (w *Watch) Next() time.Time {
-	var next time.Time
-	for i := range w.paces {
-		if at := w.due(&w.paces[i]); !at.IsZero() && (next.IsZero() || at.Before(next)) {
-			next = at
-		}
-	}
-	return next
-}
+// Next is when Check is to be asked again if no step comes; zero: it need not be. It may be too soon,
+// never too late.
+func (w *Watch) Next() time.Time { return w.next }
 
 // Standing are those that were said and have taken no step since.
 func (w *Watch) Standing(now time.Time) []Stall {
 	var stalls []Stall
 	for i := range w.paces {
 		if p := &w.paces[i]; p.said > 0 {
-			stalls = append(stalls, Stall{p.of, p.newest, p.at, now.Sub(p.at), p.usual(), true})
+			stalls = append(stalls, Stall{p.of, p.newest, p.at, now.Sub(p.at), p.usual, true})
 		}
 	}
 	return stalls
 }
 
-// due is when a pace's stall is to be said, or said again.
-func (w *Watch) due(p *pace) time.Time {
-	if w.rules.After == 0 || !p.armed || len(p.gaps) < known || p.said > 1 {
-		return time.Time{}
+// schedule finds out when a pace's stall is to be said, or said again.
+func (w *Watch) schedule(p *pace) {
+	p.due = time.Time{}
+	if w.rules.After == 0 || len(p.gaps) < known || p.said > 1 {
+		return
 	}
-	limit := max(time.Duration(w.rules.After)*p.usual(), tolerant*p.longest, w.rules.Least)
-	return p.at.Add(limit + time.Duration(p.said)*Pause)
+	limit := max(time.Duration(w.rules.After)*p.usual, tolerant*p.longest, w.rules.Least)
+	p.due = p.at.Add(limit + time.Duration(p.said)*Pause)
+	w.await(p.due)
 }
 
-// usual is the median of the intervals.
-func (p *pace) usual() time.Duration {
-	gaps := slices.Sorted(slices.Values(p.gaps))
-	return gaps[len(gaps)/2]
+// await has Check look at a time; zero: at none.
+func (w *Watch) await(at time.Time) {
+	if !at.IsZero() && (w.next.IsZero() || at.Before(w.next)) {
+		w.next = at
+	}
 }
