@@ -483,9 +483,9 @@ func (s *session) feeds(role string) bool {
 // fed is the tasks that rows go to.
 func (s *session) fed() []string {
 	var tasks []string
-	for _, r := range s.s.Job.Roles {
-		for i := 0; s.feeds(r.Name) && i < r.Instances; i++ {
-			tasks = append(tasks, job.Task{Role: r.Name, Index: i}.String())
+	for _, t := range s.s.Job.Tasks() {
+		if s.feeds(t.Role) {
+			tasks = append(tasks, t.String())
 		}
 	}
 	return tasks

@@ -2,17 +2,14 @@ package client
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"net"
-	"os"
 	"sync"
 
 	"go.uber.org/zap"
 
 	"tfos/internal/client/exit"
+	"tfos/internal/client/stage"
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/miniyarn"
@@ -72,9 +69,9 @@ func (s *session) collect(ctx context.Context, o Slots, j job.Job) (release func
 			end()
 		}
 	}()
-	sum, err := hashOf(o.Agent)
+	_, sum, err := stage.Digest(o.Agent)
 	if err != nil {
-		return nil, err
+		return nil, exit.Errorf(exit.Usage, "%w", err)
 	}
 	pem, err := server.Identity(feederValid)
 	if err != nil {
@@ -99,15 +96,4 @@ func largest(j job.Job) yarn.Resource {
 		most.MemoryMiB, most.VCores = max(most.MemoryMiB, has.MemoryMiB), max(most.VCores, has.VCores)
 	}
 	return most
-}
-
-func hashOf(name string) (string, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return "", exit.Errorf(exit.Usage, "%w", err)
-	}
-	defer f.Close()
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return hex.EncodeToString(h.Sum(nil)), err
 }

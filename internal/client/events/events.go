@@ -5,6 +5,7 @@
 package events
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,19 +62,12 @@ func (m *Mirror) Update(ctx context.Context) (Copied, error) {
 		switch {
 		case errors.Is(wrong, fs.ErrNotExist): // gone since
 		case wrong != nil:
-			err = first(err, fmt.Errorf("copy %s: %w", m.fs.URI(f.Name), wrong))
+			err = cmp.Or(err, fmt.Errorf("copy %s: %w", m.fs.URI(f.Name), wrong))
 		case n == 0 && time.Since(f.ModTime) > settled:
 			m.done[f.Name] = f
 		}
 	}
 	return all, err
-}
-
-func first(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 // find lists the files of a directory and those below it.
@@ -86,7 +80,7 @@ func (m *Mirror) find(ctx context.Context, dir string) (files []dfs.Info, err er
 		if e.IsDir() {
 			below, wrong := m.find(ctx, e.Name)
 			files = append(files, below...)
-			err = first(err, wrong)
+			err = cmp.Or(err, wrong)
 		} else if wanted(strings.TrimPrefix(e.Name, m.from)) {
 			files = append(files, e)
 		}

@@ -10,11 +10,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"math"
 	"slices"
 	"strings"
 
 	"tfos/internal/client/preflight"
+	"tfos/internal/client/term"
 	"tfos/internal/dfs"
 	"tfos/internal/job"
 	"tfos/internal/pyenv"
@@ -238,18 +238,10 @@ func (p *planner) place(d Place, what string, need int64) {
 const fewNames = 10
 
 func size(n int64) string {
-	if n == math.MaxInt64 {
-		return "any number of bytes"
-	}
-	units := []string{"bytes", "KiB", "MiB", "GiB", "TiB", "PiB"}
-	x, i := float64(n), 0
-	for x >= 1024 && i < len(units)-1 {
-		x, i = x/1024, i+1
-	}
-	if i == 0 {
+	if n < 1024 {
 		return fmt.Sprintf("%d bytes", n)
 	}
-	return fmt.Sprintf("%.1f %s", x, units[i])
+	return term.Bytes(n)
 }
 
 // python compares archives that hold a Python with this machine. The nodes are not asked: they are

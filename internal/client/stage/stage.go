@@ -164,7 +164,7 @@ func (s *Set) collect(it Item) (file, error) {
 	case info.IsDir():
 		err = s.packDir(&f)
 	case info.Mode().IsRegular():
-		f.size, f.sum, err = digest(name)
+		f.size, f.sum, err = Digest(name)
 	default:
 		return f, exit.Errorf(exit.Usage, "%s is neither a file nor a directory", it.Source)
 	}
@@ -228,8 +228,8 @@ func (c *counter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// digest reads a local file.
-func digest(name string) (size int64, sum string, err error) {
+// Digest reads a local file: its length, and its SHA-256 in hexadecimal digits.
+func Digest(name string) (size int64, sum string, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return 0, "", err
