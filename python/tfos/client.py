@@ -396,27 +396,22 @@ def _each(lines: Iterable[str], tell: Optional[Callable[[str], Any]]) -> None:
 class _Process:
     """A command that runs: out is what it prints, line by line. Leaving it ends it, if it has not ended by itself."""
 
-    def __init__(self, client: Client, line: List[str], note: Optional[Callable[[str], Any]] = None, text: str = "") -> None:
+    def __init__(self, client: Client, line: List[str], note: Optional[Callable[[str], Any]] = None) -> None:
         self._process = subprocess.Popen(
             client._command + line,
             env=client._env,
-            stdin=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
             start_new_session=True,  # Ctrl-C is this process's: it ends the following, not the job
         )
-        assert self._process.stdin and self._process.stdout and self._process.stderr
+        assert self._process.stdout and self._process.stderr
         self.out: Iterator[str] = self._process.stdout
         self._last: Deque[str] = collections.deque(maxlen=1000)
         self._reader = threading.Thread(target=self._read, args=(self._process.stderr, note), name="tfos stderr", daemon=True)
         self._reader.start()
-        try:
-            self._process.stdin.write(text)
-            self._process.stdin.close()
-        except BrokenPipeError:
-            pass  # it has ended, which check says
 
     def _read(self, lines: Iterable[str], note: Optional[Callable[[str], Any]]) -> None:
         for line in lines:
