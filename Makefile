@@ -70,7 +70,7 @@ AIRFLOWS := 2.11.2 3.3.2
 .PHONY: airflows
 airflows: venv # Airflow of each version, with the operator
 	$(PYTHON) -m pip wheel --quiet --disable-pip-version-check --no-deps -w build/wheels ./python ./deploy/schedulers/airflow
-	@for v in $(AIRFLOWS); do deploy/python/airflow.sh $(CURDIR)/build/airflow-$$v $$v && \
+	@for v in $(AIRFLOWS); do deploy/python/venv.sh $(CURDIR)/build/airflow-$$v airflow-$$v --no-deps && \
 		build/airflow-$$v/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/wheels/tfos-[0-9]*.whl build/wheels/tfos_airflow-*.whl || exit 1; done
 
 .PHONY: jar
