@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"tfos/internal/slots"
 )
 
 // noLogs is a cluster that collects none: they stay on its nodes' disks for a while.
@@ -18,10 +20,32 @@ func (noLogs) Read(context.Context, LogFile, int64, func([]byte) error) error { 
 // diskLogs are the logs of containers in a log directory of this machine.
 type diskLogs struct{ dir string }
 
+// elsewhere is a log that is not here: it stays in Spark's executor, host:directory.
+type elsewhere string
+
+// Error implements error.
+func (e elsewhere) Error() string { return "the log is in Spark's executor, at " + string(e) }
+
+// Is lets it be a log that is not to be had.
+func (e elsewhere) Is(target error) bool { return target == fs.ErrNotExist }
+
+func (d diskLogs) file(f LogFile, name string) string {
+	return filepath.Join(d.dir, f.Application.String(), filepath.Base(f.Container), filepath.Base(name))
+}
+
+// away says where a container's logs are, if they are not here.
+func (d diskLogs) away(f LogFile) (where elsewhere, ok bool) {
+	b, err := os.ReadFile(d.file(f, slots.Elsewhere))
+	return elsewhere(b), err == nil
+}
+
 // Read implements ContainerLogs.
 func (d diskLogs) Read(ctx context.Context, f LogFile, offset int64, chunk func([]byte) error) error {
-	in, err := os.Open(filepath.Join(d.dir, f.Application.String(), filepath.Base(f.Container), filepath.Base(f.Stream)))
+	in, err := os.Open(d.file(f, f.Stream))
 	if err != nil {
+		if where, ok := d.away(f); ok {
+			return where
+		}
 		return err
 	}
 	defer in.Close()

@@ -17,6 +17,7 @@ import (
 
 	"tfos/internal/client/exit"
 	"tfos/internal/control"
+	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/miniyarn"
 	"tfos/internal/status"
@@ -286,6 +287,33 @@ func TestDiskLogs(t *testing.T) {
 	}
 	if err := read(t.Context(), "c2", 0); !os.IsNotExist(err) {
 		t.Errorf("of no container: %v", err)
+	}
+}
+
+// TestLogsThatStayWhereTheyAre: of a node in an executor of Spark it is said where its logs are, of the other the logs are shown.
+func TestLogsThatStayWhereTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	for name, content := range map[string]string{"c1/stdout": "here\n", "c2/elsewhere": "nm2:/work/tfos-logs/c2"} {
+		name = filepath.Join(dir, anID.String(), name)
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		writeFile(t, name, content)
+	}
+	c := &Cluster{Logs: diskLogs{dir}}
+	v := status.View{Tasks: []status.Task{{Role: "worker", Container: "c1"}, {Role: "worker", Index: 1, Container: "c2"}}}
+	read := func(task status.Task, stream string, write func([]byte) error) error {
+		return c.keptLog(t.Context(), yarn.Report{ID: anID}, task, stream, write)
+	}
+	const said = "the logs of nodes in Spark's executors stay there: worker/1 at nm2:/work/tfos-logs/c2"
+	var out, notes strings.Builder
+	o := LogsOptions{Streams: []string{"stdout", "stderr"}, Note: func(text string) { notes.WriteString(text) }}
+	if err := c.eachLog(v, o, &out, read); err != nil || !strings.HasSuffix(out.String(), "here\n") || notes.String() != said {
+		t.Errorf("of both: %v, %q, %q", err, out.String(), notes.String())
+	}
+	o.Task = job.Task{Role: "worker", Index: 1}
+	if err := c.eachLog(v, o, &out, read); exit.Of(err) != exit.Refused || !strings.Contains(err.Error(), said) {
+		t.Errorf("of one: %v", err)
 	}
 }
 

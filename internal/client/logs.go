@@ -155,6 +155,7 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func(t status.Task, stream string, write func([]byte) error) error) error {
 	found, empty, later := 0, 0, 0
 	var missing []string // tasks that ran, and of which nothing was read
+	var away []string    // those of which it is known where their logs are, with that
 	var errs []error
 	single := o.Task != (job.Task{}) && len(o.Streams) == 1
 	for _, t := range v.Tasks {
@@ -163,6 +164,7 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 		}
 		found++
 		before := empty
+		var where elsewhere
 		for _, stream := range o.Streams {
 			head := []byte(fmt.Sprintf("==> %s %s <==\n", t.ID(), stream))
 			if single {
@@ -187,11 +189,16 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 				if errors.Is(err, errLater) {
 					later++
 				}
+				where, _ = errors.AsType[elsewhere](err)
 			case err != nil:
 				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
 			}
 		}
-		if empty-before == len(o.Streams) && t.Container != "" {
+		switch {
+		case empty-before < len(o.Streams) || t.Container == "":
+		case where != "":
+			away = append(away, t.ID().String()+" at "+string(where))
+		default:
 			missing = append(missing, t.ID().String())
 		}
 	}
@@ -210,10 +217,17 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 		}
 		return exit.Errorf(exit.Refused, "%s: the container of %s has ended, and the cluster collects its log when the whole job has ended", v.ID, which).
 			Try("try again then; tfos logs -f shows a task's output while it is written")
+	case empty == found*len(o.Streams) && len(away) > 0:
+		return exit.Errorf(exit.Refused, "the logs of nodes in Spark's executors stay there: %s", strings.Join(away, ", ")).
+			Try("look there, as long as Spark keeps the directory of the executor")
 	case empty == found*len(o.Streams):
 		return exit.Errorf(exit.Refused, "there is no log of %s to be had (any more)", v.ID).
 			Try("has it started? does the cluster keep logs (yarn.log-aggregation-enable), and for how long?")
-	case len(missing) > 0 && o.Note != nil:
+	}
+	if len(away) > 0 && o.Note != nil {
+		o.Note("the logs of nodes in Spark's executors stay there: " + strings.Join(away, ", "))
+	}
+	if len(missing) > 0 && o.Note != nil {
 		o.Note(fmt.Sprintf("there is no log of %s to be had: a node that was away brings its part when it is back", strings.Join(missing, ", ")))
 	}
 	return nil

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,6 +52,7 @@ type session struct {
 	ctx  context.Context         // of those who watch feeds
 	wg   sync.WaitGroup          // them
 	left chan struct{}           // closed when the program that started the session is gone
+	logs *diskLogs               // of nodes in executors of Spark, whose own are there; nil: tfos logs has them
 
 	mu      sync.Mutex
 	ended   []string                 // guarded by mu: queues that get nothing more
@@ -151,6 +153,7 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	go s.hear(o.In) // it ends with this process: nothing ends a read of a pipe
 	release := func() {}
 	if o.Slots != nil {
+		s.logs = &diskLogs{filepath.Join(o.Slots.Cluster.dir, localLogs)}
 		var err error
 		if release, err = s.collect(stopping, *o.Slots, p.Job); err != nil {
 			return err
@@ -241,6 +244,8 @@ func (s *session) conclude(o Outcome, err error) {
 	s.mu.Unlock()
 	if failed != "" { // the job was stopped for it
 		code, text = int(exit.JobFailed), failed
+	} else if code != int(exit.OK) {
+		text += s.awayOf(o.View)
 	}
 	s.out.say(event{Event: "ended", Code: &code, Text: text}) // before a feeder may hear of it
 	if code == int(exit.OK) {
@@ -248,6 +253,27 @@ func (s *session) conclude(o Outcome, err error) {
 	} else {
 		s.desk.Finish(feed.Failed, text)
 	}
+}
+
+// saidLogs is how many tasks a failure names the logs of at most.
+const saidLogs = 3
+
+// awayOf says, a line each, where the logs of some tasks are, of those that failed if none are named, as far as they are not where
+// tfos logs has them.
+func (s *session) awayOf(v status.View, tasks ...job.Task) string {
+	if s.logs == nil {
+		return ""
+	}
+	var lines []string
+	for _, t := range v.Tasks {
+		if len(tasks) == 0 && t.State != status.Failed || len(tasks) > 0 && !slices.Contains(tasks, t.ID()) {
+			continue
+		}
+		if where, ok := s.logs.away(LogFile{Application: s.s.ID, Container: t.Container}); ok && len(lines) < saidLogs {
+			lines = append(lines, fmt.Sprintf("\n%s: %s", t.ID(), where.Error()))
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // hear does what the program that started the session wishes, until that is gone: then it stops the
@@ -457,7 +483,7 @@ func (s *session) stand(task job.Task, w feed.Worker) {
 	}
 	s.stands[task] = w
 	if w.Outlook == feed.Failed && s.failed == "" {
-		s.failed = fmt.Sprintf("%s failed:\n%s", task, w.Why)
+		s.failed = fmt.Sprintf("%s failed:\n%s%s", task, w.Why, s.awayOf(s.view, task))
 		s.out.say(event{Event: "failed", Task: task.String(), Text: s.failed}) // before a feeder may hear of it
 		s.desk.Finish(feed.Failed, s.failed)
 		s.stop(fmt.Errorf("%s failed: %s", task, lastLine(w.Why)))

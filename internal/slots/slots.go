@@ -14,6 +14,9 @@ import (
 // Agent is the name by which the agent's binary is fetched.
 const Agent = "agent"
 
+// Elsewhere is the file that a container has in the driver's directory of logs: it says where its own log is, host and directory.
+const Elsewhere = "elsewhere"
+
 // How often each side says something, and after how much silence the other side is gone.
 const (
 	Beat    = 5 * time.Second
@@ -40,7 +43,8 @@ type Offer struct {
 	Slot     int    `json:"slot"`
 	Executor string `json:"executor"` // of Spark, by any name that no other has
 	// Held says that a task of Spark holds the slot as long as it is there, so that Spark has chosen a place that is free.
-	Held bool `json:"held"`
+	Held bool   `json:"held"`
+	Logs string `json:"logs"` // the directory of containers' logs there
 }
 
 // Order is what the driver says to who holds a slot. An empty one says that it is there.

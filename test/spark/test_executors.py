@@ -3,6 +3,7 @@
 import glob
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -165,8 +166,12 @@ class Executors(SparkTest):
                 raise ValueError("FAKE in an executor")
             time.sleep(_PATIENCE)
 
-        with self.assertRaisesRegex(RuntimeError, "(?s)worker/1 failed:\nTraceback.*ValueError: FAKE in an executor"):
+        with self.assertRaisesRegex(RuntimeError, "(?s)worker/1 failed:\nTraceback.*ValueError: FAKE in an executor") as raised:
             self.run_cluster(node).shutdown()
+        host, logs = re.search(r"worker/1: the log is in Spark's executor, at ([^:]+):(.+)", str(raised.exception)).groups()
+        self.assertEqual(host, "127.0.0.1")
+        with open(os.path.join(logs, "stderr")) as f:
+            self.assertIn("FAKE in an executor", f.read())
 
     def test_more_nodes_than_spark_has_place_for_is_said_at_once(self):
         with self.assertRaisesRegex(RuntimeError, "3 nodes are to run at the same time, and Spark has place for 2 tasks"):

@@ -98,7 +98,9 @@ func (h *holder) call(ctx context.Context, c slots.Call) (net.Conn, error) {
 }
 
 func (h *holder) hold(ctx context.Context) (slots.Verdict, error) {
-	conn, err := h.call(ctx, slots.Call{Offer: &h.o.Offer})
+	offer := h.o.Offer
+	offer.Logs = h.o.Logs
+	conn, err := h.call(ctx, slots.Call{Offer: &offer})
 	if err != nil {
 		return "", err
 	}

@@ -30,6 +30,7 @@ type world struct {
 	t      *testing.T
 	server *offer.Server
 	dir    string // that may be fetched from
+	logs   string // the driver's, of containers
 	cache  string
 	joined chan miniyarn.NodeOptions
 	left   chan yarn.NodeID
@@ -48,7 +49,7 @@ func (w *world) DropNode(id yarn.NodeID) error {
 
 func newWorld(t *testing.T, want int) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), cache: t.TempDir(), joined: make(chan miniyarn.NodeOptions, 9), left: make(chan yarn.NodeID, 9), lost: make(chan int, 9)}
+	w := &world{t: t, dir: t.TempDir(), logs: t.TempDir(), cache: t.TempDir(), joined: make(chan miniyarn.NodeOptions, 9), left: make(chan yarn.NodeID, 9), lost: make(chan int, 9)}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -71,6 +72,11 @@ func newWorld(t *testing.T, want int) *world {
 		}
 	})
 	return w
+}
+
+func isDir(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.IsDir()
 }
 
 type ended struct {
@@ -129,7 +135,7 @@ func (w *world) launch(id int64, command string, files map[string]yarn.LocalReso
 	started, signals := make(chan struct{}, 1), make(chan yarn.Signal)
 	return container.Launch{
 		ID:   yarn.ContainerID{Attempt: yarn.AttemptID{Application: yarn.ApplicationID{ClusterTimestamp: 1, Sequence: 1}, Attempt: 1}, ID: id},
-		Node: yarn.NodeID{Host: "127.0.0.1", Port: 1}, User: "u", Tokens: []byte("tokens"), Started: func() { started <- struct{}{} }, Signals: signals,
+		Node: yarn.NodeID{Host: "127.0.0.1", Port: 1}, User: "u", Tokens: []byte("tokens"), LogDir: w.logs, Started: func() { started <- struct{}{} }, Signals: signals,
 		Context: yarn.LaunchContext{Files: files, Command: []string{command}},
 	}, started, signals
 }
@@ -158,6 +164,10 @@ func TestASlotFromOfferToOver(t *testing.T) {
 		t.Errorf("exit: %+v", e)
 	}
 	next(t, started, "word of the start")
+	b, err := os.ReadFile(filepath.Join(container.LogDir(w.logs, l.ID), slots.Elsewhere))
+	if host, dir, _ := strings.Cut(string(b), ":"); err != nil || host != "127.0.0.1" || !isDir(dir) {
+		t.Errorf("where the logs are: %q, %v", b, err)
+	}
 	if b, err := os.ReadFile(filepath.Join(w.cache, hash)); err != nil || string(b) != content {
 		t.Errorf("the cache has %q, %v", b, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -23,6 +25,8 @@ type holder struct {
 	conn net.Conn
 	gone chan struct{} // closed by read when nothing more comes, after why is set
 	why  error
+
+	host, logs string // where its containers' logs are; set before it gets any
 
 	writing sync.Mutex
 	out     *json.Encoder // guarded by writing
@@ -113,6 +117,7 @@ func (h *holder) Run(ctx context.Context, l container.Launch) container.Exit {
 		defer h.mu.Unlock()
 		delete(h.runs, l.ID)
 	}()
+	h.leaveWord(l)
 	start := slots.Start{Container: l.ID, Node: l.Node, User: l.User, Context: fetched(l.Context), Tokens: l.Tokens}
 	if err := h.order(slots.Order{Start: &start}); err != nil {
 		h.conn.Close()
@@ -142,6 +147,14 @@ func (h *holder) Run(ctx context.Context, l container.Launch) container.Exit {
 		if err := h.order(o); err != nil {
 			h.conn.Close()
 		}
+	}
+}
+
+// leaveWord says in the container's directory of logs here where its logs are. It is best effort: what is missed is that tfos logs says so.
+func (h *holder) leaveWord(l container.Launch) {
+	at := container.LogDir(l.LogDir, l.ID)
+	if os.MkdirAll(at, 0o700) == nil {
+		_ = os.WriteFile(filepath.Join(at, slots.Elsewhere), []byte(h.host+":"+container.LogDir(h.logs, l.ID)), 0o600)
 	}
 }
 

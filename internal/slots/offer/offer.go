@@ -242,6 +242,7 @@ func (s *Server) attend(h *holder, d *json.Decoder, o slots.Offer) error {
 	if err != nil {
 		return err
 	}
+	h.host, h.logs = host, o.Logs
 	node, err := s.o.Cluster.Join(miniyarn.NodeOptions{Host: host, Capacity: s.o.Capacity, Use: sched.OneTask, Executor: h})
 	if err != nil {
 		return errors.Join(err, h.dismiss(slots.Over))
