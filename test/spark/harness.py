@@ -3,7 +3,7 @@
 It is started for the first test that wants it, and ended with the test process: by the process groups that were started here, by no
 name. TFOS_TEST_PORTS is the first of the ports. With MASTER=local[2] there is no cluster, for a quick look; with MASTER=yarn the
 executors are on the cluster of HADOOP_CONF_DIR. LAUNCHER says where the nodes of tfos are, as spark.tfos.launcher does: on this
-machine if it is not set.
+machine if it is not set. SPARK_HOSTS are the hosts of a testcluster that tests, master and workers have to themselves: see on-hosts.
 """
 
 import atexit
@@ -23,6 +23,9 @@ import urllib.request
 WORKERS = 2
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+# Where this process, Spark's master and its workers are.
+HERE, _HEAD, *_WORKERS = os.environ.get("SPARK_HOSTS", " ".join(["127.0.0.1"] * (2 + WORKERS))).split()
+
 FIRST_PORT = int(os.environ.get("TFOS_TEST_PORTS", "27000"))
 
 _PORT = FIRST_PORT + 800
@@ -38,16 +41,16 @@ class Standalone:
 
         self.home = os.path.dirname(pyspark.__file__)
         self.directory = tempfile.mkdtemp(prefix="tfos-spark-")
-        self.address = f"spark://127.0.0.1:{_PORT}"
+        self.address = f"spark://{_HEAD}:{_PORT}"
         self._processes = []
 
     def start(self):
         if "MASTER" in os.environ:
             return
-        self._daemon("master.Master", "--port", _PORT, "--webui-port", _PORT + 1)
-        for i in range(WORKERS):
+        self._daemon(_HEAD, "master.Master", "--port", _PORT, "--webui-port", _PORT + 1)
+        for i, host in enumerate(_WORKERS):
             place = os.path.join(self.directory, f"worker{i}")
-            self._daemon("worker.Worker", "--cores", 1, "--memory", "2g", "--work-dir", place, "--port", _PORT + 2 + 2 * i,
+            self._daemon(host, "worker.Worker", "--cores", 1, "--memory", "2g", "--work-dir", place, "--port", _PORT + 2 + 2 * i,
                          "--webui-port", _PORT + 3 + 2 * i, self.address)
         until = time.monotonic() + _PATIENCE
         while self._alive() < WORKERS:
@@ -55,17 +58,17 @@ class Standalone:
                 raise RuntimeError(f"Spark Standalone did not come up on ports {_PORT} and up:\n{self._ends_of_logs()}")
             time.sleep(0.2)
 
-    def _daemon(self, name, *args):
+    def _daemon(self, host, name, *args):
         where = os.path.join(self.directory, f"{name}-{len(self._processes)}.log")
-        command = [os.path.join(self.home, "bin", "spark-class"), "org.apache.spark.deploy." + name, "--host", "127.0.0.1"]
+        command = [*_on(host), os.path.join(self.home, "bin", "spark-class"), "org.apache.spark.deploy." + name, "--host", host]
         with open(where, "wb") as log:
             self._processes.append(subprocess.Popen(
                 command + [str(a) for a in args], stdout=log, stderr=log, start_new_session=True, preexec_fn=_end_with_us,
-                env=environment(self.home, self.directory)))
+                env=environment(self.home, self.directory, host)))
 
     def _alive(self):
         try:
-            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{_PORT + 1}/json/", timeout=10) as f:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://{_HEAD}:{_PORT + 1}/json/", timeout=10) as f:
                 return sum(w["state"] == "ALIVE" for w in json.load(f)["workers"])
         except (OSError, ValueError):
             return 0
@@ -91,6 +94,11 @@ class Standalone:
         shutil.rmtree(self.directory, ignore_errors=True)
 
 
+def _on(host):
+    """What precedes a command that runs on a host."""
+    return [] if host == HERE else [os.path.join(REPOSITORY, "deploy", "testcluster", "cluster"), "--name", "spark", "on", host]
+
+
 def _end_with_us():
     """Between fork and exec: a daemon ends even if the tests are killed, and its executors end with it."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
@@ -103,13 +111,13 @@ def _signal(process, number):
         pass  # it has ended, and so has its group
 
 
-def environment(home, directory):
-    """The variables of Spark's daemons, whose executors have them too."""
+def environment(home, directory, host=HERE):
+    """The variables of Spark's daemons on a host, whose executors have them too."""
     import pyspark
 
     path = [os.path.join(REPOSITORY, "python"), os.path.join(REPOSITORY, "python", "names"), os.path.dirname(os.path.dirname(pyspark.__file__)),
             os.path.dirname(os.path.abspath(__file__))]
-    return dict(os.environ, SPARK_HOME=home, SPARK_LOCAL_IP="127.0.0.1", SPARK_LOCAL_DIRS=directory, SPARK_DAEMON_MEMORY="256m",
+    return dict(os.environ, SPARK_HOME=home, SPARK_LOCAL_IP=host, SPARK_LOCAL_DIRS=directory, SPARK_DAEMON_MEMORY="256m",
                 SPARK_DAEMON_JAVA_OPTS="-Dspark.port.maxRetries=0 -Dspark.master.rest.enabled=false " + _JAVA,  # a port that is taken is another run's cluster
                 PYTHONPATH=os.pathsep.join(path), PYSPARK_PYTHON=sys.executable, TF_CPP_MIN_LOG_LEVEL="2", CUDA_VISIBLE_DEVICES="")
 
@@ -135,7 +143,7 @@ def settings():
     cluster = standalone()
     found = {
         "spark.master": os.environ.get("MASTER", cluster.address),
-        "spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false",
+        "spark.driver.host": HERE, "spark.driver.bindAddress": HERE, "spark.ui.enabled": "false", "spark.ui.showConsoleProgress": "false",
         "spark.executor.extraJavaOptions": _JAVA, "spark.driver.extraJavaOptions": _JAVA,
         "spark.executor.memory": "1g", "spark.driver.memory": "1g", "spark.task.maxFailures": "1",
         "spark.sql.warehouse.dir": os.path.join(cluster.directory, "warehouse"),
