@@ -15,9 +15,13 @@ import (
 
 // caller is who calls, as the TLS handshake found out, and by which connection.
 type caller struct {
-	credentials.TLSInfo
+	credentials.CommonAuthInfo
+	who Subject
 	raw net.Conn
 }
+
+// AuthType implements credentials.AuthInfo.
+func (caller) AuthType() string { return "tls" }
 
 // acknowledged is when the other side's system last acknowledged something; zero: the connection
 // cannot tell.

@@ -33,10 +33,15 @@ func (a admitting) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 	if stranger, ok := raw.(*listen.Conn); ok {
 		c, raw = &known{Conn: c, stranger: stranger}, stranger.Conn
 	}
-	if shown, ok := info.(credentials.TLSInfo); ok {
-		info = caller{shown, raw}
+	shown, ok := info.(credentials.TLSInfo)
+	if !ok || len(shown.State.VerifiedChains) == 0 {
+		return c, info, nil
 	}
-	return c, info, nil
+	who, err := subjectOf(shown.State.VerifiedChains[0][0])
+	if err != nil {
+		return c, info, nil
+	}
+	return c, caller{shown.CommonAuthInfo, who, raw}, nil
 }
 
 // Clone implements credentials.TransportCredentials.

@@ -20,9 +20,8 @@ type masterService struct {
 
 type agentStream = grpc.BidiStreamingServer[controlpb.FromAgent, controlpb.ToAgent]
 
-// Session serves one agent. It reads in a goroutine of its own, and writes in another while there
-// is something to write. They end with the stream's context: gRPC ends that as this function
-// returns, and not before, so it cannot wait for them.
+// Session serves one agent: it reads what the agent sends, and another goroutine writes while there
+// is something to write.
 func (ms masterService) Session(stream agentStream) error {
 	m := ms.m
 	subject, conn, err := admitBy(stream.Context(), PartyAgent)
@@ -33,10 +32,8 @@ func (ms masterService) Session(stream agentStream) error {
 	s := newSession(subject, conn, stream, &m.specs, &m.messages)
 	defer close(s.left)
 	defer s.end(Closed)
-	first := make(chan *controlpb.FromAgent, 1)
-	go s.read(first, m.o.Handler)
 
-	hello, err := m.greet(s, first)
+	hello, err := m.greet(s)
 	if err != nil {
 		m.o.Logger.Warn("agent turned away", zap.Stringer("container", subject.Container), zap.Stringer("task", subject.Task), zap.Error(err))
 		return err
@@ -47,35 +44,31 @@ func (ms masterService) Session(stream agentStream) error {
 	}
 	defer m.leave(s)
 	m.o.Handler.Joined(s, hello)
-	close(s.joined)
-	<-s.over
+	s.read(m.o.Handler)
 	why := s.why()
-	s.telling.Lock()
-	defer s.telling.Unlock()
-	s.gone = true
 	m.o.Handler.Left(s, why)
 	return departed(why)
 }
 
 // greet waits for the Hello, and for one that says no other than the certificate.
-func (m *Master) greet(s *Session, first <-chan *controlpb.FromAgent) (Hello, error) {
-	patience := time.NewTimer(m.o.Silence)
-	defer patience.Stop()
-	select {
-	case <-s.over:
-		return Hello{}, status.Error(codes.Unavailable, "the connection ended before the hello")
-	case <-patience.C:
+func (m *Master) greet(s *Session) (Hello, error) {
+	patience := time.AfterFunc(m.o.Silence, func() { s.end(Silent) })
+	message, ok := s.next()
+	patience.Stop()
+	if !ok && s.why() == Silent {
 		return Hello{}, status.Error(codes.DeadlineExceeded, "no hello")
-	case message := <-first:
-		hello, err := helloFromPB(message.GetHello())
-		if err != nil {
-			return Hello{}, status.Error(codes.InvalidArgument, err.Error())
-		}
-		if hello.Container != s.Container() || hello.Task != s.Task() {
-			return Hello{}, status.Error(codes.PermissionDenied, "the hello names "+hello.Task.String()+" in "+hello.Container.String()+", the certificate another")
-		}
-		return hello, nil
 	}
+	if !ok {
+		return Hello{}, status.Error(codes.Unavailable, "the connection ended before the hello")
+	}
+	hello, err := helloFromPB(message.GetHello())
+	if err != nil {
+		return Hello{}, status.Error(codes.InvalidArgument, err.Error())
+	}
+	if hello.Container != s.Container() || hello.Task != s.Task() {
+		return Hello{}, status.Error(codes.PermissionDenied, "the hello names "+hello.Task.String()+" in "+hello.Container.String()+", the certificate another")
+	}
+	return hello, nil
 }
 
 func deliver(h MasterHandler, s *Session, message *controlpb.FromAgent) {

@@ -29,12 +29,7 @@ type Session struct {
 	specs   *specCache
 	// messages counts those of all agents.
 	messages *atomic.Uint64
-	joined   chan struct{} // closed after the handler was told that it Joined
-	over     chan struct{} // closed when ended is set
 	left     chan struct{} // closed after the handler was told that it Left
-
-	telling sync.Mutex // held while the handler is told something: it is told one thing at a time
-	gone    bool       // guarded by telling: the handler was told that it Left
 
 	mu      sync.Mutex
 	outbox  []any     // guarded by mu: *controlpb.ToAgent, or *encodedSpec
@@ -52,8 +47,6 @@ func newSession(s Subject, conn net.Conn, stream agentStream, specs *specCache, 
 		stream:   stream,
 		specs:    specs,
 		messages: messages,
-		joined:   make(chan struct{}),
-		over:     make(chan struct{}),
 		left:     make(chan struct{}),
 		heard:    time.Now(),
 	}
@@ -144,13 +137,13 @@ func (s *Session) writeLocked() {
 	}
 }
 
-// end marks the session as over. The first reason counts.
+// end marks the session as over, and has its reader learn of it. The first reason counts.
 func (s *Session) end(why Departure) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended == 0 {
 		s.ended, s.outbox = why, nil
-		close(s.over)
+		interrupt(s.stream.Context())
 	}
 }
 
@@ -168,10 +161,12 @@ func (s *Session) why() Departure {
 	return s.ended
 }
 
-func (s *Session) beat() {
+// beat notes that the agent was heard of now. It is false once the session is over.
+func (s *Session) beat() bool {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.heard, s.slow = time.Now(), false
-	s.mu.Unlock()
+	return s.ended == 0
 }
 
 // slows notes that the agent is slow. It is false if that is known.
@@ -196,38 +191,28 @@ func (s *Session) take() ([]any, bool) {
 	return out, s.writing
 }
 
-// read hands on what the agent sends, until the stream ends: the first message by a channel, which
-// has room for it, the others to the handler. Heartbeats end here.
-func (s *Session) read(first chan<- *controlpb.FromAgent, h MasterHandler) {
-	for n := 0; ; n++ {
-		message, err := s.stream.Recv()
-		if err != nil {
-			s.end(Closed)
+// read hands on to the handler what the agent sends, until the session is over. Heartbeats end here.
+func (s *Session) read(h MasterHandler) {
+	for {
+		message, ok := s.next()
+		if !ok {
 			return
 		}
-		s.beat()
-		s.messages.Add(1)
-		switch {
-		case n == 0:
-			first <- message
-			select {
-			case <-s.joined:
-			case <-s.over:
-				return
-			}
-		case message.GetHeartbeat() == nil:
-			s.tell(h, message)
+		if message.GetHeartbeat() == nil {
+			deliver(h, s, message)
 		}
 	}
 }
 
-// tell hands a message to the handler, unless that was told that the session is over.
-func (s *Session) tell(h MasterHandler, message *controlpb.FromAgent) {
-	s.telling.Lock()
-	defer s.telling.Unlock()
-	if !s.gone {
-		deliver(h, s, message)
+// next waits for the agent's next message. It is false once the session is over.
+func (s *Session) next() (*controlpb.FromAgent, bool) {
+	message, err := s.stream.Recv()
+	if err != nil {
+		s.end(Closed)
+		return nil, false
 	}
+	s.messages.Add(1)
+	return message, s.beat()
 }
 
 // write sends what is in the outbox until that is empty.

@@ -1,10 +1,10 @@
 package job
 
 // What a master needs of memory, by test/light's BenchmarkMaster and control's
-// BenchmarkMemoryPerAgent: 45 KiB of a task are its connection.
+// BenchmarkMemoryPerAgent: 40 KiB of a task are its connection (docs/decisions/0014-the-heart.md).
 const (
 	masterBaseMiB    = 24
-	masterPerTaskKiB = 56
+	masterPerTaskKiB = 48
 )
 
 // MasterMiB is how much memory the master of so many tasks needs, in MiB: less, and it spends its

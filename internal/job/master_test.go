@@ -3,7 +3,7 @@ package job
 import "testing"
 
 func TestMasterMiB(t *testing.T) {
-	for tasks, want := range map[int]int64{1: 25, 300: 41, 1000: 79, 8900: 511, 10000: 571} {
+	for tasks, want := range map[int]int64{1: 25, 300: 39, 1000: 71, 10000: 493} {
 		if got := MasterMiB(tasks); got != want {
 			t.Errorf("the master of %d tasks needs %d MiB, want %d", tasks, got, want)
 		}

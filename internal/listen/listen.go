@@ -235,7 +235,7 @@ type Conn struct {
 	l     *Listener
 	from  string
 	began time.Time
-	timer *time.Timer   // closes it; guarded by l.mu
+	timer *time.Timer   // closes it; guarded by l.mu; nil: it is not unfinished
 	place *list.Element // guarded by l.mu; nil: it is not unfinished
 }
 
@@ -244,12 +244,12 @@ func (c *Conn) Admit() bool {
 	l := c.l
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	c.timer.Stop()
 	if c.place == nil {
 		return false
 	}
+	c.timer.Stop()
 	l.unfinished.Remove(c.place)
-	c.place = nil
+	c.timer, c.place = nil, nil // thousands may stay for days
 	if l.from[c.from]--; l.from[c.from] == 0 {
 		delete(l.from, c.from)
 	}

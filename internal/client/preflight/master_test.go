@@ -13,10 +13,10 @@ func TestMaster(t *testing.T) {
 		has, gets int64
 		note      string
 	}{
-		{8900, job.DefaultMasterMiB, 512, ""},
-		{10000, job.DefaultMasterMiB, 576, "the master gets 576 MiB of memory instead of 512: it has 10000 tasks"},
+		{10000, job.DefaultMasterMiB, 512, ""},
+		{11000, job.DefaultMasterMiB, 576, "the master gets 576 MiB of memory instead of 512: it has 11000 tasks"},
 		{1000, 96, 96, ""},
-		{1000, 64, 64, "warning: the master of 1000 tasks needs 79 MiB of memory, and has 64"},
+		{1000, 64, 64, "warning: the master of 1000 tasks needs 71 MiB of memory, and has 64"},
 	} {
 		j := job.Job{Master: job.Resources{MemoryMiB: c.has}, Roles: []job.Role{{Name: "worker", Instances: c.tasks}}}
 		j, notes := Master(j)
