@@ -6,11 +6,13 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"tfos/internal/job"
+	"tfos/internal/predict/source"
 	"tfos/internal/tensorflow"
 	"tfos/internal/version"
 )
@@ -37,7 +39,12 @@ func run(args []string) int {
 		fmt.Fprintln(os.Stderr, "tfos-builtin: the programs of roles that have builtin: ps, and of tfos predict; started by tfos-agent")
 		return exitUsage
 	}
-	if err != nil {
+	var damaged *source.Damaged
+	switch {
+	case errors.As(err, &damaged):
+		fmt.Fprintf(os.Stderr, "tfos-builtin: %v; mend the file or leave it out, and begin a run with another --output\n", err)
+		return job.CodeDamaged
+	case err != nil:
 		fmt.Fprintln(os.Stderr, "tfos-builtin:", err)
 		return exitFailed
 	}

@@ -113,6 +113,10 @@ const (
 	BuiltinPredict Builtin = "predict" // runs a SavedModel over files: what tfos predict submits
 )
 
+// CodeDamaged is how BuiltinPredict exits when its input is damaged (EX_DATAERR of sysexits.h):
+// another attempt would end alike.
+const CodeDamaged = 65
+
 // Checkpoint says where checkpoints live.
 type Checkpoint struct {
 	Dir  string // absolute, or a URI; empty: the job has none

@@ -199,13 +199,23 @@ func (m *Machine) exited(t *task, ev Exited) {
 		m.retire(t)
 	default:
 		cause, what := causeOfExit(ev, t.Task.Role)
-		m.lose(t, loss{cause: cause, what: what, stderr: ev.Stderr, hopeless: ev.hopeless()})
+		m.lose(t, loss{cause: cause, what: what, stderr: ev.Stderr, hopeless: m.hopeless(ev)})
 	}
 }
 
-// hopeless reports whether there is nothing to run: no such command, or it cannot be executed.
-func (ev Exited) hopeless() bool {
-	return ev.Reason != "" || ev.Signal == "" && (ev.Code == 126 || ev.Code == 127)
+// hopeless reports whether another start would end alike: there is no such command, it cannot be
+// executed, or our own program has found its input damaged.
+func (m *Machine) hopeless(ev Exited) bool {
+	switch {
+	case ev.Reason != "":
+		return true
+	case ev.Signal != "":
+		return false
+	case ev.Code == job.CodeDamaged:
+		role, _ := m.job.Role(ev.Task.Role)
+		return role.Builtin == job.BuiltinPredict
+	}
+	return ev.Code == 126 || ev.Code == 127
 }
 
 func (m *Machine) launchFailed(t *task, ev LaunchFailed) {

@@ -27,7 +27,8 @@ import (
 )
 
 // Model is a function of rows, safe for concurrent use: a column for each input of the plan's
-// signature in, and one for each output out, with as many rows.
+// signature in, and one for each output out, with as many rows. An error that has a method Input
+// says by it whether the model refused its input.
 type Model interface {
 	Predict(inputs []column.Column) ([]column.Column, error)
 }
@@ -219,12 +220,10 @@ func (w *Worker) run(b source.Batch) result {
 	}
 	rows := b.Rows()
 	inputs, kept := columns[:len(w.o.Plan.Columns)], columns[len(w.o.Plan.Columns):]
-	if w.o.Plan.Fixed() {
-		for i := range inputs {
-			inputs[i].Pad(w.batch.Rows)
-		}
+	outputs, err := w.predict(inputs)
+	if refused(err) {
+		err = w.blame(inputs, rows, err)
 	}
-	outputs, err := w.o.Model.Predict(inputs)
 	if err != nil {
 		return result{err: source.Explain(b, err)}
 	}
@@ -233,6 +232,37 @@ func (w *Worker) run(b source.Batch) result {
 	}
 	bytes, err := sink.Append(nil, w.o.Plan.Encoding, append(kept, outputs...))
 	return result{bytes: bytes, rows: rows, err: err}
+}
+
+// predict calls the model, with as many rows as it wants.
+func (w *Worker) predict(inputs []column.Column) ([]column.Column, error) {
+	if w.o.Plan.Fixed() {
+		for i := range inputs {
+			inputs[i].Pad(w.batch.Rows)
+		}
+	}
+	return w.o.Model.Predict(inputs)
+}
+
+// refused reports whether the model refused its input: an image that is none, say.
+func refused(err error) bool {
+	var e interface{ Input() bool }
+	return errors.As(err, &e) && e.Input()
+}
+
+// blame finds the row for which the model refuses a batch, which it does not name: the first one that
+// it refuses by itself.
+func (w *Worker) blame(inputs []column.Column, rows int, err error) error {
+	for row := range rows {
+		one := make([]column.Column, len(inputs))
+		for i := range inputs {
+			one[i] = inputs[i].Only(row)
+		}
+		if _, err := w.predict(one); refused(err) {
+			return &column.RowError{Row: row, Err: err}
+		}
+	}
+	return err
 }
 
 // finish looks that there is an output for every shard, and says so in the directory. Every worker

@@ -13,6 +13,7 @@ import (
 	"tfos/internal/dfs"
 	"tfos/internal/predict/column"
 	"tfos/internal/predict/plan"
+	"tfos/internal/predict/source"
 	"tfos/internal/savedmodel"
 )
 
@@ -21,7 +22,13 @@ type twice struct {
 	mu      sync.Mutex
 	batches []int // guarded by mu
 	fail    float32
+	refuse  float32 // 0: none
 }
+
+// refusal is a model's, which says not which row it is about.
+type refusal struct{ error }
+
+func (refusal) Input() bool { return true }
 
 func (m *twice) Predict(in []column.Column) ([]column.Column, error) {
 	m.mu.Lock()
@@ -31,6 +38,9 @@ func (m *twice) Predict(in []column.Column) ([]column.Column, error) {
 	for i, v := range in[0].Floats {
 		if v == m.fail {
 			return nil, &column.RowError{Row: i, Err: errors.New("an unlucky number")}
+		}
+		if m.refuse != 0 && v == m.refuse {
+			return nil, refusal{errors.New("no such number")}
 		}
 		out.Floats = append(out.Floats, 2*v)
 	}
@@ -141,6 +151,17 @@ func TestAModelOfOneSize(t *testing.T) {
 		}
 	}
 	want(t, m, p)
+}
+
+// TestARowThatTheModelRefusesIsNamed: a model says that it does not like its batch, and not which row.
+func TestARowThatTheModelRefusesIsNamed(t *testing.T) {
+	for _, fixed := range []int64{-1, 4} {
+		m, p := world(t, fixed)
+		_, _, err := run(t, m, p, &twice{fail: -1, refuse: 15}, &inTurn{left: []int{2}}, m.Open)
+		if damaged := new(source.Damaged); !errors.As(err, &damaged) || err.Error() != "/2, row 16: no such number" {
+			t.Errorf("batches of %d: %v", fixed, err)
+		}
+	}
 }
 
 // TestAFailedRunGoesOn: what failed leaves nothing under its name, and a second run does the rest only.

@@ -27,6 +27,9 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Doing + ": " + e.Message }
 
+// Input reports whether the model refused what it was given: TF_INVALID_ARGUMENT.
+func (e *Error) Input() bool { return e.Code == 3 }
+
 // Library is TensorFlow, loaded into this process for the rest of its life. It is safe for
 // concurrent use.
 type Library struct {

@@ -111,6 +111,23 @@ func (c *Column) Row(i int) (from, to int) {
 	return from, c.Ends[i]
 }
 
+// Only is a column of one of the rows. It shares the values.
+func (c *Column) Only(row int) Column {
+	from, to := c.Row(row)
+	one := Column{Name: c.Name, Kind: c.Kind, Shape: c.Shape, Ends: []int{to - from}}
+	switch c.Kind {
+	case Bytes:
+		one.Bytes = c.Bytes[from:to:to]
+	case Float:
+		one.Floats = c.Floats[from:to:to]
+	case Double:
+		one.Doubles = c.Doubles[from:to:to]
+	case Int:
+		one.Ints = c.Ints[from:to:to]
+	}
+	return one
+}
+
 // Pad repeats the last row until there are so many rows: for a model that takes batches of one
 // size only.
 func (c *Column) Pad(rows int) {

@@ -75,7 +75,7 @@ func (b images) Decode() ([]column.Column, error) {
 func (b images) Explain(err error) error {
 	var row *column.RowError
 	if errors.As(err, &row) {
-		return fmt.Errorf("%s: %w", b.paths[row.Row], row.Err)
+		return &Damaged{fmt.Errorf("%s: %w", b.paths[row.Row], row.Err)}
 	}
 	return err
 }

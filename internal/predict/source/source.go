@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"tfos/internal/dfs"
 	"tfos/internal/predict/column"
@@ -76,33 +77,64 @@ func Shard(ctx context.Context, open Open, p plan.Plan, shard plan.Shard) (Reade
 	if err != nil {
 		return nil, err
 	}
-	var r Reader
+	of := &named{path: in.Path, from: shard.From, file: f}
 	switch p.Format {
 	case plan.TFRecord:
-		r, err = newTFRecords(f, shard, wanted)
+		of.Reader, err = newTFRecords(f, shard, wanted)
 	case plan.CSV:
-		r, err = newCSV(f, shard, wanted)
+		of.Reader, err = newCSV(f, shard, wanted)
 	case plan.Parquet:
-		r, err = newParquet(f, shard, wanted)
+		of.Reader, err = newParquet(f, shard, wanted)
 	default:
 		err = fmt.Errorf("%q is no format that tfos reads", p.Format)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", in.Path, errors.Join(err, f.Close()))
+		return nil, errors.Join(of.wrong(err), f.Close())
 	}
-	return &named{Reader: r, path: in.Path, from: shard.From}, nil
+	return of, nil
+}
+
+// Damaged is what is wrong with the content of the input: another attempt would end alike.
+type Damaged struct{ Err error }
+
+func (d *Damaged) Error() string { return d.Err.Error() }
+
+// Unwrap gives the cause.
+func (d *Damaged) Unwrap() error { return d.Err }
+
+// file notes whether it could be read. What else is wrong with a file is wrong with its content.
+type file struct {
+	dfs.File
+	failed atomic.Bool
+}
+
+func (f *file) Read(b []byte) (int, error) {
+	n, err := f.File.Read(b)
+	return n, f.note(err)
+}
+
+func (f *file) ReadAt(b []byte, at int64) (int, error) {
+	n, err := f.File.ReadAt(b, at)
+	return n, f.note(err)
+}
+
+func (f *file) note(err error) error {
+	if err != nil && err != io.EOF {
+		f.failed.Store(true)
+	}
+	return err
 }
 
 // openInput opens a file and holds its size against the plan's.
-func openInput(ctx context.Context, open Open, in plan.Input) (dfs.File, error) {
+func openInput(ctx context.Context, open Open, in plan.Input) (*file, error) {
 	f, err := open(ctx, in.Path)
 	if err != nil {
 		return nil, err
 	}
 	if f.Size() != in.Size {
-		return nil, errors.Join(fmt.Errorf("%s has %d bytes, and had %d when the run began: the input has changed", in.Path, f.Size(), in.Size), f.Close())
+		return nil, errors.Join(&Damaged{fmt.Errorf("%s has %d bytes, and had %d when the run began: the input has changed", in.Path, f.Size(), in.Size)}, f.Close())
 	}
-	return f, nil
+	return &file{File: f}, nil
 }
 
 // named says in errors which file and row they are about.
@@ -110,14 +142,24 @@ type named struct {
 	Reader
 	path string
 	from int64
+	file *file
 	rows int // that were read before
+}
+
+// wrong says of an error which file it is about, and whether the file's content is to blame.
+func (n *named) wrong(err error) error {
+	err = fmt.Errorf("%s: %w", n.path, err)
+	if n.file.failed.Load() {
+		return err
+	}
+	return &Damaged{err}
 }
 
 func (n *named) Next(ctx context.Context, most Size) (Batch, error) {
 	b, err := n.Reader.Next(ctx, most)
 	if err != nil {
 		if err != io.EOF {
-			err = fmt.Errorf("%s: %w", n.path, err)
+			err = n.wrong(err)
 		}
 		return nil, err
 	}
@@ -134,7 +176,10 @@ type namedBatch struct {
 
 func (b namedBatch) Decode() ([]column.Column, error) {
 	columns, err := b.Batch.Decode()
-	return columns, b.Explain(err)
+	if err != nil {
+		return nil, &Damaged{b.Explain(err)} // it was read already
+	}
+	return columns, nil
 }
 
 // Explain says which row of which file an error is about, if it is about one of the batch.
@@ -150,7 +195,7 @@ func (b namedBatch) Explain(err error) error {
 	if b.of.from > 0 {
 		where += fmt.Sprintf(" of those from byte %d on", b.of.from)
 	}
-	return fmt.Errorf("%s, %s: %w", b.of.path, where, row.Err)
+	return &Damaged{fmt.Errorf("%s, %s: %w", b.of.path, where, row.Err)}
 }
 
 // Explain says which row of which file an error of what follows decoding is about.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -325,6 +326,42 @@ func TestBadInputIsNamed(t *testing.T) {
 		_, err := read(t, disk(t, &p, map[string][]byte{"/in": []byte(c.content)}), p, 2)
 		if (err != nil) != (c.says != "") || err != nil && !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s %.30q: %v, want %q", c.format, c.content, err, c.says)
+		}
+		if damaged := new(Damaged); err != nil && !errors.As(err, &damaged) {
+			t.Errorf("%s %.30q: %v: another attempt would end alike", c.format, c.content, err)
+		}
+	}
+}
+
+// dying is a file that cannot be read beyond its first bytes, as one whose node is lost.
+type dying struct {
+	dfs.File
+	left int64
+}
+
+func (d dying) ReadAt(b []byte, at int64) (int, error) {
+	if at+int64(len(b)) > d.left {
+		return 0, errors.New("the connection was reset")
+	}
+	return d.File.ReadAt(b, at)
+}
+
+func (d dying) Read([]byte) (int, error) { return 0, errors.New("the connection was reset") }
+
+// TestAFileThatCannotBeReadIsNotDamaged: another attempt may read it, whatever its format makes of
+// the failure.
+func TestAFileThatCannotBeReadIsNotDamaged(t *testing.T) {
+	for _, format := range []plan.Format{plan.TFRecord, plan.CSV, plan.Parquet, plan.Images} {
+		for _, left := range []int64{0, 20} {
+			p := planFor(format, 0)
+			open := disk(t, &p, map[string][]byte{"/in": append([]byte("PAR1"), make([]byte, 100)...)}) // a file of Parquet begins so
+			_, err := read(t, func(ctx context.Context, path string) (dfs.File, error) {
+				f, err := open(ctx, path)
+				return dying{f, left}, err
+			}, p, 2)
+			if damaged := new(Damaged); err == nil || errors.As(err, &damaged) {
+				t.Errorf("%s, readable up to byte %d: %v", format, left, err)
+			}
 		}
 	}
 }
