@@ -94,22 +94,25 @@ func startCluster(name string, base int, args ...string) (*cluster, error) {
 	c.conf = filepath.Join(home, "run", name, "conf")
 	c.env = []string{"HADOOP_CONF_DIR=" + c.conf, "HADOOP_USER_NAME=root"}
 	if slices.Contains(args, "--netns") {
-		c.env = append(c.env, onHost+name+" gateway")
+		enter, err := c.ask("on", "--show", "gateway")
+		if err != nil {
+			return nil, err
+		}
+		c.env = append(c.env, onHost+strings.TrimSpace(enter))
 		return c, c.readHosts()
 	}
 	return c, nil
 }
 
-// onHost begins the variable that says on which host of a cluster a command runs: "<cluster>
-// <host>".
+// onHost begins the variable that says on which host of a cluster a command runs: the words that
+// precede the command there, each on a line.
 const onHost = "TESTCLUSTER_ON="
 
 // on precedes a command with this environment, to have it run on the host that it is for.
 func on(env []string) []string {
 	for _, kv := range env {
-		if where, ok := strings.CutPrefix(kv, onHost); ok {
-			name, host, _ := strings.Cut(where, " ")
-			return []string{filepath.Join(root, "deploy/testcluster/cluster"), "--name", name, "on", host}
+		if enter, ok := strings.CutPrefix(kv, onHost); ok {
+			return strings.Split(enter, "\n")
 		}
 	}
 	return nil
@@ -165,13 +168,22 @@ func nodeManager(node string) string {
 
 // script runs deploy/testcluster/cluster for this cluster.
 func (c *cluster) script(args ...string) error {
+	_, err := c.ask(args...)
+	return err
+}
+
+// ask runs the cluster's script for what it prints.
+func (c *cluster) ask(args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, filepath.Join(root, "deploy/testcluster/cluster"), append([]string{"--name", c.name}, args...)...)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("cluster %s: %w\n%s", strings.Join(args, " "), err, out)
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("cluster %s: %w\n%s%s", strings.Join(args, " "), err, out, said.String())
 	}
-	return nil
+	return string(out), nil
 }
 
 // shell runs a line with the functions hdfs, yarn and dshell of `cluster env`, and returns its output.

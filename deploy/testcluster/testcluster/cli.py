@@ -79,6 +79,7 @@ def parser():
         if verb == "drain":
             c.add_argument("--timeout", type=int, default=3600, help="seconds until they are shut down in any case")
     on = commands.add_parser("on", help="run a command on a host")
+    on.add_argument("--show", action="store_true", help="print what precedes a command there, a word a line, for who runs many")
     on.add_argument("host", metavar="HOST")
     on.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND")
     for verb in ("cut", "heal"):
@@ -133,7 +134,10 @@ def _run(a):
     if a.command == "wait":
         return lifecycle.wait(lay, [d for d in lay.daemons() if daemons.pid(lay, d)])
     if a.command == "on":
-        command = hosts.on(lay, a.host) + (a.argv or ["bash"])
+        enter = hosts.on(lay, a.host)
+        if a.show:
+            return print("\n".join(enter))
+        command = enter + (a.argv or ["bash"])
         return os.execvp(command[0], command)
     if a.command == "heal":
         return hosts.heal(lay, a.host, a.peers)
