@@ -80,7 +80,7 @@ func (m *Machine) replace(t *task, l loss) {
 	}
 	switch {
 	case l.excused && !l.container:
-		t.Run, t.Rest = pausing, t.aside(m.now)
+		t.Run, t.Rest = pausing, t.Notice.aside(m.now)
 	case l.excused:
 		m.vacate(t, time.Time{})
 	case !l.container:

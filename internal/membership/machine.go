@@ -118,8 +118,8 @@ type state struct {
 	Restarts    []restart      `json:"restarts,omitempty"` // oldest first
 	Counts      []count        `json:"counts,omitempty"`   // of all restarts there ever were, in the order of their first
 	Nodes       nodes          `json:"nodes,omitzero"`
-	Draining    []draining     `json:"draining,omitempty"`     // nodes that are being decommissioned
-	Spares      []spare        `json:"spares,omitempty"`       // containers that tasks are to move to
+	Draining    drains         `json:"draining,omitempty"`     // nodes that are being decommissioned
+	Spares      spares         `json:"spares,omitempty"`       // containers that tasks are to move to
 	Asked       map[string]int `json:"asked,omitempty"`        // by role: containers that are asked for, less those granted since
 	Former      []former       `json:"former,omitempty"`       // tasks that have left
 	GrowUntil   time.Time      `json:"grow_until,omitzero"`    // new tasks wait until then for one another
@@ -231,11 +231,11 @@ func (m *Machine) apply(ev Event) {
 		}
 	case Granted:
 		m.drained(Drained{Node: ev.Node}) // YARN gives out nothing on a node that it drains: it must be back
-		if m.holder(ev.Container) == nil && m.spareIn(ev.Container) == nil {
+		if m.holder(ev.Container) == nil && m.s.Spares.in(ev.Container) == nil {
 			m.row().granted(m, ev)
 		}
 	case Completed:
-		m.unstray(ev.Container)
+		m.s.Takeover.claim(ev.Container)
 		if t := m.holder(ev.Container); t != nil {
 			m.completed(t, ev)
 		}
@@ -251,7 +251,7 @@ func (m *Machine) apply(ev Event) {
 		if t != nil {
 			m.joined(t, ev)
 		} else { // an agent that nobody waits for must not hold its container
-			m.unstray(ev.Container)
+			m.s.Takeover.claim(ev.Container)
 			m.do(Retire{ev.Task, ev.Incarnation, ev.Container})
 		}
 	case Left:

@@ -2,7 +2,6 @@ package membership
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
 	"tfos/internal/job"
@@ -68,37 +67,6 @@ type Move struct {
 func (Notify) action() {}
 func (Move) action()   {}
 
-// notice is a warning that stands.
-type notice struct {
-	Cause    Cause     `json:"cause"`
-	Deadline time.Time `json:"deadline"`
-	Since    time.Time `json:"since"`
-}
-
-// draining is a node that is being decommissioned.
-type draining struct {
-	Node     yarn.NodeID   `json:"node,omitzero"`
-	Timeout  time.Duration `json:"timeout"` // as it was told
-	Deadline time.Time     `json:"deadline"`
-}
-
-// spare is a container that a task is to move to.
-type spare struct {
-	Task        job.Task         `json:"task"`
-	Incarnation job.Incarnation  `json:"incarnation"` // that its agent was launched with
-	Container   yarn.ContainerID `json:"container,omitzero"`
-	Node        yarn.NodeID      `json:"node,omitzero"`
-	Agent       string           `json:"agent,omitempty"`   // host:port
-	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
-	Witness     int              `json:"witness,omitempty"` // port: see clusterspec.Member
-	Until       time.Time        `json:"until,omitzero"`    // as a task's
-	// Unconfirmed says that the task may have moved here, which the journal of an attempt before does not have.
-	Unconfirmed bool `json:"unconfirmed,omitempty"`
-}
-
-// maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its end where it is.
-const maxSpares = 3
-
 // leaveNode has a task start over elsewhere: nothing runs yet where it is.
 func (m *Machine) leaveNode(t *task, _ Warned) {
 	if t.Outcome == open {
@@ -109,23 +77,17 @@ func (m *Machine) leaveNode(t *task, _ Warned) {
 
 // warn remembers a warning, and has the program told.
 func (m *Machine) warn(t *task, ev Warned) {
-	switch {
-	case t.Outcome != open:
+	if t.Outcome != open {
 		return
-	case t.Run == launched:
+	}
+	if t.Run == launched {
 		m.leaveNode(t, ev)
 		return
-	case t.Notice != nil && t.Notice.Cause == ev.Cause && t.Notice.Deadline.Equal(ev.Deadline):
-		return // told again
-	case t.Notice != nil && m.now.Before(t.Notice.Deadline) && t.Notice.Deadline.Before(ev.Deadline) && (ev.Cause == CausePreempted || t.Notice.Cause != ev.Cause):
-		return // the earlier one counts; one of preemption is said again and again, without its deadline
 	}
-	since := m.now
-	if t.Notice != nil {
-		since = t.Notice.Since
+	if n, news := t.Notice.hear(m.now, ev); news {
+		t.Notice = n
+		m.do(Notify{t.Task, t.Container, n.Cause, n.Deadline})
 	}
-	t.Notice = &notice{ev.Cause, ev.Deadline.UTC().Round(0), since}
-	m.do(Notify{t.Task, t.Container, ev.Cause, t.Notice.Deadline})
 }
 
 func (m *Machine) liftWarning(ev WarningLifted) {
@@ -142,38 +104,23 @@ func (m *Machine) lift(t *task) {
 	}
 }
 
-// drainingAt finds a node among those that are drained; nil: it is none.
-func (m *Machine) drainingAt(n yarn.NodeID) *draining {
-	i := slices.IndexFunc(m.s.Draining, func(d draining) bool { return d.Node == n })
-	if i < 0 {
-		return nil
-	}
-	return &m.s.Draining[i]
-}
-
 func (m *Machine) draining(ev Draining) {
-	d := m.drainingAt(ev.Node)
-	switch {
-	case d == nil:
-		m.s.Draining = append(m.s.Draining, draining{Node: ev.Node})
-		d = &m.s.Draining[len(m.s.Draining)-1]
-	case d.Timeout == ev.Timeout:
-		return // told again
+	deadline, news := m.s.Draining.begin(m.now, ev)
+	if !news {
+		return
 	}
-	d.Timeout, d.Deadline = ev.Timeout, m.now.Add(ev.Timeout)
 	m.x.drained = false
 	for i := range m.among(warnedOf).all() {
 		if t := m.edit(i); t.held() && t.Node == ev.Node && t.Notice.Cause == CauseDraining {
-			m.row().warned(m, t, Warned{t.Container, CauseDraining, d.Deadline})
+			m.row().warned(m, t, Warned{t.Container, CauseDraining, deadline})
 		}
 	}
 }
 
 func (m *Machine) drained(ev Drained) {
-	if m.drainingAt(ev.Node) == nil {
+	if !m.s.Draining.end(ev.Node) {
 		return
 	}
-	m.s.Draining = slices.DeleteFunc(m.s.Draining, func(d draining) bool { return d.Node == ev.Node })
 	for i := range m.among(warnedOf).all() {
 		if t := m.edit(i); !ev.Gone && t.held() && t.Node == ev.Node && t.Notice.Cause == CauseDraining {
 			m.lift(t)
@@ -208,24 +155,7 @@ func (m *Machine) movable(t *task) bool {
 
 // wantsSpare reports whether a container is wanted for a task to move to.
 func (m *Machine) wantsSpare(t *task) bool {
-	return m.movable(t) && t.Spares < maxSpares && m.spareOf(t.Task) == nil
-}
-
-func (m *Machine) spareOf(name job.Task) *spare {
-	return m.spareAt(func(s spare) bool { return s.Task == name })
-}
-
-// spareIn finds the spare that is this container; nil: it is none.
-func (m *Machine) spareIn(c yarn.ContainerID) *spare {
-	return m.spareAt(func(s spare) bool { return s.Container == c })
-}
-
-func (m *Machine) spareAt(is func(spare) bool) *spare {
-	i := slices.IndexFunc(m.s.Spares, is)
-	if i < 0 {
-		return nil
-	}
-	return &m.s.Spares[i]
+	return m.movable(t) && t.Spares < maxSpares && m.s.Spares.of(t.Task) == nil
 }
 
 // grantSpare makes a container the spare of a task.
@@ -238,48 +168,18 @@ func (m *Machine) grantSpare(t *task, ev Granted) {
 
 // spareEvent takes in what is told of a spare. False: the event is about none.
 func (m *Machine) spareEvent(ev Event) bool {
-	var c yarn.ContainerID
-	switch ev := ev.(type) {
-	case Completed:
-		c = ev.Container
-	case LaunchFailed:
-		c = ev.Container
-	case Joined:
-		c = ev.Container
-	case Left:
-		c = ev.Container
-	case Warned:
-		c = ev.Container
-	default:
-		return false
-	}
-	s := m.spareIn(c)
+	s := m.s.Spares.in(containerOf(ev))
 	if s == nil {
 		return false
 	}
-	switch ev := ev.(type) {
-	case Completed:
+	switch s.hear(m.now, ev, m.opts.RejoinTimeout) {
+	case spareEnded:
 		m.dropSpare(s, false)
-	case LaunchFailed:
-		if s.Address == "" { // the answer was lost otherwise, the launch was not
-			m.dropSpare(s, true)
-		}
-	case Warned:
+	case spareUseless:
 		m.dropSpare(s, true)
-	case Joined:
-		if ev.Running != nil || ev.Exited != nil { // the task lives there already, or did
-			m.dropSpare(s, false)
-			return false
-		}
-		s.Agent, s.Address, s.Witness, s.Until, s.Unconfirmed = ev.Agent, ev.Address, ev.Witness, time.Time{}, false
-	case Left:
-		switch {
-		case s.Address == "":
-		case ev.Silent:
-			m.dropSpare(s, true)
-		default:
-			s.Until = m.now.Add(m.opts.RejoinTimeout)
-		}
+	case spareLivedIn:
+		m.dropSpare(s, false)
+		return false
 	}
 	return true
 }
@@ -291,7 +191,7 @@ func (m *Machine) dropSpare(s *spare, release bool) {
 	if release {
 		m.do(Release{c})
 	}
-	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == c })
+	m.s.Spares.drop(c)
 }
 
 // dropSpares gives all spares up: nobody moves.
@@ -314,7 +214,7 @@ func (m *Machine) move() {
 			m.dropSpare(&s, true)
 		case m.due(s.Until):
 			m.dropSpare(&s, true)
-		case s.Address == "" || !s.Until.IsZero():
+		case !s.ready():
 		case t.Run == pausing || t.Run == joined:
 			m.moveTo(t, s, t.Notice.Cause)
 		case m.due(m.leavesAt(&s)):
@@ -330,27 +230,14 @@ func (m *Machine) leavesAt(s *spare) time.Time {
 		return time.Time{}
 	}
 	if t := &m.s.Tasks[i]; s.Address != "" && t.Notice != nil && (t.Run == starting || t.Run == running) {
-		return m.departure(t)
+		return t.Notice.departure(m.job.Notice.Wait, m.job.Stop.Grace)
 	}
 	return time.Time{}
 }
 
-// departure is when the process of a task whose spare is ready is stopped.
-func (m *Machine) departure(t *task) time.Time {
-	wait := t.Notice.Since.Add(m.job.Notice.Wait)
-	last := t.Notice.Deadline.Add(-m.job.Stop.Grace - departMargin)
-	if last.Before(wait) {
-		return last
-	}
-	return wait
-}
-
-// departMargin is how much before the deadline the grace period of a process ends: YARN's own clock decides.
-const departMargin = 2 * time.Second
-
 // depart stops a process so that its task can move.
 func (m *Machine) depart(t *task) {
-	grace := min(m.job.Stop.Grace, max(time.Second, t.Notice.Deadline.Sub(m.now)-departMargin))
+	grace := t.Notice.grace(m.now, m.job.Stop.Grace)
 	m.do(StopProcess{t.Task, t.Incarnation, t.Container, grace})
 	t.Run, t.Moving, t.Until = ending, true, m.now.Add(grace+m.opts.StopMargin)
 }
@@ -368,41 +255,23 @@ func (m *Machine) moveTo(t *task, s spare, why Cause) {
 		next.Run = launched
 	}
 	*t = next
-	m.s.Spares = slices.DeleteFunc(m.s.Spares, func(x spare) bool { return x.Container == s.Container })
+	m.s.Spares.drop(s.Container)
 	m.do(Move{t.Task, t.Incarnation, t.Container, t.Node})
 }
 
-// excuse has a loss of a task that was warned be part of its move.
+// excuse counts a warned task's loss as its move, not as a failure.
 func (m *Machine) excuse(t *task, l *loss) {
-	if n := t.Notice; n != nil && !l.hopeless && m.now.Before(n.Deadline.Add(overtime)) {
+	if t.Notice != nil && !l.hopeless && m.now.Before(t.Notice.believed()) {
 		l.cause, l.excused = t.Notice.Cause, true
 	}
 }
 
-// aside is until when a task that was warned waits for its spare once its process has ended: starting it again where it is
-// would be for nothing. Zero: it was not warned.
-func (t *task) aside(now time.Time) time.Time {
-	if t.Notice == nil {
-		return time.Time{}
-	}
-	if patience := now.Add(time.Minute); patience.Before(t.Notice.Deadline) {
-		return patience
-	}
-	if now.After(t.Notice.Deadline) {
-		return now.Add(time.Second)
-	}
-	return t.Notice.Deadline.Add(time.Second)
-}
-
-// overtime is how long after its deadline a warning is believed. YARN changes its mind about preemption without a word.
-const overtime = time.Minute
-
-// doubted is when a task's warning is taken back if its container is still there; zero: never.
+// warningEnds is when a task's warning is taken back if its container is still there; zero: never.
 func (t *task) warningEnds() time.Time {
 	if t.Notice == nil || t.Notice.Cause != CausePreempted || t.Moving || !t.held() {
 		return time.Time{}
 	}
-	return t.Notice.Deadline.Add(overtime)
+	return t.Notice.believed()
 }
 
 // moving says who moves where; empty: nobody does.

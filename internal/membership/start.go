@@ -132,7 +132,7 @@ func (m *Machine) publish() {
 		moved = moved || is && m.x.member[i] >= 0 && m.s.Tasks[i].Task.Role != job.Evaluator
 	}
 	members, patched := m.members(news)
-	spec := clusterspec.Spec{Generation: m.nextGeneration(), Members: members}
+	spec := clusterspec.Spec{Generation: k.next(m.s.Generation), Members: members}
 	before := m.s.Moved
 	switch {
 	case ahead && spec.Digest() == k.Digest: // what the newest processes know is true
@@ -146,7 +146,7 @@ func (m *Machine) publish() {
 		m.editAll() // processes know an address that is not true any more
 	}
 	m.s.Generation, m.s.Spec = spec.Generation, spec
-	k.Generation, k.Digest, k.MaybeNewer = 0, 0, false
+	k.published()
 	for i := range news.all() {
 		m.edit(i)
 	}

@@ -1,7 +1,6 @@
 package membership
 
 import (
-	"slices"
 	"strings"
 	"time"
 
@@ -16,34 +15,11 @@ import (
 //   - So while a container's agent has not told, its task is unsure; once that is given up, the numbers of its incarnations
 //     leap over those that may have been in use. The same holds for a spare that the task may have moved to.
 
-// takeover is what the machine knows of the attempts of its application master.
-type takeover struct {
-	Attempt int32       `json:"attempt,omitempty"` // the current one
-	Times   []time.Time `json:"times,omitempty"`   // when later ones took over, oldest first
-	Until   time.Time   `json:"until,omitzero"`    // agents are awaited until then, and nothing else is done; zero: none is
-	Strays  []stray     `json:"strays,omitempty"`  // live containers that no task of the journal has; their agents may tell whose they are
-	// Generation and Digest are of the newest cluster_spec that agents have and the journal does not; zero: there is none.
-	Generation job.Generation `json:"generation,omitempty"`
-	Digest     uint64         `json:"digest,omitempty"`
-	// MaybeNewer says that an agent which did not report may have a still newer one.
-	MaybeNewer bool `json:"maybe_newer,omitempty"`
-	// Unheard are tasks that were new as the journal ends, and whose agents have not told since: they may be in a cluster_spec that the
-	// journal does not have.
-	Unheard []job.Task `json:"unheard,omitempty"`
-}
-
-type stray struct {
-	Container yarn.ContainerID `json:"container"`
-	Node      yarn.NodeID      `json:"node,omitzero"`
-}
-
 const (
 	// incarnationLeap is more than the incarnations of one task that are started while a journal is written.
 	incarnationLeap = 10
 	// generationLeap is more than the cluster_specs that are published meanwhile: one for each task, if many are lost at once.
 	generationLeap = 1000
-	// maxTakeovers bounds how many are remembered.
-	maxTakeovers = 100
 )
 
 // leapTo leaves room for the numbers of attempts that nothing is known of.
@@ -54,19 +30,18 @@ func (m *Machine) leapTo(attempts int32) {
 	}
 }
 
-// resume has a new attempt of the application master go on where the journal ends. Until the agents have reported nothing is
+// takeOver has a new attempt of the application master go on where the journal ends. Until the agents have reported nothing is
 // asked for, started or given up.
 func (m *Machine) takeOver(ev TakeoverBegan) {
 	k := &m.s.Takeover
-	k.Attempt, k.Strays, k.Unheard = ev.Attempt, nil, nil
+	k.begin(ev.Attempt)
 	m.first, m.s.Asked = !ev.Ended, nil // who takes over has asked for nothing yet
 	if m.s.Phase == idle {
 		m.begin(ev.Attempt)
 		return
 	}
 	m.s.Progress.Stalls = 0 // the journal may not have the newest steps
-	k.Times = append(k.Times, m.now)
-	k.Times = k.Times[max(0, len(k.Times)-maxTakeovers):]
+	k.note(m.now)
 	patience := m.now.Add(m.opts.ReportTimeout)
 	if m.s.Phase == stopping { // agents that come back are told to end, and nobody else is waited for
 		m.s.StopUntil = latest(patience, m.now.Add(m.job.Stop.Grace+m.opts.StopMargin))
@@ -85,9 +60,7 @@ func (m *Machine) takeOver(ev TakeoverBegan) {
 			m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
 		}
 	}
-	for i := range m.s.Spares {
-		m.s.Spares[i].Unconfirmed, m.s.Spares[i].Until = true, patience
-	}
+	m.s.Spares.doubt(patience)
 	if ev.Ended {
 		m.endContainers()
 	}
@@ -115,7 +88,7 @@ func (m *Machine) endContainers() {
 // kept takes note of a container that lives. One that is not known may be of a launch that the journal does not have: its
 // agent will tell.
 func (m *Machine) kept(ev Kept) {
-	s := m.spareIn(ev.Container)
+	s := m.s.Spares.in(ev.Container)
 	switch t := m.holder(ev.Container); {
 	case s != nil && s.Unconfirmed && s.Address == "":
 		s.Until = m.now.Add(m.opts.LaunchTimeout)
@@ -130,18 +103,11 @@ func (m *Machine) kept(ev Kept) {
 
 // keepStray remembers a container until its agent tells whose it is.
 func (m *Machine) keepStray(ev Kept) {
-	m.unstray(ev.Container)
-	m.s.Takeover.Strays = append(m.s.Takeover.Strays, stray(ev))
+	m.s.Takeover.keep(stray(ev))
 }
 
 // refuse gives a container back that is no task's.
 func (m *Machine) refuse(ev Kept) { m.do(Release{ev.Container}) }
-
-// unstray forgets a container that nobody has to wait for any more.
-func (m *Machine) unstray(c yarn.ContainerID) {
-	k := &m.s.Takeover
-	k.Strays = slices.DeleteFunc(k.Strays, func(s stray) bool { return s.Container == c })
-}
 
 // adopt gives a task the container whose agent claims to have a later incarnation of it than the journal knows. Nil: it has
 // not, or nobody has to ask.
@@ -160,12 +126,9 @@ func (m *Machine) adopt(ev Joined) *task {
 	if i := strings.LastIndexByte(ev.Agent, ':'); i > 0 {
 		node.Host = ev.Agent[:i]
 	}
-	for _, s := range m.s.Takeover.Strays {
-		if s.Container == ev.Container {
-			node = s.Node
-		}
+	if s, is := m.s.Takeover.claim(ev.Container); is {
+		node = s.Node
 	}
-	m.unstray(ev.Container)
 	*t = task{Task: t.Task, Incarnation: ev.Incarnation, Run: launched, Container: ev.Container, Node: node, Unconfirmed: true, history: t.history}
 	m.do(Adopt{t.Task, t.Incarnation, t.Container, t.Node})
 	return t
@@ -174,12 +137,9 @@ func (m *Machine) adopt(ev Joined) *task {
 // confirm puts what an agent says of itself in the place of what the journal says of it.
 func (m *Machine) confirm(t *task, ev Joined) {
 	t.Unconfirmed = false
-	m.s.Takeover.Unheard = slices.DeleteFunc(m.s.Takeover.Unheard, func(name job.Task) bool { return name == t.Task })
-	if s := m.spareOf(t.Task); s != nil && ev.Running != nil { // it has not moved
+	m.s.Takeover.hear(t.Task, m.s.Generation, ev)
+	if s := m.s.Spares.of(t.Task); s != nil && ev.Running != nil { // it has not moved
 		s.Unconfirmed = false
-	}
-	if k := &m.s.Takeover; ev.Generation > max(m.s.Generation, k.Generation) {
-		k.Generation, k.Digest = ev.Generation, ev.Digest
 	}
 	t.Agent, t.Address, t.Witness = ev.Agent, ev.Address, ev.Witness
 	newer := ev.Incarnation > t.Incarnation
@@ -204,11 +164,11 @@ func (m *Machine) endTakeover() {
 	if m.first || len(m.s.Takeover.Strays) > 0 || m.among(unheard).len() > 0 {
 		return
 	}
-	wanted := func(s spare) bool { // by a task that goes on
+	wanted := func(s *spare) bool { // by a task that goes on
 		t := m.find(s.Task)
 		return s.Unconfirmed && t != nil && t.Outcome == open
 	}
-	if m.spareAt(wanted) == nil {
+	if m.s.Spares.first(wanted) == nil {
 		m.goOn()
 	}
 }
@@ -240,7 +200,7 @@ func (m *Machine) settleSpares() {
 	}
 }
 
-// resumed ends the wait for agents: what did not report is lost, and the job goes on. One that was launched, and whose container
+// goOn ends the wait for agents: what did not report is lost, and the job goes on. One that was launched, and whose container
 // lives, may take as long as any that was.
 func (m *Machine) goOn() {
 	k := &m.s.Takeover
@@ -293,15 +253,6 @@ func (m *Machine) abandonTakeover() {
 		m.do(Release{s.Container})
 	}
 	k.Until, k.Strays = time.Time{}, nil
-}
-
-// nextGeneration is one that no agent can have.
-func (m *Machine) nextGeneration() job.Generation {
-	next := max(m.s.Generation, m.s.Takeover.Generation) + 1
-	if m.s.Takeover.MaybeNewer {
-		next += generationLeap
-	}
-	return next
 }
 
 func latest(a, b time.Time) time.Time {

@@ -186,7 +186,7 @@ func (m *Machine) exited(t *task, ev Exited) {
 	switch {
 	case t.Moving: // clean or not: it was asked to end, and may have more to do
 		m.mayHaveSaved(t)
-		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.aside(m.now)
+		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.Notice.aside(m.now)
 	case ev.Stopped && !byUs: // by a master of before, for what its journal does not have
 		m.lose(t, loss{cause: CauseStopped, what: "it was told to stop", excused: true})
 	case ev.Reason == "" && ev.Code == 0 && m.stranding(t):
