@@ -59,11 +59,11 @@ pages: need-chromium need-prometheus need-cc need-ip build venv jars ## the web 
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
 
 .PHONY: schedulers
-schedulers: need-cc need-ip build venv jars jar airflows ## tfos under schedulers, each a real one: yarn jar, Airflow, Azkaban; the files for cron and systemd; a doubled night that is killed at each stage
+schedulers: need-cc need-ip build venv jars jar airflows ## tfos under schedulers, each a real one: yarn jar, Airflow, Azkaban; the files for cron and systemd; a doubled night that is killed at each stage; thirty nights with a fault in each
 	test/schedulers/azkaban $(CURDIR)/build/azkaban
 	cd test/schedulers && $(PYTHON) -B -m unittest -v test_files
 	@for v in $(AIRFLOWS); do echo "Airflow $$v" && (cd test/schedulers && ../../build/airflow-$$v/bin/python -B -m unittest -v test_airflow) || exit 1; done
-	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 60m -tags e2e,schedulers -p 1 -v -run '^TestSchedulers' ./test/e2e/
+	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 120m -tags e2e,schedulers -p 1 -v -run '^TestSchedulers' ./test/e2e/
 
 AIRFLOWS := 2.11.2 3.3.2
 
