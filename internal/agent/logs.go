@@ -27,6 +27,7 @@ var agentLogLimits = logfile.Limits{Size: 64 << 20, Keep: 2}
 // logs are the logs of a container: its agent's, and those of its task. It serves them.
 type logs struct {
 	files map[string]*logfile.File // by stream
+	timed map[string]*timed        // of the program's streams, whoever writes them
 	over  chan struct{}            // closed when nothing more is written
 	once  sync.Once
 }
@@ -37,9 +38,38 @@ func newLogs(dir string, limits logfile.Limits, own *logfile.File) *logs {
 	if own == nil {
 		own = logfile.New(logFile(dir, control.AgentLog), agentLogLimits)
 	}
-	return &logs{over: make(chan struct{}), files: map[string]*logfile.File{
-		control.Stdout: logfile.New(logFile(dir, control.Stdout), limits), control.Stderr: logfile.New(logFile(dir, control.Stderr), limits), control.AgentLog: own,
+	l := &logs{over: make(chan struct{}), timed: map[string]*timed{}, files: map[string]*logfile.File{
+		control.Times: logfile.New(logFile(dir, control.Times), timesLimits), control.AgentLog: own,
 	}}
+	for _, stream := range []string{control.Stdout, control.Stderr} {
+		l.files[stream] = logfile.New(logFile(dir, stream), limits)
+		l.timed[stream] = &timed{stream: stream, log: l.files[stream], times: l.files[control.Times]}
+	}
+	return l
+}
+
+// timesLimits bound the marks of when what was printed: those of twelve days without a pause.
+var timesLimits = logfile.Limits{Size: 8 << 20, Keep: 2}
+
+// timed writes a log, and marks when what was written.
+type timed struct {
+	stream     string
+	log, times *logfile.File
+
+	mu   sync.Mutex // guards next
+	next time.Time  // when a mark is due
+}
+
+func (t *timed) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if now := time.Now(); !now.Before(t.next) {
+		t.next = now.Add(control.TimesEvery)
+		if at, err := t.log.End(); err == nil {
+			t.times.Write(control.Mark(t.stream, now, at)) // what is lost of it makes --since show more
+		}
+	}
+	return t.log.Write(b)
 }
 
 // end tells followers that what is there is all.

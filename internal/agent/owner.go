@@ -187,7 +187,7 @@ func (o *owner) run(c control.Start) {
 	}
 	t := new(tap)
 	p, err := o.a.o.Runner.Start(supervise.Spec{Command: c.Command, Dir: o.a.o.Dir, Env: o.env(c),
-		Stdout: t.listen(o.a.logs.files[control.Stdout]), Stderr: t.listen(o.a.logs.files[control.Stderr])})
+		Stdout: t.listen(o.a.logs.timed[control.Stdout]), Stderr: t.listen(o.a.logs.timed[control.Stderr])})
 	if err != nil {
 		fail(err)
 		return

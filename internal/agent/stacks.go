@@ -33,7 +33,7 @@ func (o *owner) logStacks(reason string) {
 	if len(pids) == 0 {
 		return
 	}
-	of, log := fmt.Sprintf("%s#%d", o.a.task, o.incarnation), o.a.logs.files[control.Stderr]
+	of, log := fmt.Sprintf("%s#%d", o.a.task, o.incarnation), o.a.logs.timed[control.Stderr]
 	o.a.log.Info("stacks of the program are taken", zap.String("reason", reason))
 	o.call(func(ctx context.Context) {
 		fmt.Fprintf(log, "tfos: %s. Where the processes of %s are:\n%stfos: end of the stacks of %s\n", reason, of, stacks.Take(ctx, o.a.stacksDir(), pids), of)

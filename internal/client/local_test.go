@@ -303,7 +303,7 @@ func TestLogsThatStayWhereTheyAre(t *testing.T) {
 	c := &Cluster{Logs: diskLogs{dir}}
 	v := status.View{Tasks: []status.Task{{Role: "worker", Container: "c1"}, {Role: "worker", Index: 1, Container: "c2"}}}
 	read := func(task status.Task, stream string, write func([]byte) error) error {
-		return c.keptLog(t.Context(), yarn.Report{ID: anID}, task, stream, write)
+		return c.keptLog(t.Context(), yarn.Report{ID: anID}, task, stream, time.Time{}, write)
 	}
 	const said = "the logs of nodes in Spark's executors stay there: worker/1 at nm2:/work/tfos-logs/c2"
 	var out, notes strings.Builder

@@ -11,6 +11,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +38,7 @@ type LogsOptions struct {
 	Streams []string       // control.Stdout, …; empty: stdout and stderr
 	Follow  bool           // go on until the job ends
 	Grep    *regexp.Regexp // only lines that match; nil: all
+	Since   time.Time      // only what was printed since then, by the clock of each node; zero: all
 	Colour  bool           // out is a Painter, and takes the prefixes of followed lines in colours
 	Note    func(string)   // hears of tasks whose log is missing among others; nil: nobody does
 }
@@ -58,9 +60,18 @@ func (o LogsOptions) chosen(lines []byte) []byte {
 	return chosen
 }
 
-// ParseLogs reads which log a person wants: "worker/0", or "master". Empty means every task.
-func ParseLogs(which, stream, grep string, follow bool) (LogsOptions, error) {
+// ParseLogs reads which log a person wants: "worker/0", or "master". Empty means every task. since is how
+// far back it is to go; 0: to its beginning.
+func ParseLogs(which, stream, grep string, since time.Duration, follow bool) (LogsOptions, error) {
 	o := LogsOptions{Follow: follow}
+	switch {
+	case since < 0:
+		return o, exit.Errorf(exit.Usage, "--since %s: want how long ago, as in 10m", since)
+	case since > 0 && (which == masterName || stream == control.AgentLog):
+		return o, exit.Errorf(exit.Usage, "--since goes by when a program printed: lines of the master's and the agents' logs have their time in them")
+	case since > 0:
+		o.Since = time.Now().Add(-since)
+	}
 	if grep != "" {
 		var err error
 		if o.Grep, err = regexp.Compile(grep); err != nil {
@@ -143,13 +154,32 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 			return err
 		}
 		defer a.Close()
-		err = a.Logs(ctx, control.LogsRequest{Stream: stream}, func(ch control.LogChunk) error { return write(ch.Data) })
+		at, err := position(ctx, a, stream, o.Since)
+		if err == nil {
+			err = a.Logs(ctx, control.LogsRequest{Stream: stream, Offset: at}, func(ch control.LogChunk) error { return write(ch.Data) })
+		}
 		if errors.Is(err, control.ErrUnreachable) { // its container may have just ended
-			return c.keptLog(ctx, r, t, stream, write)
+			return c.keptLog(ctx, r, t, stream, o.Since, write)
 		}
 		return err
 	})
 }
+
+// position is where in a log that begins which was printed since a time.
+func position(ctx context.Context, a Agent, stream string, since time.Time) (int64, error) {
+	if since.IsZero() {
+		return 0, nil
+	}
+	var marks []byte
+	err := a.Logs(ctx, control.LogsRequest{Stream: control.Times}, func(ch control.LogChunk) error {
+		marks = append(marks, ch.Data...)
+		return nil
+	})
+	return control.Since(marks, stream, since), err
+}
+
+// leftOut is the line in a log that was too large.
+var leftOut = regexp.MustCompile(`^tfos: ([0-9]+) bytes of this log are left out here, it is limited to`)
 
 // eachLog calls read for each selected log, under a heading if there are several.
 func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func(t status.Task, stream string, write func([]byte) error) error) error {
@@ -256,18 +286,19 @@ func (o LogsOptions) through(write func([]byte) error, read func(write func([]by
 func (c *Cluster) copyAllKept(ctx context.Context, r yarn.Report, o LogsOptions, out io.Writer) error {
 	v := c.outcome(ctx, r, status.View{}).View
 	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
-		return c.keptLog(ctx, r, t, stream, write)
+		return c.keptLog(ctx, r, t, stream, o.Since, write)
 	})
 }
 
-// keptLog reads a log of a container that has ended. Shortly after that a cluster may still be collecting it.
-func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, stream string, write func([]byte) error) error {
+// keptLog reads what a container that has ended printed since a time. Shortly after its end a cluster may still be
+// collecting it.
+func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, stream string, since time.Time, write func([]byte) error) error {
 	if t.Container == "" {
 		return fs.ErrNotExist
 	}
 	began := time.Now()
 	for {
-		err := c.Logs.Read(ctx, LogFile{Application: r.ID, User: r.User, Container: t.Container, Node: t.Node, Stream: stream}, 0, write)
+		err := c.readKept(ctx, LogFile{Application: r.ID, User: r.User, Container: t.Container, Node: t.Node, Stream: stream}, 0, since, write)
 		// The end is by the ResourceManager's clock, which may be hours from ours.
 		collecting := c.Collects && time.Since(began) < logPatience && (r.Finished.IsZero() || time.Since(r.Finished) < logPatience)
 		if err == nil || !errors.Is(err, fs.ErrNotExist) || !collecting {
@@ -285,6 +316,43 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, str
 			}
 		}
 	}
+}
+
+// readKept reads a kept log from an offset of its file on: the lines that were printed since a time. Of a log whose agent
+// kept no times that is all of it.
+func (c *Cluster) readKept(ctx context.Context, f LogFile, offset int64, since time.Time, write func([]byte) error) error {
+	if since.IsZero() {
+		return c.Logs.Read(ctx, f, offset, write)
+	}
+	times := f
+	times.Stream = control.Times
+	var marks []byte
+	if err := c.Logs.Read(ctx, times, 0, func(data []byte) error {
+		marks = append(marks, data...)
+		return nil
+	}); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	from, at := control.Since(marks, f.Stream, since), offset
+	var failed error
+	lines := term.LineBuffer{Write: func(lines []byte) {
+		for line := range bytes.Lines(lines) {
+			at += int64(len(line))
+			if m := leftOut.FindSubmatch(line); m != nil {
+				left, _ := strconv.ParseInt(string(m[1]), 10, 64)
+				at += left - int64(len("\n")+len(line)) // it stands for so many, and has an end of line before it
+			}
+			if at > from && failed == nil {
+				failed = write(line)
+			}
+		}
+	}}
+	err := c.Logs.Read(ctx, f, offset, func(data []byte) error {
+		lines.Add(data)
+		return failed
+	})
+	lines.Flush()
+	return cmp.Or(err, failed)
 }
 
 // endingPatience is how long a job whose task has ended may take to end as well, and the cluster to
@@ -306,7 +374,7 @@ func (c *Cluster) copyMaster(ctx context.Context, r yarn.Report, o LogsOptions, 
 		v.Tasks = append(v.Tasks, status.Task{Role: masterName, Index: int(a.ID.Attempt), Container: a.Container.String()})
 	}
 	return c.eachLog(v, o, out, func(t status.Task, stream string, write func([]byte) error) error {
-		return c.keptLog(ctx, r, t, stream, write)
+		return c.keptLog(ctx, r, t, stream, o.Since, write)
 	})
 }
 
@@ -337,7 +405,7 @@ func (c *Cluster) followLogs(ctx context.Context, r yarn.Report, key control.Ide
 					defer mu.Unlock()
 					p.write(o.chosen(lines))
 				})
-				tl.names = o.Streams
+				tl.names, tl.since = o.Streams, o.Since
 				tl.again = func(t status.Task) {
 					mu.Lock()
 					defer mu.Unlock()

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +25,7 @@ func TestALogThatNeverComesIsNotWaitedForByAnothersClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &Cluster{Logs: noLogs{}, Collects: true}
 		began := time.Now()
-		err := c.keptLog(t.Context(), yarn.Report{State: yarn.StateFinished, Finished: began.Add(time.Hour)}, status.Task{Container: "container_1_0001_01_000002"}, control.Stdout,
+		err := c.keptLog(t.Context(), yarn.Report{State: yarn.StateFinished, Finished: began.Add(time.Hour)}, status.Task{Container: "container_1_0001_01_000002"}, control.Stdout, time.Time{},
 			func([]byte) error { return nil })
 		if waited := time.Since(began); !errors.Is(err, fs.ErrNotExist) || waited > time.Minute {
 			t.Errorf("%v after %s", err, waited)
@@ -75,7 +76,7 @@ func TestFollowedLogs(t *testing.T) {
 						w.leave("nm3:1")
 						w.finish(grown(view(status.Succeeded, 0)), yarn.StateFinished, yarn.FinalSucceeded)
 					})
-				o, err := ParseLogs("", "", c.grep, true)
+				o, err := ParseLogs("", "", c.grep, 0, true)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -101,7 +102,7 @@ func (p *painted) Paint(n int, text string) { fmt.Fprintf(p, "<%d>%s", n, text) 
 // TestWantedLinesOfAnEndedJob: a line may come in pieces, and a heading is of a log that has such
 // lines.
 func TestWantedLinesOfAnEndedJob(t *testing.T) {
-	o, err := ParseLogs("", "", "(?i)LOSS", false)
+	o, err := ParseLogs("", "", "(?i)LOSS", 0, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestWantedLinesOfAnEndedJob(t *testing.T) {
 	if want := "==> worker/0 stdout <==\nloss 1\nloss 2"; err != nil || strings.TrimSpace(out.String()) != want {
 		t.Errorf("%v: %q, want %q", err, out.String(), want)
 	}
-	if _, err := ParseLogs("", "", "(", false); exit.Of(err) != exit.Usage {
+	if _, err := ParseLogs("", "", "(", 0, false); exit.Of(err) != exit.Usage {
 		t.Errorf("a pattern that is none: %v", err)
 	}
 }
@@ -153,7 +154,7 @@ func TestAFollowedLogSaysThatItsTaskWasReplaced(t *testing.T) {
 				w.leave("nm9:1")
 				w.finish(at(status.Succeeded, 3, "nm9", "c9", 0), yarn.StateFinished, yarn.FinalSucceeded)
 			})
-		o, err := ParseLogs("chief/0", control.Stdout, "", true)
+		o, err := ParseLogs("chief/0", control.Stdout, "", 0, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -166,4 +167,78 @@ func TestAFollowedLogSaysThatItsTaskWasReplaced(t *testing.T) {
 			t.Errorf("got %q, want %q", out.String(), want)
 		}
 	})
+}
+
+// TestLogsSinceATime: what a task printed before is left out, while its job runs, of followed lines, and of what is kept
+// of a log out of whose middle something is missing.
+func TestLogsSinceATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.cluster()
+		var s shown
+		submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.running()
+		w.publish(view(status.Running))
+		const old, new = "old\n", "new 1\nnew 2\n"
+		w.print("nm1:1", control.Times, string(control.Mark(control.Stdout, time.Now(), 0))+string(control.Mark(control.Stdout, time.Now().Add(time.Hour), int64(len(old)))))
+		w.print("nm1:1", control.Stdout, old+new)
+		time.Sleep(time.Hour + time.Minute)
+		for _, follow := range []bool{false, true} {
+			o, err := ParseLogs("chief/0", control.Stdout, "", 5*time.Minute, follow)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := new
+			if follow {
+				want += "newest\n"
+				w.script(func() { w.print("nm1:1", control.Stdout, "newest\n") }, func() {
+					w.leave("nm1:1")
+					w.finish(view(status.Succeeded, 0), yarn.StateFinished, yarn.FinalSucceeded)
+				})
+			}
+			var out strings.Builder
+			if err := c.CopyLogs(t.Context(), submitted.ID, o, &out); err != nil || out.String() != want {
+				t.Errorf("followed %v: %v, %q, want %q", follow, err, out.String(), want)
+			}
+		}
+	})
+
+	const note = "\ntfos: 1000 bytes of this log are left out here, it is limited to 9 bytes (logs.limit)\n"
+	now := time.Now()
+	marks := string(control.Mark(control.Stdout, now.Add(-time.Hour), 0)) + string(control.Mark(control.Stdout, now.Add(-time.Minute), 1010))
+	for _, k := range []struct {
+		name string
+		logs keptLogs
+		want string
+	}{
+		{"cut", keptLogs{control.Stdout: "first\n" + note + "old\nnew", control.Times: marks}, "new\n"},
+		{"all old", keptLogs{control.Stdout: "old\n", control.Times: string(control.Mark(control.Stdout, now.Add(-time.Hour), 0))}, ""},
+		{"without times", keptLogs{control.Stdout: "whole\n"}, "whole\n"},
+	} {
+		var out strings.Builder
+		c := &Cluster{Logs: k.logs}
+		err := c.keptLog(t.Context(), yarn.Report{}, status.Task{Container: "c"}, control.Stdout, now.Add(-5*time.Minute), func(b []byte) error { out.Write(b); return nil })
+		if err != nil || out.String() != k.want {
+			t.Errorf("%s: %v, %q, want %q", k.name, err, out.String(), k.want)
+		}
+	}
+	for _, bad := range []struct{ which, stream string }{{"master", ""}, {"", control.AgentLog}} {
+		if _, err := ParseLogs(bad.which, bad.stream, "", time.Minute, false); exit.Of(err) != exit.Usage {
+			t.Errorf("since a time of %v: %v", bad, err)
+		}
+	}
+}
+
+// keptLogs are those of one container, by stream.
+type keptLogs map[string]string
+
+func (k keptLogs) Read(_ context.Context, f LogFile, offset int64, chunk func([]byte) error) error {
+	text, ok := k[f.Stream]
+	if !ok {
+		return fs.ErrNotExist
+	}
+	return chunk([]byte(text[offset:]))
 }

@@ -628,7 +628,7 @@ func TestLogs(t *testing.T) {
 		said := ""
 		logs := func(which, stream string, follow bool) (string, error) {
 			t.Helper()
-			o, err := ParseLogs(which, stream, "", follow)
+			o, err := ParseLogs(which, stream, "", 0, follow)
 			if err != nil {
 				t.Fatal(err)
 			}

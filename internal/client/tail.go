@@ -32,6 +32,7 @@ type tail struct {
 	task  job.Task
 	write func(lines []byte)
 	names []string          // of the streams
+	since time.Time         // only what was printed since then; zero: all
 	again func(status.Task) // hears of each later incarnation; nil: nobody does
 
 	targets chan status.Task // capacity 1: only the newest matters
@@ -76,6 +77,7 @@ type stream struct {
 	container string
 	name      string
 	offset    int64 // of the next byte, for the agent
+	placed    bool  // offset is after what is too old
 	file      int64 // the same in the file that is kept
 	whole     bool  // everything was copied
 	lines     term.LineBuffer
@@ -189,6 +191,12 @@ func (t *tail) copyOnce(ctx context.Context, s *stream, address string) error {
 		return err
 	}
 	defer a.Close()
+	if !s.placed {
+		if s.offset, err = position(ctx, a, s.name, t.since); err != nil {
+			return err
+		}
+		s.placed = true
+	}
 	return a.Logs(ctx, control.LogsRequest{Stream: s.name, Offset: s.offset, Follow: true}, func(c control.LogChunk) error {
 		s.offset, s.file = c.Offset+int64(len(c.Data)), c.File
 		s.lines.Add(c.Data)
@@ -225,8 +233,12 @@ func flush(streams []*stream) {
 
 // copyKept copies the rest of a log from where it is kept after its container ended.
 func (t *tail) copyKept(ctx context.Context, s *stream, f LogFile) error {
+	since := t.since
+	if s.file > 0 { // what is left is what comes after
+		since = time.Time{}
+	}
 	for {
-		err := t.c.Logs.Read(ctx, f, s.file, func(data []byte) error {
+		err := t.c.readKept(ctx, f, s.file, since, func(data []byte) error {
 			s.file += int64(len(data))
 			s.lines.Add(data)
 			return nil

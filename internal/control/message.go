@@ -214,7 +214,7 @@ type AgentHandler interface {
 
 // LogsRequest selects a part of a task's output.
 type LogsRequest struct {
-	Stream string // Stdout, Stderr or AgentLog
+	Stream string // Stdout, Stderr, AgentLog or Times
 	Offset int64  // a chunk's end, or 0; negative: that many bytes from the end
 	Follow bool   // go on until the agent ends
 }
