@@ -28,7 +28,7 @@ type jobFlags struct {
 	checkpointLocal            bool
 	endpoints                  string
 	files, archives            []string
-	venv, conda                string
+	venv, conda, requirements  string
 	env, define                []string
 	level                      string
 	once, date                 string
@@ -95,6 +95,7 @@ func (j *jobFlags) contents(cmd *cobra.Command) {
 	flags.StringSliceVar(&j.archives, "archives", nil, "archives that every task gets unpacked: `PATH[#NAME],...`")
 	flags.StringVar(&j.venv, "venv", "", "virtual environment that every task gets, packed with its Python: `DIR`")
 	flags.StringVar(&j.conda, "conda", "", "conda environment that every task gets, packed: `PREFIX`")
+	flags.StringVar(&j.requirements, "requirements", "", "list of packages, or pyproject.toml, of which every task gets an environment: `FILE`")
 	flags.StringArrayVar(&j.env, "env", nil, "environment variable of every task: `NAME=VALUE`; may be repeated")
 }
 
@@ -142,6 +143,7 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	text("archives", "archives", strings.Join(j.archives, ","))
 	text("venv", "venv", j.venv)
 	text("conda", "conda", j.conda)
+	text("requirements", "requirements", j.requirements)
 	text("checkpoint-dir", "checkpoint.dir", j.checkpointDir)
 	text("checkpoint-local", "checkpoint.local", strconv.FormatBool(j.checkpointLocal))
 	text("endpoints", "endpoints", j.endpoints)

@@ -1,10 +1,11 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,17 +22,18 @@ import (
 const keepPacked = 30 * 24 * time.Hour
 
 // PackEnvironments returns the job with its environments among the archives, and with commands that
-// find their programs first. An environment is packed once for as long as it does not change. say
-// tells what takes its time.
+// find their programs first. An environment is built or packed once for as long as it does not
+// change. say tells what takes its time.
 func PackEnvironments(ctx context.Context, j job.Job, say func(string)) (job.Job, error) {
 	for _, env := range []struct {
-		dir  *string
-		name string
-	}{{&j.Venv, job.VenvName}, {&j.Conda, job.CondaName}} {
+		dir     *string
+		name    string
+		archive func(ctx context.Context, dir string, say func(string)) (string, error)
+	}{{&j.Venv, job.VenvName, packed}, {&j.Conda, job.CondaName, packed}, {&j.Packages, job.VenvName, built}} {
 		if *env.dir == "" {
 			continue
 		}
-		packed, err := packed(ctx, *env.dir, say)
+		packed, err := env.archive(ctx, *env.dir, say)
 		if err != nil {
 			return j, err
 		}
@@ -54,12 +56,59 @@ func PackEnvironments(ctx context.Context, j job.Job, say func(string)) (job.Job
 // packed is the archive of an environment in this user's cache.
 func packed(ctx context.Context, dir string, say func(string)) (string, error) {
 	e, err := pyenv.Open(ctx, dir)
-	switch {
-	case errors.Is(err, pyenv.ErrEditable):
-		return "", exit.Errorf(exit.Usage, "%w", err).Try("install it into the environment: pip install without -e")
-	case err != nil:
-		return "", exit.Errorf(exit.Usage, "%w", err).Try("want the directory of a virtual environment or of a conda prefix, the one that holds bin/python")
+	if err != nil {
+		return "", unfit(err, "want the directory of a virtual environment or of a conda prefix, the one that holds bin/python")
 	}
+	return cached(e.Sum(), say, func(_ string, w io.Writer) error {
+		say("packing the environment " + dir)
+		return pack(ctx, e, w)
+	})
+}
+
+func pack(ctx context.Context, e *pyenv.Environment, w io.Writer) error {
+	if err := e.Pack(ctx, w); err != nil {
+		return exit.Errorf(exit.Usage, "%w", err)
+	}
+	return nil
+}
+
+// built is the archive of an environment that this user's pip or uv makes of a list of packages.
+func built(ctx context.Context, list string, say func(string)) (string, error) {
+	r, err := pyenv.ReadRequirements(ctx, list)
+	if err != nil {
+		return "", unfit(fmt.Errorf("requirements: %w", err), "want a list of packages as pip reads it, or a pyproject.toml")
+	}
+	return cached(r.Sum(), say, func(cache string, w io.Writer) error {
+		say(fmt.Sprintf("building the environment of %s with %s", list, r.Tool()))
+		dir, err := os.MkdirTemp(cache, ".*.tmp")
+		if err != nil {
+			return stage.TempError(err)
+		}
+		defer os.RemoveAll(dir)
+		if err := r.Build(ctx, dir); errors.Is(err, pyenv.ErrInstall) {
+			return exit.Errorf(exit.Infrastructure, "requirements: %w", err).Try("does each package have such a version for this Python? is the index within reach?")
+		} else if err != nil {
+			return exit.Errorf(exit.Usage, "requirements: %w", err)
+		}
+		e, err := pyenv.Open(ctx, dir)
+		if err != nil {
+			return unfit(fmt.Errorf("requirements: %w", err), "look at what was installed")
+		}
+		return pack(ctx, e, w)
+	})
+}
+
+// unfit is the error of an environment that cannot be packed.
+func unfit(err error, try string) error {
+	if errors.Is(err, pyenv.ErrEditable) {
+		try = "install it into the environment: pip install without -e"
+	}
+	return exit.Errorf(exit.Usage, "%w", err).Try("%s", try)
+}
+
+// cached is the archive with a sum in this user's cache. If it is not there, write makes it, and finds
+// room for more beside it.
+func cached(sum string, say func(string), write func(cache string, w io.Writer) error) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {
 		cache = os.TempDir()
@@ -69,19 +118,18 @@ func packed(ctx context.Context, dir string, say func(string)) (string, error) {
 		return "", exit.Errorf(exit.Usage, "keep packed environments: %w", err).Try("set XDG_CACHE_HOME to a directory that you may write to, with room in it")
 	}
 	forget(cache, time.Now().Add(-keepPacked))
-	name := filepath.Join(cache, e.Sum()+".tar.gz")
+	name := filepath.Join(cache, sum+".tar.gz")
 	if now := time.Now(); os.Chtimes(name, now, now) == nil {
 		return name, nil
 	}
-	say("packing the environment " + dir)
 	began := time.Now()
 	temp, err := os.CreateTemp(cache, ".*.tmp")
 	if err != nil {
 		return "", stage.TempError(err)
 	}
 	defer os.Remove(temp.Name()) // once it is renamed there is none
-	if err := errors.Join(e.Pack(ctx, temp), temp.Close()); err != nil {
-		return "", exit.Errorf(exit.Usage, "%w", err)
+	if err := cmp.Or(write(cache, temp), temp.Close()); err != nil {
+		return "", err
 	}
 	if err := os.Rename(temp.Name(), name); err != nil {
 		return "", exit.Errorf(exit.Usage, "keep a packed environment: %w", err)
@@ -98,8 +146,8 @@ func packed(ctx context.Context, dir string, say func(string)) (string, error) {
 func forget(cache string, since time.Time) {
 	entries, _ := os.ReadDir(cache)
 	for _, entry := range entries {
-		if info, err := entry.Info(); err == nil && info.Mode().Type() == fs.FileMode(0) && info.ModTime().Before(since) {
-			_ = os.Remove(filepath.Join(cache, entry.Name()))
+		if info, err := entry.Info(); err == nil && info.ModTime().Before(since) {
+			_ = os.RemoveAll(filepath.Join(cache, entry.Name())) // a directory, if a build was killed
 		}
 	}
 }

@@ -57,3 +57,32 @@ func TestEnvironmentIsPackedOnce(t *testing.T) {
 		t.Errorf("a directory that is no environment: %v", err)
 	}
 }
+
+// TestRequirementsThatCannotBeBuilt: an index that does not answer may do so later; a list that is wrong stays so.
+func TestRequirementsThatCannotBeBuilt(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "uv"), []byte("#!/bin/sh\necho no answer >&2; exit 1\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "list.txt"), "six\n")
+	writeFile(t, filepath.Join(dir, "wrong.toml"), "[tool.poetry]\n")
+	writeFile(t, filepath.Join(dir, "place.txt"), "-e .\n")
+	for list, want := range map[string]struct {
+		code exit.Code
+		text string
+	}{
+		"list.txt": {exit.Infrastructure, "no answer"}, "wrong.toml": {exit.Usage, "no [project]"}, "none.txt": {exit.Usage, "no such file"}, "place.txt": {exit.Usage, "pip install without -e"},
+	} {
+		j := parsed(t, "requirements: "+filepath.Join(dir, list)+"\ncommand: x\nroles: {worker: {}}\n")
+		if _, err := PackEnvironments(t.Context(), j, func(string) {}); exit.Of(err) != want.code || !strings.Contains(err.Error(), want.text) {
+			t.Errorf("%s: %d %v, want %d and %q", list, exit.Of(err), err, want.code, want.text)
+		}
+	}
+	if left, err := os.ReadDir(filepath.Join(cache, "tfos", "environments")); err != nil || len(left) != 0 {
+		t.Errorf("%v, %v are left in the cache", left, err)
+	}
+}

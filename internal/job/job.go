@@ -35,6 +35,7 @@ type Job struct {
 	Mounts      []string // the same: directories of the node in the image, as "/a:/b:ro"
 	Venv        string   // directory of a virtual environment here, which tasks get packed; empty: none
 	Conda       string   // the same, a prefix of conda
+	Packages    string   // file here that lists packages, of which tasks get an environment; empty: none
 	Env         map[string]string
 	Roles       []Role // in the order of the file, then the flags'; never empty
 	Checkpoint  Checkpoint

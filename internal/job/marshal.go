@@ -25,6 +25,7 @@ func Marshal(j Job) []byte {
 	}
 	doc.optional("venv", j.Venv)
 	doc.optional("conda", j.Conda)
+	doc.optional("requirements", j.Packages)
 	doc.texts("env", j.Env)
 	var roles tree
 	for _, r := range j.Roles {

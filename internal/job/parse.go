@@ -83,8 +83,9 @@ func (d *decoder) job(root *value, file string) Job {
 		rule{"archives", d.list(d.files(&j.Archives, dir))},
 		rule{"image", d.text(&j.Image, checkImage)},
 		rule{"mounts", d.list(d.mount(&j.Mounts))},
-		rule{"venv", d.environmentDir(&j.Venv, VenvName, dir)},
-		rule{"conda", d.environmentDir(&j.Conda, CondaName, dir)},
+		rule{"venv", d.environmentOf(&j.Venv, "an environment's directory", VenvName, dir)},
+		rule{"conda", d.environmentOf(&j.Conda, "an environment's directory", CondaName, dir)},
+		rule{"requirements", d.environmentOf(&j.Packages, "a list of packages or a pyproject.toml", VenvName, dir)},
 		rule{"env", d.environment(&j.Env)},
 		rule{"roles", func(v *value, _ string) { roles = v }},
 		rule{"checkpoint", d.section(
@@ -361,19 +362,19 @@ const (
 	CondaName = "conda"
 )
 
-// environmentDir is a directory of this machine, which becomes an archive of that name.
-func (d *decoder) environmentDir(dst *string, name, dir string) setter {
+// environmentOf is a path of this machine to what an environment is made of, which becomes an archive of that name.
+func (d *decoder) environmentOf(dst *string, what, name, dir string) setter {
 	return func(v *value, key string) {
 		var s string
 		d.text(&s, nil)(v, key)
 		switch {
 		case v.kind != scalar:
 		case strings.TrimSpace(s) == "":
-			d.fail(v.at, key, "is empty: want the directory of an environment")
+			d.fail(v.at, key, "is empty: want %s", what)
 		case strings.Contains(s, "://"):
-			d.fail(v.at, key, "%q: want a directory of this machine, which tfos packs; one that is packed already goes under archives", s)
+			d.fail(v.at, key, "%q: want the path on this machine of %s; an environment that is packed already goes under archives", s, what)
 		case d.named[name] != "":
-			d.fail(v.at, key, "%s and %s would both be %q in the container: give the other one another name, as in path#name", d.named[name], s, name)
+			d.fail(v.at, key, "%s and %s would both be %q in the container: take one environment, or give an archive another name, as in path#name", d.named[name], s, name)
 		default:
 			if s = path.Clean(s); !path.IsAbs(s) && v.at.flag == "" {
 				s = path.Join(dir, s)

@@ -39,6 +39,27 @@ func TestVirtualEnvironment(t *testing.T) {
 	}
 }
 
+// TestRequirements: a task runs in an environment that was built of a list of packages by this machine's
+// pip, once.
+func TestRequirements(t *testing.T) {
+	dir := t.TempDir()
+	const wheel = `import sys, zipfile
+with zipfile.ZipFile("greet-1.0-py3-none-any.whl", "w") as z:
+    z.writestr("greet.py", "import sys\ndef main(): print('hello from', sys.prefix)\n")
+    z.writestr("greet-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: greet\nVersion: 1.0\n")
+    z.writestr("greet-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: x\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+    z.writestr("greet-1.0.dist-info/entry_points.txt", "[console_scripts]\ngreeter = greet:main\n")
+    z.writestr("greet-1.0.dist-info/RECORD", "")`
+	command(t.Context(), t, nil, "bash", "-c", `cd "$0" && python3 -c "$1" && printf -- '--no-index\n--find-links .\ngreet==1.0\n' >list.txt`, dir, wheel).want(t, 0)
+	env := []string{"XDG_CACHE_HOME=" + t.TempDir(), "PIP_USER=1"} // which sites set
+	for _, builds := range []bool{true, false} {
+		r := tfos(t, env, "run", "--master", "local", "--workers", "1", "--requirements", filepath.Join(dir, "list.txt"), "--", "greeter").want(t, 0)
+		if strings.Contains(r.stderr, "building the environment") != builds || strings.Count(r.stdout, "hello from /") != 1 {
+			t.Errorf("built: %v, want %v\n%s%s", !builds, builds, r.stderr, r.stdout)
+		}
+	}
+}
+
 // TestImageThatIsIgnored: the container is asked for with the variables that have a NodeManager start
 // an image. One that starts none says nothing, but the task does.
 func TestImageThatIsIgnored(t *testing.T) {
