@@ -287,7 +287,7 @@ func (p *program) Stop(grace time.Duration) {
 	deaf := p.deaf
 	p.r.mu.Unlock()
 	if !deaf {
-		p.end(supervise.Exit{Code: 143, Signal: "SIGTERM", Stopped: true})
+		p.end(supervise.Exit{Ended: job.Ended{Code: 143, Signal: "SIGTERM", Stopped: true}})
 	}
 }
 func (p *program) Done() <-chan struct{} { return p.done }
@@ -314,7 +314,7 @@ func TestATaskLives(t *testing.T) {
 		if spec.Dir != w.dir || spec.Stdout == nil || spec.Stderr == nil {
 			t.Errorf("spec: %+v", spec)
 		}
-		w.runner.newest().end(supervise.Exit{Code: 3})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 3}})
 		w.expect("after the end", "exited inc=1 code=3 ")
 		w.master().Retire(control.Retire{Reason: "over"})
 		if err := <-w.ended; err != nil {
@@ -385,14 +385,14 @@ func TestANewIncarnationTakesThePlaceOfTheOld(t *testing.T) {
 		s.Start(start(2))
 		s.Start(start(1))
 		w.expect("while the old one ends", "stop 100 30s")
-		old.end(supervise.Exit{Code: 137, Signal: "SIGKILL"})
+		old.end(supervise.Exit{Ended: job.Ended{Code: 137, Signal: "SIGKILL"}})
 		w.expect("when it has ended", "run train2", "exited inc=1 code=137 SIGKILL", "started inc=2 pid=101")
 
 		w.runner.newest().beDeaf()
 		s.Start(start(3))
 		s.Stop(control.Stop{Incarnation: 3}) // before it began
 		w.expect("start and stop", "stop 101 30s")
-		w.runner.newest().end(supervise.Exit{Code: 137, Signal: "SIGKILL"})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 137, Signal: "SIGKILL"}})
 		w.expect("nothing is started", "exited inc=2 code=137 SIGKILL", "exited inc=3 code=143 SIGTERM")
 		w.end()
 	})
@@ -426,7 +426,7 @@ func TestAnExitDuringAnHourOfSilenceIsToldOnce(t *testing.T) {
 		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
 		w.net.Cut("am")
 		time.Sleep(5 * time.Minute)
-		w.runner.newest().end(supervise.Exit{Code: 3})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 3}})
 		time.Sleep(4 * time.Minute)
 		w.net.Heal("am")
 		time.Sleep(time.Minute)
@@ -518,7 +518,7 @@ func TestRetireWaitsForTheProgram(t *testing.T) {
 		s.Retire(control.Retire{Grace: 7 * time.Second})
 		s.Start(start(2)) // too late
 		w.expect("retiring", "run train1", "stop 100 7s", "joined inc=1", "started inc=1 pid=100")
-		w.runner.newest().end(supervise.Exit{Code: 137, Signal: "SIGKILL"})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 137, Signal: "SIGKILL"}})
 		if err := <-w.ended; err != nil {
 			t.Errorf("run: %v", err)
 		}

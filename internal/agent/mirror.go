@@ -94,7 +94,7 @@ func (o *owner) prepares(c control.Start) bool {
 			case o.next != nil && o.next.Incarnation == c.Incarnation && denied(err):
 				o.a.log.Error("the program is not started: it may not have its checkpoints", zap.Error(err))
 				o.incarnation, o.started, o.next = c.Incarnation, true, nil
-				o.a.link.Exited(control.Exited{Incarnation: c.Incarnation, Code: 127, Reason: "it cannot get its checkpoints: " + fileserver.Explain(err)})
+				o.a.link.Exited(control.Exited{Incarnation: c.Incarnation, Ended: job.Ended{Code: 127, Reason: "it cannot get its checkpoints: " + fileserver.Explain(err)}})
 			default:
 				o.a.log.Error("the program does not start: it cannot get its checkpoints", zap.Error(err))
 				o.failed = err

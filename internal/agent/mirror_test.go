@@ -11,6 +11,7 @@ import (
 
 	"tfos/internal/agent"
 	"tfos/internal/control"
+	"tfos/internal/job"
 	"tfos/internal/launch"
 	"tfos/internal/storage"
 	"tfos/internal/supervise"
@@ -85,7 +86,7 @@ func TestLocalCheckpoints(t *testing.T) {
 			}
 		}
 		putCheckpoint(t, here, "ckpt-4")
-		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 		w.expect("after the end", "mirror inc=1 uploaded ckpt-4 step=400", "exited inc=1 code=1 ")
 		s.Start(startMirrored(2, there))
 		w.expect("in place", "run train2", "started inc=2 pid=101")
@@ -113,7 +114,7 @@ func TestStopFlushes(t *testing.T) {
 		synctest.Wait()
 		putCheckpoint(t, here, "ckpt-4") // a program that hears SIGTERM saves
 		put(t, filepath.Join(here, "state.pkl"), "s")
-		p.end(supervise.Exit{Code: 0, Stopped: true})
+		p.end(supervise.Exit{Ended: job.Ended{Code: 0, Stopped: true}})
 		w.expect("after the end", "stop 100 10s", "mirror inc=1 uploaded ckpt-4 step=400", "mirror inc=1 uploaded state.pkl step=-1", "exited inc=1 code=0 ")
 		if _, err := os.Stat(filepath.Join(there, "ckpt-4.index")); err != nil {
 			t.Error(err)
@@ -157,7 +158,7 @@ func TestALostCheckpointIsAFailure(t *testing.T) {
 		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
 		put(t, there, "a file where the directory was")
 		putCheckpoint(t, here, "ckpt-4")
-		w.runner.newest().end(supervise.Exit{Code: 0, Stderr: []string{"done"}})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 0, Stderr: []string{"done"}}})
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		w.mu.Lock()

@@ -157,7 +157,7 @@ func (o *owner) proceed() {
 	case o.withdrawn:
 		o.unprepare()
 		o.incarnation, o.started, o.next, o.withdrawn = next.Incarnation, true, nil, false
-		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM", Stopped: true})
+		o.a.link.Exited(control.Exited{Incarnation: next.Incarnation, Ended: job.Ended{Code: 128 + int(unix.SIGTERM), Signal: "SIGTERM", Stopped: true}})
 	case o.reached(next.Generation) && o.prepares(*next):
 		o.run(*next)
 	}
@@ -173,7 +173,7 @@ func (o *owner) run(c control.Start) {
 	log := o.a.log.With(zap.Int("incarnation", int(c.Incarnation)), zap.Int("generation", int(c.Generation)))
 	fail := func(err error) {
 		log.Error("program not started", zap.Error(err))
-		o.a.link.Exited(control.Exited{Incarnation: c.Incarnation, Code: 127, Reason: err.Error()})
+		o.a.link.Exited(control.Exited{Incarnation: c.Incarnation, Ended: job.Ended{Code: 127, Reason: err.Error()}})
 	}
 	if c.TensorBoard && o.tensor == nil {
 		var err error
@@ -265,7 +265,7 @@ func (o *owner) concluded(x supervise.Exit) {
 		return
 	}
 	if !o.excused(x) {
-		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Code: x.Code, Signal: x.Signal, OOM: x.OOM, Reason: x.Reason, Stopped: x.Stopped, Lost: x.Lost, Stderr: x.Stderr})
+		o.a.link.Exited(control.Exited{Incarnation: o.incarnation, Ended: x.Ended})
 	}
 	o.proceed()
 }

@@ -130,7 +130,7 @@ func TestAStartWaitsForItsGeneration(t *testing.T) {
 		w.expectPeers(job.EndpointsRedirect, false)
 
 		// One that waits can be withdrawn, and the next one need not wait for a generation that is given up.
-		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 		s.Incarnation, s.Generation = 2, 3
 		w.master().Start(s)
 		w.master().Stop(control.Stop{Incarnation: 2})
@@ -197,7 +197,7 @@ func TestAProgramWithoutTheLibraryStartsOnceMore(t *testing.T) {
 		}
 		w.expectPeers(job.EndpointsForward, true)
 		time.Sleep(time.Minute)
-		w.runner.newest().end(supervise.Exit{Code: 2})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 2}})
 		w.expect("what it does then is its own", "exited inc=1 code=2 ")
 		w.end()
 	})
@@ -238,7 +238,7 @@ func TestAFailureIsToldOnce(t *testing.T) {
 				w.ownPID()
 				w.master().Start(start(1))
 				time.Sleep(c.after)
-				w.runner.newest().end(supervise.Exit{Code: 1})
+				w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 				w.expect("its end", "run train1", "joined inc=1", fmt.Sprint("started inc=1 pid=", pid), "exited inc=1 code=1 ")
 				w.master().Start(start(2))
 				w.expect("the next", "run train2", fmt.Sprint("started inc=2 pid=", pid+1))
@@ -277,7 +277,7 @@ func TestItEndsAsItIsToStartOnceMore(t *testing.T) {
 		w.runner.newest().beDeaf()
 		w.master().Forward("worker/7 cannot")
 		w.expect("after the order", "stop 100 30s")
-		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 		w.expect("its end", "exited inc=1 code=1 ")
 		w.end()
 	})
@@ -318,7 +318,7 @@ func TestTheMasterHasForwardTaken(t *testing.T) {
 			t.Errorf("environment: %q", env)
 		}
 		w.expectPeers(job.EndpointsForward, true)
-		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 		w.expect("its end", "exited inc=1 code=1 ")
 		w.end()
 	})
@@ -327,7 +327,7 @@ func TestTheMasterHasForwardTaken(t *testing.T) {
 		w := newWorld(t, c.use)
 		w.master().Start(start(1))
 		w.expect("after start", "run train1", "joined inc=1", "started inc=1 pid=100")
-		w.runner.newest().end(supervise.Exit{Code: 1})
+		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 		w.master().Forward("worker/7 cannot")
 		w.expect("the order finds nothing to start again", "exited inc=1 code=1 ")
 		w.master().Start(start(2))

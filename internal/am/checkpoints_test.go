@@ -76,7 +76,7 @@ func TestBrokenCheckpointIsNotRestored(t *testing.T) {
 			w.save(200, 1)
 			time.Sleep(10 * time.Second)
 			w.says(task, inc, 240)
-			return control.Exited{Incarnation: inc, Code: 1}
+			return control.Exited{Incarnation: inc, Ended: job.Ended{Code: 1}}
 		}
 		p["chief/0#2"] = after(3*time.Minute, 0)
 		v := w.succeeded(t, saving)
@@ -107,7 +107,7 @@ func TestStuckJobEnds(t *testing.T) {
 			p[fmt.Sprintf("chief/0#%d", inc+1)] = func(task job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
 				time.Sleep(time.Minute)
 				w.says(task, inc, 240)
-				return control.Exited{Incarnation: inc, Code: 1, Stderr: []string{"ValueError: bad shard"}}
+				return control.Exited{Incarnation: inc, Ended: job.Ended{Code: 1, Stderr: []string{"ValueError: bad shard"}}}
 			}
 		}
 		if err := w.train(saving + "recovery: {user-failures: 100}\n"); err != nil {
@@ -133,7 +133,7 @@ func TestGuessedStepsEndNothing(t *testing.T) {
 			p[fmt.Sprintf("chief/0#%d", inc+1)] = func(task job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
 				time.Sleep(time.Minute)
 				w.tells(task, control.Progress{Incarnation: inc, Step: 3, Steps: 3}) // "Step 3/3: train"
-				return control.Exited{Incarnation: inc, Code: 7, Stderr: []string{"ValueError: bad shard"}}
+				return control.Exited{Incarnation: inc, Ended: job.Ended{Code: 7, Stderr: []string{"ValueError: bad shard"}}}
 			}
 		}
 		p["chief/0#5"] = after(time.Minute, 0)

@@ -119,8 +119,5 @@ func started(s *control.Session, e control.Started) membership.Started {
 }
 
 func exited(s *control.Session, e control.Exited) membership.Exited {
-	return membership.Exited{
-		Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(),
-		Code: e.Code, Signal: e.Signal, OOM: e.OOM, Reason: e.Reason, Stopped: e.Stopped, Lost: e.Lost, Stderr: e.Stderr,
-	}
+	return membership.Exited{Task: s.Task(), Incarnation: e.Incarnation, Container: s.Container(), Ended: e.Ended}
 }

@@ -124,7 +124,7 @@ func (b *breaker) program(t job.Task, inc job.Incarnation, stop <-chan struct{})
 	case <-done:
 		return control.Exited{Incarnation: inc}
 	case <-stop:
-		return control.Exited{Incarnation: inc, Code: 143, Signal: "SIGTERM"}
+		return control.Exited{Incarnation: inc, Ended: job.Ended{Code: 143, Signal: "SIGTERM"}}
 	case e := <-kill:
 		e.Incarnation = inc
 		return e
@@ -149,7 +149,7 @@ func (b *breaker) shock(lost job.Task) {
 		b.mu.Lock()
 		kill := b.kills[t] // of the program that is there now
 		b.mu.Unlock()
-		time.AfterFunc(3*time.Second, func() { kill <- control.Exited{Code: 1, Stderr: []string{"AbortedError"}} })
+		time.AfterFunc(3*time.Second, func() { kill <- control.Exited{Ended: job.Ended{Code: 1, Stderr: []string{"AbortedError"}}} })
 	}
 }
 
@@ -190,7 +190,7 @@ func (b *breaker) do(f fault.Fault) {
 	}
 	switch f.Kind {
 	case fault.KillProcess:
-		b.end(f.Task, control.Exited{Code: 137, Signal: "SIGKILL"})
+		b.end(f.Task, control.Exited{Ended: job.Ended{Code: 137, Signal: "SIGKILL"}})
 		b.shock(f.Task)
 	case fault.KillAgent:
 		b.w.lose(f.Task, 137)

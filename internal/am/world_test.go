@@ -34,14 +34,14 @@ type hanging func(inc job.Incarnation, step int64) bool
 // exits ends at once with the code.
 func exits(code int, stderr ...string) program {
 	return func(_ job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
-		return control.Exited{Incarnation: inc, Code: code, Stderr: stderr}
+		return control.Exited{Incarnation: inc, Ended: job.Ended{Code: code, Stderr: stderr}}
 	}
 }
 
 // serves runs until it is stopped.
 func serves(_ job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited {
 	<-stop
-	return control.Exited{Incarnation: inc, Code: 143, Signal: "SIGTERM"}
+	return control.Exited{Incarnation: inc, Ended: job.Ended{Code: 143, Signal: "SIGTERM"}}
 }
 
 // world is YARN and the nodes around one master: containers are granted as they are asked for, and an agent joins from each.

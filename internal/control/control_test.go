@@ -280,7 +280,7 @@ func TestASessionCarriesOrdersAndReports(t *testing.T) {
 		a.link.Progress(control.Progress{Incarnation: 1, Step: 1, Steps: 2})
 		w.heard()
 		// A program's output need not be UTF-8.
-		a.link.Exited(control.Exited{Incarnation: 1, Code: 3, Stderr: []string{"bad \xff byte"}})
+		a.link.Exited(control.Exited{Incarnation: 1, Ended: job.Ended{Code: 3, Stderr: []string{"bad \xff byte"}}})
 		if err := a.end(); !errors.Is(err, context.Canceled) {
 			t.Errorf("the link ended with %v", err)
 		}
@@ -303,7 +303,7 @@ func TestSilenceEndsASession(t *testing.T) {
 
 		// The process ends meanwhile. The next session tells, once.
 		a.link.Started(control.Started{Incarnation: 1, PID: 42})
-		a.link.Exited(control.Exited{Incarnation: 1, Code: 3})
+		a.link.Exited(control.Exited{Incarnation: 1, Ended: job.Ended{Code: 3}})
 		time.Sleep(time.Minute)
 		w.net.Heal("node0")
 		time.Sleep(time.Minute)

@@ -115,16 +115,15 @@ func exitedToPB(e Exited) *controlpb.Exited {
 }
 
 func exitedFromPB(p *controlpb.Exited) Exited {
-	return Exited{
-		Incarnation: job.Incarnation(p.GetIncarnation()),
-		Code:        int(p.GetCode()),
-		Signal:      p.GetSignal(),
-		OOM:         p.GetOom(),
-		Reason:      p.GetReason(),
-		Stopped:     p.GetStopped(),
-		Lost:        p.GetLost(),
-		Stderr:      p.GetStderr(),
-	}
+	return Exited{job.Incarnation(p.GetIncarnation()), job.Ended{
+		Code:    int(p.GetCode()),
+		Signal:  p.GetSignal(),
+		OOM:     p.GetOom(),
+		Reason:  p.GetReason(),
+		Stopped: p.GetStopped(),
+		Lost:    p.GetLost(),
+		Stderr:  p.GetStderr(),
+	}}
 }
 
 func progressToPB(g Progress) *controlpb.Progress {

@@ -38,13 +38,7 @@ type Started struct {
 // Exited is a process that ended, or could not be started.
 type Exited struct {
 	Incarnation job.Incarnation
-	Code        int      // exit code; 128+signal when a signal ended it
-	Signal      string   // "SIGKILL"; empty: it exited by itself
-	OOM         bool     // the kernel killed it for want of memory
-	Reason      string   // why it could not be started; empty: it ran
-	Stopped     bool     // it was told to end before it did
-	Lost        bool     // the agent's own helper was killed, and took it along: no fault of the program's
-	Stderr      []string // its last lines
+	job.Ended
 }
 
 // Progress is the newest step that a program reported or printed, and what it uses.

@@ -96,13 +96,7 @@ type Exited struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
 	Container   yarn.ContainerID `json:"container,omitzero"` // whose agent says so
-	Code        int              `json:"code"`               // exit code; 128+signal when a signal ended it
-	Signal      string           `json:"signal,omitempty"`   // "SIGKILL"; empty: it exited by itself
-	OOM         bool             `json:"oom,omitempty"`      // the kernel killed it for want of memory
-	Reason      string           `json:"reason,omitempty"`   // why it could not be started; empty: it ran
-	Stopped     bool             `json:"stopped,omitempty"`  // it was told to end before it did
-	Lost        bool             `json:"lost,omitempty"`     // the agent's own helper was killed, and took it along
-	Stderr      []string         `json:"stderr,omitempty"`   // its last lines
+	job.Ended
 }
 
 // StopRequested ends the job from outside.

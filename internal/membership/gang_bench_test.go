@@ -129,7 +129,7 @@ func BenchmarkLostPeer(b *testing.B) {
 				b.StartTimer()
 				g.step(Completed{Container: container(1), Exit: yarn.ExitPreempted})
 				for _, t := range g.tasks[1:] {
-					g.step(Exited{Task: t, Incarnation: 1, Code: 1})
+					g.step(Exited{Task: t, Incarnation: 1, Ended: job.Ended{Code: 1}})
 				}
 				g.grant(job.Worker)
 				if starts := g.join(g.tasks[0], 2, g.last); len(starts) < n {

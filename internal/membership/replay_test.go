@@ -158,7 +158,7 @@ func TestEveryEventIsTold(t *testing.T) {
 			membership.Completed{Container: c(5), Exit: yarn.ExitPreempted, Diagnostics: "  in\r\n\n----\n " + c(5).String()},
 			membership.Unfit{Reason: "a\n\nb"},
 			membership.StopRequested{Reason: " by\n\nann "},
-			membership.Exited{Task: w(1), Incarnation: 1, Code: 1, Stderr: []string{"", "  x", "# y", "----"}},
+			membership.Exited{Task: w(1), Incarnation: 1, Ended: job.Ended{Code: 1, Stderr: []string{"", "  x", "# y", "----"}}},
 			membership.MasterFailed{Reason: "x"},
 			membership.Tick{},
 		} {

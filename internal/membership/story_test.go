@@ -225,7 +225,7 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 			ev.Running = &Started{Task: name, Incarnation: in, Container: id, PID: running}
 		}
 		if td.HasArg("exited") {
-			ev.Exited = &Exited{Task: name, Incarnation: in, Container: id, Code: code, Signal: signal, Stopped: td.HasArg("stopped")}
+			ev.Exited = &Exited{Task: name, Incarnation: in, Container: id, Ended: job.Ended{Code: code, Signal: signal, Stopped: td.HasArg("stopped")}}
 		}
 		return ev
 	case "left":
@@ -233,7 +233,7 @@ func (s *story) event(t *testing.T, td *datadriven.TestData) Event {
 	case "started":
 		return Started{name, in, id, pid}
 	case "exited":
-		ev := Exited{Task: name, Incarnation: in, Container: id, Code: code, Signal: signal, OOM: td.HasArg("oom"), Stopped: td.HasArg("stopped"), Lost: td.HasArg("lost")}
+		ev := Exited{Task: name, Incarnation: in, Container: id, Ended: job.Ended{Code: code, Signal: signal, OOM: td.HasArg("oom"), Stopped: td.HasArg("stopped"), Lost: td.HasArg("lost")}}
 		if td.HasArg("not-started") {
 			ev.Reason = td.Input
 		} else if td.Input != "" {

@@ -67,7 +67,7 @@ func TestLossesSayWhy(t *testing.T) {
 		membership.Granted{Role: "worker", Container: id(3), Node: node},
 		membership.Joined{Task: worker, Incarnation: 2, Container: id(3), Address: "n1:2"},
 		membership.Started{Task: worker, Incarnation: 2, Container: id(3), PID: 7},
-		membership.Exited{Task: worker, Incarnation: 2, Container: id(3), Code: 1, Stderr: []string{"Traceback", "No module named tensorboard", ""}},
+		membership.Exited{Task: worker, Incarnation: 2, Container: id(3), Ended: job.Ended{Code: 1, Stderr: []string{"Traceback", "No module named tensorboard", ""}}},
 	} {
 		m.Step(now, ev)
 	}

@@ -127,7 +127,7 @@ func (a *agent) startProcess(order membership.StartProcess) {
 	}
 	if !again {
 		a.stopped = true
-		a.ended(membership.Exited{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
+		a.ended(job.Ended{Code: 143, Signal: "SIGTERM"}) // the one before, if it still runs
 	}
 	a.incarnation, a.began, a.started, a.running, a.stopped, a.exited, a.since, a.knows = inc, a.w.clock.now, true, true, false, nil, order.Generation, a.spec
 	a.m.audit.begun(a)
@@ -147,7 +147,7 @@ func (a *agent) startProcess(order membership.StartProcess) {
 	case role.Service || a.task.Role == job.Evaluator && !a.m.job.Decides(a.task.Role) && a.w.chance(2):
 		// until it is stopped
 	default:
-		a.w.after(span, func() { a.exit(inc, membership.Exited{}) })
+		a.w.after(span, func() { a.exit(inc, job.Ended{}) })
 	}
 }
 
@@ -159,23 +159,23 @@ func (a *agent) know(s clusterspec.Spec) {
 }
 
 // badEnd is one of the ways in which programs fail.
-func (a *agent) badEnd() membership.Exited {
+func (a *agent) badEnd() job.Ended {
 	if a.w.sc.looping {
-		return membership.Exited{Code: 1, Stderr: []string{"ValueError: the same again"}}
+		return job.Ended{Code: 1, Stderr: []string{"ValueError: the same again"}}
 	}
 	switch a.w.rng.IntN(4) {
 	case 0:
-		return membership.Exited{Code: 139, Signal: "SIGSEGV"}
+		return job.Ended{Code: 139, Signal: "SIGSEGV"}
 	case 1:
-		return membership.Exited{Code: 137, Signal: "SIGKILL", OOM: true}
+		return job.Ended{Code: 137, Signal: "SIGKILL", OOM: true}
 	case 2:
-		return membership.Exited{Reason: "no such file or directory"}
+		return job.Ended{Reason: "no such file or directory"}
 	}
-	return membership.Exited{Code: 1 + a.w.rng.IntN(100), Stderr: []string{"Traceback", "ValueError: bad"}}
+	return job.Ended{Code: 1 + a.w.rng.IntN(100), Stderr: []string{"Traceback", "ValueError: bad"}}
 }
 
 // exit is the end of the process by itself.
-func (a *agent) exit(inc job.Incarnation, e membership.Exited) {
+func (a *agent) exit(inc job.Incarnation, e job.Ended) {
 	if !a.running || a.incarnation != inc {
 		return
 	}
@@ -229,22 +229,22 @@ func (m *master) shock(t job.Task, inc job.Incarnation) {
 		}
 		m.w.after(2*time.Second+m.w.upTo(5*time.Second), func() {
 			if peer.incarnation == inc {
-				peer.ended(membership.Exited{Code: 1, Stderr: []string{"AbortedError: a peer is gone"}})
+				peer.ended(job.Ended{Code: 1, Stderr: []string{"AbortedError: a peer is gone"}})
 			}
 		})
 	}
 }
 
 // ended notes the process's end, and reports it.
-func (a *agent) ended(e membership.Exited) {
+func (a *agent) ended(e job.Ended) {
 	if !a.running {
 		return
 	}
 	a.running = false
 	a.w.running[a.key()]--
-	e.Task, e.Incarnation, e.Container, e.Stopped = a.task, a.incarnation, a.container, a.stopped
-	a.exited = &e
-	a.report(e)
+	e.Stopped = a.stopped
+	a.exited = &membership.Exited{Task: a.task, Incarnation: a.incarnation, Container: a.container, Ended: e}
+	a.report(*a.exited)
 }
 
 // report tells the master, if it can be reached. What it misses now it hears with the next Hello.
@@ -263,7 +263,7 @@ func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
 	if a.w.sc.stuck > 0 && a.w.chance(a.w.sc.stuck) {
 		return
 	}
-	end := func(after time.Duration, e membership.Exited) {
+	end := func(after time.Duration, e job.Ended) {
 		a.w.after(after, func() {
 			if a.incarnation == inc {
 				a.ended(e)
@@ -272,11 +272,11 @@ func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
 	}
 	switch a.w.rng.IntN(4) {
 	case 0:
-		end(grace, membership.Exited{Code: 137, Signal: "SIGKILL"})
+		end(grace, job.Ended{Code: 137, Signal: "SIGKILL"})
 	case 1:
-		end(a.w.upTo(grace), membership.Exited{})
+		end(a.w.upTo(grace), job.Ended{})
 	default:
-		end(a.w.upTo(time.Second), membership.Exited{Code: 143, Signal: "SIGTERM"})
+		end(a.w.upTo(time.Second), job.Ended{Code: 143, Signal: "SIGTERM"})
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 
 	"tfos/internal/fault"
 	"tfos/internal/job"
-	"tfos/internal/membership"
 	"tfos/internal/yarn"
 )
 
@@ -142,7 +141,7 @@ func (w *world) perform(m *master, f fault.Fault) {
 	}
 	switch f.Kind {
 	case fault.KillProcess:
-		a.exit(a.incarnation, membership.Exited{Code: 137, Signal: "SIGKILL"})
+		a.exit(a.incarnation, job.Ended{Code: 137, Signal: "SIGKILL"})
 	case fault.KillAgent:
 		a.end(137)
 	case fault.KillNode:

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tfos/internal/job"
 	"tfos/internal/supervise/guard"
 )
 
@@ -48,16 +49,10 @@ type Spec struct {
 	Adopt          bool // this process has no other children: it inherits, and ends, what a guard that was itself killed leaves
 }
 
-// Exit is how a program ended.
+// Exit is how a program ended. OOM is of one that ended by SIGKILL.
 type Exit struct {
-	Code    int      // exit code; 128+signal when a signal ended it
-	Signal  string   // "SIGKILL"; empty: it exited by itself
-	OOM     bool     // the kernel killed for want of memory in its memory cgroup, and it ended by SIGKILL
-	Reason  string   // why it could not be started: the command was not found; empty: it ran
-	Stopped bool     // Stop was called before its end
-	Stderr  []string // the last lines of what it wrote there; of a program that failed and wrote none, those of its stdout
-	Left    int      // processes that SIGKILL did not end: hung in the kernel, or another user's
-	Lost    bool     // the guard was killed, and the program had to go with it: no fault of the program's
+	job.Ended
+	Left int // processes that SIGKILL did not end: hung in the kernel, or another user's
 }
 
 // Process is a program that was started. Safe for concurrent use.
@@ -176,7 +171,7 @@ func (p *Process) wait(events *bufio.Reader) {
 	stopped := p.stopped
 	p.mu.Unlock()
 
-	x := Exit{Code: e.Code, Stopped: stopped, Left: e.Left, Lost: lost, Stderr: lastLines(p.stderr)}
+	x := Exit{Left: e.Left, Ended: job.Ended{Code: e.Code, Stopped: stopped, Lost: lost, Stderr: lastLines(p.stderr)}}
 	if e.Signal != 0 {
 		x.Code, x.Signal = 128+e.Signal, unix.SignalName(syscall.Signal(e.Signal))
 	} else {

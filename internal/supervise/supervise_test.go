@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tfos/internal/job"
 	"tfos/internal/supervise"
 	"tfos/internal/supervise/guard"
 )
@@ -154,18 +155,18 @@ func TestExit(t *testing.T) {
 		want          supervise.Exit
 	}{
 		{"clean", "true", supervise.Exit{}},
-		{"code", "echo last words >&2; exit 3", supervise.Exit{Code: 3, Stderr: []string{"last words"}}},
-		{"words on stdout", "echo out of data; exit 3", supervise.Exit{Code: 3, Stderr: []string{"out of data"}}},
+		{"code", "echo last words >&2; exit 3", supervise.Exit{Ended: job.Ended{Code: 3, Stderr: []string{"last words"}}}},
+		{"words on stdout", "echo out of data; exit 3", supervise.Exit{Ended: job.Ended{Code: 3, Stderr: []string{"out of data"}}}},
 		{"words on stdout, and no failure", "echo done", supervise.Exit{}},
-		{"signal", "kill -SEGV $$", supervise.Exit{Code: 139, Signal: "SIGSEGV"}},
-		{"killed, though not by us", "kill -KILL $$", supervise.Exit{Code: 137, Signal: "SIGKILL"}},
-		{"a simple command takes the shell's place", `sh -c 'kill -TERM $$'`, supervise.Exit{Code: 143, Signal: "SIGTERM"}},
-		{"not found", "trian.py --epochs 3", supervise.Exit{Code: 127, Reason: "command not found: trian.py", Stderr: []string{"tfos: line 1: trian.py: command not found"}}},
-		{"no such path", "./trian.py", supervise.Exit{Code: 127, Reason: "command not found: ./trian.py", Stderr: []string{"tfos: line 1: ./trian.py: No such file or directory"}}},
-		{"exec of what is not there", "exec trian.py", supervise.Exit{Code: 127, Reason: "command not found: trian.py", Stderr: []string{"tfos: line 1: exec: trian.py: not found"}}},
-		{"not executable", ": >notes; ./notes", supervise.Exit{Code: 126, Reason: "cannot run ./notes: permission denied", Stderr: []string{"tfos: line 1: ./notes: Permission denied"}}},
-		{"the program's own 127", "echo hm >&2; exit 127", supervise.Exit{Code: 127, Stderr: []string{"hm"}}},
-		{"syntax", "if", supervise.Exit{Code: 2, Stderr: []string{"tfos: -c: line 2: syntax error: unexpected end of file from `if' command on line 1"}}},
+		{"signal", "kill -SEGV $$", supervise.Exit{Ended: job.Ended{Code: 139, Signal: "SIGSEGV"}}},
+		{"killed, though not by us", "kill -KILL $$", supervise.Exit{Ended: job.Ended{Code: 137, Signal: "SIGKILL"}}},
+		{"a simple command takes the shell's place", `sh -c 'kill -TERM $$'`, supervise.Exit{Ended: job.Ended{Code: 143, Signal: "SIGTERM"}}},
+		{"not found", "trian.py --epochs 3", supervise.Exit{Ended: job.Ended{Code: 127, Reason: "command not found: trian.py", Stderr: []string{"tfos: line 1: trian.py: command not found"}}}},
+		{"no such path", "./trian.py", supervise.Exit{Ended: job.Ended{Code: 127, Reason: "command not found: ./trian.py", Stderr: []string{"tfos: line 1: ./trian.py: No such file or directory"}}}},
+		{"exec of what is not there", "exec trian.py", supervise.Exit{Ended: job.Ended{Code: 127, Reason: "command not found: trian.py", Stderr: []string{"tfos: line 1: exec: trian.py: not found"}}}},
+		{"not executable", ": >notes; ./notes", supervise.Exit{Ended: job.Ended{Code: 126, Reason: "cannot run ./notes: permission denied", Stderr: []string{"tfos: line 1: ./notes: Permission denied"}}}},
+		{"the program's own 127", "echo hm >&2; exit 127", supervise.Exit{Ended: job.Ended{Code: 127, Stderr: []string{"hm"}}}},
+		{"syntax", "if", supervise.Exit{Ended: job.Ended{Code: 2, Stderr: []string{"tfos: -c: line 2: syntax error: unexpected end of file from `if' command on line 1"}}}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := exit(t, start(t, t.TempDir(), c.command))
@@ -242,7 +243,7 @@ func TestStopGivesGrace(t *testing.T) {
 	p := start(t, dir, `exec 9>$LIFE; trap 'echo saved >&2; exit 7' TERM; sleep 1000000 & echo ready >&9; wait`)
 	l.line()
 	p.Stop(time.Hour)
-	want := supervise.Exit{Code: 7, Stopped: true, Stderr: []string{"saved"}}
+	want := supervise.Exit{Ended: job.Ended{Code: 7, Stopped: true, Stderr: []string{"saved"}}}
 	if diff := cmp.Diff(want, exit(t, p)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

@@ -141,7 +141,7 @@ func (a *agent) Stop(s control.Stop) {
 	defer a.mu.Unlock()
 	if s.Incarnation == a.incarnation && a.stands.Running {
 		a.stands.Running = false
-		a.link.Exited(control.Exited{Incarnation: s.Incarnation, Code: 143, Signal: "SIGTERM", Stopped: true})
+		a.link.Exited(control.Exited{Incarnation: s.Incarnation, Ended: job.Ended{Code: 143, Signal: "SIGTERM", Stopped: true}})
 	}
 }
 

@@ -239,7 +239,8 @@ func in(c yarn.ContainerID) string {
 
 func exited(ev membership.Exited) (line, text string, told membership.Event) {
 	line = fmt.Sprintf("exited task=%s inc=%d%s code=%d", ev.Task, ev.Incarnation, in(ev.Container), ev.Code)
-	out := membership.Exited{Task: ev.Task, Incarnation: ev.Incarnation, Container: ev.Container, Code: ev.Code, Signal: ev.Signal, OOM: ev.OOM, Stopped: ev.Stopped, Lost: ev.Lost}
+	out := ev
+	out.Reason, out.Stderr = "", nil
 	if ev.Signal != "" {
 		line += " signal=" + ev.Signal
 	}
