@@ -70,3 +70,26 @@ func TestImageThatIsIgnored(t *testing.T) {
 		t.Errorf("stdout:\n%s\nstderr:\n%s", r.stdout, r.stderr)
 	}
 }
+
+// TestImageInTheLaunchScript: a NodeManager's own script sets, for a task's container, these variables for the image, and no other
+// of the kind; for the master's none.
+func TestImageInTheLaunchScript(t *testing.T) {
+	c := hadoop(t)
+	r := tfos(t, c.env, "run", "--workers", "1", "-D", "image=registry:5000/tf:2.21", "-D", "mounts=/data:/data,/m:/n:rw", "--", "bash", "-c",
+		`grep RUNTIME_ launch_container.sh | sort; cat "$0"/nm*/local/usercache/root/appcache/$(basename "$(dirname "$PWD")")/*_000001/launch_container.sh | grep -c RUNTIME_ || true`,
+		filepath.Dir(c.conf)).want(t, 0)
+	const want = `export YARN_CONTAINER_RUNTIME_DOCKER_IMAGE="registry:5000/tf:2.21"
+export YARN_CONTAINER_RUNTIME_DOCKER_MOUNTS="/data:/data:ro,/m:/n:rw"
+export YARN_CONTAINER_RUNTIME_TYPE="docker"
+0
+`
+	var script strings.Builder
+	for line := range strings.Lines(r.stdout) {
+		if !strings.HasPrefix(line, "tfos: this task does not run in the image") { // which is true here
+			script.WriteString(line)
+		}
+	}
+	if script.String() != want {
+		t.Errorf("launch_container.sh has\n%swant\n%s", script.String(), want)
+	}
+}
