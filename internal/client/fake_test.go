@@ -36,6 +36,7 @@ type world struct {
 	nodes    []yarn.NodeReport
 	queues   []string
 	asked    []string         // queues that were asked for by name
+	reports  int              // how often somebody asked how a job is
 	limits   map[string]int64 // MiB that a queue may have; none: as much as there is
 	types    []yarn.ResourceType
 	since32  bool
@@ -153,6 +154,7 @@ func (w *world) Submit(_ context.Context, s yarn.Submission) error {
 
 func (w *world) Report(_ context.Context, id yarn.ApplicationID) (yarn.Report, error) {
 	defer w.lock()()
+	w.reports++
 	if w.down != nil {
 		return yarn.Report{}, w.down
 	}

@@ -24,8 +24,19 @@ import (
 const (
 	firstPoll = 100 * time.Millisecond
 	lastPoll  = time.Second
+	rarePoll  = 5 * time.Second
 	eager     = 10 * time.Second // how long the first
+	settling  = time.Minute      // from when on the pauses grow, with the time that a job is followed
 )
+
+// untilNextPoll is the pause between two questions to the ResourceManager by one who has followed a job for so long. Of a job's
+// end the master tells: the question is for a master that died. A hundred who follow ask 20 times a second.
+func untilNextPoll(followed time.Duration) time.Duration {
+	if followed < eager {
+		return firstPoll
+	}
+	return min(time.Duration(float64(lastPoll)*max(1, float64(followed)/float64(settling))), rarePoll)
+}
 
 // patience is how long the ResourceManager may be gone while a job is followed. The job runs on meanwhile.
 const patience = 5 * time.Minute
@@ -143,8 +154,8 @@ func (f *follower) poll(ctx context.Context, answers chan<- answer) {
 		case <-ctx.Done():
 			return
 		}
-		pause := lastPoll
-		if hurry == nil || time.Since(began) < eager {
+		pause := untilNextPoll(time.Since(began))
+		if hurry == nil {
 			pause = firstPoll
 		}
 		t := time.NewTimer(pause)

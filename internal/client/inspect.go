@@ -140,7 +140,7 @@ func (c *Cluster) watchUntilEnd(ctx context.Context, r yarn.Report, watch func(c
 	defer asking.Wait()
 	defer cancel(nil)
 	asking.Go(func() {
-		for pause.For(within, lastPoll) == nil {
+		for began := time.Now(); pause.For(within, max(lastPoll, untilNextPoll(time.Since(began)))) == nil; {
 			if r, err := c.RM.Report(within, r.ID); err == nil && r.State.Terminal() || errors.Is(err, yarn.ErrUnknownApplication) {
 				cancel(errSeen)
 				return
