@@ -478,21 +478,33 @@ func countsSteps() Options {
 // a bad moment.
 const bugSeeds = 1000
 
+// rare has the bugs that few seeds show, and where to begin: shortly before one that does. A simulation that draws otherwise makes
+// the search longer, and no bug unseen.
+var rare = map[string]uint64{
+	"goes on with a cluster that always fails":                            250,
+	"does not notice that an agent is silent":                             160,
+	"gives up what trains, and keeps its containers":                      100,
+	"takes what a master that died had stopped for the program's failure": 90,
+	"blames the cluster for the program":                                  60,
+	"starts programs that find no checkpoint":                             50,
+	"starts a crash loop as fast as it can":                               80,
+}
+
 func TestEveryInvariantCatchesItsBug(t *testing.T) {
 	t.Parallel()
 	for _, b := range bugs {
 		t.Run(b.invariant+"/"+b.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(bugSeeds) {
-				opts := b.opts
+			for i := range uint64(bugSeeds) {
+				seed, opts := rare[b.name]+i, b.opts
 				opts.Logs = b.invariant == "same"
 				out := Run(seed, opts)
 				broken := out.Violations
 				if opts.Logs {
 					broken = differ(out, Run(seed, opts))
 				}
-				if i := slices.IndexFunc(broken, func(v string) bool { return strings.HasPrefix(v, b.invariant+": ") }); i >= 0 {
-					t.Logf("seen at seed %d: %s", seed, broken[i])
+				if at := slices.IndexFunc(broken, func(v string) bool { return strings.HasPrefix(v, b.invariant+": ") }); at >= 0 {
+					t.Logf("seen at seed %d: %s", seed, broken[at])
 					return
 				}
 			}
