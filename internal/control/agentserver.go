@@ -22,13 +22,13 @@ var ErrNoLog = errors.New("no such log")
 
 // LogSource is what an AgentServer needs of its user.
 type LogSource interface {
-	// Logs sends what r selects, in order, each chunk at most 64 KiB. It ends when all is sent, and for a follower when ctx
-	// ends or the log does. ErrNoLog is for an unknown stream.
+	// Logs sends what r selects, in order, each chunk at most 64 KiB. It ends when all is sent, and
+	// for a follower when ctx ends or the log does. ErrNoLog is for an unknown stream.
 	Logs(ctx context.Context, r LogsRequest, send func(LogChunk) error) error
 }
 
-// AgentServer serves an agent's logs to the job's clients and its master, and its feed and its inside
-// to clients.
+// AgentServer serves an agent's logs to the job's clients and its master, and its feed and its
+// inside to clients.
 type AgentServer struct {
 	listener net.Listener
 	server   *grpc.Server
@@ -61,7 +61,8 @@ func (s *AgentServer) Run() error {
 	return nil
 }
 
-// Close waits for the calls under way to end, for as long as wait says, and stops serving. It is safe to call more than once.
+// Close waits for the calls under way to end, for as long as wait says, and stops serving. It is
+// safe to call more than once.
 func (s *AgentServer) Close(wait time.Duration) {
 	s.close.Do(func() {
 		hurry := time.AfterFunc(wait, s.server.Stop)

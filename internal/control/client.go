@@ -17,8 +17,8 @@ type MasterClient struct {
 	rpc  controlpb.MasterClient
 }
 
-// DialMaster prepares a connection to the master at address; it is made when first used, and again when it breaks. The
-// identity is of PartyClient. A nil dialer means TCP.
+// DialMaster prepares a connection to the master at address; it is made when first used, and again
+// when it breaks. The identity is of PartyClient. A nil dialer means TCP.
 func DialMaster(address string, id Identity, d Dialer) (*MasterClient, error) {
 	conn, err := dial(address, d, id, PartyMaster)
 	if err != nil {
@@ -30,9 +30,10 @@ func DialMaster(address string, id Identity, d Dialer) (*MasterClient, error) {
 // Close ends the connection.
 func (c *MasterClient) Close() error { return c.conn.Close() }
 
-// Watch calls view with the job's status document, at once and after each change, until the master ends the watch (nil: the
-// document before was the last), view returns an error, or ctx ends. A broken connection is ErrUnreachable.
-// A job that wants to be attended is, meanwhile, if attend says so.
+// Watch calls view with the job's status document, at once and after each change, until the master
+// ends the watch (nil: the document before was the last), view returns an error, or ctx ends. A
+// broken connection is ErrUnreachable. A job that wants to be attended is, meanwhile, if attend
+// says so.
 func (c *MasterClient) Watch(ctx context.Context, attend bool, view func(json []byte) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -81,8 +82,9 @@ func DialAgent(address string, id Identity, d Dialer) (*AgentClient, error) {
 // Close ends the connection.
 func (c *AgentClient) Close() error { return c.conn.Close() }
 
-// Logs calls chunk with each part of what r selects, in order. It ends when all was sent (nil), which for a follower is when
-// the agent ends; when chunk returns an error; or when ctx ends. To go on after ErrUnreachable ask again from the last chunk's end.
+// Logs calls chunk with each part of what r selects, in order. It ends when all was sent (nil),
+// which for a follower is when the agent ends; when chunk returns an error; or when ctx ends. To go
+// on after ErrUnreachable ask again from the last chunk's end.
 func (c *AgentClient) Logs(ctx context.Context, r LogsRequest, chunk func(LogChunk) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -22,7 +22,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// world is a job's master on host "am" of a network, and whoever dials it. It lives in a synctest bubble.
+// world is a job's master on host "am" of a network, and whoever dials it. It lives in a synctest
+// bubble.
 type world struct {
 	t         *testing.T
 	net       *memnet.Network

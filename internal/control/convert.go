@@ -12,7 +12,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// What comes from the wire was written by a holder of one of the job's certificates, yet perhaps of another version of tfos:
+// What comes from the wire was written by a holder of one of the job's certificates, yet perhaps of
+// another version of tfos:
 // a field that does not parse is an error of the session, never a panic.
 
 func helloToPB(h Hello) *controlpb.Hello {

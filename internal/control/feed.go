@@ -37,8 +37,8 @@ type FeedOrder struct {
 type FeedSource interface {
 	// Order does what the driver orders.
 	Order(FeedOrder)
-	// Feed calls show with where the feed stands, at once and after each change, until ctx ends or show
-	// fails.
+	// Feed calls show with where the feed stands, at once and after each change, until ctx ends or
+	// show fails.
 	Feed(ctx context.Context, show func(FeedState) error) error
 }
 
@@ -65,9 +65,9 @@ func (a agentService) Feed(stream grpc.BidiStreamingServer[controlpb.FeedOrder, 
 	})
 }
 
-// Feed orders a task's feed what next returns, each time that it does, and calls show with where the
-// feed stands, at once and after each change. It returns when the agent ends (nil), when show returns an error,
-// or when ctx ends, with which next has to return.
+// Feed orders a task's feed what next returns, each time that it does, and calls show with where
+// the feed stands, at once and after each change. It returns when the agent ends (nil), when show
+// returns an error, or when ctx ends, with which next has to return.
 func (c *AgentClient) Feed(ctx context.Context, next func(context.Context) (FeedOrder, error), show func(FeedState) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	stream, err := c.rpc.Feed(ctx)

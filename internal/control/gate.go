@@ -15,8 +15,8 @@ import (
 // handshakeWait bounds how long a stranger may take to show its certificate.
 const handshakeWait = 10 * time.Second
 
-// Gate serves connections over the job's TLS that are not gRPC's. Who is of none of its parties gets
-// nothing. It serves from Run on.
+// Gate serves connections over the job's TLS that are not gRPC's. Who is of none of its parties
+// gets nothing. It serves from Run on.
 type Gate struct {
 	*listen.Closer
 	listener *listen.Listener
@@ -39,8 +39,8 @@ func NewGate(l net.Listener, id Identity, log *zap.Logger, parties ...Party) (*G
 // Addr is where it listens.
 func (g *Gate) Addr() net.Addr { return g.listener.Addr() }
 
-// Run hands each connection of one of its parties to serve, in a goroutine of its own, and closes it
-// afterwards. It returns once Close was called and all have ended.
+// Run hands each connection of one of its parties to serve, in a goroutine of its own, and closes
+// it afterwards. It returns once Close was called and all have ended.
 func (g *Gate) Run(serve func(net.Conn)) error {
 	return g.Closer.Run(func(raw net.Conn) {
 		c, err := g.admit(raw)

@@ -33,8 +33,8 @@ const (
 	PartySlot   Party = "slot"   // holds a slot for a task, in an executor of Spark
 )
 
-// serverName is what a dialer expects of the server it meets: a party, not a host. Containers have no stable host name, and
-// the authority vouches for nobody outside the job.
+// serverName is what a dialer expects of the server it meets: a party, not a host. Containers have
+// no stable host name, and the authority vouches for nobody outside the job.
 func (p Party) serverName() string { return string(p) + ".tfos" }
 
 // Subject is the party that a certificate speaks for.
@@ -44,7 +44,8 @@ type Subject struct {
 	Task      job.Task         // an agent's
 }
 
-// scheme marks the URI of a certificate that holds its Subject: tfos://master, tfos://agent/container_…/worker/0.
+// scheme marks the URI of a certificate that holds its Subject: tfos://master,
+// tfos://agent/container_…/worker/0.
 const scheme = "tfos"
 
 // String is the form in a certificate.
@@ -79,7 +80,8 @@ func parseSubject(text string) (Subject, error) {
 	return s, nil
 }
 
-// Certificates are valid from skew before they were issued, for clocks that go wrong, until well after the longest job.
+// Certificates are valid from skew before they were issued, for clocks that go wrong, until well
+// after the longest job.
 const (
 	skew     = 7 * 24 * time.Hour
 	validity = 2 * 365 * 24 * time.Hour
@@ -170,7 +172,8 @@ func (a *Authority) IssueFor(s Subject, valid time.Duration) (Identity, error) {
 	return Identity{subject: s, authority: a.cert, cert: cert, key: key}, nil
 }
 
-// Identity is a certificate with its key, and the authority it trusts. Its zero value is nobody. It never prints its key.
+// Identity is a certificate with its key, and the authority it trusts. Its zero value is nobody. It
+// never prints its key.
 type Identity struct {
 	subject   Subject
 	authority *x509.Certificate
@@ -194,8 +197,8 @@ func ParseIdentity(b []byte) (Identity, error) {
 	return Identity{subject: s, authority: certs[0], cert: certs[1], key: key}, nil
 }
 
-// PEM is the authority's certificate, the holder's certificate and its key: what launch.SecretIdentity and
-// launch.ClientKeyFile hold.
+// PEM is the authority's certificate, the holder's certificate and its key: what
+// launch.SecretIdentity and launch.ClientKeyFile hold.
 func (i Identity) PEM() (token.Secret, error) { return encodePEM(i.key, i.authority, i.cert) }
 
 // Subject is the party that the identity speaks for.

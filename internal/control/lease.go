@@ -17,8 +17,8 @@ import (
 	"tfos/internal/pause"
 )
 
-// LeaseHandler answers calls for leases on the job's input. Calls come at the same time. One that has nothing to say yet is held
-// until it has, or answered lease.Waiting after a while.
+// LeaseHandler answers calls for leases on the job's input. Calls come at the same time. One that
+// has nothing to say yet is held until it has, or answered lease.Waiting after a while.
 type LeaseHandler interface {
 	Lease(ctx context.Context, c lease.Call) (lease.Answer, error)
 }
@@ -51,8 +51,9 @@ func (ms masterService) Lease(ctx context.Context, r *controlpb.LeaseRequest) (*
 	return leaseAnswerToPB(answer), nil
 }
 
-// Lease asks the master for a lease, or says something of one, for a process of the agent's task. While there is no master it
-// waits for one: until ctx ends. The task in the call is the agent's, whatever it says.
+// Lease asks the master for a lease, or says something of one, for a process of the agent's task.
+// While there is no master it waits for one: until ctx ends. The task in the call is the agent's,
+// whatever it says.
 func (l *Link) Lease(ctx context.Context, c lease.Call) (lease.Answer, error) {
 	request := leaseCallToPB(c)
 	for pauses := pause.Growing(firstPause, time.Second); ; {
@@ -124,7 +125,8 @@ func leaseCallToPB(c lease.Call) *controlpb.LeaseRequest {
 	return p
 }
 
-// leaseCallFromPB leaves out whose call it is. One without an op that is known here is refused by whoever carries it out.
+// leaseCallFromPB leaves out whose call it is. One without an op that is known here is refused by
+// whoever carries it out.
 func leaseCallFromPB(p *controlpb.LeaseRequest) lease.Call {
 	c := lease.Call{Client: p.GetClient(), Number: p.GetNumber()}
 	c.Holder.Incarnation = job.Incarnation(p.GetIncarnation())

@@ -99,7 +99,8 @@ func TestACallForALeaseWaitsForAMaster(t *testing.T) {
 	})
 }
 
-// TestAHeldCallDoesNotHoldUpTheEnd: a master that ends does not wait for calls that have nothing to be told.
+// TestAHeldCallDoesNotHoldUpTheEnd: a master that ends does not wait for calls that have nothing to
+// be told.
 func TestAHeldCallDoesNotHoldUpTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

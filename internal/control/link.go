@@ -40,10 +40,10 @@ type LinkOptions struct {
 // firstPause is the pause after the first attempt that did not work; each further one doubles it.
 const firstPause = 200 * time.Millisecond
 
-// Link keeps an agent in touch with its master: it dials, greets, says that the agent lives, and starts over when the
-// connection breaks. It remembers where the agent stands, so that each session tells it whole: what is reported while there
-// is no session goes into the next Hello, and what was told in a Hello is not told again in its session. Safe for
-// concurrent use.
+// Link keeps an agent in touch with its master: it dials, greets, says that the agent lives, and
+// starts over when the connection breaks. It remembers where the agent stands, so that each session
+// tells it whole: what is reported while there is no session goes into the next Hello, and what was
+// told in a Hello is not told again in its session. Safe for concurrent use.
 type Link struct {
 	o LinkOptions
 
@@ -167,7 +167,8 @@ const partWait = time.Second
 // errMute is the end of a session with a master that accepts and says nothing.
 var errMute = errors.New("the master does not answer")
 
-// session is one connection, from dialling to its end. It reports whether the master welcomed the agent.
+// session is one connection, from dialling to its end. It reports whether the master welcomed the
+// agent.
 func (l *Link) session(outer context.Context) (bool, error) {
 	// The stream outlives outer by as long as the last reports take.
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(outer))
@@ -278,8 +279,8 @@ func (l *Link) dispatch(m *controlpb.ToAgent) error {
 	return nil
 }
 
-// begin opens the session and makes its Hello in one step: a report comes either before, and is in the Hello, or after, and
-// is sent.
+// begin opens the session and makes its Hello in one step: a report comes either before, and is in
+// the Hello, or after, and is sent.
 func (l *Link) begin(side *agentSide) Hello {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -330,8 +331,8 @@ func newAgentSide() *agentSide {
 	return &agentSide{wake: make(chan struct{}, 1), parting: make(chan struct{})}
 }
 
-// queue has m sent after what waits already. A newer Progress takes the place of one that waits last, so that the outbox stays
-// short: starts and exits are few. A nil side drops it.
+// queue has m sent after what waits already. A newer Progress takes the place of one that waits
+// last, so that the outbox stays short: starts and exits are few. A nil side drops it.
 func (s *agentSide) queue(m *controlpb.FromAgent) {
 	if s == nil {
 		return
@@ -357,7 +358,8 @@ func (s *agentSide) take() []*controlpb.FromAgent {
 	return out
 }
 
-// write sends reports as they come and heartbeats between them, until ctx ends, the connection does, or the session parts.
+// write sends reports as they come and heartbeats between them, until ctx ends, the connection
+// does, or the session parts.
 func (s *agentSide) write(ctx context.Context, stream masterStream, beat time.Duration) {
 	tick := time.NewTicker(beat)
 	defer tick.Stop()

@@ -107,8 +107,8 @@ func (m *Master) Run(ctx context.Context) error {
 // has made a document of it.
 func (m *Master) Changed() { m.views.change() }
 
-// Close gives waiting commands and the last view to their readers, for three seconds at most, and stops serving.
-// It is safe to call more than once.
+// Close gives waiting commands and the last view to their readers, for three seconds at most, and
+// stops serving. It is safe to call more than once.
 func (m *Master) Close() error {
 	m.close.Do(func() {
 		m.mu.Lock()
@@ -143,8 +143,8 @@ func (m *Master) watchHeartbeats() {
 		case <-tick.C:
 		}
 		now := time.Now()
-		// A tick that comes late means that this process did not run (paused, swapped out): heartbeats may be waiting to be
-		// read, and silence proves nothing.
+		// A tick that comes late means that this process did not run (paused, swapped out):
+		// heartbeats may be waiting to be read, and silence proves nothing.
 		late := now.Sub(last) > 2*period
 		last = now
 		if m.o.Attended > 0 && m.attendance.deserted(now, m.o.Attended, late) {

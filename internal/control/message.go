@@ -112,7 +112,8 @@ type Mirror struct {
 	Others string
 }
 
-// MirrorNews is what happened to a checkpoint between a task's local directory and the one that this is kept in.
+// MirrorNews is what happened to a checkpoint between a task's local directory and the one that
+// this is kept in.
 type MirrorNews struct {
 	Incarnation job.Incarnation
 	What        string // as package mirror has it
@@ -162,7 +163,8 @@ type MasterHandler interface {
 	// job; after Master.Changed again, a few times a second at most; and in the end, when it tells
 	// how the job ended.
 	View(ctx context.Context) ([]byte, error)
-	// Scale is a client's wish for another size. It waits until the job's machine has answered; an error: it will not.
+	// Scale is a client's wish for another size. It waits until the job's machine has answered; an
+	// error: it will not.
 	Scale(ctx context.Context, w ScaleWish) (ScaleAnswer, error)
 }
 
@@ -192,8 +194,8 @@ func (d Departure) String() string {
 	return "unknown"
 }
 
-// AgentHandler is what a Link needs of its user: the master's commands, one after the other, in the order they were given.
-// They may come again, and late. A call that blocks holds up the session.
+// AgentHandler is what a Link needs of its user: the master's commands, one after the other, in the
+// order they were given. They may come again, and late. A call that blocks holds up the session.
 type AgentHandler interface {
 	Spec(s clusterspec.Spec)
 	Start(s Start)
@@ -213,7 +215,8 @@ type LogsRequest struct {
 	Follow bool   // go on until the agent ends
 }
 
-// The streams of a LogsRequest, which are also the names of the files in the container's log directory.
+// The streams of a LogsRequest, which are also the names of the files in the container's log
+// directory.
 const (
 	Stdout   = "stdout"
 	Stderr   = "stderr"

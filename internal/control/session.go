@@ -17,11 +17,13 @@ import (
 	"tfos/internal/yarn"
 )
 
-// backlog is how many commands may wait for an agent to take them. An agent that lets more come is not reading.
+// backlog is how many commands may wait for an agent to take them. An agent that lets more come is
+// not reading.
 const backlog = 256
 
-// Session is one agent's connection to the master. Its commands never block and are not acknowledged: when the session is
-// over they go nowhere, and the Hello of the next one tells what came of them. Safe for concurrent use.
+// Session is one agent's connection to the master. Its commands never block and are not
+// acknowledged: when the session is over they go nowhere, and the Hello of the next one tells what
+// came of them. Safe for concurrent use.
 type Session struct {
 	subject Subject
 	conn    net.Conn // of the stream
@@ -110,7 +112,8 @@ func (s *Session) Forward(reason string) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Forward{Forward: &controlpb.Forward{Reason: valid(reason)}}})
 }
 
-// Stacks has the agent write into its task's log where the program's processes are, and why that is asked.
+// Stacks has the agent write into its task's log where the program's processes are, and why that is
+// asked.
 func (s *Session) Stacks(reason string) {
 	s.send(&controlpb.ToAgent{Message: &controlpb.ToAgent_Stacks{Stacks: &controlpb.Stacks{Reason: valid(reason)}}})
 }
@@ -191,7 +194,8 @@ func (s *Session) take() ([]any, bool) {
 	return out, s.writing
 }
 
-// read hands on to the handler what the agent sends, until the session is over. Heartbeats end here.
+// read hands on to the handler what the agent sends, until the session is over. Heartbeats end
+// here.
 func (s *Session) read(h MasterHandler) {
 	for {
 		message, ok := s.next()
@@ -243,7 +247,8 @@ type encodedSpec struct {
 	bytes      []byte
 }
 
-// specCache keeps the newest cluster_spec as the wire has it: a generation goes to every agent, and is large when they are many.
+// specCache keeps the newest cluster_spec as the wire has it: a generation goes to every agent, and
+// is large when they are many.
 type specCache struct {
 	mu   sync.Mutex
 	last *encodedSpec // guarded by mu; never changed once it is here

@@ -267,7 +267,8 @@ func TestAnAgentSpeaksForItsOwnContainerOnly(t *testing.T) {
 	}
 }
 
-// TestAnImpostorIsNoMaster: neither another job's master nor another party of this job gets an agent's or a client's word.
+// TestAnImpostorIsNoMaster: neither another job's master nor another party of this job gets an
+// agent's or a client's word.
 func TestAnImpostorIsNoMaster(t *testing.T) {
 	other := newAuthority(t)
 	for name, id := range map[string]func(w *world) control.Identity{

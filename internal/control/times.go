@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Times is the stream, and the file, in which an agent keeps when the program printed what: a mark for
-// the first of what comes in each TimesEvery.
+// Times is the stream, and the file, in which an agent keeps when the program printed what: a mark
+// for the first of what comes in each TimesEvery.
 const (
 	Times      = "times"
 	TimesEvery = 5 * time.Second
@@ -19,9 +19,9 @@ func Mark(stream string, at time.Time, position int64) []byte {
 	return fmt.Appendf(nil, "%d %s %d\n", at.Unix(), stream, position)
 }
 
-// Since is the position in a stream from which on it was printed since a time, by the marks. That is at
-// most TimesEvery, and a second, too early. A stream without marks is all of it; if all of it is older,
-// the position is after every end.
+// Since is the position in a stream from which on it was printed since a time, by the marks. That
+// is at most TimesEvery, and a second, too early. A stream without marks is all of it; if all of it
+// is older, the position is after every end.
 func Since(marks []byte, stream string, since time.Time) int64 {
 	found := false
 	for line := range bytes.Lines(marks) {

@@ -23,7 +23,8 @@ import (
 	"google.golang.org/grpc/tap"
 )
 
-// ErrRefused says that the other side is of this job and does not let the caller do this: there is no use in trying again.
+// ErrRefused says that the other side is of this job and does not let the caller do this: there is
+// no use in trying again.
 var ErrRefused = errors.New("refused")
 
 // ErrUnreachable says that the other side cannot be reached, or the connection to it broke.
@@ -41,8 +42,8 @@ const (
 	maxMessageBytes = 16 << 20 // a cluster_spec of 100,000 tasks
 )
 
-// Keepalives find a peer that went away without a word. The master has the heartbeats for that; agents and clients have
-// these. Ten seconds is the least that gRPC takes from a client.
+// Keepalives find a peer that went away without a word. The master has the heartbeats for that;
+// agents and clients have these. Ten seconds is the least that gRPC takes from a client.
 const (
 	pingEvery   = 10 * time.Second
 	pingTimeout = 10 * time.Second

@@ -8,7 +8,8 @@ import (
 	"tfos/internal/job"
 )
 
-// budget counts the program's own failures within a sliding window. What the cluster did is not in it.
+// budget counts the program's own failures within a sliding window. What the cluster did is not in
+// it.
 type budget struct {
 	Charges []failure `json:"charges,omitempty"` // oldest first
 }
@@ -20,7 +21,8 @@ type failure struct {
 	Why  string    `json:"why"`
 }
 
-// charge takes a failure in, and returns the first within the window. Spent says that it was one more than are forgiven.
+// charge takes a failure in, and returns the first within the window. Spent says that it was one
+// more than are forgiven.
 func (b *budget) charge(f failure, r job.Recovery) (first failure, spent bool) {
 	b.forget(f.At, r.Window)
 	b.Charges = append(b.Charges, f)

@@ -122,7 +122,8 @@ func causeOfCompletion(ev Completed, t *task, before run) (Cause, string) {
 	return CauseAgent, explain("its agent"+on+" ended while its process was needed, "+how, ev.Diagnostics)
 }
 
-// Bounds of what a sentence quotes. YARN keeps 64 KiB of an application's diagnostics, a person reads less.
+// Bounds of what a sentence quotes. YARN keeps 64 KiB of an application's diagnostics, a person
+// reads less.
 const (
 	maxLines      = 10
 	maxLineBytes  = 1000
@@ -150,7 +151,8 @@ func lastWords(diagnostics string) string {
 	return diagnostics
 }
 
-// explain adds what YARN said, in one line: without the frames of Java's stacks, and what they say once more.
+// explain adds what YARN said, in one line: without the frames of Java's stacks, and what they say
+// once more.
 func explain(what, diagnostics string) string {
 	var said string
 	for line := range strings.Lines(lastWords(diagnostics)) {

@@ -8,11 +8,13 @@ import (
 	"tfos/internal/job"
 )
 
-// What the machine knows of checkpoints: which there are, and which one a program that starts now restores. It does not look at
-// them itself. Before a program that restores is started, Inspect has them looked at, and broken ones set aside; the answer is
-// awaited, since a program that finds a broken one fails or, worse, does not.
+// What the machine knows of checkpoints: which there are, and which one a program that starts now
+// restores. It does not look at them itself. Before a program that restores is started, Inspect has
+// them looked at, and broken ones set aside; the answer is awaited, since a program that finds a
+// broken one fails or, worse, does not.
 
-// CheckpointSeen is a checkpoint that was found and verified, or looked at again after it had changed.
+// CheckpointSeen is a checkpoint that was found and verified, or looked at again after it had
+// changed.
 type CheckpointSeen struct {
 	Path    string    `json:"path"` // below checkpoint.dir, and written as that is
 	Step    int64     `json:"step"` // -1: not known
@@ -51,8 +53,8 @@ const (
 	BarAway    Bar = "away"    // its filesystem does not answer, and has not for long
 )
 
-// Inspect has the job's checkpoints looked at: Inspected is to answer once it is known which is the newest whole one, and
-// newer ones that are broken are set aside.
+// Inspect has the job's checkpoints looked at: Inspected is to answer once it is known which is the
+// newest whole one, and newer ones that are broken are set aside.
 type Inspect struct {
 	Number int  `json:"number"`         // each is a new look; the answer to the newest alone counts
 	Busy   bool `json:"busy,omitempty"` // a program that may write checkpoints goes on: nothing is to be set aside
@@ -75,8 +77,9 @@ func (m *Machine) checkpointSeen(ev CheckpointSeen) {
 	m.s.Checkpoints.saw(c)
 }
 
-// writer is the task that writes the job's checkpoints: the leader, as TensorFlow's strategies have it. Parameter servers may write the
-// shards, but it is the leader that completes them. Where several tasks train each for itself any of them may be: zero.
+// writer is the task that writes the job's checkpoints: the leader, as TensorFlow's strategies have
+// it. Parameter servers may write the shards, but it is the leader that completes them. Where
+// several tasks train each for itself any of them may be: zero.
 func (m *Machine) writer() job.Task {
 	if m.job.Strategy == job.StrategyNone {
 		trainers := 0
@@ -102,7 +105,8 @@ func (m *Machine) inspected(ev Inspected) {
 	}
 }
 
-// sentenceOfBar says why no program is started, and what failed before, if that is why one was to be.
+// sentenceOfBar says why no program is started, and what failed before, if that is why one was to
+// be.
 func (m *Machine) sentenceOfBar(problem string) string {
 	what := fmt.Sprintf("the checkpoints in %s cannot be read, and without them a program would begin at step 0: %s. Once that is mended, tfos resume goes on from the newest",
 		m.job.Checkpoint.Dir, strings.TrimRight(problem, ". "))
@@ -114,8 +118,8 @@ func (m *Machine) sentenceOfBar(problem string) string {
 	return what
 }
 
-// Restores is the checkpoint from which a program that starts now goes on, and the step that it is of, -1 if that is not known;
-// false: there is none, or none is known.
+// Restores is the checkpoint from which a program that starts now goes on, and the step that it is
+// of, -1 if that is not known; false: there is none, or none is known.
 func (m *Machine) Restores() (path string, step int64, ok bool) {
 	r, ok := m.s.Checkpoints.restores()
 	return r.Path, r.Step, ok
@@ -138,8 +142,8 @@ func (m *Machine) Inspecting() (Inspect, bool) {
 // awaiting reports whether the answer to a look is waited for.
 func (m *Machine) awaiting() bool { return m.s.Checkpoints.waits(m.now) }
 
-// restores reports whether a task's program reads checkpoints when it starts. Parameter servers get their variables from others,
-// and so do workers, except where each holds the whole model.
+// restores reports whether a task's program reads checkpoints when it starts. Parameter servers get
+// their variables from others, and so do workers, except where each holds the whole model.
 func (m *Machine) restores(t job.Task) bool {
 	switch m.job.Strategy {
 	case job.StrategyMirrored, job.StrategyNone:
@@ -148,20 +152,23 @@ func (m *Machine) restores(t job.Task) bool {
 	return t == m.job.Leader()
 }
 
-// mayHaveSaved notes that the task's process may have written checkpoints that nobody has looked at.
+// mayHaveSaved notes that the task's process may have written checkpoints that nobody has looked
+// at.
 func (m *Machine) mayHaveSaved(t *task) {
 	if m.opts.Inspect && m.restores(t.Task) {
 		t.Unlooked = m.now
 	}
 }
 
-// looked reports whether the checkpoints were looked at since the task's process ended, or that was given up.
+// looked reports whether the checkpoints were looked at since the task's process ended, or that was
+// given up.
 func (m *Machine) looked(t *task) bool {
 	return t.Unlooked.IsZero() || !m.awaiting() && m.s.Checkpoints.lookedAfter(t.Unlooked)
 }
 
-// inspect asks for a look at the checkpoints when a program that restores is to start, and may have written since the last look.
-// It waits for the look that is under way: the peers of a lost task end one after the other.
+// inspect asks for a look at the checkpoints when a program that restores is to start, and may have
+// written since the last look. It waits for the look that is under way: the peers of a lost task
+// end one after the other.
 func (m *Machine) inspect() {
 	if m.awaiting() || m.among(unlooked).len() == 0 {
 		return
@@ -172,7 +179,8 @@ func (m *Machine) inspect() {
 	m.do(m.s.Checkpoints.ask(m.now, m.now.Add(m.opts.InspectTimeout), m.among(writing).len() > 0))
 }
 
-// lookBeforeRestarts has the checkpoints looked at before processes are started anew that run, and may have written.
+// lookBeforeRestarts has the checkpoints looked at before processes are started anew that run, and
+// may have written.
 func (m *Machine) lookBeforeRestarts() {
 	for i := range m.among(outlived).all() {
 		if t := m.edit(i); !t.Unlooked.After(t.Ordered) {

@@ -22,7 +22,8 @@ var (
 	}
 )
 
-// EncodeEvent writes an event as one JSON object, its "kind" first: {"kind":"started","task":"worker/0",…}.
+// EncodeEvent writes an event as one JSON object, its "kind" first:
+// {"kind":"started","task":"worker/0",…}.
 func EncodeEvent(e Event) ([]byte, error) { return eventKinds.encode(e) }
 
 // DecodeEvent reads what EncodeEvent wrote.

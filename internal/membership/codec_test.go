@@ -13,8 +13,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Every kind of event and action as the event log has it. `tfos replay` reads logs of years ago: a line here changes only
-// together with logVersion.
+// Every kind of event and action as the event log has it. `tfos replay` reads logs of years ago: a
+// line here changes only together with logVersion.
 var (
 	worker1 = job.Task{Role: "worker", Index: 1}
 	node1   = yarn.NodeID{Host: "n1", Port: 8041}

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// found lists what an expression's group matches in the files of this package that are no tests: a few at least.
+// found lists what an expression's group matches in the files of this package that are no tests: a
+// few at least.
 func found(t *testing.T, expression string) []string {
 	t.Helper()
 	files, err := filepath.Glob("*.go")

@@ -8,7 +8,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestAllRestartsAreCounted: also those beyond the newest that are remembered, and by the next master.
+// TestAllRestartsAreCounted: also those beyond the newest that are remembered, and by the next
+// master.
 func TestAllRestartsAreCounted(t *testing.T) {
 	j, err := job.Parse("job.yaml", []byte("command: x\nroles: {chief: {}, worker: {instances: 2}}"), nil)
 	if err != nil {

@@ -8,20 +8,21 @@ import (
 	"tfos/internal/yarn"
 )
 
-// takeover is what is known of the attempts of the application master, and what the journal of the attempt before leaves in
-// doubt.
+// takeover is what is known of the attempts of the application master, and what the journal of the
+// attempt before leaves in doubt.
 type takeover struct {
 	Attempt int32       `json:"attempt,omitempty"` // the current one
 	Times   []time.Time `json:"times,omitempty"`   // when later ones took over, oldest first
 	Until   time.Time   `json:"until,omitzero"`    // agents are awaited until then, and nothing else is done; zero: none is
 	Strays  []stray     `json:"strays,omitempty"`  // live containers that no task of the journal has; their agents may tell whose they are
-	// Generation and Digest are of the newest cluster_spec that agents have and the journal does not; zero: there is none.
+	// Generation and Digest are of the newest cluster_spec that agents have and the journal does
+	// not; zero: there is none.
 	Generation job.Generation `json:"generation,omitempty"`
 	Digest     uint64         `json:"digest,omitempty"`
 	// MaybeNewer says that an agent which did not report may have a still newer one.
 	MaybeNewer bool `json:"maybe_newer,omitempty"`
-	// Unheard are tasks that were new as the journal ends, and whose agents have not told since: they may be in a cluster_spec that the
-	// journal does not have.
+	// Unheard are tasks that were new as the journal ends, and whose agents have not told since:
+	// they may be in a cluster_spec that the journal does not have.
 	Unheard []job.Task `json:"unheard,omitempty"`
 }
 
@@ -50,7 +51,8 @@ func (k *takeover) keep(s stray) {
 	k.Strays = append(k.Strays, s)
 }
 
-// claim forgets a container that nobody has to wait for any more. It is false for one that is no stray.
+// claim forgets a container that nobody has to wait for any more. It is false for one that is no
+// stray.
 func (k *takeover) claim(c yarn.ContainerID) (stray, bool) {
 	i := slices.IndexFunc(k.Strays, func(s stray) bool { return s.Container == c })
 	if i < 0 {

@@ -17,7 +17,8 @@ type draining struct {
 	Deadline time.Time     `json:"deadline"`
 }
 
-// begin takes note of a node, and returns when its containers end. News is false for what was told before.
+// begin takes note of a node, and returns when its containers end. News is false for what was told
+// before.
 func (d *drains) begin(now time.Time, ev Draining) (deadline time.Time, news bool) {
 	i := slices.IndexFunc(*d, func(x draining) bool { return x.Node == ev.Node })
 	if i < 0 {

@@ -7,15 +7,16 @@ import (
 	"tfos/internal/job"
 )
 
-// succeed ends the job well once the tasks that decide have all ended well. New ones decide nothing, unless they may have been taken in by a
-// master before this one.
+// succeed ends the job well once the tasks that decide have all ended well. New ones decide
+// nothing, unless they may have been taken in by a master before this one.
 func (m *Machine) succeed() {
 	if m.s.Phase == training && m.among(undecided).len() == 0 && len(m.s.Takeover.Unheard) == 0 {
 		m.end(Result{ExitCode: job.ExitSucceeded})
 	}
 }
 
-// stopJob settles the result and stops whatever runs, but for an evaluator that has its time after a training that went well.
+// stopJob settles the result and stops whatever runs, but for an evaluator that has its time after
+// a training that went well.
 func (m *Machine) stopJob(r Result) {
 	m.s.Phase, m.s.Result = stopping, &r
 	m.s.GangUntil, m.s.AskAgain, m.s.GrowUntil, m.s.RenewLeader = time.Time{}, time.Time{}, time.Time{}, false

@@ -8,18 +8,20 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Event is something that happened. Every event that concerns a task names its incarnation, so that a late one can be told.
+// Event is something that happened. Every event that concerns a task names its incarnation, so that
+// a late one can be told.
 type Event interface{ event() }
 
 // Began starts the machine: it asks for the gang.
 type Began struct {
-	// Attempt is the application master's, from 1. A later one that begins knows nothing of what was before it; its numbers
-	// start beyond those that may have been in use. Zero is 1.
+	// Attempt is the application master's, from 1. A later one that begins knows nothing of what
+	// was before it; its numbers start beyond those that may have been in use. Zero is 1.
 	Attempt int32 `json:"attempt,omitempty"`
 }
 
-// TakeoverBegan says that another attempt of the application master goes on with this machine, as the journal of the attempt before
-// remembers it. The containers that YARN keeps follow, as Kept, and their agents, as Joined.
+// TakeoverBegan says that another attempt of the application master goes on with this machine, as
+// the journal of the attempt before remembers it. The containers that YARN keeps follow, as Kept,
+// and their agents, as Joined.
 type TakeoverBegan struct {
 	Attempt int32 `json:"attempt"`
 	Ended   bool  `json:"ended,omitempty"` // the cluster keeps no containers: YARN ended them all
@@ -58,9 +60,9 @@ type LaunchFailed struct {
 	Reason      string           `json:"reason"`
 }
 
-// Joined is an agent that registered: it holds a port for its task and waits for a cluster_spec. One whose connection had
-// ended joins again, and tells what its process did meanwhile. The incarnation is the newest that it was told to start, or its
-// container's first.
+// Joined is an agent that registered: it holds a port for its task and waits for a cluster_spec.
+// One whose connection had ended joins again, and tells what its process did meanwhile. The
+// incarnation is the newest that it was told to start, or its container's first.
 type Joined struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
@@ -137,8 +139,8 @@ func (Tick) event()          {}
 // Action is something to be done. Actions are repeatable: doing one twice is doing it once.
 type Action interface{ action() }
 
-// Ask sets how many containers a role still wants: absolute, not a delta. Each container granted after it counts it down by
-// one, without another Ask.
+// Ask sets how many containers a role still wants: absolute, not a delta. Each container granted
+// after it counts it down by one, without another Ask.
 type Ask struct {
 	Role  string `json:"role"`
 	Count int    `json:"count"`
@@ -149,7 +151,8 @@ type Release struct {
 	Container yarn.ContainerID `json:"container,omitzero"`
 }
 
-// Adopt takes a container over from the attempt before: it is where the task lives. It gives nothing to do but to remember.
+// Adopt takes a container over from the attempt before: it is where the task lives. It gives
+// nothing to do but to remember.
 type Adopt struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
@@ -157,7 +160,8 @@ type Adopt struct {
 	Node        yarn.NodeID      `json:"node,omitzero"`
 }
 
-// TakeoverEnded says that the wait for agents after a TakeoverBegan is over. It gives nothing to do but to say so.
+// TakeoverEnded says that the wait for agents after a TakeoverBegan is over. It gives nothing to do
+// but to say so.
 type TakeoverEnded struct {
 	Reported int `json:"reported"` // agents
 	Missing  int `json:"missing"`  // agents: their tasks are lost, unless they were about to start
@@ -172,14 +176,14 @@ type Launch struct {
 	Spare       bool             `json:"spare,omitempty"` // the task lives elsewhere, until Move says that it lives there
 }
 
-// Publish makes a cluster_spec the current one and hands it to every agent that joined. One that joins again is handed the
-// current one by the doer, without another Publish.
+// Publish makes a cluster_spec the current one and hands it to every agent that joined. One that
+// joins again is handed the current one by the doer, without another Publish.
 type Publish struct {
 	Spec clusterspec.Spec `json:"spec"`
 }
 
-// StartProcess has a task's agent start its process, with the published cluster_spec. If the process of an earlier
-// incarnation still runs there, the agent stops it first.
+// StartProcess has a task's agent start its process, with the published cluster_spec. If the
+// process of an earlier incarnation still runs there, the agent stops it first.
 type StartProcess struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
@@ -195,8 +199,9 @@ type StopProcess struct {
 	Grace       time.Duration    `json:"grace"`              // ns
 }
 
-// Retire tells the agent in a container to end, with its process if one is left; its container ends with it. An agent that
-// registers late is told so as well: then the incarnation is the one it claims, not the task's current one.
+// Retire tells the agent in a container to end, with its process if one is left; its container ends
+// with it. An agent that registers late is told so as well: then the incarnation is the one it
+// claims, not the task's current one.
 type Retire struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// begin asks for all containers at once. Nothing runs before all are there: half a gang would hold what another job needs
-// to be whole.
+// begin asks for all containers at once. Nothing runs before all are there: half a gang would hold
+// what another job needs to be whole.
 func (m *Machine) begin(attempt int32) {
 	if m.s.Phase != idle {
 		return
@@ -21,7 +21,8 @@ func (m *Machine) begin(attempt int32) {
 	}
 }
 
-// ask says how many containers each role still wants, where that is not what was said last. It is the one place that asks.
+// ask says how many containers each role still wants, where that is not what was said last. It is
+// the one place that asks.
 func (m *Machine) ask() {
 	for _, r := range m.job.Roles {
 		want := 0
@@ -41,8 +42,8 @@ func (m *Machine) ask() {
 	}
 }
 
-// granted gives a container to the first task of its role that waits, or makes it somebody's spare. One that nobody waits for goes
-// back.
+// granted gives a container to the first task of its role that waits, or makes it somebody's spare.
+// One that nobody waits for goes back.
 func (m *Machine) granted(ev Granted) {
 	if m.s.Asked[ev.Role] > 0 {
 		m.s.Asked[ev.Role]-- // a grant counts the ask down
@@ -61,8 +62,8 @@ func (m *Machine) granted(ev Granted) {
 // giveBack refuses a grant.
 func (m *Machine) giveBack(ev Granted) { m.do(Release{ev.Container}) }
 
-// watchGang keeps the clock of an incomplete gang. Waiting in the queue hurts nobody; holding a part of a gang does. A job in
-// training is incomplete when it lacks what it cannot go on without.
+// watchGang keeps the clock of an incomplete gang. Waiting in the queue hurts nobody; holding a
+// part of a gang does. A job in training is incomplete when it lacks what it cannot go on without.
 func (m *Machine) watchGang() {
 	lacking := coreLacks
 	if m.s.Phase == forming {
@@ -76,7 +77,8 @@ func (m *Machine) watchGang() {
 	}
 }
 
-// giveUpGang gives back what an incomplete gang holds, so that another job's gang can become whole, and pauses.
+// giveUpGang gives back what an incomplete gang holds, so that another job's gang can become whole,
+// and pauses.
 func (m *Machine) giveUpGang() {
 	m.s.Phase = forming
 	for i := range m.s.Tasks {
@@ -104,8 +106,9 @@ func (m *Machine) askAgain() {
 	m.endRests()
 }
 
-// backoff is the pause before the next gang: doubling, and spread over half as much to either side, so that two jobs in each
-// other's way do not return in step. It depends on the seed and the attempt alone, so that a restored machine pauses alike.
+// backoff is the pause before the next gang: doubling, and spread over half as much to either side,
+// so that two jobs in each other's way do not return in step. It depends on the seed and the
+// attempt alone, so that a restored machine pauses alike.
 func (m *Machine) backoff() time.Duration {
 	d := m.opts.BackoffMin
 	for range m.s.Attempts {

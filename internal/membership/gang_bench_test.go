@@ -9,8 +9,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// gang is a job that a benchmark leads through its life, one event after the other, with the machine's wake asked after each as the
-// master does.
+// gang is a job that a benchmark leads through its life, one event after the other, with the
+// machine's wake asked after each as the master does.
 type gang struct {
 	m     *Machine
 	tasks []job.Task

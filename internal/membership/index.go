@@ -9,11 +9,13 @@ import (
 	"tfos/internal/yarn"
 )
 
-// A job has up to ten thousand tasks, and most events concern one of them. So nobody looks at all tasks to find out whether the
-// gang is whole or who waits for a container: the index knows. It is made of the state alone, and no snapshot holds it.
+// A job has up to ten thousand tasks, and most events concern one of them. So nobody looks at all
+// tasks to find out whether the gang is whole or who waits for a container: the index knows. It is
+// made of the state alone, and no snapshot holds it.
 //
-// Whoever changes a task says so first, by edit; the lookups that handlers begin with do that for them. Between two passes flush
-// puts each task that was handed out in this step into the sets where it belongs now.
+// Whoever changes a task says so first, by edit; the lookups that handlers begin with do that for
+// them. Between two passes flush puts each task that was handed out in this step into the sets
+// where it belongs now.
 
 // facet is something that may be true of a task, and that is asked of all of them.
 type facet int
@@ -58,8 +60,8 @@ type index struct {
 	is     []uint32           // by task: a bit for each facet
 	sets   [facets]set
 	alarms alarms
-	// member is each task's place among the members of the published cluster_spec, -1 if it has none. Strangers are members that
-	// the job does not have any more.
+	// member is each task's place among the members of the published cluster_spec, -1 if it has
+	// none. Strangers are members that the job does not have any more.
 	member    []int
 	strangers int
 
@@ -80,7 +82,8 @@ type traits struct {
 	trains, decides, evaluates, leans, bears, essential, writes bool
 }
 
-// build makes the index anew: for a machine that was restored, and when the list of tasks has changed.
+// build makes the index anew: for a machine that was restored, and when the list of tasks has
+// changed.
 func (m *Machine) build() {
 	n := len(m.s.Tasks)
 	x := index{
@@ -258,8 +261,8 @@ func (m *Machine) facetsOf(i int) uint32 {
 // alarmOf is when a task wants a look for its own sake; zero: never.
 func (m *Machine) alarmOf(t *task) time.Time {
 	at := soonest(t.Until, t.warningEnds())
-	// The pause of a process that is over may still have to wait for others. That of a container ends with a Tick alone: an event
-	// that comes between must not take it away.
+	// The pause of a process that is over may still have to wait for others. That of a container
+	// ends with a Tick alone: an event that comes between must not take it away.
 	if t.Rest.After(m.now) || t.Run == resting && m.asking() {
 		at = soonest(at, t.Rest)
 	}
@@ -283,8 +286,8 @@ func (m *Machine) among(f facet) *set {
 	return &m.x.sets[f]
 }
 
-// some are the tasks of which a facet is true: all of them, or those that were handed out in this step if the others were looked at
-// before and nothing has changed for them.
+// some are the tasks of which a facet is true: all of them, or those that were handed out in this
+// step if the others were looked at before and nothing has changed for them.
 func (m *Machine) some(f facet, edited bool) []int {
 	s := m.among(f)
 	if !edited {

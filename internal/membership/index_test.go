@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// checkIndex compares what the machine knows of all tasks with what it would find if it looked at each.
+// checkIndex compares what the machine knows of all tasks with what it would find if it looked at
+// each.
 func checkIndex(t *testing.T, m *Machine) {
 	t.Helper()
 	anew := *m

@@ -8,8 +8,9 @@ import (
 	"tfos/internal/status"
 )
 
-// ledger is what is known of a job's checkpoints: which there are, and which one a program that starts now restores. It looks at none
-// itself. It asks for a look, and is answered; one look at a time, and the answer to the newest alone counts.
+// ledger is what is known of a job's checkpoints: which there are, and which one a program that
+// starts now restores. It looks at none itself. It asks for a look, and is answered; one look at a
+// time, and the answer to the newest alone counts.
 type ledger struct {
 	Known    []checkpoint `json:"known,omitempty"`    // the oldest first
 	Looks    int          `json:"looks,omitempty"`    // how many were asked for
@@ -89,7 +90,8 @@ func (k *ledger) waits(now time.Time) bool { return now.Before(k.Until) }
 // lookedAfter reports whether a look was asked for since, at or after t.
 func (k *ledger) lookedAfter(t time.Time) bool { return !k.Asked.Before(t) }
 
-// restores is the checkpoint from which a program that starts now goes on; false: there is none, or none is known.
+// restores is the checkpoint from which a program that starts now goes on; false: there is none, or
+// none is known.
 func (k *ledger) restores() (restorable, bool) {
 	if k.Newest == nil || !k.Until.IsZero() {
 		return restorable{}, false
@@ -97,7 +99,8 @@ func (k *ledger) restores() (restorable, bool) {
 	return *k.Newest, true
 }
 
-// from is the step from which a program that starts now goes on, 0 for the beginning; false: it is not known.
+// from is the step from which a program that starts now goes on, 0 for the beginning; false: it is
+// not known.
 func (k *ledger) from() (int64, bool) {
 	r, _ := k.restores() // none: step 0
 	return r.Step, k.Answered && k.Until.IsZero() && r.Step >= 0

@@ -21,11 +21,12 @@ type Header struct {
 	Job     string  `json:"job"`         // the job file
 	Seed    uint64  `json:"seed"`
 	Options Options `json:"options"`
-	// State is where the machine stood before the first turn: in the log of an attempt that took over. Absent: at its beginning.
+	// State is where the machine stood before the first turn: in the log of an attempt that took
+	// over. Absent: at its beginning.
 	State json.RawMessage `json:"state,omitempty"`
 }
 
-// logVersion changes when a log of before cannot be re-stepped any more.
+// logVersion changes when older logs cannot be re-stepped any more.
 const logVersion = 6
 
 // Header is the first line of an event log whose first turn is this machine's next.
@@ -85,8 +86,8 @@ type Part struct {
 	Turns  []Turn
 }
 
-// Turn is one step: what happened when, and what was done about it. A Tick that led to nothing may be left out of a log: it
-// changes nothing.
+// Turn is one step: what happened when, and what was done about it. A Tick that led to nothing may
+// be left out of a log: it changes nothing.
 type Turn struct {
 	Time    time.Time
 	Event   Event

@@ -99,9 +99,10 @@ func (m *Machine) leave(t *task, l loss) {
 	}
 }
 
-// aftershock reports whether a process that ended with an error did so because of a peer that it depends on: that was lost
-// while the process was there, and is not back for longer than the window. A loss excuses the process of its time only: the one
-// started afterwards has its own failures.
+// aftershock reports whether a process that ended with an error did so because of a peer that it
+// depends on: that was lost while the process was there, and is not back for longer than the
+// window. A loss excuses the process of its time only: the one started afterwards has its own
+// failures.
 func (m *Machine) aftershock(t *task) bool {
 	if t.Resized {
 		return true // those whom it missed have left

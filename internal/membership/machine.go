@@ -1,13 +1,15 @@
-// Package membership decides what becomes of a job's tasks: which containers to ask for, when the gang is whole, which
-// cluster_spec holds, which processes start and stop, and how the job ends.
+// Package membership decides what becomes of a job's tasks: which containers to ask for, when the
+// gang is whole, which cluster_spec holds, which processes start and stop, and how the job ends.
 //
-// It is a state machine: an event goes in, the actions to carry out come back. It reads no clock, starts nothing and talks to no
-// one. The caller's duties:
+// It is a state machine: an event goes in, the actions to carry out come back. It reads no clock,
+// starts nothing and talks to no one. The caller's duties:
 //   - Give it every event with the time it was noticed, times never going back, from one goroutine.
-//   - Carry out each action, however often it comes, and report what came of it as an event. Those of Decision.Later wait in an
-//     Outbox until a Snapshot that was taken after the step is where the next attempt of the application master finds it.
+//   - Carry out each action, however often it comes, and report what came of it as an event. Those
+//     of Decision.Later wait in an Outbox until a Snapshot that was taken after the step is where
+//     the next attempt of the application master finds it.
 //   - Give it a Tick when Wake says so, at the latest.
-//   - Give it each container that YARN granted once. The events of one agent may come late and twice; that is told apart here.
+//   - Give it each container that YARN granted once. The events of one agent may come late and
+//     twice; that is told apart here.
 //   - After Finish, give it nothing more. Nothing would come back.
 package membership
 
@@ -43,8 +45,9 @@ type Options struct {
 	Inspect        bool          `json:"inspect,omitempty"`
 	InspectTimeout time.Duration `json:"inspect_timeout"` // ns; after which a look's answer is not waited for
 
-	// StableEndpoints says that tasks find their peers through endpoints that stay, wherever those live now. Without them a
-	// task that moves has every process start anew with the new cluster_spec.
+	// StableEndpoints says that tasks find their peers through endpoints that stay, wherever those
+	// live now. Without them a task that moves has every process start anew with the new
+	// cluster_spec.
 	StableEndpoints bool `json:"stable_endpoints"`
 }
 
@@ -93,7 +96,8 @@ type Machine struct {
 	first bool
 }
 
-// state is all that a machine remembers. It is a value of JSON, so that a snapshot is complete by construction.
+// state is all that a machine remembers. It is a value of JSON, so that a snapshot is complete by
+// construction.
 type state struct {
 	Phase      phase            `json:"phase"`
 	Generation job.Generation   `json:"generation"`
@@ -155,14 +159,15 @@ func New(j job.Job, seed uint64, opts Options) *Machine {
 	return m
 }
 
-// Job is the job as it is wanted now: the one that the machine was made for, its roles of the size asked for since.
+// Job is the job as it is wanted now: the one that the machine was made for, its roles of the size
+// asked for since.
 func (m *Machine) Job() job.Job { return m.job }
 
 // Spec is the cluster_spec that was published last; its generation is 0 before the first.
 func (m *Machine) Spec() clusterspec.Spec { return m.s.Spec }
 
-// Container is where a task lives, or lived last; zero: it has no container yet, or waits for another
-// one.
+// Container is where a task lives, or lived last; zero: it has no container yet, or waits for
+// another one.
 func (m *Machine) Container(t job.Task) yarn.ContainerID {
 	if i, ok := m.x.at[t]; ok {
 		return m.s.Tasks[i].Container
@@ -178,14 +183,16 @@ func (m *Machine) Result() (Result, bool) {
 	return *m.s.Result, true
 }
 
-// Began reports whether the job was begun, by this attempt of the application master or by one before.
+// Began reports whether the job was begun, by this attempt of the application master or by one
+// before.
 func (m *Machine) Began() bool { return m.s.Phase != idle }
 
 // Finished reports whether Finish was given out.
 func (m *Machine) Finished() bool { return m.s.Phase == finished }
 
-// Step applies one event and returns what to do. Late events are dropped without error: the network may deliver them at
-// any time. A step costs what it changes; a new cluster_spec, a change of size and a change of mode cost a look at each task.
+// Step applies one event and returns what to do. Late events are dropped without error: the network
+// may deliver them at any time. A step costs what it changes; a new cluster_spec, a change of size
+// and a change of mode cost a look at each task.
 func (m *Machine) Step(now time.Time, ev Event) Decision {
 	if m.s.Phase == finished {
 		return Decision{}
@@ -297,8 +304,9 @@ func (m *Machine) apply(ev Event) {
 	}
 }
 
-// current finds the task that an event speaks of. It is nil if the event comes late: from an incarnation that was replaced,
-// from a container that was given back, or about a task that the job does not have. This and host are the one place that tells.
+// current finds the task that an event speaks of. It is nil if the event comes late: from an
+// incarnation that was replaced, from a container that was given back, or about a task that the job
+// does not have. This and host are the one place that tells.
 func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
 	t := m.find(name)
 	if t == nil || !t.held() || t.Incarnation != inc || !c.IsZero() && t.Container != c {
@@ -307,9 +315,9 @@ func (m *Machine) current(name job.Task, inc job.Incarnation, c yarn.ContainerID
 	return t
 }
 
-// host is current for what an agent says of itself: it is its container that counts. The order to start the next incarnation
-// in place may not have reached it, so it may claim an earlier one; it cannot claim a later one, unless the machine is of a
-// journal that is older than the order.
+// host is current for what an agent says of itself: it is its container that counts. The order to
+// start the next incarnation in place may not have reached it, so it may claim an earlier one; it
+// cannot claim a later one, unless the machine is of a journal that is older than the order.
 func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *task {
 	t := m.holder(c)
 	if t == nil || t.Task != name || inc > t.Incarnation && !t.Unconfirmed {
@@ -321,8 +329,9 @@ func (m *Machine) host(name job.Task, inc job.Incarnation, c yarn.ContainerID) *
 // Wake is when the machine wants a Tick at the latest; zero: only events matter to it.
 func (m *Machine) Wake() time.Time { return m.row().wake(m) }
 
-// expire acts on the deadlines that have passed. It does so at a Tick only: one answer of YARN is several events, and who begins
-// to wait in the midst of them would take containers that were granted for others, and given back since.
+// expire acts on the deadlines that have passed. It does so at a Tick only: one answer of YARN is
+// several events, and who begins to wait in the midst of them would take containers that were
+// granted for others, and given back since.
 func (m *Machine) expire() {
 	if m.due(m.s.AskAgain) {
 		m.askAgain()

@@ -2,8 +2,9 @@ package membership
 
 import "time"
 
-// A mode is what the job is about. Handlers record what an event says; the table below says what it means in each mode, and which
-// passes decide afterwards, in order. A pass looks at the state alone, whatever led to it.
+// A mode is what the job is about. Handlers record what an event says; the table below says what it
+// means in each mode, and which passes decide afterwards, in order. A pass looks at the state
+// alone, whatever led to it.
 type mode int
 
 const (
@@ -113,7 +114,8 @@ func (m *Machine) asking() bool { return m.row().asks && m.s.AskAgain.IsZero() }
 // end ends the job, or what is left of it.
 func (m *Machine) end(r Result) { m.row().end(m, r) }
 
-// decide runs the passes of the job's mode. One that changes the mode gives the word to the passes of the next.
+// decide runs the passes of the job's mode. One that changes the mode gives the word to the passes
+// of the next.
 func (m *Machine) decide() {
 	for again := true; again; {
 		mode := m.mode()

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// nodes is what is held against the nodes of the cluster, and which ones are kept from new containers for it: never more than a third
-// of them.
+// nodes is what is held against the nodes of the cluster, and which ones are kept from new
+// containers for it: never more than a third of them.
 type nodes struct {
 	Known []node `json:"known,omitempty"` // sorted by host
 	Size  int    `json:"size,omitempty"`  // how many the cluster has; 0: not known
@@ -66,7 +66,8 @@ func (n *nodes) readmit(now time.Time) []string {
 	return n.free(func(i int, it *node) bool { return !now.Before(it.Until) })
 }
 
-// resize says how many nodes the cluster has now, and returns the hosts that are readmitted because it is smaller.
+// resize says how many nodes the cluster has now, and returns the hosts that are readmitted because
+// it is smaller.
 func (n *nodes) resize(size int) []string {
 	n.Size = size
 	surplus := len(n.excluded()) - size/3

@@ -10,13 +10,16 @@ import (
 
 // What happens when YARN says that it will take a container or its node away.
 //
-//   - A node that is drained is remembered: YARN says it once, and whoever comes to live there later, or is found to live there
-//     after the application master was replaced, is warned as well.
+//   - A node that is drained is remembered: YARN says it once, and whoever comes to live there
+//     later, or is found to live there after the application master was replaced, is warned as
+//     well.
 //   - The program is told, with the deadline, and has time to write a checkpoint.
-//   - A spare container is asked for at once. When its agent is there the task moves: after job.Notice.Wait, or before the
-//     deadline if that is sooner, its process is stopped in order, and the next incarnation starts in the spare. A process that
-//     ends by itself moves at once. So two containers are held for one task, and never two processes run.
-//   - Nobody is charged, and no node blamed, for what a task that was warned does: its end, clean ones excepted, is a move.
+//   - A spare container is asked for at once. When its agent is there the task moves: after
+//     job.Notice.Wait, or before the deadline if that is sooner, its process is stopped in order,
+//     and the next incarnation starts in the spare. A process that ends by itself moves at once. So
+//     two containers are held for one task, and never two processes run.
+//   - Nobody is charged, and no node blamed, for what a task that was warned does: its end, clean
+//     ones excepted, is a move.
 
 // Warned says that a container will be taken away.
 type Warned struct {
@@ -47,8 +50,8 @@ func (WarningLifted) event() {}
 func (Draining) event()      {}
 func (Drained) event()       {}
 
-// Notify has the agent in a container tell its program that the container will be taken away, or, without a cause, that it
-// will not.
+// Notify has the agent in a container tell its program that the container will be taken away, or,
+// without a cause, that it will not.
 type Notify struct {
 	Task      job.Task         `json:"task"`
 	Container yarn.ContainerID `json:"container,omitzero"`
@@ -56,7 +59,8 @@ type Notify struct {
 	Deadline  time.Time        `json:"deadline,omitzero"`
 }
 
-// Move has a task live in its spare container from now on. The one before was given back, or has ended.
+// Move has a task live in its spare container from now on. The one before was given back, or has
+// ended.
 type Move struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"`
@@ -128,8 +132,8 @@ func (m *Machine) drained(ev Drained) {
 	}
 }
 
-// drain warns those who live on a node that is drained, and nobody has warned yet: they may have been launched there before YARN
-// thought of it, or be what an application master of before left there.
+// drain warns those who live on a node that is drained, and nobody has warned yet: they may have
+// been launched there before YARN thought of it, or be what an earlier application master left there.
 func (m *Machine) drain() {
 	candidates := m.some(holds, m.x.drained)
 	m.x.drained = true
@@ -223,7 +227,8 @@ func (m *Machine) move() {
 	}
 }
 
-// leavesAt is when the process of the task that is to move to a spare is stopped; zero: it does not wait for that.
+// leavesAt is when the process of the task that is to move to a spare is stopped; zero: it does not
+// wait for that.
 func (m *Machine) leavesAt(s *spare) time.Time {
 	i, ok := m.x.at[s.Task]
 	if !ok {
@@ -242,7 +247,8 @@ func (m *Machine) depart(t *task) {
 	t.Run, t.Moving, t.Until = ending, true, m.now.Add(grace+m.opts.StopMargin)
 }
 
-// moveTo has a task live in its spare. The container that it leaves is given back, if it is still held.
+// moveTo has a task live in its spare. The container that it leaves is given back, if it is still
+// held.
 func (m *Machine) moveTo(t *task, s spare, why Cause) {
 	if t.held() {
 		m.do(Release{t.Container})

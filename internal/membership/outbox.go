@@ -11,12 +11,13 @@ import (
 // Decision is what a step wants done.
 type Decision struct {
 	Now []Action // at once, in order
-	// Later are done once the journal has this step, in order: what destroys that which the agents could tell the next attempt of
-	// the application master, or starts what could not tell. An Outbox keeps them until then.
+	// Later are done once the journal has this step, in order: what destroys that which the agents
+	// could tell the next attempt of the application master, or starts what could not tell. An
+	// Outbox keeps them until then.
 	Later []Action
 	// Over are processes that have ended, or that nobody counts on any more. Whatever one of them
-	// held, and those of its task before it, is free. A machine that was restored says again what an
-	// attempt of the application master before may have heard already: of a task that had a
+	// held, and those of its task before it, is free. A machine that was restored says again what
+	// an attempt of the application master before may have heard already: of a task that had a
 	// container, once its agent has told which process runs, or is given up.
 	Over []Process
 }
@@ -35,9 +36,10 @@ func (d Decision) All() []Action {
 	return slices.Concat(d.Now, d.Later)
 }
 
-// JournalPatience is how long the end of a process waits for the journal to have what led to it. A filesystem that takes longer
-// must not hold up the job: then a death of the master at the wrong moment costs a restart. A launch, whose files come from the same
-// filesystem, waits for as long as no write fails, so that no incarnation is given out twice.
+// JournalPatience is how long the end of a process waits for the journal to have what led to it. A
+// filesystem that takes longer must not hold up the job: then a death of the master at the wrong
+// moment costs a restart. A launch, whose files come from the same filesystem, waits for as long as
+// no write fails, so that no incarnation is given out twice.
 const JournalPatience = 3 * time.Second
 
 // Outbox keeps actions until the journal has the step that they are of. Its zero value is empty.
@@ -52,7 +54,8 @@ type letter struct {
 	action Action
 }
 
-// Put takes in what a step wants done later. A launch that waits is forgotten if its container is given back now.
+// Put takes in what a step wants done later. A launch that waits is forgotten if its container is
+// given back now.
 func (o *Outbox) Put(step int64, now time.Time, d Decision) {
 	for _, a := range d.Now {
 		if r, ok := a.(Release); ok {
@@ -76,8 +79,8 @@ func (o *Outbox) cancel(c yarn.ContainerID) {
 	})
 }
 
-// Take takes out what may be done now, in order: what the journal has the step of, what has waited for too long, and everything if
-// the journal cannot be written.
+// Take takes out what may be done now, in order: what the journal has the step of, what has waited
+// for too long, and everything if the journal cannot be written.
 func (o *Outbox) Take(now time.Time, written int64, failing bool) []Action {
 	var out []Action
 	o.waiting = slices.DeleteFunc(o.waiting, func(l letter) bool {

@@ -10,8 +10,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestWhatWaitsForTheJournal: no agent is launched, retired or told to stop its process before the journal has it. Everything else is
-// found out again by whoever takes over.
+// TestWhatWaitsForTheJournal: no agent is launched, retired or told to stop its process before the
+// journal has it. Everything else is found out again by whoever takes over.
 func TestWhatWaitsForTheJournal(t *testing.T) {
 	later := map[string]bool{"launch": true, "stop-process": true, "retire": true}
 	for _, tt := range loggedActions {

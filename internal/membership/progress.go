@@ -7,10 +7,11 @@ import (
 	"tfos/internal/job"
 )
 
-// How far the training is, in steps, as far as programs say: for what a loss costs, and to end a job that does not get on.
+// How far the training is, in steps, as far as programs say: for what a loss costs, and to end a
+// job that does not get on.
 
-// Progressed says how far the job's training is. Steps come by far more often than they matter: it is told before an event that
-// may be a loss, and only if it has changed.
+// Progressed says how far the job's training is. Steps come by far more often than they matter: it
+// is told before an event that may be a loss, and only if it has changed.
 type Progressed struct {
 	// Step is the highest that the tasks' current processes said last, and that is known to be the
 	// training's: it was reported, or printed in a long row of rising ones. 0: there is none.
@@ -18,7 +19,8 @@ type Progressed struct {
 	// Guess is the highest of what they printed that looks like a step. People are shown it, and
 	// nothing is decided by it.
 	Guess int64 `json:"guess,omitempty"`
-	// Unsteady says that a process's steps went back while it ran: they count something else, batches of an epoch say.
+	// Unsteady says that a process's steps went back while it ran: they count something else,
+	// batches of an epoch say.
 	Unsteady bool `json:"unsteady,omitempty"`
 }
 
@@ -58,13 +60,14 @@ func (p *progress) saved(now time.Time, step int64) {
 // gotOn begins a new row of failures: the first one after this counts, whenever its process began.
 func (p *progress) gotOn(now time.Time) { p.Grew, p.Stalls, p.Stalled = now, 0, time.Time{} }
 
-// maxStalls is how many failures of the program in a row, without a new step, end the job: the one after the last progress, and
-// two restarts that brought none.
+// maxStalls is how many failures of the program in a row, without a new step, end the job: the one
+// after the last progress, and two restarts that brought none.
 const maxStalls = 3
 
-// failed counts a failure of a program that was ordered to start then, and reports whether the job gets on no more. The cluster's
-// failures are not the program's: they neither count nor start the count anew. Several processes that fail together fail once.
-// Where only checkpoints show how far the training is, nobody knows what happens between two of them, unless the failure takes the
+// failed counts a failure of a program that was ordered to start then, and reports whether the job
+// gets on no more. The cluster's failures are not the program's: they neither count nor start the
+// count anew. Several processes that fail together fail once. Where only checkpoints show how far
+// the training is, nobody knows what happens between two of them, unless the failure takes the
 // training back.
 func (p *progress) failed(now, ordered time.Time, takesBack bool) (stuck bool) {
 	if p.Unsteady || p.Best == 0 && (p.Saved == 0 || !takesBack) {
@@ -91,8 +94,8 @@ func (m *Machine) stuck(what string) string {
 	return s
 }
 
-// rolledBack notes what was lost: the leader's program is about to start, and goes on from the newest checkpoint. The steps
-// count once, for the loss that came first.
+// rolledBack notes what was lost: the leader's program is about to start, and goes on from the
+// newest checkpoint. The steps count once, for the loss that came first.
 func (m *Machine) rolledBack(t *task) {
 	if t.Task != m.job.Leader() {
 		return
@@ -108,8 +111,8 @@ func (m *Machine) rolledBack(t *task) {
 	}
 }
 
-// startsOver reports whether a restart had the leader's program start anew: its own, that of a task which it depends on, or where
-// addresses are real that of one which moved.
+// startsOver reports whether a restart had the leader's program start anew: its own, that of a task
+// which it depends on, or where addresses are real that of one which moved.
 func (m *Machine) startsOver(leader job.Task, r restart) bool {
 	return r.Cause != CauseAftershock &&
 		(r.Task == leader || m.depends(leader, r.Task) || !m.opts.StableEndpoints && r.NewContainer && m.meets(leader, r.Task))
@@ -131,7 +134,8 @@ func (r restart) lost() int64 {
 	return r.Step - r.Restored
 }
 
-// restored is the step that a restart went on from; nil: it did not roll the training back, or that is not known.
+// restored is the step that a restart went on from; nil: it did not roll the training back, or that
+// is not known.
 func (r restart) restored() *int64 {
 	if !r.RolledBack {
 		return nil

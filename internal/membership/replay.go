@@ -16,8 +16,9 @@ type Difference struct {
 	Decided []Action // by the machine now
 }
 
-// Replay gives the events of a log to a machine of this program, and says where it decides otherwise than the one that wrote
-// the log. What follows a first difference may be its consequence.
+// Replay gives the events of a log to a machine of this program, and says where it decides
+// otherwise than the one that wrote the log. What follows a first difference may be its
+// consequence.
 func Replay(h Header, turns []Turn) ([]Difference, error) {
 	m, err := h.Machine()
 	if err != nil {

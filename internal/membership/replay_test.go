@@ -33,7 +33,8 @@ func recorded(t *testing.T) map[string][]byte {
 	return logs
 }
 
-// TestRecordedLogs plays what real jobs did as stories. What the machine decides may have changed since: the events have not.
+// TestRecordedLogs plays what real jobs did as stories. What the machine decides may have changed
+// since: the events have not.
 func TestRecordedLogs(t *testing.T) {
 	for name, log := range recorded(t) {
 		t.Run(name, func(t *testing.T) { playStory(t, log) })
@@ -122,7 +123,8 @@ func FuzzStory(f *testing.F) {
 	f.Fuzz(func(t *testing.T, log []byte) { _, _ = story.Write(log) })
 }
 
-// TestEveryEventIsTold plays texts that a story cannot hold as they are, and a machine that a job file alone does not describe.
+// TestEveryEventIsTold plays texts that a story cannot hold as they are, and a machine that a job
+// file alone does not describe.
 func TestEveryEventIsTold(t *testing.T) {
 	for _, opts := range []membership.Options{{}, {StableEndpoints: true, MaxStrikes: 1}, {RejoinTimeout: time.Minute}} {
 		j, err := job.Parse("job.yaml", []byte("command: \"a\\n----\\nb\"\nroles: {worker: {instances: 2}}\nrecovery: {user-failures: 0}\n"), nil)

@@ -10,20 +10,23 @@ import (
 	"tfos/internal/job"
 )
 
-// How a job changes its size while it trains. The size that is wanted is the job's own (m.job), from the moment it is asked for.
+// How a job changes its size while it trains. The size that is wanted is the job's own (m.job),
+// from the moment it is asked for.
 //
-//   - Growing: the new tasks wait for containers beside the others, who go on. A new task is taken into the cluster once its
-//     agent is there and those of the lower indices are, since a TF_CONFIG tells a task's place by the order.
-//   - Shrinking: the tasks with the highest indices leave. They are stopped in order, nobody is charged for it, and they count
-//     neither for the job's success nor against it.
-//   - Whoever cannot go on with another number of peers starts again in place when they are taken in, or leave: see resizes.
+//   - Growing: the new tasks wait for containers beside the others, who go on. A new task is taken
+//     into the cluster once its agent is there and those of the lower indices are, since a
+//     TF_CONFIG tells a task's place by the order.
+//   - Shrinking: the tasks with the highest indices leave. They are stopped in order, nobody is
+//     charged for it, and they count neither for the job's success nor against it.
+//   - Whoever cannot go on with another number of peers starts again in place when they are taken
+//     in, or leave: see resizes.
 
 // Scaled asks for another number of a role's tasks. One that CheckScale refuses changes nothing.
 type Scaled struct {
 	Role  string `json:"role"`
 	Count int    `json:"count"`
-	// Renew has a coordinator with parameter servers start again in place once the new tasks are there: it uses no workers but
-	// those of its start.
+	// Renew has a coordinator with parameter servers start again in place once the new tasks are
+	// there: it uses no workers but those of its start.
 	Renew bool `json:"renew,omitempty"`
 }
 
@@ -41,7 +44,8 @@ func (r *Refusal) Error() string { return r.What }
 // maxInstances bounds a role's size.
 const maxInstances = 4000 // stable endpoints have room for little more
 
-// CheckScale reports why Scaled would change nothing, as a *Refusal; nil: it is what the job can do, or has done.
+// CheckScale reports why Scaled would change nothing, as a *Refusal; nil: it is what the job can
+// do, or has done.
 func (m *Machine) CheckScale(role string, count int) error {
 	usage := func(format string, args ...any) error { return &Refusal{true, fmt.Sprintf(format, args...)} }
 	r, known := m.job.Role(role)
@@ -74,10 +78,11 @@ func (r *Result) sentence() string {
 	return r.Diagnostics
 }
 
-// resizes reports whether the processes of a cluster start again when the number of a role's tasks changes: what TensorFlow's
-// strategies need. A MultiWorkerMirroredStrategy steps with all the peers of its start. The servers of TensorFlow 1 answer no
-// worker that they did not know when they started, but miss nobody who leaves. A coordinator with parameter servers keeps using
-// the workers that it knows, and tasks that do not talk to each other do not care.
+// resizes reports whether the processes of a cluster start again when the number of a role's tasks
+// changes: what TensorFlow's strategies need. A MultiWorkerMirroredStrategy steps with all the
+// peers of its start. The servers of TensorFlow 1 answer no worker that they did not know when they
+// started, but miss nobody who leaves. A coordinator with parameter servers keeps using the workers
+// that it knows, and tasks that do not talk to each other do not care.
 func (m *Machine) resizes(role string, grows bool) bool {
 	switch m.job.Strategy {
 	case job.StrategyMirrored:
@@ -137,8 +142,9 @@ func (m *Machine) shrink(role string) {
 	m.forget()
 }
 
-// forget drops the tasks that have left. It looks at those on their way only. The numbers of their incarnations are kept: they must not be given out again. One that
-// is wanted again since waits for a container like a new one.
+// forget drops the tasks that have left. It looks at those on their way only. The numbers of their
+// incarnations are kept: they must not be given out again. One that is wanted again since waits for
+// a container like a new one.
 func (m *Machine) forget() {
 	dropped := false
 	for _, i := range slices.Backward(slices.Collect(m.among(inTransit).all())) {
@@ -250,10 +256,12 @@ func (m *Machine) takeIn() {
 	}
 }
 
-// returns reports whether a task is on its way out and wanted again: once it has gone it is a new one.
+// returns reports whether a task is on its way out and wanted again: once it has gone it is a new
+// one.
 func (m *Machine) returns(t *task) bool { return t.Leaving && t.Task.Index < m.size(t.Task.Role) }
 
-// arrived are the new tasks of a role that can be taken in now; all: there are no others, nor will be.
+// arrived are the new tasks of a role that can be taken in now; all: there are no others, nor will
+// be.
 func (m *Machine) arrived(role string) (came []*task, all bool) {
 	all = true
 	for i := range m.among(inTransit).all() { // by index

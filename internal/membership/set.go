@@ -79,7 +79,7 @@ func (s *set) between(lo, hi int) int {
 // alarms are the times at which tasks want a look, the next one first. Each task has one at most.
 type alarms struct {
 	of    []time.Time // by place; zero: it has none
-	queue alarmQueue  // some are of before, and count no more
+	queue alarmQueue  // some are outdated, and count no more
 }
 
 type alarm struct {

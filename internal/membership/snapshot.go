@@ -9,7 +9,7 @@ import (
 	"tfos/internal/job"
 )
 
-// snapshotVersion changes when a snapshot of before cannot be read any more.
+// snapshotVersion changes when older snapshots cannot be read any more.
 const snapshotVersion = 2
 
 // snapshot is a machine at rest, between two steps.

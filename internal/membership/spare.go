@@ -21,11 +21,13 @@ type spare struct {
 	Address     string           `json:"address,omitempty"` // host:port; empty: its agent is not there yet
 	Witness     int              `json:"witness,omitempty"` // port: see clusterspec.Member
 	Until       time.Time        `json:"until,omitzero"`    // as a task's
-	// Unconfirmed says that the task may have moved here, which the journal of an attempt before does not have.
+	// Unconfirmed says that the task may have moved here, which the journal of an attempt before
+	// does not have.
 	Unconfirmed bool `json:"unconfirmed,omitempty"`
 }
 
-// maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its end where it is.
+// maxSpares is how many spares one warning may cost: if so many are lost, the task waits for its
+// end where it is.
 const maxSpares = 3
 
 // fate is what becomes of a spare by an event.
@@ -72,7 +74,8 @@ func (s spares) doubt(until time.Time) {
 // ready reports whether the task can move here.
 func (s *spare) ready() bool { return s.Address != "" && s.Until.IsZero() }
 
-// hear takes in an event about the spare's container. An agent whose connection ended has rejoin to come back.
+// hear takes in an event about the spare's container. An agent whose connection ended has rejoin to
+// come back.
 func (s *spare) hear(now time.Time, ev Event, rejoin time.Duration) fate {
 	switch ev := ev.(type) {
 	case Completed:

@@ -7,8 +7,9 @@ import (
 	"tfos/internal/job"
 )
 
-// Stalled says that a training takes no steps any more, though nothing was lost. The machine remembers nothing of it; with Restart
-// it starts the processes again in place, as it does with those that do not outlive a loss.
+// Stalled says that a training takes no steps any more, though nothing was lost. The machine
+// remembers nothing of it; with Restart it starts the processes again in place, as it does with
+// those that do not outlive a loss.
 type Stalled struct {
 	Task    job.Task      `json:"task,omitzero"` // that stands still; zero: all that train, together
 	Step    int64         `json:"step"`          // where it stands
@@ -19,8 +20,8 @@ type Stalled struct {
 
 func (Stalled) event() {}
 
-// DeadlinePassed says that the job should have ended by now. It decides nothing: who reads the log is told, and the next master
-// that it was said.
+// DeadlinePassed says that the job should have ended by now. It decides nothing: who reads the log
+// is told, and the next master that it was said.
 type DeadlinePassed struct{}
 
 func (DeadlinePassed) event() {}
@@ -39,8 +40,8 @@ func (ev Stalled) Says() string {
 	return fmt.Sprintf("no step for %v, where %v is usual (at step %d)", round(ev.Silent), round(ev.Usual), ev.Step)
 }
 
-// stalled has processes start again that take no steps. It is one failure of the program's, whoever else starts again with it. It
-// looks at each task.
+// stalled has processes start again that take no steps. It is one failure of the program's, whoever
+// else starts again with it. It looks at each task.
 func (m *Machine) stalled(ev Stalled) {
 	if !ev.Restart || m.mode() != modeTraining {
 		return

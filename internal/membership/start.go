@@ -39,15 +39,15 @@ func (m *Machine) proceed() {
 		due = append(due, i)
 	}
 	if m.opts.StableEndpoints {
-		m.publish() // which has the endpoints reset connections to incarnations of before
+		m.publish() // by which endpoints reset connections to earlier incarnations
 	}
 	for _, i := range due {
 		m.start(m.edit(i))
 	}
 }
 
-// startables are the tasks whose process may be in for a start: those of this step, unless something has happened that others may
-// have waited for.
+// startables are the tasks whose process may be in for a start: those of this step, unless
+// something has happened that others may have waited for.
 func (m *Machine) startables() []int {
 	gates := gates{m.among(unready).len() == 0, m.among(addressless).len() == 0, m.awaiting(), m.s.Checkpoints.Asked}
 	same := gates == m.x.gates
@@ -55,7 +55,8 @@ func (m *Machine) startables() []int {
 	return m.some(startable, same)
 }
 
-// gates are what several tasks at once wait for. They are part of the index: a machine that was restored looks at all tasks.
+// gates are what several tasks at once wait for. They are part of the index: a machine that was
+// restored looks at all tasks.
 type gates struct {
 	ready, placed, looking bool
 	looked                 time.Time
@@ -72,9 +73,10 @@ func (m *Machine) start(t *task) {
 	m.do(StartProcess{t.Task, t.Incarnation, t.Container, m.s.Generation})
 }
 
-// meetsPast reports whether a task that was lost, and starts again, will find the process of a peer which has not noticed, and is
-// about to end because of it. The coordination service of mirrored workers refuses whoever comes back that early. No process of a
-// peer is an excuse twice: then it has not noticed in all the time that one takes to start and fail.
+// meetsPast reports whether a task that was lost, and starts again, will find the process of a peer
+// which has not noticed, and is about to end because of it. The coordination service of mirrored
+// workers refuses whoever comes back that early. No process of a peer is an excuse twice: then it
+// has not noticed in all the time that one takes to start and fail.
 func (m *Machine) meetsPast(t *task) bool {
 	if t.Lost.IsZero() || !m.leans(t.Task) || !m.bears(t.Task) {
 		return false
@@ -88,23 +90,26 @@ func (m *Machine) meetsPast(t *task) bool {
 	return false
 }
 
-// ready reports whether nothing of the task's own is in the way of a start: it has an agent, and its pause is over.
+// ready reports whether nothing of the task's own is in the way of a start: it has an agent, and
+// its pause is over.
 func (m *Machine) ready(t *task) bool {
 	return t.Address != "" && t.Until.IsZero() && !m.now.Before(t.Rest) &&
 		(t.Run == joined || t.Run == pausing || t.Run == starting || t.Run == running)
 }
 
-// provided reports whether the others are where they must be for a task's process to start. The task itself is ready.
+// provided reports whether the others are where they must be for a task's process to start. The
+// task itself is ready.
 func (m *Machine) provided(i int) bool {
 	if m.x.traits[i].leans && m.x.sets[unready].len() > 0 {
 		return false
 	}
-	// Without stable endpoints it would have to start again as soon as the missing address is known.
+	// Without stable endpoints it would have to start again as soon as the missing address is
+	// known.
 	return m.opts.StableEndpoints || m.x.sets[addressless].len() == 0 || m.s.Tasks[i].Task.Role == job.Evaluator
 }
 
-// outdated reports whether a process must be started anew although it runs: it is of before a loss that it does not outlive,
-// or it knows an address that is no longer true.
+// outdated reports whether a process must be started anew although it runs: it started before a loss
+// that it does not outlive, or it knows an address that is no longer true.
 func (m *Machine) outdated(t *task) bool {
 	moved := m.s.Moved
 	if t.Task.Role == job.Evaluator {
@@ -113,9 +118,10 @@ func (m *Machine) outdated(t *task) bool {
 	return t.Renew || !m.opts.StableEndpoints && t.Generation < moved
 }
 
-// publish makes a cluster_spec of where the tasks are now, if that is news. Peers find a task through stable endpoints, which
-// are told of a loss at once, and of another incarnation at the same place: they cut the connections to the one before. Without
-// them a spec is for starting processes with: it waits until it is whole, and only addresses matter.
+// publish makes a cluster_spec of where the tasks are now, if that is news. Peers find a task
+// through stable endpoints, which are told of a loss at once, and of another incarnation at the
+// same place: they cut the connections to the one before. Without them a spec is for starting
+// processes with: it waits until it is whole, and only addresses matter.
 func (m *Machine) publish() {
 	k := &m.s.Takeover
 	ahead := k.Generation > 0
@@ -179,8 +185,9 @@ func (m *Machine) published(i int) bool {
 	return now.Address == then.Address && (now.Incarnation == then.Incarnation || !m.opts.StableEndpoints)
 }
 
-// members are those of the next cluster_spec: the published ones but for the news, or all anew if somebody has come or left. What
-// was published is never changed: others have it. Patched says that all have the places that they had.
+// members are those of the next cluster_spec: the published ones but for the news, or all anew if
+// somebody has come or left. What was published is never changed: others have it. Patched says that
+// all have the places that they had.
 func (m *Machine) members(news *set) (members []clusterspec.Member, patched bool) {
 	members = slices.Clone(m.s.Spec.Members)
 	patched = m.x.strangers == 0 && m.opts.StableEndpoints // without them the incarnations of others may have changed as well

@@ -29,10 +29,12 @@ import (
 //	view                     what status says
 //	wake                     when the machine wants a tick
 //
-// Containers are c=1 in commands and c1 in what is shown; a node is its host. Lines below exited are its last lines of stderr; below unfit,
-// launch-failed, completed, stop-requested and master-failed, the reason. An agent that joins tells of its process with running=PID, or
-// exited and code=; of the cluster_spec it has, and of the one its process began with, by gen= and since=. After each event the machine is taken apart and
-// put together again from its snapshot, and has to decide as one that was not.
+// Containers are c=1 in commands and c1 in what is shown; a node is its host. Lines below exited
+// are its last lines of stderr; below unfit, launch-failed, completed, stop-requested and
+// master-failed, the reason. An agent that joins tells of its process with running=PID, or exited
+// and code=; of the cluster_spec it has, and of the one its process began with, by gen= and since=.
+// After each event the machine is taken apart and put together again from its snapshot, and has to
+// decide as one that was not.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata", RunStory)
 }

@@ -2,8 +2,8 @@ package membership
 
 import "tfos/internal/job"
 
-// What the strategies mean for recovery. The table in docs/job-file.md is this file for users; that TensorFlow behaves so was
-// found by trial.
+// What the strategies mean for recovery. The table in docs/job-file.md is this file for users; that
+// TensorFlow behaves so was found by trial.
 
 // trains reports whether a task takes part in the training itself.
 func (m *Machine) trains(t job.Task) bool { return m.job.Trains(t.Role) }
@@ -11,8 +11,9 @@ func (m *Machine) trains(t job.Task) bool { return m.job.Trains(t.Role) }
 // serves reports whether a task is a parameter server, by whatever name.
 func (m *Machine) serves(t job.Task) bool { return m.job.Part(t.Role) == job.PartServes }
 
-// leans reports whether a task's program cannot go on without those that bear it: it ends with an error when one of their
-// processes is lost, or waits for it, and has no use for being started before all of them can be.
+// leans reports whether a task's program cannot go on without those that bear it: it ends with an
+// error when one of their processes is lost, or waits for it, and has no use for being started
+// before all of them can be.
 func (m *Machine) leans(t job.Task) bool {
 	switch m.job.Strategy {
 	case job.StrategyParameterServer: // the coordinator's variables live on the servers; workers are told by the coordinator
@@ -39,13 +40,15 @@ func (m *Machine) bears(t job.Task) bool {
 // depends reports whether t's program cannot go on without peer's.
 func (m *Machine) depends(t, peer job.Task) bool { return t != peer && m.leans(t) && m.bears(peer) }
 
-// outlives reports whether running processes that lean go on by themselves once a lost one that bears them is back. Where they do
-// not, they end with an error, and are started anew if they do not end. A new parameter server has no variables: a
-// MonitoredTrainingSession restores them, a coordinator only when it starts. Of mirrored peers each notices by itself, within
-// seconds of the reset of its connections.
+// outlives reports whether running processes that lean go on by themselves once a lost one that
+// bears them is back. Where they do not, they end with an error, and are started anew if they do
+// not end. A new parameter server has no variables: a MonitoredTrainingSession restores them, a
+// coordinator only when it starts. Of mirrored peers each notices by itself, within seconds of the
+// reset of its connections.
 func (m *Machine) outlives() bool { return m.job.Strategy != job.StrategyParameterServer }
 
-// follows reports whether t's process starts again when peer is lost, be it that it ends with an error or that it is ended.
+// follows reports whether t's process starts again when peer is lost, be it that it ends with an
+// error or that it is ended.
 func (m *Machine) follows(t, peer job.Task) bool {
 	return m.depends(t, peer) && m.job.Strategy != job.StrategyV1 // whose sessions recover
 }

@@ -8,17 +8,23 @@ import (
 	"tfos/internal/yarn"
 )
 
-// A machine may outlive the application master that stepped it: the next attempt restores it from a journal, and the agents,
-// whose processes went on, say what the journal does not know. The journal may be older than what was done last. What holds:
-//   - No agent was launched, retired or told to stop its process before the journal had it. The caller sees to that.
-//   - A process may have been started, and a cluster_spec published, that the journal does not have. Their agents tell.
-//   - So while a container's agent has not told, its task is unsure; once that is given up, the numbers of its incarnations
-//     leap over those that may have been in use. The same holds for a spare that the task may have moved to.
+// A machine may outlive the application master that stepped it: the next attempt restores it from a
+// journal, and the agents, whose processes went on, say what the journal does not know. The journal
+// may be older than what was done last. What holds:
+//   - No agent was launched, retired or told to stop its process before the journal had it. The
+//     caller sees to that.
+//   - A process may have been started, and a cluster_spec published, that the journal does not
+//     have. Their agents tell.
+//   - So while a container's agent has not told, its task is unsure; once that is given up, the
+//     numbers of its incarnations leap over those that may have been in use. The same holds for a
+//     spare that the task may have moved to.
 
 const (
-	// incarnationLeap is more than the incarnations of one task that are started while a journal is written.
+	// incarnationLeap is more than the incarnations of one task that are started while a journal is
+	// written.
 	incarnationLeap = 10
-	// generationLeap is more than the cluster_specs that are published meanwhile: one for each task, if many are lost at once.
+	// generationLeap is more than the cluster_specs that are published meanwhile: one for each
+	// task, if many are lost at once.
 	generationLeap = 1000
 )
 
@@ -30,8 +36,8 @@ func (m *Machine) leapTo(attempts int32) {
 	}
 }
 
-// takeOver has a new attempt of the application master go on where the journal ends. Until the agents have reported nothing is
-// asked for, started or given up.
+// takeOver has a new attempt of the application master go on where the journal ends. Until the
+// agents have reported nothing is asked for, started or given up.
 func (m *Machine) takeOver(ev TakeoverBegan) {
 	k := &m.s.Takeover
 	k.begin(ev.Attempt)
@@ -85,8 +91,8 @@ func (m *Machine) endContainers() {
 	}
 }
 
-// kept takes note of a container that lives. One that is not known may be of a launch that the journal does not have: its
-// agent will tell.
+// kept takes note of a container that lives. One that is not known may be of a launch that the
+// journal does not have: its agent will tell.
 func (m *Machine) kept(ev Kept) {
 	s := m.s.Spares.in(ev.Container)
 	switch t := m.holder(ev.Container); {
@@ -109,8 +115,8 @@ func (m *Machine) keepStray(ev Kept) {
 // refuse gives a container back that is no task's.
 func (m *Machine) refuse(ev Kept) { m.do(Release{ev.Container}) }
 
-// adopt gives a task the container whose agent claims to have a later incarnation of it than the journal knows. Nil: it has
-// not, or nobody has to ask.
+// adopt gives a task the container whose agent claims to have a later incarnation of it than the
+// journal knows. Nil: it has not, or nobody has to ask.
 func (m *Machine) adopt(ev Joined) *task {
 	t := m.find(ev.Task)
 	if t == nil || m.holder(ev.Container) != nil || ev.Incarnation <= t.Incarnation {
@@ -159,7 +165,8 @@ func (m *Machine) confirm(t *task, ev Joined) {
 	}
 }
 
-// endTakeover ends the wait for agents when nobody is left to wait for. What YARN kept comes after the event that begins the wait.
+// endTakeover ends the wait for agents when nobody is left to wait for. What YARN kept comes after
+// the event that begins the wait.
 func (m *Machine) endTakeover() {
 	if m.first || len(m.s.Takeover.Strays) > 0 || m.among(unheard).len() > 0 {
 		return
@@ -180,8 +187,8 @@ func (m *Machine) giveUpUnheard() {
 	}
 }
 
-// settleSpares gives up what a task may have left, with the numbers that it may have in the spare of which nothing is heard. A spare
-// whose agent has not come yet goes on being awaited.
+// settleSpares gives up what a task may have left, with the numbers that it may have in the spare
+// of which nothing is heard. A spare whose agent has not come yet goes on being awaited.
 func (m *Machine) settleSpares() {
 	for i := len(m.s.Spares) - 1; i >= 0; i-- {
 		s := m.s.Spares[i]
@@ -200,8 +207,8 @@ func (m *Machine) settleSpares() {
 	}
 }
 
-// goOn ends the wait for agents: what did not report is lost, and the job goes on. One that was launched, and whose container
-// lives, may take as long as any that was.
+// goOn ends the wait for agents: what did not report is lost, and the job goes on. One that was
+// launched, and whose container lives, may take as long as any that was.
 func (m *Machine) goOn() {
 	k := &m.s.Takeover
 	until := k.Until
@@ -245,7 +252,8 @@ func (m *Machine) goOn() {
 	}
 }
 
-// abandonTakeover ends the wait for agents because the job ends. Those that come late are told to end.
+// abandonTakeover ends the wait for agents because the job ends. Those that come late are told to
+// end.
 func (m *Machine) abandonTakeover() {
 	k := &m.s.Takeover
 	m.s.StopUntil = latest(m.s.StopUntil, k.Until)

@@ -7,7 +7,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// task is what the machine knows of one task: which incarnation is its current one, in which container, and how far it is.
+// task is what the machine knows of one task: which incarnation is its current one, in which
+// container, and how far it is.
 type task struct {
 	Task        job.Task         `json:"task"`
 	Incarnation job.Incarnation  `json:"incarnation"` // current; only grows
@@ -24,11 +25,13 @@ type task struct {
 	Outcome     outcome          `json:"outcome,omitempty"`
 	Cause       Cause            `json:"cause,omitempty"`
 	Why         string           `json:"why,omitempty"` // Cause, in words for people
-	// Until is when its agent is given up: it must have registered by then, or be back. Zero: it is there, or not awaited.
+	// Until is when its agent is given up: it must have registered by then, or be back. Zero: it is
+	// there, or not awaited.
 	Until time.Time `json:"until,omitzero"`
-	// Rest is until when it pauses after a loss, before it asks for a container or starts a process. Zero: it does not.
+	// Rest is until when it pauses after a loss, before it asks for a container or starts a
+	// process. Zero: it does not.
 	Rest time.Time `json:"rest,omitzero"`
-	// Renew says that its process is of before a loss that it does not outlive.
+	// Renew says that its process started before a loss that it does not outlive.
 	Renew      bool           `json:"renew,omitempty"`
 	Stalled    string         `json:"stalled,omitempty"`    // Renew is for that
 	Notice     *notice        `json:"notice,omitempty"`     // its container will be taken away
@@ -36,8 +39,8 @@ type task struct {
 	Moving     bool           `json:"moving,omitempty"`     // its process was told to stop for it to move
 	Resized    bool           `json:"resized,omitempty"`    // Renew is for the job's size
 	Generation job.Generation `json:"generation,omitempty"` // of the cluster_spec its process was started with
-	// Unconfirmed says that it is as the journal of an attempt before remembers it, and its agent has not confirmed that. Of one that holds
-	// nothing: that it may have had a container since.
+	// Unconfirmed says that it is as the journal of an attempt before remembers it, and its agent
+	// has not confirmed that. Of one that holds nothing: that it may have had a container since.
 	Unconfirmed bool `json:"unconfirmed,omitempty"`
 	history
 }
@@ -46,7 +49,8 @@ type task struct {
 type history struct {
 	Ordered time.Time `json:"ordered,omitzero"` // when its newest process was told to start
 	Lost    time.Time `json:"lost,omitzero"`    // when it was last lost, or started anew while it ran; aftershocks do not count
-	// Met says that its newest process found one of a peer that is of before its own loss, and has not noticed that yet.
+	// Met says that its newest process started while a peer's process from before the loss was
+	// still running, and has not noticed that yet.
 	Met     bool      `json:"met,omitempty"`
 	Excused time.Time `json:"excused,omitzero"`  // when such a process last failed
 	Crashes int       `json:"crashes,omitempty"` // failures of its program in a row, without having run for long in between
@@ -54,7 +58,8 @@ type history struct {
 	Leaving bool      `json:"leaving,omitempty"` // the job has shrunk
 	Strikes int       `json:"strikes,omitempty"` // the same, of losses to the cluster
 	Struck  failure   `json:"struck,omitzero"`   // the first of them
-	// Unlooked is until when its program may have written checkpoints that were not looked at then; zero: it wrote none.
+	// Unlooked is until when its program may have written checkpoints that were not looked at then;
+	// zero: it wrote none.
 	Unlooked time.Time `json:"unlooked,omitzero"`
 }
 
@@ -187,7 +192,7 @@ func (m *Machine) exited(t *task, ev Exited) {
 	case t.Moving: // clean or not: it was asked to end, and may have more to do
 		m.mayHaveSaved(t)
 		t.Run, t.Moving, t.Until, t.Rest = pausing, false, time.Time{}, t.Notice.aside(m.now)
-	case ev.Stopped && !byUs: // by a master of before, for what its journal does not have
+	case ev.Stopped && !byUs: // by an earlier master, for what its journal does not have
 		m.lose(t, loss{cause: CauseStopped, what: "it was told to stop", excused: true})
 	case ev.Reason == "" && ev.Code == 0 && m.stranding(t):
 		m.lose(t, loss{cause: CauseAftershock, what: "it ended well, and peers that were lost cannot go on without it", excused: true})
@@ -243,8 +248,8 @@ func (m *Machine) completed(t *task, ev Completed) {
 	}
 }
 
-// left is the end of an agent's connection. A closed one may come back: an agent that died is soon told by YARN, with its
-// cause. Silence was waited for already.
+// left is the end of an agent's connection. A closed one may come back: an agent that died is soon
+// told by YARN, with its cause. Silence was waited for already.
 func (m *Machine) left(t *task, silent bool) {
 	switch {
 	case t.Run == launched: // not there yet

@@ -9,8 +9,8 @@ import (
 	"tfos/internal/status"
 )
 
-// View is the job as the machine sees it. What others know is left to them: id, user, tracking URL, progress, steps and
-// checkpoints.
+// View is the job as the machine sees it. What others know is left to them: id, user, tracking URL,
+// progress, steps and checkpoints.
 func (m *Machine) View() status.View {
 	v := status.View{
 		Name: m.job.Name, Queue: m.job.Queue, State: m.jobState(), Generation: m.s.Generation,
@@ -53,7 +53,8 @@ func (m *Machine) recoveryView() status.Recovery {
 	return v
 }
 
-// follow names those whose processes start again when a task is lost: tasks, or a role for all of its others.
+// follow names those whose processes start again when a task is lost: tasks, or a role for all of
+// its others.
 func (m *Machine) follow(lost job.Task) []string {
 	also := []string{}
 	for _, role := range m.job.Roles {

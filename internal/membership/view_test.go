@@ -11,7 +11,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestLossesAreSpelledOut holds what status says of a strategy against the table in docs/job-file.md.
+// TestLossesAreSpelledOut holds what status says of a strategy against the table in
+// docs/job-file.md.
 func TestLossesAreSpelledOut(t *testing.T) {
 	for _, k := range []struct{ file, want string }{
 		{"roles: {chief: {}, worker: {instances: 2}, ps: {}}", "parameter-server: chief[] worker[] ps[chief/0]"},

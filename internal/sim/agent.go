@@ -200,9 +200,9 @@ type life struct {
 	incarnation job.Incarnation
 }
 
-// shock has the programs that cannot go on without a task's process end with an error, a few seconds after their connections to
-// it did. Those that were started when it was doomed itself wait for the next one, and those that were started when the job had
-// no such task know nothing of it.
+// shock has the programs that cannot go on without a task's process end with an error, a few
+// seconds after their connections to it did. Those that were started when it was doomed itself wait
+// for the next one, and those that were started when the job had no such task know nothing of it.
 func (m *master) shock(t job.Task, inc job.Incarnation) {
 	doomed, known := m.doomed[life{t, inc}]
 	if !known {
@@ -254,7 +254,8 @@ func (a *agent) report(ev membership.Event) {
 	}
 }
 
-// stopProcess obeys an order: programs end when told to, end well, or hold out until they are killed.
+// stopProcess obeys an order: programs end when told to, end well, or hold out until they are
+// killed.
 func (a *agent) stopProcess(inc job.Incarnation, grace time.Duration) {
 	if !a.alive || inc != a.incarnation {
 		return
@@ -330,7 +331,8 @@ func (a *agent) kill() {
 	}
 }
 
-// session is a connection between an agent and its master. What is sent arrives in order, or not at all once it has ended.
+// session is a connection between an agent and its master. What is sent arrives in order, or not at
+// all once it has ended.
 type session struct {
 	agent            *agent
 	open             bool
@@ -377,7 +379,8 @@ func (s *session) send(last time.Time, f func()) time.Time {
 	return at
 }
 
-// close ends the connection: what the agent sent before still arrives, then the master knows that it left.
+// close ends the connection: what the agent sent before still arrives, then the master knows that
+// it left.
 func (s *session) close(silent bool) {
 	if !s.open {
 		return

@@ -14,8 +14,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// auditor watches one job: the events that go into its machine, the actions that come out. It knows nothing of how the
-// machine decides, only what must hold. The invariants are listed in the package comment.
+// auditor watches one job: the events that go into its machine, the actions that come out. It knows
+// nothing of how the machine decides, only what must hold. The invariants are listed in the package
+// comment.
 type auditor struct {
 	number int     // of the job, in its world
 	step   int     // which turn of its master is under way
@@ -179,7 +180,8 @@ func (a *auditor) turn(now time.Time, ev membership.Event, actions []membership.
 	a.gang(now)
 }
 
-// restarts reports whether this turn starts a process where one runs: others may have waited for somebody who leaves, or for the time.
+// restarts reports whether this turn starts a process where one runs: others may have waited for
+// somebody who leaves, or for the time.
 func (a *auditor) restarts() bool {
 	for t, inc := range a.starting {
 		if inc > a.launched[t].Incarnation && a.restoring.ended[t] != a.ordered[t] {
@@ -257,7 +259,8 @@ func (a *auditor) action(now time.Time, action membership.Action) {
 	}
 }
 
-// start checks an order to start a process: again, or as the next incarnation in the same container.
+// start checks an order to start a process: again, or as the next incarnation in the same
+// container.
 func (a *auditor) start(s membership.StartProcess) {
 	l := a.launched[s.Task]
 	if !a.wanted(s.Task) {
@@ -283,8 +286,9 @@ func (a *auditor) start(s membership.StartProcess) {
 	a.done[s.Task] = false
 }
 
-// The machine's own, for the audit of pauses: a row of failures ends with a process that runs for so long, and from the second
-// failure on there is a pause of this much or more, its random part left out.
+// The machine's own, for the audit of pauses: a row of failures ends with a process that runs for
+// so long, and from the second failure on there is a pause of this much or more, its random part
+// left out.
 const (
 	settled    = 10 * time.Minute
 	leastPause = 750 * time.Millisecond
@@ -323,7 +327,8 @@ func (a *auditor) exited(now time.Time, ev membership.Exited) {
 	}
 }
 
-// begun notes a process that an agent started. Where nothing fails but masters, none is started twice.
+// begun notes a process that an agent started. Where nothing fails but masters, none is started
+// twice.
 func (a *auditor) begun(g *agent) {
 	if a.starts[g.task]++; a.calm && a.starts[g.task] > 1 {
 		a.violate("takeover", "%s was started again, and nothing but masters failed", g.task)
@@ -359,8 +364,8 @@ func (a *auditor) wished(turn int, role string, count int) {
 	a.scaled(role, count)
 }
 
-// unwritten takes back what a master which died had been told, and had not written to its journal: wishes, to which package am has
-// not said yes, and failures, which the next one does not count.
+// unwritten takes back what a master which died had been told, and had not written to its journal:
+// wishes, to which package am has not said yes, and failures, which the next one does not count.
 func (a *auditor) unwritten(safe int) {
 	for t, c := range a.crashed {
 		if c.turn > safe {
@@ -655,8 +660,9 @@ func (a *auditor) stalled(ev membership.Stalled) {
 	}
 }
 
-// named reports whether the sentence names a task, of a program that failed one which did by itself. That is not promised once an
-// agent's connection was lost: whoever ends meanwhile is taken to have gone down with its task, which may have gone down with them.
+// named reports whether the sentence names a task, of a program that failed one which did by
+// itself. That is not promised once an agent's connection was lost: whoever ends meanwhile is taken
+// to have gone down with its task, which may have gone down with them.
 func (a *auditor) named(r membership.Result) bool {
 	if len(a.restoring.bars) > 0 && strings.Contains(r.Diagnostics, "the checkpoints in ") {
 		return true

@@ -55,7 +55,8 @@ func (a *auditor) again(t job.Task) {
 	}
 }
 
-// givenUp checks that a job which is given up for the cluster's sake was failed by it often enough: each time cost a container.
+// givenUp checks that a job which is given up for the cluster's sake was failed by it often enough:
+// each time cost a container.
 func (a *auditor) givenUp(r membership.Result) {
 	if r.ExitCode != job.ExitInfrastructure || a.restoring.bars[membership.BarAway] {
 		return

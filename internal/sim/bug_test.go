@@ -117,7 +117,8 @@ func failing(oneIn, forgiven int) func(*scenario) {
 	}
 }
 
-// training are those whose programs fail, and say how far they are; over and over at the same step, or further each time.
+// training are those whose programs fail, and say how far they are; over and over at the same step,
+// or further each time.
 func training(looping bool) func(*scenario) {
 	return func(sc *scenario) {
 		failing(2, 11)(sc)
@@ -474,12 +475,12 @@ func countsSteps() Options {
 	})
 }
 
-// bugSeeds is how many seeds a bug may take to be seen. Most show at once; some need a gang to fail or a connection to end at
-// a bad moment.
+// bugSeeds is how many seeds a bug may take to be seen. Most show at once; some need a gang to fail
+// or a connection to end at a bad moment.
 const bugSeeds = 1000
 
-// rare has the bugs that few seeds show, and where to begin: shortly before one that does. A simulation that draws otherwise makes
-// the search longer, and no bug unseen.
+// rare has the bugs that few seeds show, and where to begin: shortly before one that does. A
+// simulation that draws otherwise makes the search longer, and no bug unseen.
 var rare = map[string]uint64{
 	"goes on with a cluster that always fails":                            250,
 	"does not notice that an agent is silent":                             160,

@@ -15,7 +15,8 @@ type steps struct {
 	failed    map[job.Task]bool // whose programs failed
 }
 
-// fail moves on to where the training is when a program fails: further than ever, or no further than before.
+// fail moves on to where the training is when a program fails: further than ever, or no further
+// than before.
 func (s *steps) fail(w *world, t job.Task) {
 	s.failed[t] = true
 	if !w.sc.looping && w.chance(2) {
@@ -56,8 +57,8 @@ func (m *master) look(a membership.Inspect) {
 	w.after(w.latency()+w.upTo(5*time.Second), m.living(func() { m.repeatable(answer) }))
 }
 
-// restoring audits that no program that reads checkpoints starts before they were looked at, and progress, that a job which
-// gets on no more is stopped, and no other.
+// restoring audits that no program that reads checkpoints starts before they were looked at, and
+// progress, that a job which gets on no more is stopped, and no other.
 type restoring struct {
 	inspect  bool
 	asked    time.Time // the newest look

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// clock is the world's time: what is to happen, in order. What is to happen at the same moment happens in the order in which
-// it was planned.
+// clock is the world's time: what is to happen, in order. What is to happen at the same moment
+// happens in the order in which it was planned.
 type clock struct {
 	now   time.Time
 	count int

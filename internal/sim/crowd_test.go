@@ -12,8 +12,8 @@ import (
 	"tfos/internal/membership"
 )
 
-// playCrowd plays a job of very many tasks: a twentieth of its nodes is lost at once, then its master
-// dies, and it grows by half. It takes a minute of the world's time for each.
+// playCrowd plays a job of very many tasks: a twentieth of its nodes is lost at once, then its
+// master dies, and it grows by half. It takes a minute of the world's time for each.
 func playCrowd(t testing.TB, tasks int) *master {
 	t.Helper()
 	servers := tasks / 50

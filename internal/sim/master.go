@@ -16,7 +16,8 @@ import (
 	"tfos/internal/yarn/ledger"
 )
 
-// master is the model of an application master: it carries out what the machine decides, as package am does.
+// master is the model of an application master: it carries out what the machine decides, as package
+// am does.
 type master struct {
 	w         *world
 	job       job.Job
@@ -193,7 +194,8 @@ func (m *master) planTick() {
 // tickLag is how late a tick may be: package am ticks twice a second.
 const tickLag = 500 * time.Millisecond
 
-// compare steps a machine that was restored from a snapshot along with the real one: they must decide alike.
+// compare steps a machine that was restored from a snapshot along with the real one: they must
+// decide alike.
 func (m *master) compare(now time.Time, ev membership.Event, decided membership.Decision) {
 	if m.shadow != nil {
 		if got := m.shadow.Step(now, ev); !equal(got.All(), decided.All()) {
@@ -219,7 +221,8 @@ func (m *master) compare(now time.Time, ev membership.Event, decided membership.
 	m.shadow = m.w.opts.Wrap(restored)
 }
 
-// replay re-steps what happened, as the event log tells it if there is one, and says where it differs; empty: it does not.
+// replay re-steps what happened, as the event log tells it if there is one, and says where it
+// differs; empty: it does not.
 func (m *master) replay() string {
 	for _, h := range append(m.past, history{m.header, m.turns, m.log.Bytes()}) {
 		if v := m.replayOne(h); v != "" {
@@ -288,8 +291,8 @@ func (m *master) perform(a membership.Action) {
 	}
 }
 
-// retarget is what stable endpoints do with a new cluster_spec: they cut the connections to whoever is no longer where he was. A
-// program that has ended well has none.
+// retarget is what stable endpoints do with a new cluster_spec: they cut the connections to whoever
+// is no longer where he was. A program that has ended well has none.
 func (m *master) retarget(s clusterspec.Spec) {
 	before := m.spec
 	m.spec = s
@@ -341,7 +344,8 @@ func (m *master) finish() {
 	m.w.do(m.w.rm.ContainerCompleted(m.w.clock.now, m.node, yarn.ContainerStatus{ID: m.container, State: yarn.ContainerComplete}))
 }
 
-// beat is one heartbeat to the ResourceManager and plans the next. Requests and answers get lost; the ledger repeats.
+// beat is one heartbeat to the ResourceManager and plans the next. Requests and answers get lost;
+// the ledger repeats.
 func (m *master) beat() {
 	if m.done || m.dead {
 		return
@@ -399,7 +403,8 @@ func (m *master) registerAgain() {
 	}
 }
 
-// warn tells the machine what the ResourceManager said of containers and nodes that it will take away.
+// warn tells the machine what the ResourceManager said of containers and nodes that it will take
+// away.
 func (m *master) warn(answer yarn.AllocateResponse) {
 	for _, c := range answer.Preempt.Wish {
 		m.turn(membership.Warned{Container: c, Cause: membership.CausePreempted, Deadline: m.w.clock.now.Add(preemptionPatience)})

@@ -17,8 +17,9 @@ var Kinds = []fault.Kind{
 	fault.HoldManager, fault.RestartManager, fault.RestartNodeManager,
 }
 
-// RunPlan plays one job on a cluster in good order, in which nothing goes wrong but what the plan says. It must succeed, and
-// only the tasks that the plan names may start anew or move (fault.Plan.Expect).
+// RunPlan plays one job on a cluster in good order, in which nothing goes wrong but what the plan
+// says. It must succeed, and only the tasks that the plan names may start anew or move
+// (fault.Plan.Expect).
 func RunPlan(seed uint64, plan fault.Plan, j job.Job, opts Options) (Outcome, error) {
 	if err := plan.Only("the simulation", Kinds...); err != nil {
 		return Outcome{}, err
@@ -164,7 +165,8 @@ func (w *world) perform(m *master, f fault.Fault) {
 	}
 }
 
-// keepApart has nothing pass between an agent and its master for a while. Both ends notice if it is a long one.
+// keepApart has nothing pass between an agent and its master for a while. Both ends notice if it is
+// a long one.
 func (a *agent) keepApart(d, limit time.Duration) {
 	until := a.w.clock.now.Add(d)
 	if d <= limit {
@@ -208,8 +210,9 @@ func (w *world) takeNode(id yarn.NodeID) {
 	})
 }
 
-// stopNode has a node stand still for a while: its agents, their programs, and its NodeManager. If that is for long, the
-// ResourceManager counts the node as lost, and the NodeManager ends what it finds when it is back.
+// stopNode has a node stand still for a while: its agents, their programs, and its NodeManager. If
+// that is for long, the ResourceManager counts the node as lost, and the NodeManager ends what it
+// finds when it is back.
 func (w *world) stopNode(id yarn.NodeID, d time.Duration, frozen bool) {
 	until := w.clock.now.Add(d)
 	dropped := d > nodeExpiry && !w.lost[id]

@@ -28,7 +28,8 @@ var elsewhere = []string{
 	"master-stops", "master-stops-for-long", "name-node-restarts", "node-manager-away", "safe-mode", "worker-amid-no-master", "worker-program-stops",
 }
 
-// TestPlans carries out every fault plan, for every strategy that has its tasks, with and without stable endpoints.
+// TestPlans carries out every fault plan, for every strategy that has its tasks, with and without
+// stable endpoints.
 func TestPlans(t *testing.T) {
 	t.Parallel()
 	all, err := fault.All()

@@ -67,8 +67,8 @@ func draw(rng *rand.Rand) scenario {
 		if rng.IntN(2) == 0 {
 			return sc
 		}
-		// In half of those masters die, and nothing else goes wrong. With a slow journal that may cost a restart: what is to be
-		// written next has to wait for the write that is under way.
+		// In half of those masters die, and nothing else goes wrong. With a slow journal that may
+		// cost a restart: what is to be written next has to wait for the write that is under way.
 		sc.calm, sc.mortal, sc.journal, sc.scales = true, true, min(drawJournal(rng), membership.JournalPatience/2), nil
 		for range 1 + rng.IntN(4) {
 			sc.mishaps = append(sc.mishaps, mishap{time.Duration(rng.Int64N(int64(5 * time.Minute))), (*world).killMaster})
@@ -95,13 +95,14 @@ func draw(rng *rand.Rand) scenario {
 	return sc
 }
 
-// drawJournal draws how slow the filesystem is. A write that takes longer than that fails in package am, and launches then go ahead
-// of the journal: that a master dies then is not played.
+// drawJournal draws how slow the filesystem is. A write that takes longer than that fails in
+// package am, and launches then go ahead of the journal: that a master dies then is not played.
 func drawJournal(rng *rand.Rand) time.Duration {
 	return []time.Duration{20 * time.Millisecond, 200 * time.Millisecond, 2 * time.Second, 15 * time.Second}[rng.IntN(4)]
 }
 
-// drawJob draws a job of so many tasks of 1 GiB. A node has room for seven of them, and for masters.
+// drawJob draws a job of so many tasks of 1 GiB. A node has room for seven of them, and for
+// masters.
 func drawJob(rng *rand.Rand, tasks int) job.Job {
 	var roles []string
 	add := func(name string, n int) {
@@ -170,8 +171,8 @@ func (w *world) endContainer() {
 	}
 }
 
-// loseNode takes a node away, for a while. Nodes that masters are on, or may yet come to, are spared: a lost master is
-// another story.
+// loseNode takes a node away, for a while. Nodes that masters are on, or may yet come to, are
+// spared: a lost master is another story.
 func (w *world) loseNode() {
 	if id := nodeID(w.rng.IntN(w.sc.nodes)); !w.hostsMaster(id) {
 		w.takeNode(id)
@@ -250,7 +251,8 @@ func (w *world) stall() {
 	m.turn(ev)
 }
 
-// warn says that a container will be preempted, or its node drained. Then it is, unless somebody changes his mind.
+// warn says that a container will be preempted, or its node drained. Then it is, unless somebody
+// changes his mind.
 func (w *world) warn() {
 	a := w.someAgent()
 	if a == nil {
@@ -268,8 +270,8 @@ func (w *world) warn() {
 	w.after(left, func() { a.end(yarn.ExitPreempted) })
 }
 
-// drainNode decommissions a node gracefully. It is shut down when its time is over, unless it is taken back. Nodes that masters
-// are on are spared, as loseNode does.
+// drainNode decommissions a node gracefully. It is shut down when its time is over, unless it is
+// taken back. Nodes that masters are on are spared, as loseNode does.
 func (w *world) drainNode() {
 	id, left := nodeID(w.rng.IntN(w.sc.nodes)), time.Second+w.upTo(3*time.Minute)
 	if w.hostsMaster(id) {
@@ -294,7 +296,8 @@ func (w *world) draining(id yarn.NodeID) bool {
 	return slices.ContainsFunc(w.rm.Nodes(), func(n yarn.NodeReport) bool { return n.ID == id && n.State == yarn.NodeDecommissioning })
 }
 
-// preempt takes a container back, of which the ResourceManager tells with every heartbeat beforehand.
+// preempt takes a container back, of which the ResourceManager tells with every heartbeat
+// beforehand.
 func (w *world) preempt() {
 	if a := w.someAgent(); a != nil {
 		a.m.audit.clusterFailed = true

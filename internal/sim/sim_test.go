@@ -17,11 +17,13 @@ var (
 	firstSeed = flag.Uint64("first-seed", 0, "the first of them")
 )
 
-// fullEvery says how many seeds go through their event logs and are played twice: one in so many. What is wrong with a log, or
-// differs from run to run, is so in many seeds, and most of a seed's time goes there.
+// fullEvery says how many seeds go through their event logs and are played twice: one in so many.
+// What is wrong with a log, or differs from run to run, is so in many seeds, and most of a seed's
+// time goes there.
 const fullEvery = 4
 
-// check plays a seed, in full if its turn comes, and returns what was broken. A panic is shown when the seed is played alone.
+// check plays a seed, in full if its turn comes, and returns what was broken. A panic is shown when
+// the seed is played alone.
 func check(seed uint64, opts Options) (out Outcome, broken []string) {
 	defer func() {
 		if *oneSeed < 0 {

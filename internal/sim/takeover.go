@@ -10,8 +10,9 @@ import (
 	"tfos/internal/yarn/ledger"
 )
 
-// journal is the model of what a master writes for the next attempt: the newest state, one write at a time, each of which takes
-// a while. What it holds is found out when the master dies, from its turns: a snapshot for every write costs more than all the rest.
+// journal is the model of what a master writes for the next attempt: the newest state, one write at
+// a time, each of which takes a while. What it holds is found out when the master dies, from its
+// turns: a snapshot for every write costs more than all the rest.
 type journal struct {
 	real    *membership.Machine // what is behind master.machine
 	turn    int                 // the newest
@@ -45,7 +46,8 @@ func (m *master) remember() {
 	}))
 }
 
-// leave is what the journal holds of a master that died: the machine as it was after the newest turn that was written.
+// leave is what the journal holds of a master that died: the machine as it was after the newest
+// turn that was written.
 func (m *master) leave() {
 	j := &m.journal
 	if j.safe > 0 {
@@ -169,7 +171,8 @@ func (m *master) takeOver(reg yarn.Registered) {
 	}
 }
 
-// takenOver puts the truth in the place of what the auditor saw a master decide that is dead: much of it was never done.
+// takenOver puts the truth in the place of what the auditor saw a master decide that is dead: much
+// of it was never done.
 func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 	a.over = make(map[job.Task]job.Incarnation)
 	a.asked, a.starting, a.excluded = make(map[string]int), make(map[job.Task]job.Incarnation), make(map[string]time.Time)
@@ -211,7 +214,8 @@ func (a *auditor) takenOver(w *world, m *master, generation job.Generation) {
 // resumePatience is how long a machine waits for agents after a takeover, as membership has it.
 const resumePatience = 30 * time.Second
 
-// adopt notes where the machine believes a task to be. It may be wrong about a container that ended since its journal.
+// adopt notes where the machine believes a task to be. It may be wrong about a container that ended
+// since its journal.
 func (a *auditor) adopt(l membership.Adopt) {
 	was := a.launched[l.Task]
 	was.Task, was.Container, was.Incarnation = l.Task, l.Container, max(was.Incarnation, l.Incarnation)

@@ -1,12 +1,14 @@
 // Package sim plays jobs in a world where everything that can go wrong does, as a seed decides.
 //
-// The deciding code in it is the real one: membership, the ledger and the embedded scheduler. Around it stand models: a
-// clock, a network that delays, drops and repeats, NodeManagers, agents and the user's programs. An auditor watches each
-// job and says which invariant was broken, if one was. One seed is one history: the same in every run.
+// The deciding code in it is the real one: membership, the ledger and the embedded scheduler.
+// Around it stand models: a clock, a network that delays, drops and repeats, NodeManagers, agents
+// and the user's programs. An auditor watches each job and says which invariant was broken, if one
+// was. One seed is one history: the same in every run.
 //
 // # Invariants, and the bugs that each was seen to catch
 //
-// The bugs are put in on purpose by TestEveryInvariantCatchesItsBug, which fails if one stays unseen.
+// The bugs are put in on purpose by TestEveryInvariantCatchesItsBug, which fails if one stays
+// unseen.
 //
 //	generation     a generation is published once, and they only grow        publish twice; publish generation 0
 //	spec           one address per live task, of its newest incarnation      leave one out; a stale incarnation; another's address
@@ -107,8 +109,8 @@ type world struct {
 // epoch is when every world begins.
 var epoch = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-// horizon is how long a world may take. The last fault is long over by then, and so are the longest program and the
-// longest patience.
+// horizon is how long a world may take. The last fault is long over by then, and so are the longest
+// program and the longest patience.
 const horizon = 2 * time.Hour
 
 // Run plays one seed.

@@ -1,9 +1,10 @@
-// Package story writes an event log as a story: the text of which membership's tests are made (testdata/*.txt there). What
-// happened to a real job becomes a test of the machine that way.
+// Package story writes an event log as a story: the text of which membership's tests are made
+// (testdata/*.txt there). What happened to a real job becomes a test of the machine that way.
 //
-// The story asserts what the machine of this program does, which for a log of this version is what it did. It holds nothing of
-// where the job ran but host names: containers are numbered in the order in which they come, and time starts at the story's own
-// noon unless the log begins in the middle of a life.
+// The story asserts what the machine of this program does, which for a log of this version is what
+// it did. It holds nothing of where the job ran but host names: containers are numbered in the
+// order in which they come, and time starts at the story's own noon unless the log begins in the
+// middle of a life.
 package story
 
 import (
@@ -102,7 +103,8 @@ type writer struct {
 	now time.Time // of the event before
 }
 
-// head makes the machine. What a job file cannot say is said by the log's own first line, and then its times must stay.
+// head makes the machine. What a job file cannot say is said by the log's own first line, and then
+// its times must stay.
 func (w *writer) head(h membership.Header, turns []membership.Turn) (shift time.Duration, err error) {
 	j, err := job.Parse("job.yaml", []byte(h.Job), nil)
 	if err != nil {
@@ -181,8 +183,8 @@ func (w *writer) output(text string) {
 	w.b.WriteString("----\n" + text + "\n\n")
 }
 
-// command is an event's line and the text below it, with the event as it is read from them: what a command does not tell is
-// missing there. Nil: no command tells it.
+// command is an event's line and the text below it, with the event as it is read from them: what a
+// command does not tell is missing there. Nil: no command tells it.
 func command(ev membership.Event) (line, text string, told membership.Event) {
 	switch ev := ev.(type) {
 	case membership.Began:
