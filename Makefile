@@ -168,7 +168,7 @@ bench: build venv jars ## times and memory on one real cluster, beside stock Dis
 	$(MAKE) bench-feeding
 
 .PHONY: bench-feeding
-bench-feeding: need-java build venv sparks build/tensorflowonspark ## rows a second from Spark into programs, beside TensorFlowOnSpark's own, a quarter of an hour
+bench-feeding: need-java build venv sparks build/tensorflowonspark ## rows a second from Spark into programs, beside TensorFlowOnSpark's own, half an hour on two cores that others share
 	cd test/spark && export TFOS=$(CURDIR)/bin/tfos PYTHONPATH=$(CURDIR)/python:$(CURDIR)/build/spark-$(firstword $(SPARKS)) && \
 		$(PYTHON) -B bench_feeding.py $(CURDIR)/build/tensorflowonspark
 

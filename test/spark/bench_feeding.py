@@ -1,8 +1,9 @@
 """How many rows a second reach next_batch, and how long a cluster takes to start and to end: beside TensorFlowOnSpark, in one run.
 
-bench_feeding.py ORIGINAL runs it; ORIGINAL is a directory with the package tensorflowonspark. Rows are 785 Python floats, the same as
+bench_feeding.py ORIGINAL [KIND...] runs it; ORIGINAL is a directory with the package tensorflowonspark. Rows are 785 Python floats, the same as
 arrays of NumPy, the same as a column of a DataFrame, and 10 KB of bytes. Rates are of all workers together, from the first batch of a
-feed to its last. What Spark alone needs to iterate over the rows, and to make an array of each, is beside them.
+feed to its last. Beside them is what Spark alone does: its tasks iterate over the rows, and make an array of each that is floats. That is
+the bound of whatever takes rows from Spark's tasks. Rates depend on what else the machine does, the processor's time for a row much less.
 """
 
 import json
@@ -12,11 +13,15 @@ import sys
 import tempfile
 import time
 
-KINDS = ("floats", "arrays", "dataframe", "bytes")
+KINDS = ("floats", "arrays", "dataframe", "bytes")  # of rows; some of them may be named
+PROCESSES = {"jvm": "CoarseGrainedExecutorBackend", "worker": "pyspark.daemon", "agent": "tfos-agent", "program": "tfos.compat.node"}  # by a part of their commands
+WORKERS = [int(w) for w in os.environ.get("WORKERS", "1 2").split()]
 BATCHES = (100, 1024)
-ROWS = {"tfos": {"floats": 40_000, "arrays": 80_000, "dataframe": 60_000, "bytes": 60_000},
-        "original": {"floats": 6_000, "arrays": 6_000, "dataframe": 6_000, "bytes": 6_000}}  # fmt: skip
-PARTITIONS = 4  # for each worker
+# Rows and partitions for each worker. Spark takes a seventh of a second of processor time for any task, so partitions are as large as they
+# usually are, in MB, where the rows come that fast.
+ROWS = {"tfos": {"floats": 20_000, "arrays": 80_000, "dataframe": 40_000, "bytes": 50_000},
+        "original": {"floats": 2_000, "arrays": 2_000, "dataframe": 2_000, "bytes": 2_000}}  # fmt: skip
+PARTITIONS = 2
 
 
 def node(args, ctx):
@@ -24,8 +29,10 @@ def node(args, ctx):
     import time
 
     feed = ctx.get_data_feed()
-    with open(os.path.join(args, f"began-{ctx.task_index}"), "w") as f:
+    began = os.path.join(args, f"{ctx.task_index}-began")
+    with open(began, "w") as f:
         f.write(str(time.time()))
+    os.rename(began, os.path.join(args, f"began-{ctx.task_index}"))  # it is there when it is whole
     with open(os.path.join(args, f"batches-{ctx.task_index}"), "w") as f:
         while not feed.should_stop():
             with open(os.path.join(args, "batch")) as b:
@@ -77,17 +84,64 @@ def convert(rows):
         np.asarray(row)
 
 
+def alone(data, f):
+    """Have Spark's tasks call f with their rows, those of a DataFrame as Arrow's batches."""
+    if hasattr(data, "mapInArrow"):
+        data.mapInArrow(lambda batches: f(batches) or iter(()), "fed long").foreach(lambda row: None)
+    else:
+        data.foreachPartition(f)
+
+
 def seconds(f, *args):
     began = time.monotonic()
     f(*args)
     return time.monotonic() - began
 
 
-def measure(implementation, workers, out):
+def processor(root):
+    """The processor time, in seconds, that each kind of process has taken that is below root, or has the variables of this Spark's:
+    TensorFlowOnSpark's leave the tree."""
+    mark = "SPARK_LOCAL_DIRS=" + os.environ["SPARK_LOCAL_DIRS"]
+    parents, times, marked = {}, {}, set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/stat") as f:
+                fields = f.read().rpartition(")")[2].split()
+            with open(f"/proc/{pid}/cmdline") as f:
+                command = f.read()
+            with open(f"/proc/{pid}/environ", errors="replace") as f:
+                if mark in f.read():
+                    marked.add(int(pid))
+        except OSError:
+            continue  # it has ended
+        kind = next((kind for kind, part in PROCESSES.items() if part in command), "rest")
+        parents[int(pid)] = int(fields[1])
+        times[int(pid)] = kind, sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    found = dict.fromkeys([*PROCESSES, "rest"], 0.0)
+    for pid, (kind, taken) in times.items():
+        above = pid
+        while above not in (0, root):
+            above = parents.get(above, 0)
+        if above or pid in marked:
+            found[kind] += taken
+    return found
+
+
+def each(f, rows):
+    """Microseconds of each kind of process for each of so many rows, while f runs."""
+    before = processor(os.getppid())
+    f()
+    after = processor(os.getppid())
+    return {kind: round((after[kind] - before[kind]) * 1e6 / rows, 1) for kind in before}
+
+
+def measure(implementation, workers, out, kinds):
     """In a process of its own: all kinds of rows and sizes of batches through one cluster."""
     import harness
 
-    spark = harness.session({"spark.cores.max": str(workers), "spark.executor.memory": "1800m", "spark.default.parallelism": str(workers)})
+    path = os.environ["PYTHONPATH"]
+    spark = harness.session({"spark.cores.max": str(workers), "spark.executor.memory": "1800m", "spark.default.parallelism": str(workers),
+                             "spark.executorEnv.PYTHONPATH": path, "spark.executor.extraJavaOptions": "-XX:+UseSerialGC"})  # compiled as where Spark is at work: the tests' JVMs start fast instead
     sc = spark.sparkContext
     sc.parallelize(range(workers), workers).foreachPartition(iterate)  # the executors are there
     sc.addPyFile(os.path.abspath(__file__))
@@ -97,6 +151,10 @@ def measure(implementation, workers, out):
         sc._conf.set("spark.tfos.memory", "1g")
     else:
         from tensorflowonspark import TFCluster
+
+        for found in (TFCluster.__file__, sc.parallelize([0], 1).map(lambda _: __import__("tensorflowonspark").__file__).first()):
+            if not found.startswith(path.split(os.pathsep)[0]):
+                raise RuntimeError(f"{found} is not TensorFlowOnSpark's own")
     from bench_feeding import node
 
     directory = tempfile.mkdtemp(prefix="tfos-bench-")
@@ -113,18 +171,20 @@ def measure(implementation, workers, out):
         time.sleep(0.05)
     found = {"launch": max(float(open(os.path.join(directory, f"began-{i}")).read()) for i in range(workers)) - began, "rates": {}}
     spans = []
-    for kind in KINDS:
-        rows = ROWS[implementation][kind] * workers // 2
+    for kind in kinds:
+        rows = ROWS[implementation][kind] * workers
         data = rdd(spark, kind, rows, PARTITIONS * workers)
         if implementation == "tfos":
-            for name, f in (("iterate", iterate), ("convert", convert)):
-                found[f"{kind} {name}"] = rows / seconds((data.rdd if kind == "dataframe" else data).foreachPartition, f)
+            for name, f in [("iterate", iterate)] + [("convert", convert)] * (kind == "floats"):
+                began = time.monotonic()
+                found[f"{kind} {name} processor"] = each(lambda: alone(data, f), rows)
+                found[f"{kind} {name}"] = rows / (time.monotonic() - began)
         fed = data.rdd if kind == "dataframe" and implementation != "tfos" else data
         for size in BATCHES:
             batch(size)
             cluster.train(fed.limit(1000) if hasattr(fed, "limit") else sc.parallelize(fed.take(100), workers), 1)  # the first batch of a size is asked for by the one before
             since = time.time()
-            cluster.train(fed, 1)
+            found[f"{kind} {size} processor"] = each(lambda: cluster.train(fed, 1), rows)
             spans.append((kind, size, since, time.time()))
         data.unpersist()
     found["shutdown"] = seconds(cluster.shutdown)
@@ -140,35 +200,38 @@ def measure(implementation, workers, out):
         json.dump(found, f)
 
 
-def main(original):
+def main(original, kinds):
     import harness
 
     cluster = harness.standalone()
     results = {}
-    for workers in (1, 2):
-        for implementation in ("tfos", "original"):
+    for workers in WORKERS:
+        for implementation in ("original", "tfos"):
             out = os.path.join(cluster.directory, "result.json")
             env = dict(harness.environment(cluster.home, cluster.directory), MASTER=cluster.address)
-            env["PYTHONPATH"] += os.pathsep + original
-            subprocess.run([sys.executable, "-B", os.path.abspath(__file__), "--measure", implementation, str(workers), out], env=env, check=True, timeout=900)
+            if implementation == "original":  # before the names that tfos gives its own modules
+                env["PYTHONPATH"] = original + os.pathsep + env["PYTHONPATH"]
+            subprocess.run([sys.executable, "-B", os.path.abspath(__file__), "--measure", implementation, str(workers), out, *kinds], env=env, check=True, timeout=1800)
             with open(out) as f:
                 results[implementation, workers] = json.load(f)
             print(implementation, workers, json.dumps(results[implementation, workers]), flush=True)
-    print(f"{'':24}{'tfos':>10}{'original':>10}{'times':>8}")
-    for workers in (1, 2):
+    print(f"{'':24}{'tfos':>10}{'original':>10}{'times':>8}{'Spark alone':>13}   processor, µs a row: {', '.join(PROCESSES)}")
+    for workers in WORKERS:
         ours, theirs = results["tfos", workers], results["original", workers]
         print(f"{workers} worker(s)")
-        for kind in KINDS:
-            print(f"  {kind + ', iterated':22}{ours[kind + ' iterate']:10.0f}   and made arrays {ours[kind + ' convert']:10.0f}")
         for name, rate in ours["rates"].items():
-            other = theirs["rates"].get(name)
-            print(f"  {name:22}{rate:10.0f}" + (f"{other:10.0f}{rate / other:8.1f}" if other else ""))
+            other, kind = theirs["rates"].get(name), name.split()[0]
+            alone = ours.get(f"{kind} convert", ours[f"{kind} iterate"])
+            taken = ", ".join(str(ours[f"{name} processor"][p]) for p in PROCESSES) + f"; all {sum(ours[f'{name} processor'].values()):.0f}, original {sum(theirs[f'{name} processor'].values()):.0f}"
+            print(f"  {name:22}{rate:10.0f}" + (f"{other:10.0f}{rate / other:8.1f}" if other else f"{'':18}") + f"{alone:13.0f}   {taken}")
+        for kind in kinds:
+            print(f"  {kind + ', Spark alone':56}   " + ", ".join(str(ours[f"{kind} iterate processor"][p]) for p in PROCESSES))
         for name in ("launch", "shutdown"):
             print(f"  {name + ', seconds':22}{ours[name]:10.1f}{theirs[name]:10.1f}")
 
 
 if __name__ == "__main__":
     if sys.argv[1] == "--measure":
-        measure(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+        measure(sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5:])
     else:
-        main(os.path.abspath(sys.argv[1]))
+        main(os.path.abspath(sys.argv[1]), sys.argv[2:] or KINDS)

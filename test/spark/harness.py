@@ -47,6 +47,8 @@ class Standalone:
     def start(self):
         if "MASTER" in os.environ:
             return
+        if self._alive():
+            raise RuntimeError(f"another Spark Standalone is on port {_PORT}: choose others by TFOS_TEST_PORTS")
         self._daemon(_HEAD, "master.Master", "--port", _PORT, "--webui-port", _PORT + 1)
         for i, host in enumerate(_WORKERS):
             place = os.path.join(self.directory, f"worker{i}")
