@@ -97,7 +97,7 @@ SPARKS := 3.5.9 4.3.0
 .PHONY: spark
 spark: need-java need-ip build venv sparks jars ## programs of TensorFlowOnSpark on a real Spark Standalone of two versions, its hosts apart too, their nodes on a real YARN, and Spark itself there
 	@for v in $(SPARKS); do echo "Spark $$v" && cd $(CURDIR)/test/spark && export TFOS=$(CURDIR)/bin/tfos PYTHONPATH=$(CURDIR)/python:$(CURDIR)/python/names:$(CURDIR)/build/spark-$$v && \
-		$(PYTHON) -B -m unittest -v && ./on-hosts $(PYTHON) hosts && ./on-yarn $(PYTHON) test_TFCluster && MASTER=yarn ./on-yarn $(PYTHON) test_TFCluster yarn || exit 1; done
+		$(PYTHON) -B -m unittest -v && LAUNCHER=executors $(PYTHON) -B -m unittest -v test_feeds test_failures_while_feeding && ./on-hosts $(PYTHON) hosts && ./on-yarn $(PYTHON) test_TFCluster && MASTER=yarn ./on-yarn $(PYTHON) test_TFCluster yarn || exit 1; done
 
 .PHONY: sparks
 sparks: # Spark of each version, beside the Python environment
