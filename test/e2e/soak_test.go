@@ -34,6 +34,10 @@ const (
 	soakGap    = 14 * time.Second // between two faults, on average
 	soakIdle   = 2 * time.Second  // that the master may take on its own before it starts a process again
 	soakDetect = 10 * time.Second // until the ResourceManager counts a node as lost
+	// soakRow is how many faults come before the job has made a step again. After ten failures in a
+	// row without one it gives up, as it should, and a machine that is slow starts few programs
+	// within ten gaps.
+	soakRow = 4
 )
 
 // TestSoak brings random faults of all kinds over a job of each strategy, on hosts with networks
@@ -80,6 +84,7 @@ func (c *cluster) soak(t *testing.T, strategy string, seed uint64, d time.Durati
 		}
 	}
 	end := time.Now().Add(d)
+	furthest, row := steps(s.last), 0
 	for i, f := range plan {
 		if i > 0 {
 			s.watch(func() bool { return false }, f.After)
@@ -87,7 +92,18 @@ func (c *cluster) soak(t *testing.T, strategy string, seed uint64, d time.Durati
 		if time.Now().After(end) {
 			break
 		}
+		if n := steps(s.last); n > furthest {
+			furthest, row = n, 0
+		}
+		if row == soakRow {
+			s.watch(func() bool { return steps(s.last) > furthest }, patience)
+			if steps(s.last) <= furthest {
+				t.Fatalf("%d faults, and then none for %v: the job makes no step\n%s", row, patience, s.story())
+			}
+			furthest, row = steps(s.last), 0
+		}
 		s.strike(f)
+		row++
 	}
 	s.restore()
 	at := steps(s.last)
