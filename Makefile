@@ -59,8 +59,9 @@ pages: need-chromium need-prometheus need-cc need-ip build venv jars ## the web 
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 30m -tags e2e,pages -p 1 -v -run '^TestPages' ./test/e2e/
 
 .PHONY: schedulers
-schedulers: need-cc need-ip build venv jars jar airflows ## tfos under schedulers, each a real one: yarn jar, Airflow, Azkaban; the files for cron and systemd; a doubled night that is killed at each stage; thirty nights with a fault in each
+schedulers: need-cc need-ip build venv jars jar airflows ## tfos under schedulers, each a real one: yarn jar, Airflow, Oozie, Azkaban; the files for cron and systemd; a doubled night that is killed at each stage; thirty nights with a fault in each
 	test/schedulers/azkaban $(CURDIR)/build/azkaban
+	test/schedulers/oozie fetch $(CURDIR)/build/oozie
 	cd test/schedulers && $(PYTHON) -B -m unittest -v test_files
 	@for v in $(AIRFLOWS); do echo "Airflow $$v" && (cd test/schedulers && ../../build/airflow-$$v/bin/python -B -m unittest -v test_airflow) || exit 1; done
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 120m -tags e2e,schedulers -p 1 -v -run '^TestSchedulers' ./test/e2e/

@@ -18,7 +18,7 @@ import (
 )
 
 // nightlyJob is a job file with a name that no other test uses.
-func nightlyJob(t *testing.T, command string) (name, file string) {
+func nightlyJob(t *testing.T, command string, keys ...string) (name, file string) {
 	t.Helper()
 	name = fmt.Sprintf("nightly-%d", time.Now().UnixNano())
 	return name, jobFile(t, fmt.Sprintf(`name: %s
@@ -26,7 +26,8 @@ command: "%s"
 recovery: {user-failures: 0}
 roles:
   worker: {instances: 1, memory: 256MiB}
-`, name, command))
+%s
+`, name, command, strings.Join(keys, "\n")))
 }
 
 // applications counts those that YARN knows of a name.
