@@ -46,3 +46,40 @@ class TensorboardTest(unittest.TestCase):
         with mock.patch.object(node.importlib.util, "find_spec", return_value=None), contextlib.redirect_stderr(said):
             self.assertIsNone(self.call("logs", TB_PORT="1"))
         self.assertIn("pip install tensorboard", said.getvalue())
+
+
+class OpError(Exception):
+    pass
+
+
+class UnavailableError(OpError):
+    pass
+
+
+class AbortedError(OpError):
+    pass
+
+
+class FailureTest(unittest.TestCase):
+    """What a node that failed tells the driver, which then ends the job."""
+
+    def told(self, e, retry=False):
+        control = mock.Mock()
+        tf = types.SimpleNamespace(errors=types.SimpleNamespace(OpError=OpError, UnavailableError=UnavailableError, AbortedError=AbortedError))
+        with mock.patch.dict(sys.modules, tensorflow=tf), mock.patch.object(node._paced.Paced, "peer_lost", return_value=False):
+            with contextlib.redirect_stderr(io.StringIO()):
+                try:
+                    raise e
+                except Exception as e:
+                    self.assertEqual(node._failed(e, control, {"retry": retry}), 1)
+        return control.fail.called
+
+    def test_the_programs_own_exception_is_told(self):
+        self.assertTrue(self.told(ValueError("no such column")))
+        self.assertTrue(self.told(OpError("shapes do not match")))
+        self.assertFalse(self.told(ValueError("no such column"), retry=True))
+
+    def test_what_comes_of_a_lost_peer_is_for_the_master(self):
+        for e in (UnavailableError("Socket closed"), AbortedError("a peer is gone"), OpError("Collective ops is aborted by: Connection reset")):
+            self.assertFalse(self.told(e))
+        self.assertTrue(self.told(RuntimeError("Collective ops is aborted, says the program")))

@@ -16,7 +16,7 @@ from tfos.compat import TFCluster
 
 
 class HostsTest(SparkTest):
-    conf = {"spark.task.maxFailures": "4", "spark.tfos.retry": "true"}
+    conf = {"spark.task.maxFailures": "4"}
 
     @classmethod
     def setUpClass(cls):

@@ -146,17 +146,26 @@ def main():
     except SystemExit as e:
         if not e.code:
             return 0
-        return _failed(control, settings)
-    except BaseException:
-        return _failed(control, settings)
+        return _failed(e, control, settings)
+    except BaseException as e:
+        return _failed(e, control, settings)
     return 0
 
 
-def _failed(control, settings):
+def _of_a_loss(e):
+    """Whether TensorFlow says that somebody whom the program needs is away: another node, or a NameNode."""
+    tf = sys.modules.get("tensorflow")
+    if tf is None or not isinstance(e, tf.errors.OpError):
+        return False
+    return isinstance(e, (tf.errors.UnavailableError, tf.errors.AbortedError)) or "Collective ops is aborted" in str(e)
+
+
+def _failed(e, control, settings):
     text = traceback.format_exc()
     sys.stderr.write(text)
     sys.stderr.flush()
-    if settings["retry"] or _paced.Paced.peer_lost(_PEER_LOST_WITHIN):  # the job's budget decides
+    # The master knows who was lost, and the job's budget decides.
+    if settings["retry"] or _of_a_loss(e) or _paced.Paced.peer_lost(_PEER_LOST_WITHIN):
         return 1
     try:
         control.fail(text)
