@@ -30,6 +30,9 @@ stdin a wish, in JSON. The job is stopped when stdin ends. With - the first line
 				j.stdin = strings.NewReader(file)
 			}
 			err := c.runSession(cmd, &j, args, o)
+			if errors.Is(err, client.ErrEnded) {
+				return nil // an event told
+			}
 			if err != nil {
 				client.Ended(o.Out, err)
 			}
@@ -55,17 +58,16 @@ func (c *command) runSession(cmd *cobra.Command, j *jobFlags, args []string, o c
 	if err != nil {
 		return err
 	}
-	run := func(cluster *client.Cluster, p *client.Prepared, _ client.UI) error {
-		return cluster.Session(cmd.Context(), p, o)
-	}
 	if !local {
-		return c.onCluster(cmd, j, args, false, run)
+		return c.onCluster(cmd, j, args, false, func(cluster *client.Cluster, p *client.Prepared, _ client.UI) error {
+			return cluster.Session(cmd.Context(), p, o)
+		})
 	}
 	p, err := j.prepare(cmd, args)
 	if err != nil {
 		return err
 	}
-	return c.embedded(cmd, p, func(l *client.Local, ui client.UI) error { return run(l.Cluster, p, ui) })
+	return c.embedded(cmd, p, func(l *client.Local, _ client.UI) error { return l.Session(cmd.Context(), p, o) })
 }
 
 // inExecutors runs a job whose tasks are in executors of Spark.

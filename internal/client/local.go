@@ -113,6 +113,12 @@ func (l *Local) Run(ctx context.Context, p *Prepared, ui UI, o RunOptions) error
 	return l.Cluster.Run(ctx, p, ui, o)
 }
 
+// Session runs a job for another program. The logs stay where Close keeps them.
+func (l *Local) Session(ctx context.Context, p *Prepared, o SessionOptions) error {
+	o.logsAt = filepath.Join(l.dir, localLogs)
+	return l.Cluster.Session(ctx, p, o)
+}
+
 // Close ends the cluster and everything in it, and removes its files, save for the logs if they are to be kept.
 func (l *Local) Close(keepLogs bool) error {
 	errs := []error{l.Cluster.Close(), l.yarn.Close(), <-l.ended}

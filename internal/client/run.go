@@ -202,14 +202,20 @@ func (c *Cluster) failure(s *Submitted, before []yarn.ApplicationID, o Outcome, 
 		verb = "was refused"
 	}
 	e := exit.Errorf(o.Code, "%s %s after %s: %s", full(s, before), verb, took, cmp.Or(o.View.Diagnostics, "no reason is known"))
-	if opts.LogsAt != "" {
-		return e.Try("its logs are in %s", filepath.Join(opts.LogsAt, s.ID.String()))
+	return e.Try("%s", c.whereLogs(s, o, opts.LogsAt))
+}
+
+// whereLogs says where a person finds what an ended job printed: in a directory of this machine's,
+// if there is one, else by tfos logs.
+func (c *Cluster) whereLogs(s *Submitted, o Outcome, dir string) string {
+	if dir != "" {
+		return "its logs are in " + filepath.Join(dir, s.ID.String())
 	}
 	which := ""
 	if len(o.View.Tasks) == 0 {
 		which = " " + masterName // no task ever was, so it is the master that knows
 	}
-	return e.Try("%s shows every task's output", c.command("logs "+s.ID.String()+which))
+	return c.command("logs "+s.ID.String()+which) + " shows every task's output"
 }
 
 // duration is how long a job took, by its own clock if it had one.

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,6 +37,7 @@ type SessionOptions struct {
 	Host     string
 	Listener net.Listener
 	Slots    *Slots // nil: containers are not in executors of Spark
+	logsAt   string // where its logs lie once it is over; empty: tfos logs shows them
 }
 
 // session is a job that another program runs, like Spark's driver: it hears what happens to the job,
@@ -53,6 +53,7 @@ type session struct {
 	wg   sync.WaitGroup          // them
 	left chan struct{}           // closed when the program that started the session is gone
 	logs *diskLogs               // of nodes in executors of Spark, whose own are there; nil: tfos logs has them
+	kept string                  // as SessionOptions.logsAt
 
 	mu      sync.Mutex
 	ended   []string                 // guarded by mu: queues that get nothing more
@@ -139,9 +140,11 @@ func (e *events) say(what event) {
 // errLeft is why a job is stopped whose session's owner is gone.
 var errLeft = errors.New("the program that ran the job is gone")
 
+// ErrEnded is what a session returns whose job has not ended well. How it ended was an event.
+var ErrEnded = errors.New("the job has not ended well")
+
 // Session submits a job and runs it for another program, until the job has ended and that program
-// has closed In, or is gone. The error is what was wrong before the job began; how it ended is an
-// event.
+// has closed In, or is gone. The error is what was wrong before the job began, or ErrEnded.
 func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) error {
 	out := &events{w: o.Out}
 	notes := sessionUI{say: out.say}
@@ -149,11 +152,11 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	defer end()
 	stopping, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
-	s := &session{c: c, out: out, host: o.Host, stop: stop, ctx: watching, left: make(chan struct{}), watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
+	s := &session{c: c, out: out, host: o.Host, stop: stop, ctx: watching, kept: o.logsAt, left: make(chan struct{}), watched: map[job.Task]*feedWatch{}, stands: map[job.Task]feed.Worker{}, live: map[job.Task]bool{}}
 	go s.hear(o.In) // it ends with this process: nothing ends a read of a pipe
 	release := func() {}
 	if o.Slots != nil {
-		s.logs = &diskLogs{filepath.Join(o.Slots.Cluster.dir, localLogs)}
+		s.logs = &diskLogs{o.logsAt}
 		var err error
 		if release, err = s.collect(stopping, *o.Slots, p.Job); err != nil {
 			return err
@@ -165,7 +168,7 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	}
 	notes.status = s.update
 	outcome, err := s.follow(stopping, notes)
-	s.conclude(outcome, err)
+	err = s.conclude(outcome, err)
 	release()
 	end()
 	select { // feeders that come now are still told that no rows are wanted, or why
@@ -174,7 +177,7 @@ func (c *Cluster) Session(ctx context.Context, p *Prepared, o SessionOptions) er
 	}
 	s.desk.Close()
 	s.wg.Wait()
-	return nil
+	return err
 }
 
 // submit submits the job, and answers its feeders from then on.
@@ -233,7 +236,7 @@ func (s *session) follow(ctx context.Context, ui UI) (Outcome, error) {
 }
 
 // conclude says how the job ended.
-func (s *session) conclude(o Outcome, err error) {
+func (s *session) conclude(o Outcome, err error) error {
 	code := int(o.Code)
 	text := o.View.Diagnostics
 	if err != nil {
@@ -247,12 +250,14 @@ func (s *session) conclude(o Outcome, err error) {
 	} else if code != int(exit.OK) {
 		text += s.awayOf(o.View)
 	}
-	s.out.say(event{Event: "ended", Code: &code, Text: text}) // before a feeder may hear of it
 	if code == int(exit.OK) {
+		s.out.say(event{Event: "ended", Code: &code, Text: text}) // before a feeder may hear of it
 		s.desk.Finish(feed.Terminated, "")
-	} else {
-		s.desk.Finish(feed.Failed, text)
+		return nil
 	}
+	s.out.say(event{Event: "ended", Code: &code, Text: text, Advice: s.c.whereLogs(s.s, o, s.kept)})
+	s.desk.Finish(feed.Failed, text)
+	return ErrEnded
 }
 
 // saidLogs is how many tasks a failure names the logs of at most.

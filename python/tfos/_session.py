@@ -91,7 +91,7 @@ class Session:
         code = self._process.wait()
         with self._changed:
             if self.ended is None:
-                self.ended = (4, f"tfos, which ran the job, ended with exit code {code}")
+                self.ended = (1, self.failed) if self.failed else (4, f"tfos, which ran the job, ended with exit code {code}")
             self._gone = True
             self._changed.notify_all()
 
@@ -140,11 +140,9 @@ class Session:
                 self._wish(do="sync")
                 self._wait(lambda: self._synced > already or self._gone, _ANSWER)
         with self._changed:
-            if self.failed:
-                return JobError(self.failed)
-            if self.ended and self.ended[0]:
+            if self.ended and self.ended[0]:  # a node's words among it, if one failed
                 return JobError(self.ended[1], self.ended[0])
-            return None
+            return JobError(self.failed) if self.failed else None
 
     def check(self):
         """Raise what the job failed with, if it has."""
