@@ -146,6 +146,9 @@ func (w *world) Joined(s *control.Session, h control.Hello) {
 }
 func (w *world) Started(s *control.Session, e control.Started) {
 	w.say("started %s inc=%d pid=%d", s.Task(), e.Incarnation, e.PID)
+	if e.PID == faultyPID {
+		panic("a fault of ours")
+	}
 }
 func (w *world) Exited(s *control.Session, e control.Exited) {
 	w.say("exited %s inc=%d code=%d %q", s.Task(), e.Incarnation, e.Code, e.Stderr)
@@ -287,6 +290,24 @@ func TestASessionCarriesOrdersAndReports(t *testing.T) {
 		}
 		// What was reported just before the end arrives.
 		w.expect("after the end", `exited worker/0 inc=1 code=3 ["bad � byte"]`, "left worker/0 closed")
+	})
+}
+
+// faultyPID makes the master's handler panic.
+const faultyPID = 666
+
+// TestAPanicEndsASession: the one that it is in, and the master hears that the agent left.
+func TestAPanicEndsASession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		a, b := w.join(0), w.join(1)
+		w.heard()
+		a.link.Started(control.Started{Incarnation: 1, PID: faultyPID})
+		w.expect("after the panic", "started worker/0 inc=1 pid=666", "left worker/0 closed")
+		b.link.Started(control.Started{Incarnation: 1, PID: 7})
+		w.expect("after another's report", "started worker/1 inc=1 pid=7")
+		a.end()
+		b.end()
 	})
 }
 

@@ -44,10 +44,12 @@ func (ms masterService) Session(stream agentStream) error {
 	}
 	defer m.leave(s)
 	m.o.Handler.Joined(s, hello)
+	defer func() { // after a panic, too: whoever has joined leaves
+		s.end(Closed)
+		m.o.Handler.Left(s, s.why())
+	}()
 	s.read(m.o.Handler)
-	why := s.why()
-	m.o.Handler.Left(s, why)
-	return departed(why)
+	return departed(s.why())
 }
 
 // greet waits for the Hello, and for one that says no other than the certificate.
