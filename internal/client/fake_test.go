@@ -506,3 +506,18 @@ func prepare(t *testing.T, j job.Job) *Prepared {
 	t.Cleanup(func() { p.Close() })
 	return p
 }
+
+// training is a job that was submitted and runs.
+func training(t *testing.T) (*world, *Cluster, *Submitted) {
+	t.Helper()
+	w := newWorld(t)
+	c := w.cluster()
+	var s shown
+	submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.running()
+	w.publish(view(status.Running))
+	return w, c, submitted
+}

@@ -14,15 +14,7 @@ import (
 // the job the less. The end comes at once all the same: the master tells of it.
 func TestFollowersAskSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		c := w.cluster()
-		var s shown
-		submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.running()
-		w.publish(view(status.Running))
+		w, c, submitted := training(t)
 		const followers = 100
 		ended := make(chan error, followers)
 		for range followers {

@@ -129,15 +129,7 @@ func TestWantedLinesOfAnEndedJob(t *testing.T) {
 // TestAFollowedLogSaysThatItsTaskWasReplaced, in place and on another node.
 func TestAFollowedLogSaysThatItsTaskWasReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		c := w.cluster()
-		var s shown
-		submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.running()
-		w.publish(view(status.Running))
+		w, c, submitted := training(t)
 		at := func(state status.State, inc job.Incarnation, node, container string, code ...int) status.View {
 			v := view(state, code...)
 			chief := &v.Tasks[0]
@@ -173,15 +165,7 @@ func TestAFollowedLogSaysThatItsTaskWasReplaced(t *testing.T) {
 // of a log out of whose middle something is missing.
 func TestLogsSinceATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		c := w.cluster()
-		var s shown
-		submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.running()
-		w.publish(view(status.Running))
+		w, c, submitted := training(t)
 		const old, new = "old\n", "new 1\nnew 2\n"
 		w.print("nm1:1", control.Times, string(control.Mark(control.Stdout, time.Now(), 0))+string(control.Mark(control.Stdout, time.Now().Add(time.Hour), int64(len(old)))))
 		w.print("nm1:1", control.Stdout, old+new)

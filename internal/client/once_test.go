@@ -255,18 +255,11 @@ func TestRetriesCoverSubmissions(t *testing.T) {
 // TestAttachEndsAsRunWould, while the job runs, afterwards, and when YARN has forgotten it.
 func TestAttachEndsAsRunWould(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t)
-		c := w.cluster()
+		w, c, submitted := training(t)
 		var s shown
-		submitted, err := c.SubmitOnly(t.Context(), prepare(t, aJob()), s.ui(), RunOptions{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.running()
-		w.publish(view(status.Running))
 		ctx, cancel := context.WithCancelCause(t.Context())
 		time.AfterFunc(time.Second, func() { cancel(ErrInterrupted) })
-		err = c.Attach(ctx, submitted.ID, s.ui(), RunOptions{})
+		err := c.Attach(ctx, submitted.ID, s.ui(), RunOptions{})
 		if exit.Of(err) != exit.Interrupted || !strings.Contains(err.Error(), "tfos attach application_1700000000000_0007") {
 			t.Errorf("interrupted: %v", err)
 		}
