@@ -9,7 +9,8 @@ import (
 	"tfos/internal/control"
 )
 
-// TestWhenWhatWasPrinted: a mark for the first of what comes in each five seconds, whichever process wrote it.
+// TestWhenWhatWasPrinted: a mark for the first of what comes in each five seconds, whichever
+// process wrote it.
 func TestWhenWhatWasPrinted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir, began := t.TempDir(), time.Now()

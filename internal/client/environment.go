@@ -106,8 +106,8 @@ func unfit(err error, try string) error {
 	return exit.Errorf(exit.Usage, "%w", err).Try("%s", try)
 }
 
-// cached is the archive with a sum in this user's cache. If it is not there, write makes it, and finds
-// room for more beside it.
+// cached is the archive with a sum in this user's cache. If it is not there, write makes it, and
+// finds room for more beside it.
 func cached(sum string, say func(string), write func(cache string, w io.Writer) error) (string, error) {
 	cache, err := os.UserCacheDir()
 	if err != nil {

@@ -58,7 +58,8 @@ func TestEnvironmentIsPackedOnce(t *testing.T) {
 	}
 }
 
-// TestRequirementsThatCannotBeBuilt: an index that does not answer may do so later; a list that is wrong stays so.
+// TestRequirementsThatCannotBeBuilt: an index that does not answer may do so later; a list that is
+// wrong stays so.
 func TestRequirementsThatCannotBeBuilt(t *testing.T) {
 	bin := t.TempDir()
 	if err := os.WriteFile(filepath.Join(bin, "uv"), []byte("#!/bin/sh\necho no answer >&2; exit 1\n"), 0o755); err != nil {

@@ -29,8 +29,9 @@ const (
 	settling  = time.Minute      // from when on the pauses grow, with the time that a job is followed
 )
 
-// untilNextPoll is the pause between two questions to the ResourceManager by one who has followed a job for so long. Of a job's
-// end the master tells: the question is for a master that died. A hundred who follow ask 20 times a second.
+// untilNextPoll is the pause between two questions to the ResourceManager by one who has followed a
+// job for so long. Of a job's end the master tells: the question is for a master that died. A
+// hundred who follow ask 20 times a second.
 func untilNextPoll(followed time.Duration) time.Duration {
 	if followed < eager {
 		return firstPoll

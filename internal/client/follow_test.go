@@ -10,8 +10,9 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestFollowersAskSeldom: who follows a job asks the ResourceManager often while a person waits for its start, and the longer
-// the job the less. The end comes at once all the same: the master tells of it.
+// TestFollowersAskSeldom: who follows a job asks the ResourceManager often while a person waits for
+// its start, and the longer the job the less. The end comes at once all the same: the master tells
+// of it.
 func TestFollowersAskSeldom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, submitted := training(t)

@@ -290,7 +290,8 @@ func TestDiskLogs(t *testing.T) {
 	}
 }
 
-// TestLogsThatStayWhereTheyAre: of a node in an executor of Spark it is said where its logs are, of the other the logs are shown.
+// TestLogsThatStayWhereTheyAre: of a node in an executor of Spark it is said where its logs are, of
+// the other the logs are shown.
 func TestLogsThatStayWhereTheyAre(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{"c1/stdout": "here\n", "c2/elsewhere": "nm2:/work/tfos-logs/c2"} {

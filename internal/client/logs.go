@@ -60,8 +60,8 @@ func (o LogsOptions) chosen(lines []byte) []byte {
 	return chosen
 }
 
-// ParseLogs reads which log a person wants: "worker/0", or "master". Empty means every task. since is how
-// far back it is to go; 0: to its beginning.
+// ParseLogs reads which log a person wants: "worker/0", or "master". Empty means every task. since
+// is how far back it is to go; 0: to its beginning.
 func ParseLogs(which, stream, grep string, since time.Duration, follow bool) (LogsOptions, error) {
 	o := LogsOptions{Follow: follow}
 	switch {
@@ -290,8 +290,8 @@ func (c *Cluster) copyAllKept(ctx context.Context, r yarn.Report, o LogsOptions,
 	})
 }
 
-// keptLog reads what a container that has ended printed since a time. Shortly after its end a cluster may still be
-// collecting it.
+// keptLog reads what a container that has ended printed since a time. Shortly after its end a
+// cluster may still be collecting it.
 func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, stream string, since time.Time, write func([]byte) error) error {
 	if t.Container == "" {
 		return fs.ErrNotExist
@@ -318,8 +318,8 @@ func (c *Cluster) keptLog(ctx context.Context, r yarn.Report, t status.Task, str
 	}
 }
 
-// readKept reads a kept log from an offset of its file on: the lines that were printed since a time. Of a log whose agent
-// kept no times that is all of it.
+// readKept reads a kept log from an offset of its file on: the lines that were printed since a
+// time. Of a log whose agent kept no times that is all of it.
 func (c *Cluster) readKept(ctx context.Context, f LogFile, offset int64, since time.Time, write func([]byte) error) error {
 	if since.IsZero() {
 		return c.Logs.Read(ctx, f, offset, write)

@@ -161,8 +161,8 @@ func TestAFollowedLogSaysThatItsTaskWasReplaced(t *testing.T) {
 	})
 }
 
-// TestLogsSinceATime: what a task printed before is left out, while its job runs, of followed lines, and of what is kept
-// of a log out of whose middle something is missing.
+// TestLogsSinceATime: what a task printed before is left out, while its job runs, of followed
+// lines, and of what is kept of a log out of whose middle something is missing.
 func TestLogsSinceATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, c, submitted := training(t)

@@ -263,8 +263,8 @@ func (s *session) conclude(o Outcome, err error) error {
 // saidLogs is how many tasks a failure names the logs of at most.
 const saidLogs = 3
 
-// awayOf says, a line each, where the logs of some tasks are, of those that failed if none are named, as far as they are not where
-// tfos logs has them.
+// awayOf names, a line each, the places of logs that tfos logs cannot show: those of some tasks, or
+// of the tasks that failed if none are given.
 func (s *session) awayOf(v status.View, tasks ...job.Task) string {
 	if s.logs == nil {
 		return ""

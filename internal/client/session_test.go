@@ -13,8 +13,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// sessionToItsEnd runs a job for another program until the event that tells of its end. Closing owner
-// ends the session, with result.
+// sessionToItsEnd runs a job for another program until the event that tells of its end. Closing
+// owner ends the session, with result.
 func sessionToItsEnd(t *testing.T, w *world, o SessionOptions) (ended event, owner io.Closer, result <-chan error) {
 	t.Helper()
 	o.Host = "localhost"

@@ -362,7 +362,8 @@ const (
 	CondaName = "conda"
 )
 
-// environmentOf is a path of this machine to what an environment is made of, which becomes an archive of that name.
+// environmentOf is a path of this machine to what an environment is made of, which becomes an
+// archive of that name.
 func (d *decoder) environmentOf(dst *string, what, name, dir string) setter {
 	return func(v *value, key string) {
 		var s string

@@ -133,7 +133,8 @@ func (m *Machine) drained(ev Drained) {
 }
 
 // drain warns those who live on a node that is drained, and nobody has warned yet: they may have
-// been launched there before YARN thought of it, or be what an earlier application master left there.
+// been launched there before YARN thought of it, or be what an earlier application master left
+// there.
 func (m *Machine) drain() {
 	candidates := m.some(holds, m.x.drained)
 	m.x.drained = true

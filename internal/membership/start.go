@@ -108,8 +108,8 @@ func (m *Machine) provided(i int) bool {
 	return m.opts.StableEndpoints || m.x.sets[addressless].len() == 0 || m.s.Tasks[i].Task.Role == job.Evaluator
 }
 
-// outdated reports whether a process must be started anew although it runs: it started before a loss
-// that it does not outlive, or it knows an address that is no longer true.
+// outdated reports whether a process must be started anew although it runs: it started before a
+// loss that it does not outlive, or it knows an address that is no longer true.
 func (m *Machine) outdated(t *task) bool {
 	moved := m.s.Moved
 	if t.Task.Role == job.Evaluator {

@@ -250,8 +250,8 @@ func refused(err error) bool {
 	return errors.As(err, &e) && e.Input()
 }
 
-// blame finds the row for which the model refuses a batch, which it does not name: the first one that
-// it refuses by itself.
+// blame finds the row for which the model refuses a batch, which it does not name: the first one
+// that it refuses by itself.
 func (w *Worker) blame(inputs []column.Column, rows int, err error) error {
 	for row := range rows {
 		one := make([]column.Column, len(inputs))

@@ -153,7 +153,8 @@ func TestAModelOfOneSize(t *testing.T) {
 	want(t, m, p)
 }
 
-// TestARowThatTheModelRefusesIsNamed: a model says that it does not like its batch, and not which row.
+// TestARowThatTheModelRefusesIsNamed: a model says that it does not like its batch, and not which
+// row.
 func TestARowThatTheModelRefusesIsNamed(t *testing.T) {
 	for _, fixed := range []int64{-1, 4} {
 		m, p := world(t, fixed)

@@ -74,9 +74,9 @@ func (r *Requirements) Tool() string {
 	return "pip"
 }
 
-// addList adds a list of packages to a sum, with what it names on this machine: other lists by their
-// text, packages and directories of such by what their files are called, how large they are and when
-// they were changed. Paths start in dir, those of other lists where the list lies.
+// addList adds a list of packages to a sum, with what it names on this machine: other lists by
+// their text, packages and directories of such by what their files are called, how large they are
+// and when they were changed. Paths start in dir, those of other lists where the list lies.
 func addList(h hash.Hash, name, dir string, seen map[string]bool) error {
 	if seen[name] {
 		return nil
@@ -155,8 +155,8 @@ func addPath(h hash.Hash, name string) error {
 	})
 }
 
-// Build makes a virtual environment of python3 in dir, and installs the packages. Where the file leaves
-// a version open, the user's uv or pip chooses.
+// Build makes a virtual environment of python3 in dir, and installs the packages. Where the file
+// leaves a version open, the user's uv or pip chooses.
 func (r *Requirements) Build(ctx context.Context, dir string) error {
 	uv, here, list := r.Tool() == "uv", filepath.Dir(r.file), r.file
 	python := filepath.Join(dir, "bin", "python")

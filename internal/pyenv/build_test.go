@@ -78,7 +78,8 @@ func TestWhatAnEnvironmentIsBuiltAgainFor(t *testing.T) {
 	}
 }
 
-// uvSays puts a uv in front of PATH, and returns the file in which it writes what it is told to install.
+// uvSays puts a uv in front of PATH, and returns the file in which it writes what it is told to
+// install.
 func uvSays(t *testing.T) (said string) {
 	t.Helper()
 	bin := t.TempDir()
@@ -98,8 +99,8 @@ exit 0
 	return said
 }
 
-// TestAnEnvironmentIsBuilt of a list, and of a project's dependencies, by uv where there is one. What pip
-// does is in test/e2e.
+// TestAnEnvironmentIsBuilt of a list, and of a project's dependencies, by uv where there is one.
+// What pip does is in test/e2e.
 func TestAnEnvironmentIsBuilt(t *testing.T) {
 	said := uvSays(t)
 	dir := lay(t, map[string]string{

@@ -14,7 +14,8 @@ import (
 // Agent is the name by which the agent's binary is fetched.
 const Agent = "agent"
 
-// Elsewhere is the file that a container has in the driver's directory of logs: it says where its own log is, host and directory.
+// Elsewhere is the file that a container has in the driver's directory of logs: it says where its
+// own log is, host and directory.
 const Elsewhere = "elsewhere"
 
 // How often each side says something, and after how much silence the other side is gone.

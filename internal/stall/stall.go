@@ -133,8 +133,8 @@ func (w *Watch) Check(now time.Time) []Stall {
 	return stalls
 }
 
-// Next is when Check is to be asked again if no step comes; zero: it need not be. It may be too soon,
-// never too late.
+// Next is when Check is to be asked again if no step comes; zero: it need not be. It may be too
+// soon, never too late.
 func (w *Watch) Next() time.Time { return w.next }
 
 // Standing are those that were said and have taken no step since.

@@ -127,8 +127,9 @@ func (a *airflow) application(t *testing.T, dag string) string {
 	return id
 }
 
-// TestSchedulersAirflow runs the operator under real Airflows: what a task ends as, what a try follows whose worker was killed, and
-// that the end of a task is the end of its job, also of one that is deferred.
+// TestSchedulersAirflow runs the operator under real Airflows: what a task ends as, what a try
+// follows whose worker was killed, and that the end of a task is the end of its job, also of one
+// that is deferred.
 func TestSchedulersAirflow(t *testing.T) {
 	for i, version := range []string{"2.11.2", "3.3.2"} {
 		t.Run(version, func(t *testing.T) {

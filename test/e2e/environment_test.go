@@ -39,8 +39,8 @@ func TestVirtualEnvironment(t *testing.T) {
 	}
 }
 
-// TestRequirements: a task runs in an environment that was built of a list of packages by this machine's
-// pip, once.
+// TestRequirements: a task runs in an environment that was built of a list of packages by this
+// machine's pip, once.
 func TestRequirements(t *testing.T) {
 	dir := t.TempDir()
 	const wheel = `import sys, zipfile
@@ -71,8 +71,8 @@ func TestImageThatIsIgnored(t *testing.T) {
 	}
 }
 
-// TestImageInTheLaunchScript: a NodeManager's own script sets, for a task's container, these variables for the image, and no other
-// of the kind; for the master's none.
+// TestImageInTheLaunchScript: a NodeManager's own script sets, for a task's container, these
+// variables for the image, and no other of the kind; for the master's none.
 func TestImageInTheLaunchScript(t *testing.T) {
 	c := hadoop(t)
 	r := tfos(t, c.env, "run", "--workers", "1", "-D", "image=registry:5000/tf:2.21", "-D", "mounts=/data:/data,/m:/n:rw", "--", "bash", "-c",

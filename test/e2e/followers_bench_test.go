@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// TestBenchFollowers counts what a hundred clients that follow one job ask of the ResourceManager. How that falls with the hours
-// is in internal/client, where hours pass quickly.
+// TestBenchFollowers counts what a hundred clients that follow one job ask of the ResourceManager.
+// How that falls with the hours is in internal/client, where hours pass quickly.
 func TestBenchFollowers(t *testing.T) {
 	const followers, during = 100, time.Minute
 	c := hadoop(t)

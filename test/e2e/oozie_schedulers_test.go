@@ -111,8 +111,8 @@ func (w workflow) train() (state, code string) {
 	return "", ""
 }
 
-// TestSchedulersOozie runs the workflow by a real Oozie: the action has the exit code of tfos run, and the end of the workflow is the end of
-// the job.
+// TestSchedulersOozie runs the workflow by a real Oozie: the action has the exit code of tfos run,
+// and the end of the workflow is the end of the job.
 func TestSchedulersOozie(t *testing.T) {
 	c, err := startCluster("e2e-oozie", portBase+1000, "--nms", "2", "--set", "hadoop.proxyuser.root.hosts=*", "--set", "hadoop.proxyuser.root.groups=*",
 		"--set", "yarn.am.liveness-monitor.expiry-interval-ms=600000") // Hadoop's default: Oozie's launcher says that it lives once in a minute

@@ -26,7 +26,8 @@ var (
 // calls is how often a scheduler tries a night.
 const calls = 4
 
-// scheduled runs a command line until it ends with 0, as a scheduler would: nobody looks. The answer is its last call.
+// scheduled runs a command line until it ends with 0, as a scheduler would: nobody looks. The
+// answer is its last call.
 func scheduled(t *testing.T, env []string, args []string) run {
 	for call := 1; ; call++ {
 		r := tfos(t, env, args...)
@@ -37,9 +38,10 @@ func scheduled(t *testing.T, env []string, args []string) run {
 	}
 }
 
-// TestSchedulersNights: one job, night after night, and in each a random fault: of a process, an agent, a node, the master, YARN, HDFS, or
-// of the scheduler itself, which is killed with its call, or calls twice. Nobody does anything about it, and each morning there is
-// a model: bit for bit the one of the other nights.
+// TestSchedulersNights: one job, night after night, and in each a random fault: of a process, an
+// agent, a node, the master, YARN, HDFS, or of the scheduler itself, which is killed with its call,
+// or calls twice. Nobody does anything about it, and each morning there is a model: bit for bit the
+// one of the other nights.
 func TestSchedulersNights(t *testing.T) {
 	c, err := startCluster("e2e-nights", portBase+1000, "--nms", "3", "--dns", "3", "--set", "dfs.replication=2")
 	if err != nil {

@@ -150,7 +150,8 @@ func (h *holder) Run(ctx context.Context, l container.Launch) container.Exit {
 	}
 }
 
-// leaveWord says in the container's directory of logs here where its logs are. It is best effort: what is missed is that tfos logs says so.
+// leaveWord says in the container's directory of logs here where its logs are. It is best effort:
+// what is missed is that tfos logs says so.
 func (h *holder) leaveWord(l container.Launch) {
 	at := container.LogDir(l.LogDir, l.ID)
 	if os.MkdirAll(at, 0o700) == nil {
