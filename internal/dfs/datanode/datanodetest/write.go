@@ -310,6 +310,11 @@ func (w *writing) packet() bool {
 		reply = reply[1:]
 	}
 	w.d.send(w.s, &pb.PipelineAckProto{Seqno: &seq, Reply: reply})
+	if !good {
+		// A DataNode leaves it to the writer to hang up. A connection that is closed over unread
+		// packets is reset, and takes the answer with it.
+		_, _ = io.Copy(io.Discard, w.s)
+	}
 	return good && !h.GetLastPacketInBlock()
 }
 
