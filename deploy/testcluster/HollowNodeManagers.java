@@ -5,10 +5,12 @@ import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.net.InetSocketAddress;
 import java.net.Socket;
+import java.net.URI;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.security.PrivilegedExceptionAction;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -22,7 +24,13 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 
 import org.apache.hadoop.conf.Configuration;
+import org.apache.hadoop.fs.AbstractFileSystem;
+import org.apache.hadoop.fs.DelegateToFileSystem;
 import org.apache.hadoop.fs.FileContext;
+import org.apache.hadoop.fs.FileSystem;
+import org.apache.hadoop.fs.LocalFileSystem;
+import org.apache.hadoop.fs.RawLocalFileSystem;
+import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.metrics2.lib.DefaultMetricsSystem;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.yarn.api.records.URL;
@@ -72,6 +80,34 @@ public final class HollowNodeManagers {
 
     private static boolean isMaster(String container) {
         return container.endsWith("_000001");
+    }
+
+    /** The local filesystem. Hadoop's own starts chmod for each file and directory if it has no native library. */
+    static final class Raw extends RawLocalFileSystem {
+        @Override
+        public void setPermission(org.apache.hadoop.fs.Path p, FsPermission permission) throws IOException {
+            String symbols = permission.getUserAction().SYMBOL + permission.getGroupAction().SYMBOL + permission.getOtherAction().SYMBOL;
+            Files.setPosixFilePermissions(pathToFile(p).toPath(), PosixFilePermissions.fromString(symbols));
+        }
+    }
+
+    /** The same for those who use FileContext. */
+    public static final class Local extends DelegateToFileSystem {
+        public Local(URI uri, Configuration conf) throws IOException, URISyntaxException {
+            super(uri, new Raw(), conf, "file", false);
+        }
+
+        @Override
+        public int getUriDefaultPort() {
+            return -1;
+        }
+    }
+
+    /** The same for those who use FileSystem. */
+    public static final class LocalFiles extends LocalFileSystem {
+        public LocalFiles() {
+            super(new Raw());
+        }
     }
 
     /** A NodeManager without web pages, which can vanish. */
@@ -310,6 +346,10 @@ public final class HollowNodeManagers {
             conf.setBoolean(YarnConfiguration.LOG_AGGREGATION_ENABLED, false);
             conf.setBoolean(YarnConfiguration.NM_PMEM_CHECK_ENABLED, false);
             conf.setBoolean("yarn.nodemanager.container-monitor.enabled", false);
+            conf.setInt(YarnConfiguration.NM_RESOURCE_MON_INTERVAL_MS, -1); // each would read all of /proc
+            conf.setClassLoader(HollowNodeManagers.class.getClassLoader()); // else a class of this file is not found
+            conf.setClass("fs.AbstractFileSystem.file.impl", Local.class, AbstractFileSystem.class);
+            conf.setClass("fs.file.impl", LocalFiles.class, FileSystem.class);
             for (String service : List.of("container-manager", "localizer.fetch", "localizer.client", "delete", "collector-service")) {
                 conf.setInt("yarn.nodemanager." + service + ".thread-count", 1); // else some fifty for each node
             }

@@ -53,6 +53,7 @@ const masterMiB = 100
 func (w crowd) try(t *testing.T, nodeMiB int) {
 	base := portBase - 1000
 	c, err := startCluster("e2e-crowd", base, "--hollow", fmt.Sprint(w.nodes), "--heap", "512", "--set", "yarn.nm.liveness-monitor.expiry-interval-ms=30000",
+		"--set", "yarn.resourcemanager.nodemanagers.heartbeat-interval-ms=3000", // as clusters of this size have it
 		"--set", fmt.Sprint("yarn.nodemanager.resource.memory-mb=", nodeMiB), "--set", "yarn.nodemanager.resource.cpu-vcores=100")
 	if err != nil {
 		t.Fatal(err)
