@@ -122,21 +122,19 @@ func (o *owner) newMirror(c control.Mirror) *mirror.Mirror {
 	return mirror.New(mirror.Options{
 		Local: o.a.checkpointDir(), Remote: c.URI, ID: o.a.container, Use: o.a.storage.Use,
 		Fetch: c.Fetch, Upload: c.Upload, Shared: c.Shared, Follow: c.Follow, Others: c.Others,
-		Tell:    func(n mirror.News) { o.a.post(func(o *owner) { o.tellMirror(n) }) },
+		Tell:    func(n checkpoint.News) { o.a.post(func(o *owner) { o.tellMirror(n) }) },
 		Explain: fileserver.Explain, Log: o.a.log.Named("mirror"),
 	})
 }
 
 func (a *Agent) checkpointDir() string { return filepath.Join(a.o.Dir, launch.TaskCheckpoints) }
 
-func (o *owner) tellMirror(n mirror.News) {
+func (o *owner) tellMirror(n checkpoint.News) {
 	incarnation := o.incarnation
 	if o.next != nil {
 		incarnation = o.next.Incarnation
 	}
-	o.a.link.Mirror(control.MirrorNews{
-		Incarnation: incarnation, What: string(n.What), Checkpoint: n.Checkpoint, Step: n.Step, Bytes: n.Bytes, Took: n.Took, Problem: n.Problem,
-	})
+	o.a.link.Mirror(control.MirrorNews{Incarnation: incarnation, News: n})
 }
 
 // mirrorEnv is what a program is told of its local checkpoints.

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"tfos/internal/checkpoint"
 	"tfos/internal/control"
 	"tfos/internal/dfs"
 	"tfos/internal/job"
@@ -152,11 +153,11 @@ func TestLocalCheckpoints(t *testing.T) {
 		chief := job.Task{Role: "chief"}
 		p["chief/0#1"] = func(_ job.Task, inc job.Incarnation, _ <-chan struct{}) control.Exited {
 			link := w.places[chief][0].link
-			link.Mirror(control.MirrorNews{Incarnation: inc, What: "fetched", Checkpoint: "ckpt-1", Step: 100, Bytes: 7, Took: time.Second})
-			link.Mirror(control.MirrorNews{Incarnation: inc, What: "failing", Step: -1, Problem: "no NameNode answers"})
-			link.Mirror(control.MirrorNews{Incarnation: inc, What: "works again", Step: -1})
-			link.Mirror(control.MirrorNews{Incarnation: inc, What: "uploaded", Checkpoint: "ckpt-2", Step: 200, Bytes: 8, Took: time.Second})
-			link.Mirror(control.MirrorNews{Incarnation: inc, What: "lost", Checkpoint: "ckpt-3", Step: 300, Problem: "no time was left"})
+			link.Mirror(control.MirrorNews{Incarnation: inc, News: checkpoint.News{What: "fetched", Checkpoint: "ckpt-1", Step: 100, Bytes: 7, Took: time.Second}})
+			link.Mirror(control.MirrorNews{Incarnation: inc, News: checkpoint.News{What: "failing", Step: -1, Problem: "no NameNode answers"}})
+			link.Mirror(control.MirrorNews{Incarnation: inc, News: checkpoint.News{What: "works again", Step: -1}})
+			link.Mirror(control.MirrorNews{Incarnation: inc, News: checkpoint.News{What: "uploaded", Checkpoint: "ckpt-2", Step: 200, Bytes: 8, Took: time.Second}})
+			link.Mirror(control.MirrorNews{Incarnation: inc, News: checkpoint.News{What: "lost", Checkpoint: "ckpt-3", Step: 300, Problem: "no time was left"}})
 			return control.Exited{Incarnation: inc}
 		}
 		v := w.succeeded(t, digits+"checkpoint: {dir: \"hdfs:///m\", local: true}\n")

@@ -6,7 +6,7 @@ import (
 
 	"go.uber.org/zap"
 
-	"tfos/internal/checkpoint/mirror"
+	"tfos/internal/checkpoint"
 	"tfos/internal/control"
 	"tfos/internal/job"
 	"tfos/internal/launch"
@@ -47,26 +47,25 @@ func mirrorOf(submitted, now job.Job, t job.Task) *control.Mirror {
 // mirrored takes in what an agent says of its task's checkpoints.
 func (o *owner) mirrored(s *control.Session, n control.MirrorNews) {
 	m := o.mirrors[s.Container()]
-	what := mirror.What(n.What)
 	done := &status.Copied{Checkpoint: n.Checkpoint, Step: n.Step, Bytes: n.Bytes, Seconds: n.Took.Seconds(), At: o.clock.now()}
-	switch what {
-	case mirror.Fetched:
+	switch n.What {
+	case checkpoint.Fetched:
 		m.Fetched = done
-	case mirror.Uploaded:
+	case checkpoint.Uploaded:
 		m.Uploaded, m.Problem = done, ""
 		m.Uploads++
-	case mirror.Recovers:
+	case checkpoint.Recovers:
 		m.Problem = ""
-	case mirror.Broken, mirror.Lost:
+	case checkpoint.Broken, checkpoint.Lost:
 		m.Problem = fmt.Sprintf("%s is %s: %s", n.Checkpoint, n.What, n.Problem)
-	case mirror.Failing:
+	case checkpoint.Failing:
 		m.Problem = n.Problem
 	default:
 		return // of another version
 	}
 	o.mirrors[s.Container()] = m
 	if n.Problem != "" {
-		o.log.Warn("checkpoint "+n.What, zap.Stringer("task", s.Task()), zap.Int("incarnation", int(n.Incarnation)),
+		o.log.Warn("checkpoint "+string(n.What), zap.Stringer("task", s.Task()), zap.Int("incarnation", int(n.Incarnation)),
 			zap.String("checkpoint", n.Checkpoint), zap.Int64("step", n.Step), zap.String("problem", n.Problem))
 	}
 	o.dirty = true

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/checkpoint"
 	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
 	"tfos/internal/job"
@@ -82,15 +83,18 @@ func helloFromPB(p *controlpb.Hello) (Hello, error) {
 
 func mirrorNewsToPB(n MirrorNews) *controlpb.MirrorNews {
 	return &controlpb.MirrorNews{
-		Incarnation: int32(n.Incarnation), What: n.What, Checkpoint: valid(n.Checkpoint), Step: n.Step, Bytes: n.Bytes,
+		Incarnation: int32(n.Incarnation), What: string(n.What), Checkpoint: valid(n.Checkpoint), Step: n.Step, Bytes: n.Bytes,
 		TookMs: n.Took.Milliseconds(), Problem: valid(n.Problem),
 	}
 }
 
 func mirrorNewsFromPB(p *controlpb.MirrorNews) MirrorNews {
 	return MirrorNews{
-		Incarnation: job.Incarnation(p.GetIncarnation()), What: p.GetWhat(), Checkpoint: p.GetCheckpoint(), Step: p.GetStep(), Bytes: p.GetBytes(),
-		Took: milliseconds(p.GetTookMs()), Problem: p.GetProblem(),
+		Incarnation: job.Incarnation(p.GetIncarnation()),
+		News: checkpoint.News{
+			What: checkpoint.What(p.GetWhat()), Checkpoint: p.GetCheckpoint(), Step: p.GetStep(), Bytes: p.GetBytes(),
+			Took: milliseconds(p.GetTookMs()), Problem: p.GetProblem(),
+		},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tfos/internal/checkpoint"
 	"tfos/internal/clusterspec"
 	"tfos/internal/job"
 	"tfos/internal/yarn"
@@ -112,16 +113,10 @@ type Mirror struct {
 	Others string
 }
 
-// MirrorNews is what happened to a checkpoint between a task's local directory and the one that
-// this is kept in.
+// MirrorNews is what happened to a task's checkpoint.
 type MirrorNews struct {
 	Incarnation job.Incarnation
-	What        string // as package mirror has it
-	Checkpoint  string // relative to the directory; empty: of no one
-	Step        int64  // of it; -1: not known
-	Bytes       int64  // that were copied
-	Took        time.Duration
-	Problem     string // a sentence without its full stop
+	checkpoint.News
 }
 
 // Stop tells an agent to end the process of one incarnation: SIGTERM, then SIGKILL after Grace.

@@ -95,7 +95,7 @@ func (m *Mirror) tidy(ctx context.Context, pin string) error {
 		return m.putAside(ctx)
 	}
 	for _, b := range found.Broken {
-		m.tell(News{What: Broken, Checkpoint: b.Checkpoint.Name, Step: b.Checkpoint.Step, Problem: b.Problem + ": set aside"})
+		m.tell(checkpoint.News{What: checkpoint.Broken, Checkpoint: b.Checkpoint.Name, Step: b.Checkpoint.Step, Problem: b.Problem + ": set aside"})
 	}
 	if len(found.Broken) > 0 {
 		_, err = m.local.Recover(ctx, found)
@@ -186,7 +186,7 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (fetched b
 			return false, err
 		}
 		if verdict.Broken() {
-			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: fmt.Sprintf("in %s: %s: not fetched", m.o.Remote, verdict.Problem)})
+			m.tell(checkpoint.News{What: checkpoint.Broken, Checkpoint: u.Name, Step: u.Step(), Problem: fmt.Sprintf("in %s: %s: not fetched", m.o.Remote, verdict.Problem)})
 			return false, nil
 		}
 	}
@@ -199,7 +199,7 @@ func (m *Mirror) bring(ctx context.Context, there place, u unit.Unit) (fetched b
 			return false, err
 		}
 	}
-	m.tell(News{What: Fetched, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Took: time.Since(began), Problem: verdict.Problem})
+	m.tell(checkpoint.News{What: checkpoint.Fetched, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Took: time.Since(began), Problem: verdict.Problem})
 	return true, remove(ctx, staging.fs, staging.dir)
 }
 

@@ -46,35 +46,10 @@ type Options struct {
 	// aside before a start. See Share.
 	Shared bool
 	Follow bool // what is new there is fetched while the program runs
-	Tell   func(News)
+	Tell   func(checkpoint.News)
 	// Explain says an error of the other filesystem to people; nil: it says what it says.
 	Explain func(error) string
 	Log     *zap.Logger
-}
-
-// What is what happened.
-type What string
-
-// What happens to a checkpoint.
-const (
-	Fetched  What = "fetched"
-	Uploaded What = "uploaded"
-	Broken   What = "broken"  // it is not whole, and was not fetched or copied
-	Failing  What = "failing" // the other filesystem cannot be read or written; it is tried again
-	Recovers What = "works again"
-	Lost     What = "lost" // it could not be copied in time, and is here alone
-)
-
-// News is something that happened.
-type News struct {
-	What       What
-	Checkpoint string        // relative to the directory; empty: of no one
-	Step       int64         // of it; checkpoint.Unknown
-	Bytes      int64         // that were copied
-	Took       time.Duration // to copy them
-	// Problem is a sentence without its full stop. Of what was fetched or uploaded it says why that
-	// cannot be judged.
-	Problem string
 }
 
 // Mirror keeps one directory. Prepare and Run are not for use at the same time.
@@ -113,7 +88,7 @@ const (
 // New makes a Mirror. It starts nothing.
 func New(o Options) *Mirror {
 	if o.Tell == nil {
-		o.Tell = func(News) {}
+		o.Tell = func(checkpoint.News) {}
 	}
 	if o.Explain == nil {
 		o.Explain = error.Error
@@ -245,12 +220,12 @@ func (m *Mirror) finish(ctx context.Context, life unit.Life) error {
 	}
 	if life == unit.CutOff {
 		for _, u := range m.tracker.Doubtful() {
-			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: "the program may have been cut off while it wrote this: it is not copied"})
+			m.tell(checkpoint.News{What: checkpoint.Broken, Checkpoint: u.Name, Step: u.Step(), Problem: "the program may have been cut off while it wrote this: it is not copied"})
 		}
 	}
 	for _, c := range m.listing.Checkpoints {
 		if c.Unfinished != "" {
-			m.tell(News{What: Broken, Checkpoint: c.Name, Step: c.Step, Problem: c.Unfinished + ": it is not copied"})
+			m.tell(checkpoint.News{What: checkpoint.Broken, Checkpoint: c.Name, Step: c.Step, Problem: c.Unfinished + ": it is not copied"})
 		}
 	}
 	m.saved = len(m.tracker.Waiting(life)) == 0
@@ -281,7 +256,7 @@ func (m *Mirror) lost(ctx context.Context, life unit.Life, cause error) error {
 	}
 	u := waiting[0]
 	problem := fmt.Sprintf("it could not be copied to %s in time: %s", m.o.Remote, m.o.Explain(cause))
-	m.tell(News{What: Lost, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Problem: problem})
+	m.tell(checkpoint.News{What: checkpoint.Lost, Checkpoint: u.Name, Step: u.Step(), Bytes: u.Bytes(), Problem: problem})
 	return fmt.Errorf("%s is lost: %s", u.Name, problem)
 }
 
@@ -328,7 +303,7 @@ func (m *Mirror) step(ctx context.Context, life unit.Life, passed map[string]boo
 		}
 		if problem = v.Problem; v.Broken() {
 			m.tracker.Refuse(u)
-			m.tell(News{What: Broken, Checkpoint: u.Name, Step: u.Step(), Problem: v.Problem})
+			m.tell(checkpoint.News{What: checkpoint.Broken, Checkpoint: u.Name, Step: u.Step(), Problem: v.Problem})
 			return true, nil
 		}
 	}
@@ -344,7 +319,7 @@ func (m *Mirror) step(ctx context.Context, life unit.Life, passed map[string]boo
 	}
 	m.copied = true
 	m.tracker.Copied(time.Now(), u)
-	m.tell(News{What: Uploaded, Checkpoint: u.Name, Step: u.Step(), Bytes: c.Bytes(), Took: time.Since(began), Problem: problem})
+	m.tell(checkpoint.News{What: checkpoint.Uploaded, Checkpoint: u.Name, Step: u.Step(), Bytes: c.Bytes(), Took: time.Since(began), Problem: problem})
 	return true, nil
 }
 
@@ -398,28 +373,28 @@ func (m *Mirror) report(err error) {
 		m.pauses.Reset()
 		if m.rest = 0; m.failing {
 			m.failing = false
-			m.tell(News{What: Recovers, Step: checkpoint.Unknown})
+			m.tell(checkpoint.News{What: checkpoint.Recovers, Step: checkpoint.Unknown})
 		}
 	default:
 		m.rest = m.pauses.Next()
 		if !m.failing && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 			m.failing = true
-			m.tell(News{What: Failing, Step: checkpoint.Unknown, Problem: m.o.Explain(err)})
+			m.tell(checkpoint.News{What: checkpoint.Failing, Step: checkpoint.Unknown, Problem: m.o.Explain(err)})
 		}
 	}
 }
 
-func (m *Mirror) tell(n News) {
+func (m *Mirror) tell(n checkpoint.News) {
 	log := m.o.Log.With(zap.String("checkpoint", n.Checkpoint), zap.Int64("step", n.Step))
 	switch n.What {
-	case Fetched, Uploaded:
+	case checkpoint.Fetched, checkpoint.Uploaded:
 		if n.Problem != "" {
 			log = log.With(zap.String("not judged", n.Problem))
 		}
 		log.Info("checkpoint "+string(n.What), zap.Int64("bytes", n.Bytes), zap.Duration("took", n.Took), zap.String("dir", m.o.Remote))
-	case Recovers:
+	case checkpoint.Recovers:
 		m.o.Log.Info("checkpoints can be copied again", zap.String("dir", m.o.Remote))
-	case Failing:
+	case checkpoint.Failing:
 		m.o.Log.Warn("checkpoints cannot be copied, tries again", zap.String("dir", m.o.Remote), zap.String("problem", n.Problem))
 	default:
 		log.Warn("checkpoint "+string(n.What), zap.String("problem", n.Problem))

@@ -74,7 +74,7 @@ func (w *world) task(id string, change ...func(*mirror.Options)) *task {
 	o := mirror.Options{
 		Local: k.dir, Remote: "hdfs://nn" + dir, ID: id, Fetch: true, Upload: true,
 		Use: func(context.Context, string) (dfs.FS, string, func(), error) { return w, dir, func() {}, nil },
-		Tell: func(n mirror.News) {
+		Tell: func(n checkpoint.News) {
 			text := strings.TrimSpace(fmt.Sprintf("%s %s %s", id, n.What, n.Checkpoint))
 			if n.Step != checkpoint.Unknown {
 				text += fmt.Sprintf(" step=%d", n.Step)
