@@ -35,8 +35,10 @@ func run(args []string) int {
 		err = ps()
 	case string(job.BuiltinPredict):
 		err = runPredict()
+	case string(job.BuiltinTensorBoard):
+		err = board()
 	default:
-		fmt.Fprintln(os.Stderr, "tfos-builtin: the programs of roles that have builtin: ps, and of tfos predict; started by tfos-agent")
+		fmt.Fprintln(os.Stderr, "tfos-builtin: the programs of roles that have builtin: ps, of tensorboard: true and of tfos predict; started by tfos-agent")
 		return exitUsage
 	}
 	var damaged *source.Damaged

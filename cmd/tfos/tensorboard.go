@@ -9,21 +9,16 @@ import (
 	"os/exec"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"tfos/internal/client"
-	"tfos/internal/client/events"
 	"tfos/internal/client/exit"
 	"tfos/internal/client/stage"
 	"tfos/internal/client/term"
-	"tfos/internal/pause"
+	"tfos/internal/tensorboard"
 	"tfos/internal/yarn"
 )
-
-// eventsEvery is how often new events are looked for; TensorBoard reads them as often.
-const eventsEvery = 5 * time.Second
 
 func (c *command) tensorboard() *cobra.Command {
 	var o tensorboardOptions
@@ -99,12 +94,12 @@ func (c *command) openTensorboard(cmd *cobra.Command, what string, o tensorboard
 		return exit.Errorf(exit.Infrastructure, "%w", err)
 	}
 	defer os.RemoveAll(copied)
-	m := events.New(f, dir, copied)
+	m := tensorboard.NewMirror(f, dir, copied)
 	got, err := m.Update(ctx)
 	if err != nil {
 		return stage.Explain(f, "copy events of", dir, err)
 	}
-	fmt.Fprintf(c.stderr, "tfos: %d files with %s from %s; what is new is copied every %v\n", got.Files, term.Bytes(got.Bytes), f.URI(dir), eventsEvery)
+	fmt.Fprintf(c.stderr, "tfos: %d files with %s from %s; what is new is copied every %v\n", got.Files, term.Bytes(got.Bytes), f.URI(dir), tensorboard.Every)
 	if got.Files == 0 {
 		fmt.Fprintln(c.stderr, "tfos: there are no events yet: TensorBoard will show them once there are")
 	}
@@ -112,22 +107,12 @@ func (c *command) openTensorboard(cmd *cobra.Command, what string, o tensorboard
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		c.follow(ctx, m)
+		m.Follow(ctx, func(err error) {
+			fmt.Fprintf(c.stderr, "tfos: new events cannot be had now, and are looked for again: %v\n", err)
+		})
 	}()
 	defer func() { cancel(); <-done }()
 	return c.serveTensorboard(ctx, program, copied, o)
-}
-
-// follow copies what is new until ctx ends. Of a row of errors the first is told.
-func (c *command) follow(ctx context.Context, m *events.Mirror) {
-	failing := false
-	for pause.For(ctx, eventsEvery) == nil {
-		_, err := m.Update(ctx)
-		if err != nil && !failing && ctx.Err() == nil {
-			fmt.Fprintf(c.stderr, "tfos: new events cannot be had now, and are looked for again: %v\n", err)
-		}
-		failing = err != nil
-	}
 }
 
 // eventsOf is the directory of a job's checkpoints, as its job file in its directory says.
@@ -149,17 +134,11 @@ func (c *command) eventsOf(cmd *cobra.Command, id yarn.ApplicationID) (string, e
 
 // serveTensorboard runs TensorBoard until it ends or ctx does.
 func (c *command) serveTensorboard(ctx context.Context, program, dir string, o tensorboardOptions) error {
-	t := exec.CommandContext(ctx, program, "--logdir", dir, "--host", o.host, "--port", strconv.Itoa(o.port), "--reload_interval", strconv.Itoa(int(eventsEvery.Seconds())))
-	t.Stdout, t.Stderr = c.stdout, c.stderr
-	t.Cancel = func() error { return t.Process.Signal(os.Interrupt) }
-	t.WaitDelay = 5 * time.Second
 	fmt.Fprintf(c.stderr, "tfos: TensorBoard of %s at http://%s/\n", dir, net.JoinHostPort(o.host, strconv.Itoa(o.port)))
-	err := t.Run()
-	if cause := context.Cause(ctx); cause != nil {
-		return cause
+	server := tensorboard.Server{Command: []string{program}, Dir: dir, Host: o.host, Port: o.port, Stdout: c.stdout, Stderr: c.stderr}
+	err := server.Run(ctx)
+	if err == nil || ctx.Err() != nil {
+		return err
 	}
-	if err != nil {
-		return exit.Errorf(exit.Infrastructure, "TensorBoard ended: %w", err)
-	}
-	return nil
+	return exit.Errorf(exit.Infrastructure, "%w", err)
 }

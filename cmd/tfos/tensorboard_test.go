@@ -16,7 +16,7 @@ func TestTensorboard(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out, stderr := tfos(t, "tensorboard", dir, "--command", board, "--port", "7001", "--host", "0.0.0.0")
-	if want := "--logdir " + dir + " --host 0.0.0.0 --port 7001 --reload_interval 5\n"; code != exit.OK || out != want || !strings.Contains(stderr, "http://0.0.0.0:7001/") {
+	if want := "--logdir " + dir + " --port 7001 --reload_interval 5 --host 0.0.0.0\n"; code != exit.OK || out != want || !strings.Contains(stderr, "http://0.0.0.0:7001/") {
 		t.Errorf("exit code %d, %q, want %q\n%s", code, out, want, stderr)
 	}
 	for _, c := range []struct {

@@ -12,7 +12,7 @@ import (
 // clusterAnswer is the cluster_spec as a program sees it. Its keys are a promise to programs.
 type clusterAnswer struct {
 	Generation job.Generation      `json:"generation"`
-	Cluster    map[string][]string `json:"cluster"` // by role, host:port by index; the evaluator is not in it
+	Cluster    map[string][]string `json:"cluster"` // by role, host:port by index; who only looks on is not in it
 
 	changed <-chan struct{} // closed when there is a newer one
 }
@@ -24,7 +24,7 @@ const maxClusterWait = time.Minute
 func (o *owner) cluster() clusterAnswer {
 	a := clusterAnswer{Generation: o.newest.Generation, Cluster: make(map[string][]string), changed: o.changed}
 	for _, m := range o.newest.Members {
-		if m.Task.Role != job.Evaluator {
+		if !job.Apart(m.Task.Role) {
 			a.Cluster[m.Task.Role] = append(a.Cluster[m.Task.Role], m.Address)
 		}
 	}

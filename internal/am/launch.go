@@ -135,7 +135,8 @@ func (o *owner) start(a membership.StartProcess) control.Start {
 	role := j.Roles[o.roles[a.Task.Role]]
 	env := clusterspec.Env(j, a.Task)
 	maps.Copy(env, o.startPoint().Env())
-	board := j.TensorBoard && a.Task == j.Leader()
+	shows, has := j.Board()
+	board := has && a.Task == shows
 	if board && o.m.o.Proxies.Base != "" {
 		env[launch.EnvTensorBoardPath] = o.m.o.Proxies.Base + web.BoardPath
 	}

@@ -21,7 +21,7 @@ import (
 // the others write is theirs alone. Where a job of that strategy was submitted with one task, that
 // has the job's directory and keeps it, whatever the job's size is later.
 func mirrorOf(submitted, now job.Job, t job.Task) *control.Mirror {
-	if !now.Checkpoint.Local {
+	if !now.Checkpoint.Local || t.Role == job.TensorBoard {
 		return nil
 	}
 	alone := now.Strategy == job.StrategyNone && now.Trains(t.Role)

@@ -35,7 +35,7 @@ func (m *Master) document(ctx context.Context) (page.Document, error) {
 	return d, err
 }
 
-// boardAddress is where the leading task may run a TensorBoard; empty: nowhere.
+// boardAddress is where the job's TensorBoard is, or will be; empty: nowhere.
 func (m *Master) boardAddress() string {
 	if at := m.board.Load(); at != nil {
 		return *at

@@ -42,7 +42,7 @@ func TestTheBoardOfTheLeadingTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
 		w.proxies = web.Proxies{Base: "/proxy/application_1_0007", Scheme: "http", Addresses: []string{"rm:8088"}}
-		w.succeeded(t, digits+"tensorboard: true\n")
+		w.succeeded(t, digits+"tensorboard: program\n")
 		for task, want := range map[job.Task]string{{Role: "chief"}: "/proxy/application_1_0007/tensorboard", {Role: "worker"}: ""} {
 			if start := w.starts[task]; start.TensorBoard != (want != "") || start.Env[launch.EnvTensorBoardPath] != want {
 				t.Errorf("%s: a board %v at %q, want %q", task, start.TensorBoard, start.Env[launch.EnvTensorBoardPath], want)

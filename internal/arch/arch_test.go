@@ -35,7 +35,7 @@ var layers = []struct {
 	{"transport", []string{
 		"internal/hadoop/pb", "internal/hadoop/rpc", "internal/yarn/yarnrpc", "internal/yarn/yarntest", "internal/dfs", "internal/control", "internal/memnet", "internal/listen", "internal/pause",
 	}},
-	{"services", []string{"internal/tensorflow", "internal/predict", "internal/unpack", "internal/pyenv", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/feed/serve", "internal/feed/desk", "internal/slots/offer", "internal/slots/hold", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
+	{"services", []string{"internal/tensorflow", "internal/tensorboard", "internal/predict", "internal/unpack", "internal/pyenv", "internal/supervise", "internal/endpoint", "internal/storage", "internal/fileserver", "internal/feed/serve", "internal/feed/desk", "internal/slots/offer", "internal/slots/hold", "internal/miniyarn", "internal/checkpoint/store", "internal/checkpoint/mirror"}},
 	{"products", []string{"internal/am", "internal/agent", "internal/client"}},
 	{"commands", []string{"cmd", "test", "tools", "internal/arch", "internal/version"}},
 }

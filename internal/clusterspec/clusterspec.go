@@ -37,7 +37,7 @@ func Env(j job.Job, t job.Task) map[string]string {
 // Cluster is what the documents need to know of a job besides the spec.
 type Cluster struct {
 	Leader   job.Task
-	Services []string // roles that do not train, and are in the cluster: parameter servers and other services
+	Services []string // roles that do not train: parameter servers and other services
 	Watched  bool     // an evaluator is shown the cluster, beside its own place
 }
 
@@ -68,8 +68,9 @@ func (c Cluster) Documents(spec Spec, t job.Task) map[string]string {
 // {"cluster":{"ps":["a:1"],"worker":["b:1","c:1"]},"task":{"index":0,"type":"worker"}}, keys
 // sorted.
 //
-// An evaluator is in nobody's cluster: the others would wait for it. Its own TF_CONFIG has a
-// cluster of itself, and of the others as well if they are watched.
+// An evaluator, and TensorBoard, are in nobody's cluster: the others would wait for them. Their own
+// TF_CONFIG has a cluster of themselves, and for an evaluator of the others as well if they are
+// watched.
 func (c Cluster) TFConfig(spec Spec, t job.Task) string {
 	type task struct {
 		Type  string `json:"type"`
@@ -83,18 +84,23 @@ func (c Cluster) TFConfig(spec Spec, t job.Task) string {
 
 // seen is the cluster in a task's TF_CONFIG.
 func (c Cluster) seen(spec Spec, t job.Task) map[string][]string {
-	seen := cluster(spec, t.Role == job.Evaluator)
-	if c.Watched && t.Role == job.Evaluator {
-		maps.Copy(seen, cluster(spec, false))
+	if !job.Apart(t.Role) {
+		return cluster(spec)
 	}
+	seen := make(map[string][]string)
+	if c.Watched && t.Role == job.Evaluator {
+		seen = cluster(spec)
+	}
+	address, _ := spec.Address(t)
+	seen[t.Role] = []string{address}
 	return seen
 }
 
-// cluster lists the addresses of each role by index: the evaluator's alone, or all others'.
-func cluster(spec Spec, evaluator bool) map[string][]string {
+// cluster lists the addresses of each role by index, without those who only look on.
+func cluster(spec Spec) map[string][]string {
 	c := make(map[string][]string)
 	for _, m := range spec.Members { // ordered by index within a role
-		if (m.Task.Role == job.Evaluator) == evaluator {
+		if !job.Apart(m.Task.Role) {
 			c[m.Task.Role] = append(c[m.Task.Role], m.Address)
 		}
 	}
@@ -114,7 +120,7 @@ func (c Cluster) conventions(spec Spec, t job.Task) map[string]string {
 		}
 	}
 	env := map[string]string{
-		"CLUSTER_SPEC": text(cluster(spec, false)),
+		"CLUSTER_SPEC": text(cluster(spec)),
 		"JOB_NAME":     t.Role,
 		"TASK_INDEX":   strconv.Itoa(t.Index),
 		"TASK_NUM":     strconv.Itoa(peers),
@@ -139,7 +145,7 @@ func (c Cluster) ranks(spec Spec) []job.Task {
 	var first, rest []job.Task
 	for _, m := range spec.Members {
 		switch {
-		case slices.Contains(c.Services, m.Task.Role) || m.Task.Role == job.Evaluator:
+		case slices.Contains(c.Services, m.Task.Role) || job.Apart(m.Task.Role):
 		case m.Task == c.Leader:
 			first = append(first, m.Task)
 		default:

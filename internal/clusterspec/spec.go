@@ -27,7 +27,7 @@ type Member struct {
 func (s Spec) Digest() uint64 {
 	h := fnv.New64a()
 	for _, m := range s.Members {
-		if m.Task.Role != job.Evaluator {
+		if !job.Apart(m.Task.Role) {
 			fmt.Fprintf(h, "%s %s\n", m.Task, m.Address)
 		}
 	}

@@ -78,4 +78,4 @@ func follows(j job.Job, t, lost job.Task) bool {
 }
 
 // meet reports whether a task's address is in the other's cluster_spec.
-func meet(t, u job.Task) bool { return t.Role != job.Evaluator && u.Role != job.Evaluator }
+func meet(t, u job.Task) bool { return !job.Apart(t.Role) && !job.Apart(u.Role) }

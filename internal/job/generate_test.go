@@ -30,17 +30,16 @@ func anyJob(t *rapid.T) Job {
 			{Name: "ops", Webhook: "https://hooks.example/x?y=z", Format: FormatSlack, On: []Event{EventFailure}},
 			{Name: "me", Format: FormatJSON, Command: "mail 'a: b' # c", On: append([]Event{}, defaultEvents...)},
 		}}).Draw(t, "notify"),
-		Notice:      Notice{rapid.SampledFrom([]string{NoSignal, "SIGUSR1"}).Draw(t, "signal"), durations(0).Draw(t, "wait")},
-		TensorBoard: rapid.Bool().Draw(t, "tensorboard"),
-		Priority:    rapid.Int32Range(0, 9).Draw(t, "priority"),
-		Tags:        rapid.SampledFrom([][]string{nil, {"a"}, {"1", "b: c", "- d"}}).Draw(t, "tags"),
-		Lifetime:    durations(0).Draw(t, "lifetime"),
-		Attended:    durations(0).Draw(t, "attended"),
-		Once:        rapid.SampledFrom([]string{"", "nightly-{date}", "{name} {hour}", "a: b#c"}).Draw(t, "once"),
-		Timeout:     durations(0).Draw(t, "timeout"),
-		Retries:     rapid.IntRange(0, 5).Draw(t, "retries"),
-		Master:      Resources{MemoryMiB: rapid.Int64Range(1, maxMiB).Draw(t, "master"), VCores: 1},
-		NodeLabel:   label.Draw(t, "label"),
+		Notice:    Notice{rapid.SampledFrom([]string{NoSignal, "SIGUSR1"}).Draw(t, "signal"), durations(0).Draw(t, "wait")},
+		Priority:  rapid.Int32Range(0, 9).Draw(t, "priority"),
+		Tags:      rapid.SampledFrom([][]string{nil, {"a"}, {"1", "b: c", "- d"}}).Draw(t, "tags"),
+		Lifetime:  durations(0).Draw(t, "lifetime"),
+		Attended:  durations(0).Draw(t, "attended"),
+		Once:      rapid.SampledFrom([]string{"", "nightly-{date}", "{name} {hour}", "a: b#c"}).Draw(t, "once"),
+		Timeout:   durations(0).Draw(t, "timeout"),
+		Retries:   rapid.IntRange(0, 5).Draw(t, "retries"),
+		Master:    Resources{MemoryMiB: rapid.Int64Range(1, maxMiB).Draw(t, "master"), VCores: 1},
+		NodeLabel: label.Draw(t, "label"),
 	}
 	for i, name := range []string{"train.py", "a b", "é#x"} {
 		if rapid.Bool().Draw(t, "file") {
@@ -65,6 +64,13 @@ func anyJob(t *rapid.T) Job {
 		}
 		if rapid.Bool().Draw(t, "custom") {
 			r.Custom = map[string]int64{"example.com/fpga": 2}
+		}
+		j.Roles = append(j.Roles, r)
+	}
+	if j.OwnBoard = rapid.Bool().Draw(t, "own board"); !j.OwnBoard && j.Checkpoint.Dir != "" && rapid.Bool().Draw(t, "board") {
+		r := Role{Name: TensorBoard, Instances: 1, Resources: Resources{MemoryMiB: 1024, VCores: 1}, Builtin: BuiltinTensorBoard, Service: true, NodeLabel: j.NodeLabel}
+		if rapid.Bool().Draw(t, "command of the board") {
+			r.Builtin, r.Command = "", rapid.OneOf(rapid.Just(j.Command), text).Draw(t, "board")
 		}
 		j.Roles = append(j.Roles, r)
 	}

@@ -21,45 +21,49 @@ const (
 	Evaluator       = "evaluator" // at most one task, never in the others' cluster
 )
 
+// TensorBoard is the role whose task shows what the others write for it: a service, BuiltinTensorBoard unless it
+// has a command, at most one task, never in the others' cluster.
+const TensorBoard = "tensorboard"
+
 // GPU is the name under which YARN counts GPUs.
 const GPU = "yarn.io/gpu"
 
 // Job is a validated job file, defaults filled in. Empty maps and slices are nil.
 type Job struct {
-	Name        string // the file's name without its extension, if the file gives none
-	Command     string // a shell command line, run by every role that has none of its own
-	Queue       string // empty: YARN finds one
-	Files       []File
-	Archives    []File
-	Image       string   // for roles that name none: the Docker image that tasks run in; empty: none
-	Mounts      []string // the same: directories of the node in the image, as "/a:/b:ro"
-	Venv        string   // directory of a virtual environment here, which tasks get packed; empty: none
-	Conda       string   // the same, a prefix of conda
-	Packages    string   // file here that lists packages, of which tasks get an environment; empty: none
-	Env         map[string]string
-	Roles       []Role // in the order of the file, then the flags'; never empty
-	Checkpoint  Checkpoint
-	Success     Success
-	Strategy    Strategy // never StrategyAuto once parsed
-	Endpoints   Endpoints
-	Recovery    Recovery
-	Gang        Gang
-	Stop        Stop
-	Logs        Logs
-	Notice      Notice
-	Stall       Stall
-	Notify      []Target // in the order of the file
-	Deadline    Deadline // by which it should have ended
-	TensorBoard bool
-	Priority    int32
-	Tags        []string
-	Lifetime    time.Duration // 0: none
-	Once        string        // the key of its work, which is done by one application at a time, and once; empty: none
-	Timeout     time.Duration // after its submission it is stopped in order, with an exit code of its own; 0: never
-	Retries     int           // how often tfos run runs it again after it failed
-	Attended    time.Duration // the job ends when nobody has followed it for so long; 0: nobody need
-	Master      Resources     // of the application master's container
-	NodeLabel   string        // for roles that name none, and the master
+	Name       string // the file's name without its extension, if the file gives none
+	Command    string // a shell command line, run by every role that has none of its own
+	Queue      string // empty: YARN finds one
+	Files      []File
+	Archives   []File
+	Image      string   // for roles that name none: the Docker image that tasks run in; empty: none
+	Mounts     []string // the same: directories of the node in the image, as "/a:/b:ro"
+	Venv       string   // directory of a virtual environment here, which tasks get packed; empty: none
+	Conda      string   // the same, a prefix of conda
+	Packages   string   // file here that lists packages, of which tasks get an environment; empty: none
+	Env        map[string]string
+	Roles      []Role // in the order of the file, then the flags'; never empty
+	Checkpoint Checkpoint
+	Success    Success
+	Strategy   Strategy // never StrategyAuto once parsed
+	Endpoints  Endpoints
+	Recovery   Recovery
+	Gang       Gang
+	Stop       Stop
+	Logs       Logs
+	Notice     Notice
+	Stall      Stall
+	Notify     []Target // in the order of the file
+	Deadline   Deadline // by which it should have ended
+	OwnBoard   bool     // the leading task's program runs a TensorBoard of its own
+	Priority   int32
+	Tags       []string
+	Lifetime   time.Duration // 0: none
+	Once       string        // the key of its work, which is done by one application at a time, and once; empty: none
+	Timeout    time.Duration // after its submission it is stopped in order, with an exit code of its own; 0: never
+	Retries    int           // how often tfos run runs it again after it failed
+	Attended   time.Duration // the job ends when nobody has followed it for so long; 0: nobody need
+	Master     Resources     // of the application master's container
+	NodeLabel  string        // for roles that name none, and the master
 }
 
 // File is something to be had in every container's directory.
@@ -112,7 +116,13 @@ type Builtin string
 const (
 	BuiltinPS      Builtin = "ps"      // serves as a task of a TensorFlow cluster
 	BuiltinPredict Builtin = "predict" // runs a SavedModel over files: what tfos predict submits
+	// BuiltinTensorBoard keeps a TensorBoard running on what is in EnvBoardLogs, else in the
+	// checkpoints' directory.
+	BuiltinTensorBoard Builtin = TensorBoard
 )
+
+// EnvBoardLogs is the variable of a job that says where its events are.
+const EnvBoardLogs = "TB_LOG_DIR"
 
 // CodeDamaged is how BuiltinPredict exits when its input is damaged (EX_DATAERR of sysexits.h):
 // another attempt would end alike.

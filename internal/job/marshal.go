@@ -79,8 +79,8 @@ func Marshal(j Job) []byte {
 		doc.child("notify", notify)
 	}
 	doc.optional("deadline", j.Deadline.String())
-	if j.TensorBoard {
-		doc.plain("tensorboard", "true")
+	if j.OwnBoard {
+		doc.text("tensorboard", boardOfProgram)
 	}
 	doc.count("priority", int64(j.Priority))
 	if len(j.Tags) > 0 {
@@ -122,11 +122,11 @@ func (r Role) tree(j Job) tree {
 	switch {
 	case r.Builtin != "":
 		t.text("builtin", string(r.Builtin))
-	case r.Command != j.Command:
+	case r.Command != j.Command || r.Name == TensorBoard:
 		t.text("command", r.Command)
 	}
 	t.texts("env", r.Env)
-	if r.Service != (r.Name == ParameterServer) {
+	if r.Service != isService(r.Name) {
 		t.plain("service", strconv.FormatBool(r.Service))
 	}
 	if r.Name == Evaluator && !r.Service && r.Wait != DefaultEvaluatorWait {

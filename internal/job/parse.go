@@ -1,6 +1,7 @@
 package job
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -14,6 +15,7 @@ import (
 // Defaults of what the job file leaves out.
 const (
 	DefaultMemoryMiB     = 2048
+	DefaultBoardMiB      = 1024 // of TensorBoard
 	DefaultVCores        = 1
 	DefaultUserFailures  = 3
 	DefaultWindow        = time.Hour
@@ -75,6 +77,7 @@ func (d *decoder) job(root *value, file string) Job {
 	}
 	dir := path.Dir(file)
 	var roles *value
+	var board string
 	d.fields(root, "",
 		rule{"name", d.text(&j.Name, checkName)},
 		rule{"command", d.text(&j.Command, checkCommand)},
@@ -120,7 +123,7 @@ func (d *decoder) job(root *value, file string) Job {
 			}
 		}},
 		rule{"deadline", scalarOf(d, &j.Deadline, parseDeadline)},
-		rule{"tensorboard", d.bool(&j.TensorBoard)},
+		rule{"tensorboard", scalarOf(d, &board, parseBoard)},
 		rule{"priority", number(d, &j.Priority, 0, maxPriority)},
 		rule{"tags", d.list(d.tag(&j.Tags))},
 		rule{"lifetime", d.duration(&j.Lifetime, 0)},
@@ -138,6 +141,10 @@ func (d *decoder) job(root *value, file string) Job {
 			j.Roles = append(j.Roles, d.role(f, j))
 		}
 	}
+	if _, own := j.Role(TensorBoard); !own && board == boardOfItsOwn && len(j.Roles) > 0 {
+		j.Roles = append(j.Roles, d.role(field{key: TensorBoard, value: &value{kind: null}}, j))
+	}
+	j.OwnBoard = board == boardOfProgram
 	d.whole(&j, root)
 	return j
 }
@@ -150,7 +157,7 @@ func (d *decoder) role(f field, j Job) Role {
 		Instances: 1,
 		Resources: Resources{MemoryMiB: DefaultMemoryMiB, VCores: DefaultVCores},
 		Command:   j.Command,
-		Service:   f.key == ParameterServer,
+		Service:   isService(f.key),
 		NodeLabel: j.NodeLabel,
 		Image:     j.Image,
 		Mounts:    j.Mounts,
@@ -161,6 +168,12 @@ func (d *decoder) role(f field, j Job) Role {
 	if f.key == Evaluator {
 		r.Wait = DefaultEvaluatorWait
 		wait = d.duration(&r.Wait, 0)
+	}
+	if f.key == TensorBoard {
+		r.MemoryMiB = DefaultBoardMiB
+		if f.value.field("command") == nil {
+			r.Builtin, r.Command = BuiltinTensorBoard, ""
+		}
 	}
 	if err := checkRoleName(f.key); err != nil {
 		d.fail(f.at, key, "%s", err)
@@ -192,6 +205,9 @@ func (d *decoder) role(f field, j Job) Role {
 		}
 		if r.Builtin == BuiltinPS && !r.Service {
 			d.fail(v.at, join(key, "builtin"), "a parameter server never ends by itself: write service: true, or call the role ps")
+		}
+		if (r.Builtin == BuiltinTensorBoard) != (f.key == TensorBoard) {
+			d.fail(v.at, join(key, "builtin"), "the role %s, and no other, runs TensorBoard", TensorBoard)
 		}
 		r.Command = ""
 	}
@@ -245,9 +261,10 @@ func (d *decoder) whole(j *Job, root *value) {
 	}
 	for _, r := range j.Roles {
 		if Alone(r.Name) && r.Instances > 1 {
-			d.fail(at("roles", r.Name, "instances"), join("roles."+r.Name, "instances"), "%d: TensorFlow knows one %s", r.Instances, r.Name)
+			d.fail(at("roles", r.Name, "instances"), join("roles."+r.Name, "instances"), "%d: there can be one %s", r.Instances, r.Name)
 		}
 	}
+	d.board(j, at)
 	if services {
 		d.fail(at("roles"), "roles", "every role is a service, so the job would never end: one role must not be")
 	}
@@ -266,6 +283,45 @@ func (d *decoder) whole(j *Job, root *value) {
 		d.fail(at("strategy"), "strategy", "is parameter-server, but there is no role ps")
 	}
 }
+
+// What the key tensorboard may say besides false.
+const (
+	boardOfItsOwn  = "true" // a task of its own is TensorBoard
+	boardOfProgram = "program"
+)
+
+func parseBoard(s string) (string, error) {
+	switch s = strings.ToLower(s); s {
+	case boardOfItsOwn, boardOfProgram:
+		return s, nil
+	case "false":
+		return "", nil
+	}
+	return "", fmt.Errorf("%q: want true, false, or %s if the leading task's program runs one", s, boardOfProgram)
+}
+
+// board checks that TensorBoard has something to show.
+func (d *decoder) board(j *Job, at func(...string) place) {
+	r, ok := j.Role(TensorBoard)
+	logs := cmp.Or(r.Env[EnvBoardLogs], j.Env[EnvBoardLogs], j.Checkpoint.Dir)
+	switch {
+	case !ok:
+	case j.OwnBoard:
+		d.fail(at("tensorboard"), "tensorboard", "the program runs one, and there is a role %s too: leave one of the two out", TensorBoard)
+	case !r.Service:
+		d.fail(at("roles", TensorBoard, "service"), "roles."+TensorBoard+".service", "TensorBoard never ends by itself")
+	case r.Builtin == "", logs == redacted:
+	case logs == "":
+		d.fail(at("tensorboard"), "tensorboard", "where its events are is not said: write checkpoint: {dir: …}, or env: {%s: hdfs:///…}", EnvBoardLogs)
+	default:
+		if err := checkDir(logs); err != nil {
+			d.fail(at("env"), "env."+EnvBoardLogs, "%s", err)
+		}
+	}
+}
+
+// isService reports whether a role is one that says nothing of it.
+func isService(role string) bool { return role == ParameterServer || role == TensorBoard }
 
 // stringsOf is how many bytes a role's programs are started with, as far as the job says, each
 // string with its end and the pointer to it.
@@ -521,7 +577,7 @@ func checkNoticeSignal(s string) error {
 
 func parseBuiltin(s string) (Builtin, error) {
 	switch b := Builtin(s); b {
-	case BuiltinPS, BuiltinPredict:
+	case BuiltinPS, BuiltinPredict, BuiltinTensorBoard:
 		return b, nil
 	}
 	return "", fmt.Errorf("%q is no program of tfos: want ps", s)

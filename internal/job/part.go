@@ -9,7 +9,7 @@ const (
 	PartTrains    Part = "trains"    // takes part in the training itself
 	PartServes    Part = "serves"    // holds the model's variables: a parameter server
 	PartEvaluates Part = "evaluates" // looks on, in nobody's cluster
-	PartAids      Part = "aids"      // any other service
+	PartAids      Part = "aids"      // any other service, TensorBoard's among them
 )
 
 // Part is what the role's tasks do. With parameter servers (StrategyParameterServer, StrategyV1) a
@@ -18,8 +18,11 @@ const (
 // its parameter servers otherwise has no role ps, and its services are them.
 func (j Job) Part(role string) Part {
 	r, _ := j.Role(role)
-	if role == Evaluator {
+	switch role {
+	case Evaluator:
 		return PartEvaluates
+	case TensorBoard:
+		return PartAids
 	}
 	if j.Strategy == StrategyParameterServer || j.Strategy == StrategyV1 {
 		_, named := j.Role(ParameterServer)
@@ -53,8 +56,12 @@ func (j Job) Trainers() int {
 	return n
 }
 
-// Alone reports whether TensorFlow knows one task of the role only.
-func Alone(role string) bool { return role == Chief || role == Master || role == Evaluator }
+// Alone reports whether there can be one task of the role only.
+func Alone(role string) bool { return role == Chief || role == Master || Apart(role) }
+
+// Apart reports whether the role's tasks only look on: they are in nobody's cluster but their own, as TensorFlow would
+// wait for them there.
+func Apart(role string) bool { return role == Evaluator || role == TensorBoard }
 
 // ChiefRole is the role of the chief, by either of its names.
 func (j Job) ChiefRole() (Role, bool) {
@@ -65,8 +72,8 @@ func (j Job) ChiefRole() (Role, bool) {
 }
 
 // Leader is the task that leads the others: the chief, or where there is none what TensorFlow takes
-// for one, worker/0, or else the first task that trains. It coordinates, has TensorBoard, and is
-// whose log `tfos run` follows.
+// for one, worker/0, or else the first task that trains. It coordinates, and is whose log `tfos run`
+// follows.
 func (j Job) Leader() Task {
 	if r, ok := j.ChiefRole(); ok {
 		return Task{r.Name, 0}
@@ -85,6 +92,14 @@ func (j Job) Leader() Task {
 		}
 	}
 	return Task{j.Roles[0].Name, 0}
+}
+
+// Board is the task that has the job's TensorBoard; false: none has.
+func (j Job) Board() (Task, bool) {
+	if _, ok := j.Role(TensorBoard); ok {
+		return Task{TensorBoard, 0}, true
+	}
+	return j.Leader(), j.OwnBoard
 }
 
 // Decides reports whether the job's success waits for the clean exit of this role's tasks. An

@@ -244,7 +244,7 @@ func (m *Machine) facetsOf(i int) uint32 {
 	note(unheard, t.Unconfirmed && held)
 	note(startable, member && (t.Run == joined || t.Run == pausing || stale))
 	note(unready, r.bears && open && member && !m.ready(t))
-	note(addressless, open && member && t.Address == "" && t.Task.Role != job.Evaluator)
+	note(addressless, open && member && t.Address == "" && !job.Apart(t.Task.Role))
 	note(cutOff, r.bears && open && held && !t.Until.IsZero() && t.Run != launched)
 	note(wasLost, r.bears && !t.Lost.IsZero())
 	note(outlived, stale)

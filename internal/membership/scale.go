@@ -61,7 +61,7 @@ func (m *Machine) CheckScale(role string, count int) error {
 	case count > maxInstances:
 		return usage("a role has at most %d tasks, not %d", maxInstances, count)
 	case job.Alone(role) && count > 1:
-		return usage("TensorFlow knows one %s only, not %d", role, count)
+		return usage("there can be one %s only, not %d", role, count)
 	case m.job.Part(role) == job.PartServes && count != r.Instances:
 		return usage("the model's variables are divided among the %d tasks of %s when the program builds it, and TensorFlow cannot divide them anew; "+
 			"resubmit with another number, and the program restores its checkpoint", r.Instances, role)

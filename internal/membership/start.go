@@ -105,14 +105,14 @@ func (m *Machine) provided(i int) bool {
 	}
 	// Without stable endpoints it would have to start again as soon as the missing address is
 	// known.
-	return m.opts.StableEndpoints || m.x.sets[addressless].len() == 0 || m.s.Tasks[i].Task.Role == job.Evaluator
+	return m.opts.StableEndpoints || m.x.sets[addressless].len() == 0 || job.Apart(m.s.Tasks[i].Task.Role)
 }
 
 // outdated reports whether a process must be started anew although it runs: it started before a
 // loss that it does not outlive, or it knows an address that is no longer true.
 func (m *Machine) outdated(t *task) bool {
 	moved := m.s.Moved
-	if t.Task.Role == job.Evaluator {
+	if job.Apart(t.Task.Role) {
 		moved = 0 // its own address changes with its container only
 	}
 	return t.Renew || !m.opts.StableEndpoints && t.Generation < moved
@@ -135,7 +135,7 @@ func (m *Machine) publish() {
 	moved := false
 	for i := range news.all() { // who is new, or has left, makes nobody's address untrue
 		_, is := m.entry(i)
-		moved = moved || is && m.x.member[i] >= 0 && m.s.Tasks[i].Task.Role != job.Evaluator
+		moved = moved || is && m.x.member[i] >= 0 && !job.Apart(m.s.Tasks[i].Task.Role)
 	}
 	members, patched := m.members(news)
 	spec := clusterspec.Spec{Generation: k.next(m.s.Generation), Members: members}

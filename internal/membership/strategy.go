@@ -65,7 +65,7 @@ func (m *Machine) essential(t job.Task) bool {
 	return m.job.Strategy != job.StrategyNone && m.carries(t)
 }
 
-// meets reports whether t's process knows peer's address. An evaluator is in nobody's cluster.
+// meets reports whether t's process knows peer's address.
 func (m *Machine) meets(t, peer job.Task) bool {
-	return t == peer || t.Role != job.Evaluator && peer.Role != job.Evaluator
+	return t == peer || !job.Apart(t.Role) && !job.Apart(peer.Role)
 }

@@ -137,7 +137,7 @@ var tonyRules = []rule{
 	}},
 	{"tony.application.tensorboard-log-dir", func(t *tony, key, _, v string) {
 		t.Draft.Text(v, "env", "TB_LOG_DIR")
-		t.Draft.Plain("true", "tensorboard")
+		t.Draft.Plain("program", "tensorboard")
 		t.note(Changed, key, "a port for TensorBoard is kept on the leading task (TB_PORT), which starts it")
 	}},
 	{"tony.application.security.enabled", needless("the cluster's own configuration says it")},

@@ -267,7 +267,7 @@ func (a *auditor) start(s membership.StartProcess) {
 		a.violate("scale", "%s, but the job has no such task now", tell(s))
 	}
 	newest := a.generation
-	if s.Task.Role == job.Evaluator && !a.job.Endpoints.Stable() {
+	if job.Apart(s.Task.Role) && !a.job.Endpoints.Stable() {
 		newest = a.published // it is in nobody's cluster, and need not wait for one that is whole
 	}
 	again := s.Incarnation == l.Incarnation && (a.ordered[s.Task] == s.Incarnation || a.earlier[s.Task] == s.Incarnation)
@@ -482,7 +482,7 @@ func (a *auditor) publish(s clusterspec.Spec) {
 			a.violate("spec", "generation %d has %s at %q, which is not where its agent is (%q)", s.Generation, m.Task, m.Address, a.address[c])
 		}
 		seen[m.Task], owner[m.Address] = true, m.Task
-		if below := (job.Task{Role: m.Task.Role, Index: m.Task.Index - 1}); !a.wanted(m.Task) || below.Index >= 0 && !seen[below] && !a.known[below] && m.Task.Role != job.Evaluator {
+		if below := (job.Task{Role: m.Task.Role, Index: m.Task.Index - 1}); !a.wanted(m.Task) || below.Index >= 0 && !seen[below] && !a.known[below] && !job.Apart(m.Task.Role) {
 			a.violate("scale", "generation %d has %s, which is not to be there now", s.Generation, m.Task)
 		}
 		a.known[m.Task] = a.known[m.Task] || a.wanted(m.Task)
@@ -492,7 +492,7 @@ func (a *auditor) publish(s clusterspec.Spec) {
 			continue // on its way in
 		}
 		c := a.launched[t].Container
-		whole := first || a.job.Endpoints.Stable() || t.Role != job.Evaluator // a TF_CONFIG is made of it
+		whole := first || a.job.Endpoints.Stable() || !job.Apart(t.Role) // a TF_CONFIG is made of it
 		if there := a.state[c] == held && a.heard[c]; !seen[t] && (whole || there) {
 			a.violate("spec", "generation %d lacks %s", s.Generation, t)
 		}

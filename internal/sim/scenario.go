@@ -120,9 +120,12 @@ func drawJob(rng *rand.Rand, tasks int) job.Job {
 	if tasks > 1 && rng.IntN(4) == 0 {
 		add(job.Evaluator, 1)
 	}
+	if tasks > 1 && rng.IntN(8) == 0 {
+		add(job.TensorBoard, 1)
+	}
 	add(job.Worker, tasks)
 	rng.Shuffle(len(roles), func(i, j int) { roles[i], roles[j] = roles[j], roles[i] })
-	text := fmt.Sprintf("command: x\nroles: {%s}\ngang: {timeout: %ds}\nstop: {grace: %ds}\n",
+	text := fmt.Sprintf("command: x\nenv: {TB_LOG_DIR: /logs}\nroles: {%s}\ngang: {timeout: %ds}\nstop: {grace: %ds}\n",
 		strings.Join(roles, ", "), 10+rng.IntN(290), 1+rng.IntN(20))
 	if rng.IntN(3) == 0 {
 		text += "success: all\n"

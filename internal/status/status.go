@@ -38,7 +38,7 @@ type View struct {
 	ExitCode    *int           `json:"exit_code"` // what tfos run ends with; null while it runs
 	Diagnostics string         `json:"diagnostics"`
 	TrackingURL string         `json:"tracking_url"`
-	TensorBoard string         `json:"tensorboard_url"` // that the program may run; empty: it has no port for one
+	TensorBoard string         `json:"tensorboard_url"` // of the job's; empty: it has none, or none yet
 	Progress    float64        `json:"progress"`        // 0 to 1
 	Roles       []Role         `json:"roles"`           // as the job is to be: its size may change while it runs
 	Tasks       []Task         `json:"tasks"`

@@ -49,7 +49,7 @@ func Find(getenv func(string) string, dir string) (Files, error) {
 			"or the unpacked archive of the C library libtensorflow", ErrNotFound, EnvPath, named, cores[0], cores[1], framework)
 	}
 	var looked []string
-	for _, place := range places(getenv, dir) {
+	for _, place := range Environments(getenv, dir) {
 		if f, ok := in(place); ok {
 			return f, nil
 		}
@@ -59,8 +59,9 @@ func Find(getenv func(string) string, dir string) (Files, error) {
 		"or say where it is on every node (--env %s=/opt/tensorflow)", ErrNotFound, strings.Join(cores, " or "), framework, strings.Join(looked, ", "), EnvPath)
 }
 
-// places are the directories to look in.
-func places(getenv func(string) string, dir string) []string {
+// Environments are the directories that may be a job's environment of Python, in the order of Find,
+// LIBTENSORFLOW left out.
+func Environments(getenv func(string) string, dir string) []string {
 	var found []string
 	add := func(place string) {
 		if place != "" && !slices.Contains(found, place) {

@@ -14,16 +14,26 @@ import (
 	"tfos/internal/status"
 )
 
-// TestPagesTensorBoard looks at the TensorBoard that a job runs, through the cluster's own web proxy: by way of the job's page, at a
-// chart with the job's points.
+// TestPagesTensorBoard looks at the TensorBoard of a job, through the cluster's own web proxy: by way of the job's page, at a chart
+// with the job's points.
 func TestPagesTensorBoard(t *testing.T) {
 	c := hadoop(t)
+	for name, keys := range map[string]string{
+		"program": "tensorboard: program\n",
+		"task":    "tensorboard: true\ncheckpoint: {local: true, dir: hdfs:///models/board}\n",
+	} {
+		t.Run(name, func(t *testing.T) { looksAtTheBoard(t, c, name, keys) })
+	}
+}
+
+func looksAtTheBoard(t *testing.T, c *cluster, name, keys string) {
+	python := filepath.Join(root, "build", "venv-tensorboard", "bin", "python")
 	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, `
 name: board
-command: exec `+filepath.Join(root, "build", "venv-tensorboard", "bin", "python")+" "+program("board.py")+`
-tensorboard: true
+command: exec `+python+" "+program("board.py")+`
+env: {PYTHON: `+python+`}
 roles: {worker: {memory: 1GiB}}
-`)).want(t, 0).stdout)
+`+keys)).want(t, 0).stdout)
 	var v status.View
 	eventually(t, "TensorBoard to answer", func() bool {
 		if v = jobStatus(t, c.env, id); v.TensorBoard == "" {
@@ -42,7 +52,7 @@ roles: {worker: {memory: 1GiB}}
 	b.sees("a link to TensorBoard", `document.querySelector('#board:not([hidden]) a') !== null`)
 	b.run(chromedp.Navigate(ask[string](b, `document.querySelector('#board a').href`)))
 	b.sees("the loss, in a chart", `/loss/.test(document.body.innerText) && document.querySelector('line-chart canvas, line-chart svg path') !== null`)
-	b.shoot("tensorboard")
+	b.shoot("tensorboard-" + name)
 	tfos(t, c.env, "kill", id).want(t, 0)
 	gone(t, id)
 }

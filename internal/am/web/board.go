@@ -12,8 +12,7 @@ import (
 	"time"
 )
 
-// BoardPath is where the TensorBoard is that a job's leading task runs, below the job's own path at
-// the proxy.
+// BoardPath is where the job's TensorBoard is, below the job's own path at the proxy.
 const BoardPath = "/tensorboard"
 
 // BoardQuery has TensorBoard's page ask by GET what it asks by POST else, which YARN's proxy refuses.
@@ -39,7 +38,7 @@ func (s *Server) board() http.Handler {
 			return nil
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
-			http.Error(w, "The job's TensorBoard does not answer: it has not started yet, or has ended. "+err.Error(), http.StatusBadGateway)
+			http.Error(w, "The job's TensorBoard does not answer: it has not started yet, or has ended. Its log says more: tfos logs APP tensorboard. "+err.Error(), http.StatusBadGateway)
 		},
 		Transport: &http.Transport{DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, ResponseHeaderTimeout: boardTimeout, MaxIdleConnsPerHost: 4, IdleConnTimeout: 30 * time.Second},
 		ErrorLog:  s.server.ErrorLog,
@@ -54,7 +53,7 @@ func (s *Server) boards(pass http.Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		address := s.o.Board()
 		if address == "" {
-			http.Error(w, "The job has no TensorBoard: tensorboard: true in its job file gives its leading task a port for one.", http.StatusNotFound)
+			http.Error(w, "The job has no TensorBoard: tensorboard: true in its job file starts one.", http.StatusNotFound)
 			return
 		}
 		path := strings.TrimPrefix(r.URL.Path, BoardPath)

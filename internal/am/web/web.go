@@ -31,7 +31,7 @@ type Options struct {
 	// Source says how the job stands. It is asked when somebody looks.
 	Source  func(ctx context.Context) (page.Document, error)
 	ReadLog ReadLog
-	// Board is host:port of the TensorBoard that the job's leading task may run; empty: it has no port for one.
+	// Board is host:port of the job's TensorBoard; empty: it has none, or none yet.
 	Board func() string
 	// Metrics answers with a document as metrics.
 	Metrics func(w http.ResponseWriter, r *http.Request, d page.Document)

@@ -472,7 +472,7 @@ def _job(sc, s, files):
         "roles": roles,
         "success": "all",
         "attended": "30s",
-        "tensorboard": bool(s["tensorboard"]),
+        "tensorboard": "program" if s["tensorboard"] else "false",
     }
     queue = option("queue", conf.get("spark.yarn.queue") if s["master"] == "yarn" else None)
     if queue:

@@ -1,4 +1,4 @@
-package events
+package tensorboard
 
 import (
 	"os"
@@ -34,7 +34,7 @@ func TestMirror(t *testing.T) {
 	write("/m/"+events, "one")
 	write("/m/logs/train/plugins/profile/x.xplane.pb", "profile")
 	write("/m/ckpt/ckpt-1.index", "no event")
-	m := New(far, "/m/", to)
+	m := NewMirror(far, "/m/", to)
 	holds := func(name, want string) {
 		t.Helper()
 		if b, err := os.ReadFile(filepath.Join(to, name)); err != nil || string(b) != want {
@@ -72,7 +72,7 @@ func TestMirror(t *testing.T) {
 	write("/m/"+events, "new") // by a job that began anew
 	updates(Copied{2, 3})
 	holds(events, "new")
-	if _, err := New(far, "/nowhere", to).Update(ctx); err == nil {
+	if _, err := NewMirror(far, "/nowhere", to).Update(ctx); err == nil {
 		t.Error("no directory, and no error")
 	}
 }

@@ -1,8 +1,4 @@
-// Package events keeps a local copy of the files that TensorBoard reads: what programs write for it
-// below a directory of any filesystem, growing while they train.
-//
-// It copies what is new, and changes nothing where it copies from. What is gone there stays here.
-package events
+package tensorboard
 
 import (
 	"cmp"
@@ -18,6 +14,7 @@ import (
 	"time"
 
 	"tfos/internal/dfs"
+	"tfos/internal/pause"
 )
 
 // settled is after how long a file that has not grown is taken to be complete. One that is being
@@ -27,15 +24,16 @@ const settled = time.Hour
 // mostFiles bounds what is copied: a directory with more is hardly one for TensorBoard.
 const mostFiles = 5000
 
-// Mirror is a copy. It is not safe for concurrent use.
+// Mirror is a local copy of the files that TensorBoard reads below a directory of any filesystem.
+// What is gone there stays in the copy. It is not safe for concurrent use.
 type Mirror struct {
 	fs       dfs.FS
 	from, to string
 	done     map[string]dfs.Info // complete, as they were listed
 }
 
-// New makes a Mirror of a directory. It copies nothing.
-func New(from dfs.FS, dir, to string) *Mirror {
+// NewMirror makes a Mirror of a directory. It copies nothing.
+func NewMirror(from dfs.FS, dir, to string) *Mirror {
 	return &Mirror{fs: from, from: path.Clean(dir), to: to, done: make(map[string]dfs.Info)}
 }
 
@@ -68,6 +66,20 @@ func (m *Mirror) Update(ctx context.Context) (Copied, error) {
 		}
 	}
 	return all, err
+}
+
+// Follow copies what is new every so often until ctx ends. Of a row of errors the first is told.
+func (m *Mirror) Follow(ctx context.Context, failed func(error)) {
+	for failing := false; ; {
+		_, err := m.Update(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			failed(err)
+		}
+		failing = err != nil
+		if pause.For(ctx, Every) != nil {
+			return
+		}
+	}
 }
 
 // find lists the files of a directory and those below it.
