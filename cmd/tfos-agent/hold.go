@@ -35,8 +35,9 @@ type holding struct {
 // errEnded says that Spark's task, or the executor, is gone.
 var errEnded = errors.New("the task or the executor of Spark is gone")
 
-// holdSlot holds a slot for tasks, in an executor of Spark. It says on stdout what becomes of it, a word a line. A slot that a
-// task of Spark holds is given up when stdin ends, another one when its parent does.
+// holdSlot holds a slot for tasks, in an executor of Spark. It says on stdout what becomes of it, a
+// word a line. A slot that a task of Spark holds is given up when stdin ends, another one when its
+// parent does.
 func holdSlot(ctx context.Context) (err error) {
 	in := bufio.NewReader(os.Stdin)
 	line, err := in.ReadBytes('\n')
@@ -122,7 +123,8 @@ func parentOf(pid int) (int, error) {
 	return parent, err
 }
 
-// inherited is what containers have of the environment of an executor's Python: all but what is Spark's own.
+// inherited is what containers have of the environment of an executor's Python: all but what is
+// Spark's own.
 func inherited(environ []string) []string {
 	var kept []string
 	for _, e := range environ {

@@ -1,8 +1,8 @@
-// Command tfos-agent runs one task of a job in a YARN container. tfos-am starts it; people have no use for it.
-// With the argument hold it holds a slot for tasks in an executor of Spark.
+// Command tfos-agent runs one task of a job in a YARN container. tfos-am starts it; people have no
+// use for it. With the argument hold it holds a slot for tasks in an executor of Spark.
 //
-// It exits with 0 after the master has retired it, with 1 when it could not join or lost its master for good, and with 143 when
-// a signal ended it.
+// It exits with 0 after the master has retired it, with 1 when it could not join or lost its master
+// for good, and with 143 when a signal ended it.
 package main
 
 import (

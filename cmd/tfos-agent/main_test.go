@@ -128,7 +128,8 @@ func newWorld(t *testing.T) *world {
 	return w
 }
 
-// start runs the agent as a NodeManager does: in a session of its own, with the container's environment.
+// start runs the agent as a NodeManager does: in a session of its own, with the container's
+// environment.
 func (w *world) start(address string) {
 	w.t.Helper()
 	id, err := w.authority.Issue(subject)
@@ -232,7 +233,8 @@ func TestATaskFromHelloToRetire(t *testing.T) {
 	s.Spec(clusterspec.Spec{Generation: 1, Members: []clusterspec.Member{{Task: subject.Task, Incarnation: 1, Address: hello.Address}}})
 	s.Start(control.Start{
 		Incarnation: 1, Generation: 1, TensorBoard: true, Grace: time.Minute, Env: map[string]string{"A": `{"a": "$b"}`},
-		// The program shows what it was given, is asked for nothing else until it is told to end, and ends well.
+		// The program shows what it was given, is asked for nothing else until it is told to end,
+		// and ends well.
 		Command: `echo "$A"; echo "$TFOS_AGENT" >socket; echo $TB_PORT $TF_GRPC_REUSE_PORT; echo step 7/9; trap 'echo saved >&2; exit 3' TERM; mkfifo f; echo up; read -r _ <f`,
 	})
 	started := next(t, w.started, "start")
@@ -445,7 +447,8 @@ func TestTermEndsTheProgram(t *testing.T) {
 	if err := syscall.Kill(pid, 0); err != syscall.ESRCH {
 		t.Errorf("the program after the agent's end: %v", err)
 	}
-	// Why the container ended is for YARN to tell: the program's exit would be taken for its own failure.
+	// Why the container ended is for YARN to tell: the program's exit would be taken for its own
+	// failure.
 	select {
 	case e := <-w.exited:
 		t.Errorf("the master was told %+v", e)

@@ -1,7 +1,8 @@
-// tfos-am is the application master of one job. YARN starts it in a container that holds what the client staged; a person
-// never does.
+// tfos-am is the application master of one job. YARN starts it in a container that holds what the
+// client staged; a person never does.
 //
-// It exits with 0 once it has told YARN how the job ended, whatever the end was, and with 1 if it could not.
+// It exits with 0 once it has told YARN how the job ended, whatever the end was, and with 1 if it
+// could not.
 package main
 
 import (
@@ -19,7 +20,8 @@ import (
 	"tfos/internal/version"
 )
 
-// garbage is how much of the heap may be garbage, in percent of what lives: a master mostly waits, so it can pay with time.
+// garbage is how much of the heap may be garbage, in percent of what lives: a master mostly waits,
+// so it can pay with time.
 const garbage = 50
 
 func main() {

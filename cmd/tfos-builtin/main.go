@@ -1,8 +1,8 @@
-// Command tfos-builtin has the programs that a role of a job names by "builtin" instead of a command. Agents start it; people
-// have no use for it.
+// Command tfos-builtin has the programs that a role of a job names by "builtin" instead of a
+// command. Agents start it; people have no use for it.
 //
-// It loads TensorFlow's library into its own process, which is why it is none of the agent's: a crash of TensorFlow is that of a
-// program, from which a job recovers.
+// It loads TensorFlow's library into its own process, which is why it is none of the agent's: a
+// crash of TensorFlow is that of a program, from which a job recovers.
 package main
 
 import (

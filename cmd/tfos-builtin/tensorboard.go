@@ -20,8 +20,8 @@ import (
 	"tfos/internal/tensorflow"
 )
 
-// board keeps a TensorBoard running until it is told to end. No training fails for want of one: what
-// is wrong is said, and tried again.
+// board keeps a TensorBoard running until it is told to end. No training fails for want of one:
+// what is wrong is said, and tried again.
 func board() error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -82,8 +82,8 @@ func serveBoard(ctx context.Context) error {
 	return s.Run(ctx)
 }
 
-// findBoard is the command of the TensorBoard that a job's environment has, which is looked for where
-// TensorFlow is, and then in PATH.
+// findBoard is the command of the TensorBoard that a job's environment has, which is looked for
+// where TensorFlow is, and then in PATH.
 func findBoard(getenv func(string) string, dir string) ([]string, error) {
 	for _, place := range tensorflow.Environments(getenv, dir) {
 		for _, lib := range []string{"lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages", "local/lib/python3*/dist-packages"} {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestFindBoard: the environment that the job brings has the TensorBoard that runs, before the one of the node.
+// TestFindBoard: the environment that the job brings has the TensorBoard that runs, before the one
+// of the node.
 func TestFindBoard(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("PATH", filepath.Join(dir, "node"))

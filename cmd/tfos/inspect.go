@@ -114,7 +114,8 @@ watched through YARN's web proxy; or directly, with --direct. See docs/metrics.m
 	return cmd
 }
 
-// writeTargets lists the jobs that run for Prometheus. Embedded clusters have no proxy, and their masters no page.
+// writeTargets lists the jobs that run for Prometheus. Embedded clusters have no proxy, and their
+// masters no page.
 func (c *command) writeTargets(cmd *cobra.Command, all, direct bool) error {
 	if local, err := c.local(); err != nil {
 		return err

@@ -1,4 +1,5 @@
-// Command tfos trains TensorFlow on a Hadoop cluster: it submits jobs, follows them and shows how they fare.
+// Command tfos trains TensorFlow on a Hadoop cluster: it submits jobs, follows them and shows how
+// they fare.
 //
 // This package is flags, signals and exit codes around package client.
 package main
@@ -28,8 +29,9 @@ func main() {
 	os.Exit(int(run(ctx, os.Args[1:], output(os.Stdout), output(os.Stderr))))
 }
 
-// await calls interrupted at the first signal, and returns when the same one has come twice: somebody is impatient. Different ones
-// are of one cause: systemd sends SIGHUP after SIGTERM, and tfos.jar hands on as SIGTERM what the terminal has sent to both.
+// await calls interrupted at the first signal, and returns when the same one has come twice:
+// somebody is impatient. Different ones are of one cause: systemd sends SIGHUP after SIGTERM, and
+// tfos.jar hands on as SIGTERM what the terminal has sent to both.
 func await(signals <-chan os.Signal, interrupted func()) {
 	seen := make(map[os.Signal]bool)
 	for s := range signals {

@@ -78,7 +78,8 @@ func isolate(t *testing.T) (conf string) {
 	return conf
 }
 
-// TestWrongUsage is everything that is wrong before a cluster is asked: exit code 2, a message that says what to do, nothing on stdout.
+// TestWrongUsage is everything that is wrong before a cluster is asked: exit code 2, a message that
+// says what to do, nothing on stdout.
 func TestWrongUsage(t *testing.T) {
 	conf := isolate(t)
 	dir := t.TempDir()
@@ -150,7 +151,8 @@ func TestWrongUsage(t *testing.T) {
 	}
 }
 
-// TestJobFileFromStdin: - is read from stdin, and relative paths in it start in the current directory.
+// TestJobFileFromStdin: - is read from stdin, and relative paths in it start in the current
+// directory.
 func TestJobFileFromStdin(t *testing.T) {
 	conf := isolate(t)
 	t.Chdir(t.TempDir())
@@ -217,8 +219,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// TestConvert: what is converted is on stdout, or in a file that was not there; what is not in it on
-// stderr. A file that is no job of anybody's is wrong usage.
+// TestConvert: what is converted is on stdout, or in a file that was not there; what is not in it
+// on stderr. A file that is no job of anybody's is wrong usage.
 func TestConvert(t *testing.T) {
 	dir := t.TempDir()
 	xml := filepath.Join(dir, "tony.xml")
@@ -248,7 +250,8 @@ func TestConvert(t *testing.T) {
 	}
 }
 
-// TestOnlyTheSameSignalTwiceIsImpatience: Ctrl-C on `yarn jar tfos.jar` comes from the terminal as SIGINT and from the JVM as SIGTERM.
+// TestOnlyTheSameSignalTwiceIsImpatience: Ctrl-C on `yarn jar tfos.jar` comes from the terminal as
+// SIGINT and from the JVM as SIGTERM.
 func TestOnlyTheSameSignalTwiceIsImpatience(t *testing.T) {
 	signals := make(chan os.Signal)
 	interrupted := make(chan bool, 4)

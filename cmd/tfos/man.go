@@ -37,8 +37,8 @@ func (c *command) man() *cobra.Command {
 	}
 }
 
-// layOut has lines stay lines that a help text indents: the pages are made from Markdown, where four
-// spaces do that.
+// layOut has lines stay lines that a help text indents: the pages are made from Markdown, where
+// four spaces do that.
 func layOut(cmd *cobra.Command) {
 	var b strings.Builder
 	before := false

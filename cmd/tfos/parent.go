@@ -8,8 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// init has the command end with the process that TFOS_PARENT names, if that started it: tfos.jar's JVM, which can be killed without
-// a chance to hand the signal on. What the command does at its parent's end is what it does at SIGTERM.
+// init has the command end with the process that TFOS_PARENT names, if that started it: tfos.jar's
+// JVM, which can be killed without a chance to hand the signal on. What the command does at its
+// parent's end is what it does at SIGTERM.
 //
 // The kernel keeps the wish with a thread. During init this is the first one, which stays.
 func init() {

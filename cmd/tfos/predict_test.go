@@ -9,8 +9,8 @@ import (
 	"tfos/internal/client/exit"
 )
 
-// TestPredictLooksFirst is everything that can be wrong with a prediction: it is said before anything is started, and nothing is
-// written.
+// TestPredictLooksFirst is everything that can be wrong with a prediction: it is said before
+// anything is started, and nothing is written.
 func TestPredictLooksFirst(t *testing.T) {
 	isolate(t)
 	dir := t.TempDir()

@@ -14,7 +14,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// maxDifferences bounds how many differences are shown: the first ones say what changed, the others follow from them.
+// maxDifferences bounds how many differences are shown: the first ones say what changed, the others
+// follow from them.
 const maxDifferences = 5
 
 func (c *command) replay() *cobra.Command {

@@ -168,7 +168,8 @@ func (j *jobFlags) overlay(cmd *cobra.Command, commandLine []string) (job.Overla
 	return o, nil
 }
 
-// split takes a command line apart: what comes before "--", at most one argument, and the command after it.
+// split takes a command line apart: what comes before "--", at most one argument, and the command
+// after it.
 func split(cmd *cobra.Command, args []string) (first string, commandLine []string, err error) {
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		args, commandLine = args[:dash], args[dash:]
@@ -362,8 +363,8 @@ func (j *jobFlags) follows(cmd *cobra.Command, o *client.RunOptions) {
 	cmd.Flags().BoolVar(&o.KillOnExit, "kill-on-exit", false, "stop the job when interrupted")
 }
 
-// onCluster does something with a job that was looked at, on the configured cluster. What is wrong with the job is told before
-// the cluster is talked to. live: the terminal may be drawn on.
+// onCluster does something with a job that was looked at, on the configured cluster. What is wrong
+// with the job is told before the cluster is talked to. live: the terminal may be drawn on.
 func (c *command) onCluster(cmd *cobra.Command, j *jobFlags, args []string, live bool, do func(*client.Cluster, *client.Prepared, client.UI) error) error {
 	dirs, err := client.FindConf(c.conf, os.Getenv)
 	if err != nil {

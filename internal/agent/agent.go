@@ -22,8 +22,8 @@ import (
 )
 
 const (
-	// hurry is how long a program has to end when the agent is told to by a signal: a NodeManager sends SIGKILL 250 ms after
-	// SIGTERM (yarn.nodemanager.sleep-delay-before-sigkill.ms).
+	// hurry is how long a program has to end when the agent is told to by a signal: a NodeManager
+	// sends SIGKILL 250 ms after SIGTERM (yarn.nodemanager.sleep-delay-before-sigkill.ms).
 	hurry = 200 * time.Millisecond
 	// defaultGrace is for a program whose Start did not say.
 	defaultGrace = 10 * time.Second
@@ -77,12 +77,13 @@ func New(o Options) (*Agent, error) {
 	return a, nil
 }
 
-// Close ends Run as the end of its context does. It does not wait, and may be called more than once.
+// Close ends Run as the end of its context does. It does not wait, and may be called more than
+// once.
 func (a *Agent) Close() { a.stop() }
 
-// Run joins the master and does what it says, until the master retires the agent (then it is nil), ctx ends or Close is called
-// (the program has a fifth of a second to end; then it is context.Canceled), the master refuses the agent, or there has been no
-// master for too long.
+// Run joins the master and does what it says, until the master retires the agent (then it is nil),
+// ctx ends or Close is called (the program has a fifth of a second to end; then it is
+// context.Canceled), the master refuses the agent, or there has been no master for too long.
 func (a *Agent) Run(ctx context.Context) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -38,8 +38,8 @@ var subject = control.Subject{
 	},
 }
 
-// world is a master on host "am" and one agent on host "node", with a Runner whose programs do as the test says. It lives in a
-// synctest bubble; the files are real.
+// world is a master on host "am" and one agent on host "node", with a Runner whose programs do as
+// the test says. It lives in a synctest bubble; the files are real.
 type world struct {
 	t      *testing.T
 	net    *memnet.Network
@@ -139,7 +139,8 @@ func (w *world) say(format string, args ...any) {
 	w.said = append(w.said, fmt.Sprintf(format, args...))
 }
 
-// expect compares what the master and the runner were told since the last time, once everything is at rest.
+// expect compares what the master and the runner were told since the last time, once everything is
+// at rest.
 func (w *world) expect(when string, want ...string) {
 	w.t.Helper()
 	synctest.Wait()

@@ -38,8 +38,8 @@ func (o *owner) learn(s clusterspec.Spec) {
 	o.changed = make(chan struct{})
 }
 
-// serveCluster answers GET /v1/cluster?after=GENERATION&wait=MILLISECONDS: at once, or with after when there is a newer one or the
-// wait is over.
+// serveCluster answers GET /v1/cluster?after=GENERATION&wait=MILLISECONDS: at once, or with after
+// when there is a newer one or the wait is over.
 func serveCluster(agent *Agent, w http.ResponseWriter, r *http.Request) {
 	number := func(name string) (int64, bool) {
 		text := r.URL.Query().Get(name)

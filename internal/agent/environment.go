@@ -19,7 +19,8 @@ import (
 	"tfos/internal/storage"
 )
 
-// What a NodeManager tells the processes of a container (org.apache.hadoop.yarn.api.ApplicationConstants.Environment).
+// What a NodeManager tells the processes of a container
+// (org.apache.hadoop.yarn.api.ApplicationConstants.Environment).
 const (
 	envTokens    = "HADOOP_TOKEN_FILE_LOCATION"
 	envContainer = "CONTAINER_ID"
@@ -28,8 +29,8 @@ const (
 	envUser      = "USER" // who submitted the job
 )
 
-// FromEnvironment reads the options of an agent from the environment of its container, as getenv has it, and from the credentials
-// file that this names. The Logger is left to the caller.
+// FromEnvironment reads the options of an agent from the environment of its container, as getenv
+// has it, and from the credentials file that this names. The Logger is left to the caller.
 func FromEnvironment(getenv func(string) string) (Options, error) {
 	var missing []string
 	get := func(name string) string {

@@ -14,14 +14,16 @@ import (
 )
 
 const (
-	// leaseWait bounds how long the agent tries to reach a master for one call. The program asks again.
+	// leaseWait bounds how long the agent tries to reach a master for one call. The program asks
+	// again.
 	leaseWait = 40 * time.Second
 	// leaseBytes bounds a call: acknowledgements of some thousand leases.
 	leaseBytes = 1 << 20
 )
 
-// leaseCall is what a program posts: one of the four operations, by a client and with a number as package lease wants them. Its
-// keys, and those of leaseAnswer, are a promise to programs of the same version only: the module tfos.data stands before them.
+// leaseCall is what a program posts: one of the four operations, by a client and with a number as
+// package lease wants them. Its keys, and those of leaseAnswer, are a promise to programs of the
+// same version only: the module tfos.data stands before them.
 type leaseCall struct {
 	Incarnation job.Incarnation `json:"incarnation"`
 	Client      string          `json:"client"`

@@ -15,8 +15,8 @@ import (
 // maxMasterFile bounds what is read of launch.MasterFile, in bytes.
 const maxMasterFile = 1 << 16
 
-// masterFile finds the job's master: the one that started the agent at first, and after that the one that is named in the job's
-// staging directory. One goroutine uses it.
+// masterFile finds the job's master: the one that started the agent at first, and after that the
+// one that is named in the job's staging directory. One goroutine uses it.
 type masterFile struct {
 	known   string // the address that was told last, host:port
 	uri     string // of the file; empty: there is none to look into
@@ -26,7 +26,8 @@ type masterFile struct {
 	failed  bool // the look before did not succeed
 }
 
-// find is asked before each attempt to connect. While the file does not tell, it is the address that is known.
+// find is asked before each attempt to connect. While the file does not tell, it is the address
+// that is known.
 func (f *masterFile) find(ctx context.Context) (string, error) {
 	if !f.asked || f.uri == "" {
 		f.asked = true

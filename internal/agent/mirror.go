@@ -23,18 +23,22 @@ import (
 )
 
 const (
-	// fetchWait bounds how long a program waits for its checkpoints. After it the agent ends: another node may reach them, unless what
-	// is in the way is the same everywhere.
+	// fetchWait bounds how long a program waits for its checkpoints. After it the agent ends:
+	// another node may reach them, unless what is in the way is the same everywhere.
 	fetchWait = 10 * time.Minute
-	// flushWait bounds how long the end of a program that nobody asked to end is held back, for what it wrote last to be copied.
+	// flushWait bounds how long the end of a program that nobody asked to end is held back, for
+	// what it wrote last to be copied.
 	flushWait = 5 * time.Minute
-	// flushMargin is how long after the grace period copies may go on: the master waits a little longer than that too.
+	// flushMargin is how long after the grace period copies may go on: the master waits a little
+	// longer than that too.
 	flushMargin = 5 * time.Second
-	// abandonAfter is how long a copy has to notice that there is no more time. It may hang in a filesystem.
+	// abandonAfter is how long a copy has to notice that there is no more time. It may hang in a
+	// filesystem.
 	abandonAfter = time.Second
 )
 
-// mirroring is the part of an owner's state by which the task's local checkpoints are kept elsewhere.
+// mirroring is the part of an owner's state by which the task's local checkpoints are kept
+// elsewhere.
 type mirroring struct {
 	mirror    *mirror.Mirror // nil: they are not, or none was needed yet
 	from      mirror.From    // as the newest preparation found it
@@ -65,7 +69,8 @@ func (m *mirroring) due() <-chan time.Time {
 	return m.copying.timer.C
 }
 
-// prepares reports whether the program's local directory is as it is to be, and has it made so if not.
+// prepares reports whether the program's local directory is as it is to be, and has it made so if
+// not.
 func (o *owner) prepares(c control.Start) bool {
 	if c.Mirror == nil || o.prepared == c.Incarnation {
 		return true
@@ -178,7 +183,8 @@ func (o *owner) hurry() {
 	}
 }
 
-// hasten sets when all must be over: the program has grace to end, and what it wrote last to be copied.
+// hasten sets when all must be over: the program has grace to end, and what it wrote last to be
+// copied.
 func (o *owner) hasten(grace time.Duration) {
 	k := o.copying
 	if k == nil {
@@ -216,7 +222,8 @@ func (o *owner) flush(x supervise.Exit) bool {
 	return true
 }
 
-// flushed is a run of the mirror that has ended. lost says what of the program's is in this container alone; nil: nothing.
+// flushed is a run of the mirror that has ended. lost says what of the program's is in this
+// container alone; nil: nothing.
 func (o *owner) flushed(k *copying, lost error) {
 	if o.copying != k {
 		return // it was given up
@@ -229,8 +236,8 @@ func (o *owner) flushed(k *copying, lost error) {
 	o.concluded(unsaved(*k.exit, lost))
 }
 
-// unsaved makes the good end of a program whose newest checkpoint is lost a failure: the job's result would be an older one. Of a program
-// that was told to end it is not the last word.
+// unsaved makes the good end of a program whose newest checkpoint is lost a failure: the job's
+// result would be an older one. Of a program that was told to end it is not the last word.
 func unsaved(x supervise.Exit, lost error) supervise.Exit {
 	if lost != nil && x.Code == 0 && !x.Stopped {
 		x.Code = 1

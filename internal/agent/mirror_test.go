@@ -17,7 +17,8 @@ import (
 	"tfos/internal/supervise"
 )
 
-// mirrored is a world whose task has local checkpoints, which are kept in a directory of another disk.
+// mirrored is a world whose task has local checkpoints, which are kept in a directory of another
+// disk.
 func mirrored(t *testing.T) (w *world, here, there string) {
 	t.Helper()
 	base := t.TempDir()
@@ -68,8 +69,8 @@ func variable(env []string, name string) string {
 	return ""
 }
 
-// TestLocalCheckpoints: what is kept is there before the program starts, what it writes last is kept before its end is told, and a start in
-// place has what is here.
+// TestLocalCheckpoints: what is kept is there before the program starts, what it writes last is
+// kept before its end is told, and a start in place has what is here.
 func TestLocalCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, here, there := mirrored(t)
@@ -101,7 +102,8 @@ func TestLocalCheckpoints(t *testing.T) {
 	})
 }
 
-// TestStopFlushes: between the order to stop and the end of the grace period what was written last is kept.
+// TestStopFlushes: between the order to stop and the end of the grace period what was written last
+// is kept.
 func TestStopFlushes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, here, there := mirrored(t)
@@ -123,7 +125,8 @@ func TestStopFlushes(t *testing.T) {
 	})
 }
 
-// TestFlushHasADeadline: where the other filesystem does not answer the program's end is told in time, and which checkpoint is lost.
+// TestFlushHasADeadline: where the other filesystem does not answer the program's end is told in
+// time, and which checkpoint is lost.
 func TestFlushHasADeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, here, there := mirrored(t)
@@ -148,8 +151,8 @@ func TestFlushHasADeadline(t *testing.T) {
 	})
 }
 
-// TestALostCheckpointIsAFailure: a program that ended well, and whose newest checkpoint nobody can have, has not done what the job is for. What
-// it says is in its last words.
+// TestALostCheckpointIsAFailure: a program that ended well, and whose newest checkpoint nobody can
+// have, has not done what the job is for. What it says is in its last words.
 func TestALostCheckpointIsAFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, here, there := mirrored(t)
@@ -176,8 +179,8 @@ func TestALostCheckpointIsAFailure(t *testing.T) {
 	})
 }
 
-// TestAProgramWaitsForItsCheckpoints: a start that is withdrawn while they are fetched is over at once, and an agent that cannot get them
-// ends: another node may.
+// TestAProgramWaitsForItsCheckpoints: a start that is withdrawn while they are fetched is over at
+// once, and an agent that cannot get them ends: another node may.
 func TestAProgramWaitsForItsCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, _, there := mirrored(t)

@@ -28,8 +28,9 @@ type noticeFile struct {
 
 func (a *Agent) noticePath() string { return filepath.Join(a.ours(), noticeName) }
 
-// notice tells the program that its container will be taken away, or that it will not. The file is there whole or not at all. It
-// stays for the next process in this container: the notice is about that.
+// notice tells the program that its container will be taken away, or that it will not. The file is
+// there whole or not at all. It stays for the next process in this container: the notice is about
+// that.
 func (o *owner) notice(n control.Notice) {
 	name := o.a.noticePath()
 	if n.Reason == "" {

@@ -34,8 +34,8 @@ type Options struct {
 	NewEndpoints func(ctx context.Context, k job.Endpoints, o endpoint.Options) (Endpoints, error)
 	Logger       *zap.Logger
 
-	// MasterAddress is where the master listens that started the agent, host:port. Staging is the URI of the directory that later
-	// ones are named in; empty: there are none.
+	// MasterAddress is where the master listens that started the agent, host:port. Staging is the
+	// URI of the directory that later ones are named in; empty: there are none.
 	MasterAddress, Staging string
 	// Master tells where the current master listens; nil: MasterAddress and Staging do.
 	Master func(ctx context.Context) (string, error)
@@ -50,14 +50,16 @@ type Options struct {
 	Witness net.Listener
 	// Socket is where the agent serves its program; nil: a Unix socket. The Agent closes it.
 	Socket net.Listener
-	// FilesSocket is where the agent serves filesystems to its program; nil: another Unix socket. The Agent closes it.
+	// FilesSocket is where the agent serves filesystems to its program; nil: another Unix socket.
+	// The Agent closes it.
 	FilesSocket net.Listener
-	// Fed says that Spark's tasks may bring rows for the program. Feeders is where they do; nil: any
-	// port of this node. FeedSocket is where the program takes them; nil: another Unix socket. The Agent
-	// closes both.
+	// Fed says that Spark's tasks may bring rows for the program. Feeders is where they do; nil:
+	// any port of this node. FeedSocket is where the program takes them; nil: another Unix socket.
+	// The Agent closes both.
 	Fed                 bool
 	Feeders, FeedSocket net.Listener
-	// Storage says where the filesystems are that the agent and its program use. Its Logger is the Agent's.
+	// Storage says where the filesystems are that the agent and its program use. Its Logger is the
+	// Agent's.
 	Storage  storage.Options
 	Patience time.Duration // how long to be without a master before ending; 0: control's default
 }
@@ -67,7 +69,8 @@ type Runner interface {
 	Start(s supervise.Spec) (Program, error)
 }
 
-// Endpoints are the addresses by which the program knows its peers: what an Agent needs of package endpoint.
+// Endpoints are the addresses by which the program knows its peers: what an Agent needs of package
+// endpoint.
 type Endpoints interface {
 	Kind() job.Endpoints
 	Update(ctx context.Context, spec clusterspec.Spec) error
@@ -91,7 +94,8 @@ type Program interface {
 	PID() int
 	// Stop asks it to end: SIGTERM, and SIGKILL after grace. A further Stop can bring that forward.
 	Stop(grace time.Duration)
-	// Signal sends a signal to those of its processes that expect it, and reports how many there are.
+	// Signal sends a signal to those of its processes that expect it, and reports how many there
+	// are.
 	Signal(signal syscall.Signal) (int, error)
 	// Group are the numbers of its processes.
 	Group() ([]int, error)
@@ -103,7 +107,8 @@ type Program interface {
 	Exit() supervise.Exit
 }
 
-// processes runs programs as processes. An agent has no other children, so it inherits what a lost guard leaves.
+// processes runs programs as processes. An agent has no other children, so it inherits what a lost
+// guard leaves.
 type processes struct{}
 
 func (processes) Start(s supervise.Spec) (Program, error) {

@@ -69,7 +69,8 @@ func newOwner(a *Agent, hello control.Hello, s *services) *owner {
 		peers: peers{again: pause.Growing(againMin, againMax)}}
 }
 
-// loop runs until the agent is to end, and then until the program has. It reports whether the link had ended by itself.
+// loop runs until the agent is to end, and then until the program has. It reports whether the link
+// had ended by itself.
 func (o *owner) loop(ctx context.Context, linked <-chan error) (err error, linkOver bool) {
 	tick := time.NewTicker(reportEvery)
 	defer tick.Stop()
@@ -129,7 +130,8 @@ func (o *owner) stop(grace time.Duration) {
 	}
 }
 
-// start is the master's order. It is late if a newer incarnation was started, and done if this one was.
+// start is the master's order. It is late if a newer incarnation was started, and done if this one
+// was.
 func (o *owner) start(c control.Start) {
 	log := o.a.log.With(zap.Int("incarnation", int(c.Incarnation)))
 	newest := o.incarnation
@@ -203,7 +205,8 @@ func (o *owner) run(c control.Start) {
 	o.keep(c)
 }
 
-// env is the container's environment, then what the peers' addresses are made into, the master's, and what only the agent knows.
+// env is the container's environment, then what the peers' addresses are made into, the master's,
+// and what only the agent knows.
 func (o *owner) env(c control.Start) []string {
 	env := make(map[string]string)
 	for _, kv := range o.a.o.Env {
@@ -215,8 +218,9 @@ func (o *owner) env(c control.Start) []string {
 	maps.Copy(env, c.Cluster.Documents(seen, o.a.task))
 	maps.Copy(env, c.Env)
 	withoutProxy(env, seen)
-	// Our own modules come first. YARN keeps each file in a directory of its own and links it here. Python looks for modules beside
-	// what the link points to, where the program's other files are not.
+	// Our own modules come first. YARN keeps each file in a directory of its own and links it here.
+	// Python looks for modules beside what the link points to, where the program's other files are
+	// not.
 	env["PYTHONPATH"] = strings.TrimSuffix(filepath.Join(o.a.o.Dir, launch.TaskPython)+":"+o.a.o.Dir+":"+env["PYTHONPATH"], ":")
 	env["TFOS_AGENT"], env["TFOS_FILES"] = o.api, o.files
 	if o.feed != nil {
@@ -259,7 +263,8 @@ func (o *owner) exited() {
 	}
 }
 
-// concluded reports the end of a program of which nothing is left to be done, and starts what was waiting for it.
+// concluded reports the end of a program of which nothing is left to be done, and starts what was
+// waiting for it.
 func (o *owner) concluded(x supervise.Exit) {
 	if o.killed && x.Stopped { // YARN takes the container, and tells the master why
 		return

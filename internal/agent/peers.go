@@ -14,7 +14,8 @@ import (
 	"tfos/internal/pause"
 )
 
-// peersEvery is the least time between two reports of what happened to the connections to the peers.
+// peersEvery is the least time between two reports of what happened to the connections to the
+// peers.
 const peersEvery = 5 * time.Second
 
 // The pauses before a generation is applied again some of whose hosts were not found.
@@ -40,13 +41,15 @@ type peers struct {
 	toldAt    time.Time
 }
 
-// reach has the endpoints made that the job wants, for a program that is to listen on a port which the agent holds.
+// reach has the endpoints made that the job wants, for a program that is to listen on a port which
+// the agent holds.
 func (o *owner) reach(port int) {
 	o.options = endpoint.Options{Self: o.a.task, Logger: o.a.log, Proof: o.a.proof, Host: o.a.o.Host, Roles: o.a.o.Roles, Port: port, Dir: o.a.ours()}
 	o.makeEndpoints(o.a.o.Endpoints)
 }
 
-// makeEndpoints has some made. Where redirect does not work there is forward, which works everywhere.
+// makeEndpoints has some made. Where redirect does not work there is forward, which works
+// everywhere.
 func (o *owner) makeEndpoints(k job.Endpoints) {
 	make, options := o.a.o.NewEndpoints, o.options
 	o.call(func(ctx context.Context) {
@@ -84,8 +87,8 @@ func (o *owner) made(e Endpoints, reason string, err error) {
 	o.proceed()
 }
 
-// update has the newest generation applied. One before it that is being applied is not waited for: endpoints cut off who moved
-// before they look for anybody, and drop what is old.
+// update has the newest generation applied. One before it that is being applied is not waited for:
+// endpoints cut off who moved before they look for anybody, and drop what is old.
 func (o *owner) update() {
 	o.again.Reset()
 	o.apply(0)
@@ -110,7 +113,8 @@ func (o *owner) apply(rest time.Duration) {
 	})
 }
 
-// updated is a generation that was applied, for as many of its members as have hosts that could be found.
+// updated is a generation that was applied, for as many of its members as have hosts that could be
+// found.
 func (o *owner) updated(e Endpoints, g job.Generation, err error) {
 	if e != o.endpoints || g < o.spec.Generation {
 		return
@@ -130,7 +134,8 @@ func (o *owner) updated(e Endpoints, g job.Generation, err error) {
 	o.proceed()
 }
 
-// reached reports whether the peers are where a process of a generation expects them, or it is of no use to wait for that.
+// reached reports whether the peers are where a process of a generation expects them, or it is of
+// no use to wait for that.
 func (o *owner) reached(g job.Generation) bool {
 	return o.stuck != nil || o.endpoints != nil && o.applied >= g
 }
@@ -145,8 +150,8 @@ func (o *owner) forward(reason string) {
 	}
 }
 
-// fallBack takes forward instead of redirect. A program that runs starts once more, to the master as the same incarnation: the program is
-// not to blame.
+// fallBack takes forward instead of redirect. A program that runs starts once more, to the master
+// as the same incarnation: the program is not to blame.
 func (o *owner) fallBack(reason string) {
 	o.a.log.Warn("takes forward instead of redirect", zap.String("reason", reason), zap.Bool("running", o.program != nil))
 	o.coverage = coverage{}

@@ -129,7 +129,8 @@ func TestAStartWaitsForItsGeneration(t *testing.T) {
 		}
 		w.expectPeers(job.EndpointsRedirect, false)
 
-		// One that waits can be withdrawn, and the next one need not wait for a generation that is given up.
+		// One that waits can be withdrawn, and the next one need not wait for a generation that is
+		// given up.
 		w.runner.newest().end(supervise.Exit{Ended: job.Ended{Code: 1}})
 		s.Incarnation, s.Generation = 2, 3
 		w.master().Start(s)
@@ -267,7 +268,8 @@ func TestOneThatIsSlowToLoadTheLibrary(t *testing.T) {
 	})
 }
 
-// TestItEndsAsItIsToStartOnceMore: the agent's order came too late. What the program did is its own.
+// TestItEndsAsItIsToStartOnceMore: the agent's order came too late. What the program did is its
+// own.
 func TestItEndsAsItIsToStartOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := new(carriers)
@@ -304,7 +306,8 @@ func TestConnectionsToPeersAreReported(t *testing.T) {
 	})
 }
 
-// TestTheMasterHasForwardTaken: a running program starts once more, one that has ended does not, and the order holds for what comes.
+// TestTheMasterHasForwardTaken: a running program starts once more, one that has ended does not,
+// and the order holds for what comes.
 func TestTheMasterHasForwardTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := new(carriers)

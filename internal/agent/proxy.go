@@ -42,7 +42,8 @@ func withoutProxy(env map[string]string, s clusterspec.Spec) {
 	env[noProxy], env[noProxyUpper] = exempt(lower, hosts), exempt(upper, hosts)
 }
 
-// everything reports whether a list is the word that stands for all hosts, which it does alone only.
+// everything reports whether a list is the word that stands for all hosts, which it does alone
+// only.
 func everything(list string) bool { return strings.TrimSpace(list) == "*" }
 
 // exempt adds to a list what it lacks of hosts.

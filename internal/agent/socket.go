@@ -24,9 +24,9 @@ type socket struct {
 	dir *os.File // the socket's, open for its path; nil: it need not be
 }
 
-// orSocket is given, or else a new Unix socket of this name in dir. Where dir's path is too long for a socket's, as those of YARN
-// are, the socket's path goes through this process's open file of dir: a directory elsewhere would stay behind when the agent is
-// killed.
+// orSocket is given, or else a new Unix socket of this name in dir. Where dir's path is too long
+// for a socket's, as those of YARN are, the socket's path goes through this process's open file of
+// dir: a directory elsewhere would stay behind when the agent is killed.
 func orSocket(given net.Listener, dir, name string) (net.Listener, error) {
 	if given != nil {
 		return given, nil

@@ -9,9 +9,10 @@ import (
 	"tfos/internal/job"
 )
 
-// agree sees to it that the tasks of a job understand each other's addresses. A coordinator of parameter servers hands its own
-// cluster_spec to all others, who then connect to what it says: the virtual addresses of redirect mean nothing to a process that
-// cannot be redirected. So when one task has taken forward, all do.
+// agree sees to it that the tasks of a job understand each other's addresses. A coordinator of
+// parameter servers hands its own cluster_spec to all others, who then connect to what it says: the
+// virtual addresses of redirect mean nothing to a process that cannot be redirected. So when one
+// task has taken forward, all do.
 //
 // Where each process reads its own cluster_spec, some may be redirected and others not.
 func (o *owner) agree(t job.Task, p control.Peers) {

@@ -9,8 +9,8 @@ import (
 	"tfos/internal/job"
 )
 
-// TestAllTakeForwardWithACoordinator: one task of a parameter-server job cannot be redirected. Under mirrored each reads its own
-// cluster_spec, and it stays alone.
+// TestAllTakeForwardWithACoordinator: one task of a parameter-server job cannot be redirected.
+// Under mirrored each reads its own cluster_spec, and it stays alone.
 func TestAllTakeForwardWithACoordinator(t *testing.T) {
 	for _, c := range []struct {
 		strategy job.Strategy

@@ -75,7 +75,8 @@ type Options struct {
 	Log                *zap.Logger
 }
 
-// TokenFile encodes the credentials file of a task's container: the user's tokens, and the agent's identity as a secret.
+// TokenFile encodes the credentials file of a task's container: the user's tokens, and the agent's
+// identity as a secret.
 type TokenFile func(identity token.Secret) ([]byte, error)
 
 // Master is one attempt of an application master.
@@ -112,10 +113,11 @@ func New(o Options) *Master {
 	return m
 }
 
-// Run is the attempt's life: it registers, runs the job and unregisters. A later attempt goes on where the one before stopped,
-// by its journal and by what the agents report. It returns nil once the job's result, whatever it
-// is, has been told to YARN; yarn.ErrAttemptGone when the ResourceManager has given up on this attempt; ctx's error when it
-// was told to end. In the latter two cases the job's tasks are left as they are: another attempt may own them.
+// Run is the attempt's life: it registers, runs the job and unregisters. A later attempt goes on
+// where the one before stopped, by its journal and by what the agents report. It returns nil once
+// the job's result, whatever it is, has been told to YARN; yarn.ErrAttemptGone when the
+// ResourceManager has given up on this attempt; ctx's error when it was told to end. In the latter
+// two cases the job's tasks are left as they are: another attempt may own them.
 func (m *Master) Run(ctx context.Context) error {
 	if r, over := m.outlived(ctx); over {
 		return m.decline(ctx, r)
@@ -209,7 +211,8 @@ func (m *Master) Run(ctx context.Context) error {
 	m.ended, m.last = &end, own.document(end.Job)
 	ended()
 	server.Changed()
-	// Once YARN knows the result it ends this process, and what is being written then leaves its hidden file behind.
+	// Once YARN knows the result it ends this process, and what is being written then leaves its
+	// hidden file behind.
 	close(over)
 	defer time.AfterFunc(membership.JournalPatience, cutOff).Stop()
 	<-written
@@ -253,7 +256,8 @@ func (m *Master) address() (string, error) {
 // post hands the owner a letter that comes of no session.
 func (m *Master) post(letter any) { m.mail.post(letter, nil) }
 
-// finish stages how the job ended and tells YARN. What cannot be staged is logged: that the result is told counts more.
+// finish stages how the job ended and tells YARN. What cannot be staged is logged: that the result
+// is told counts more.
 func (m *Master) finish(ctx context.Context, own *owner, address string, r membership.Result) error {
 	if err := m.stage(ctx, launch.ResultFile, m.last); err != nil {
 		m.log.Warn("result not staged", zap.Error(err))

@@ -105,8 +105,8 @@ func TestContainersThatCannotBeStarted(t *testing.T) {
 	})
 }
 
-// TestResourceManagerRestarts: the master registers again and asks for everything again; calls that are lost meanwhile are
-// repeated.
+// TestResourceManagerRestarts: the master registers again and asks for everything again; calls that
+// are lost meanwhile are repeated.
 func TestResourceManagerRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]program{"chief": exits(0), "worker": serves, "ps": serves})
@@ -120,7 +120,8 @@ func TestResourceManagerRestarts(t *testing.T) {
 	})
 }
 
-// TestAttemptGone: a master that YARN has given up on stops nothing and reports nothing. Another one may own the job.
+// TestAttemptGone: a master that YARN has given up on stops nothing and reports nothing. Another
+// one may own the job.
 func TestAttemptGone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]program{"chief": serves, "worker": serves, "ps": serves})
@@ -144,7 +145,8 @@ func TestAttemptGone(t *testing.T) {
 	})
 }
 
-// TestTooLargeForTheQueue: what the ResourceManager will never grant ends the job at once, not after a wait.
+// TestTooLargeForTheQueue: what the ResourceManager will never grant ends the job at once, not
+// after a wait.
 func TestTooLargeForTheQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, nil)

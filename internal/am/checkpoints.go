@@ -18,7 +18,8 @@ func (m *Master) newKeeper() *keeper.Keeper {
 	})
 }
 
-// training is how far the programs say that they are, to be told to the machine before it matters. It is part of the owner.
+// training is how far the programs say that they are, to be told to the machine before it matters.
+// It is part of the owner.
 type training struct {
 	told     membership.Progressed
 	unsteady bool

@@ -61,8 +61,8 @@ func (w *world) tells(t job.Task, p control.Progress) {
 
 const saving = digits + "checkpoint: {dir: \"hdfs:///m\"}\n"
 
-// TestBrokenCheckpointIsNotRestored: the chief fails after its newest checkpoint was damaged. The one before it is found, what
-// that cost is said, and the broken one is kept aside.
+// TestBrokenCheckpointIsNotRestored: the chief fails after its newest checkpoint was damaged. The
+// one before it is found, what that cost is said, and the broken one is kept aside.
 func TestBrokenCheckpointIsNotRestored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan{}
@@ -99,7 +99,8 @@ func TestBrokenCheckpointIsNotRestored(t *testing.T) {
 	})
 }
 
-// TestStuckJobEnds: a program that fails at the same step again and again ends the job, although its budget is large.
+// TestStuckJobEnds: a program that fails at the same step again and again ends the job, although
+// its budget is large.
 func TestStuckJobEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan{}
@@ -145,7 +146,8 @@ func TestGuessedStepsEndNothing(t *testing.T) {
 	})
 }
 
-// TestLocalCheckpoints: the leader's agent is told where to keep its checkpoints, and what it says of them is in the status.
+// TestLocalCheckpoints: the leader's agent is told where to keep its checkpoints, and what it says
+// of them is in the status.
 func TestLocalCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := plan{}

@@ -25,8 +25,8 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// RunInContainer is the master that YARN started: everything it needs it finds in its container, which getenv and the
-// current directory describe. It returns what Master.Run returns.
+// RunInContainer is the master that YARN started: everything it needs it finds in its container,
+// which getenv and the current directory describe. It returns what Master.Run returns.
 func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Logger) (err error) {
 	c, err := findContainer(getenv)
 	if err != nil {
@@ -161,8 +161,8 @@ func (c container) authority() (*control.Authority, error) {
 // tokens are the user's.
 func (c container) tokens() []token.Token { return c.credentials.Without(token.KindAMRM).Tokens() }
 
-// taskCredentials is the credentials file of a task's container: the user's tokens and the agent's identity. The AMRMToken
-// and the job's authority stay with the master.
+// taskCredentials is the credentials file of a task's container: the user's tokens and the agent's
+// identity. The AMRMToken and the job's authority stay with the master.
 func (c container) taskCredentials(identity token.Secret) ([]byte, error) {
 	var out token.Credentials
 	for _, e := range c.credentials.Entries() {

@@ -50,7 +50,8 @@ func (l *leasing) take(index int, number uint64, want lease.State) {
 	}
 }
 
-// TestInputSurvivesTheMaster: what one task holds of the shared input is not given to another by the next master.
+// TestInputSurvivesTheMaster: what one task holds of the shared input is not given to another by
+// the next master.
 func TestInputSurvivesTheMaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newLeasing(t, plan{"chief/0#1": after(5*time.Minute, 0)})

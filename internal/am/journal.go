@@ -18,9 +18,10 @@ import (
 	"tfos/internal/writeahead"
 )
 
-// The journal is the newest state of the machine, in a file of the attempt that writes it: a zombie of an attempt before cannot
-// spoil it, and no file is ever appended to, which HDFS refuses for a minute after the writer's death. One write is under way
-// at a time, and what changes meanwhile goes into the next one.
+// The journal is the newest state of the machine, in a file of the attempt that writes it: a zombie
+// of an attempt before cannot spoil it, and no file is ever appended to, which HDFS refuses for a
+// minute after the writer's death. One write is under way at a time, and what changes meanwhile
+// goes into the next one.
 
 // journalVersion changes when older journals cannot be read any more.
 const journalVersion = 1
@@ -33,7 +34,8 @@ type record struct {
 	Machine json.RawMessage `json:"machine"` // membership's snapshot
 }
 
-// journal carries snapshots to the filesystem. It decides nothing; the owner uses the fields below store.
+// journal carries snapshots to the filesystem. It decides nothing; the owner uses the fields below
+// store.
 type journal struct {
 	store func(ctx context.Context, content []byte) error
 
@@ -49,8 +51,9 @@ func newJournal(store func(context.Context, []byte) error) *journal {
 	return &journal{store: store, next: make(chan []byte, 1), stored: make(chan error, 1)}
 }
 
-// run writes what the owner sends. It rests as long as a write took, so that a crowd of events costs the NameNode little. After stop
-// it ends when the write under way has, and after ctx's end at once.
+// run writes what the owner sends. It rests as long as a write took, so that a crowd of events
+// costs the NameNode little. After stop it ends when the write under way has, and after ctx's end
+// at once.
 func (j *journal) run(ctx context.Context, stop <-chan struct{}) {
 	for {
 		select {
@@ -129,7 +132,8 @@ func (m *Master) recall(ctx context.Context) (*membership.Machine, time.Time, er
 	return nil, time.Time{}, errNoJournal
 }
 
-// readJournal reads one attempt's journal. The filesystem may be about to come back: an attempt often ends with its node.
+// readJournal reads one attempt's journal. The filesystem may be about to come back: an attempt
+// often ends with its node.
 func (m *Master) readJournal(ctx context.Context, attempt int32) (*membership.Machine, time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()

@@ -22,7 +22,8 @@ import (
 // launchTimeout bounds how long a NodeManager may take to accept a container.
 const launchTimeout = 30 * time.Second
 
-// ask is a role's wish as YARN takes it. Each role has its own id and priority, so that no scheduler mixes two roles up.
+// ask is a role's wish as YARN takes it. Each role has its own id and priority, so that no
+// scheduler mixes two roles up.
 func (o *owner) ask(a membership.Ask) yarn.Ask {
 	i := o.roles[a.Role]
 	role := o.m.o.Job.Roles[i]
@@ -33,7 +34,8 @@ func (o *owner) ask(a membership.Ask) yarn.Ask {
 	return yarn.Ask{ID: int64(i) + 1, Priority: int32(i) + 1, Resource: role.YARN(), Count: a.Count, NodeLabel: label}
 }
 
-// roleOf is the role whose ask a container answers: by the ask's id, or by its priority where the scheduler knows no ids.
+// roleOf is the role whose ask a container answers: by the ask's id, or by its priority where the
+// scheduler knows no ids.
 func (o *owner) roleOf(c yarn.Container) string {
 	i := int(c.AskID) - 1
 	if c.AskID <= 0 {
@@ -60,8 +62,9 @@ func (m *Master) launch(ctx context.Context, a membership.Launch, c yarn.Contain
 	m.post(membership.LaunchFailed{Task: a.Task, Incarnation: a.Incarnation, Container: a.Container, Reason: err.Error()})
 }
 
-// launchContext is what runs in a task's container: the agent, with the job's files beside it. The program's own command
-// and environment travel over the control connection, where no shell reads them.
+// launchContext is what runs in a task's container: the agent, with the job's files beside it. The
+// program's own command and environment travel over the control connection, where no shell reads
+// them.
 func (m *Master) launchContext(a membership.Launch) (yarn.LaunchContext, error) {
 	identity, err := m.o.Authority.Issue(control.Subject{Party: control.PartyAgent, Container: a.Container, Task: a.Task})
 	if err != nil {
@@ -129,7 +132,8 @@ func commandOf(r job.Role) string {
 	return launch.InImage(r.Image) + r.Command
 }
 
-// start is the order to start a task's process with the published cluster_spec, of which its agent makes the documents.
+// start is the order to start a task's process with the published cluster_spec, of which its agent
+// makes the documents.
 func (o *owner) start(a membership.StartProcess) control.Start {
 	j := o.job()
 	role := j.Roles[o.roles[a.Task.Role]]

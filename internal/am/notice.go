@@ -13,8 +13,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// warnings is what YARN has said of containers that it is about to take away: the deadlines that the machine was told. YARN
-// repeats itself with every heartbeat, and the event log need not.
+// warnings is what YARN has said of containers that it is about to take away: the deadlines that
+// the machine was told. YARN repeats itself with every heartbeat, and the event log need not.
 type warnings map[yarn.ContainerID]time.Time
 
 // Defaults of Hadoop's.
@@ -23,8 +23,8 @@ const (
 	drainingWait   = time.Hour        // yarn.resourcemanager.nodemanager-graceful-decommission-timeout-secs
 )
 
-// preemptionPatience is how long after its notice YARN takes a container. The ResourceManager does not say: it is in its own
-// configuration, of which the client's is a copy on most clusters.
+// preemptionPatience is how long after its notice YARN takes a container. The ResourceManager does
+// not say: it is in its own configuration, of which the client's is a copy on most clusters.
 func preemptionPatience(c *conf.Conf) (time.Duration, error) {
 	return c.Duration("yarn.resourcemanager.monitor.capacity.preemption.max_wait_before_kill", time.Millisecond, preemptionWait)
 }
@@ -66,7 +66,8 @@ func (o *owner) warn(r yarn.AllocateResponse) {
 	}
 }
 
-// notify tells an agent. One that is not connected hears it when it joins again: the machine sees to that.
+// notify tells an agent. One that is not connected hears it when it joins again: the machine sees
+// to that.
 func (o *owner) notify(a membership.Notify) {
 	g, ok := o.agents[a.Container]
 	if !ok {

@@ -9,7 +9,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestDrainingNodeIsLeft: who is on a node that is drained is told, and moves to another container before the deadline.
+// TestDrainingNodeIsLeft: who is on a node that is drained is told, and moves to another container
+// before the deadline.
 func TestDrainingNodeIsLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0), "chief/0#2": after(5*time.Minute, 0)}.programs())
@@ -30,7 +31,8 @@ func TestDrainingNodeIsLeft(t *testing.T) {
 	})
 }
 
-// TestPreemptedContainerIsReplacedBeforehand: the notice comes with every heartbeat, and is told once.
+// TestPreemptedContainerIsReplacedBeforehand: the notice comes with every heartbeat, and is told
+// once.
 func TestPreemptedContainerIsReplacedBeforehand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0), "chief/0#2": after(5*time.Minute, 0)}.programs())
@@ -54,15 +56,16 @@ func (w *world) nodeOf(t job.Task) yarn.NodeID {
 	return yarn.NodeID{Host: all[len(all)-1].node, Port: 1}
 }
 
-// tell has YARN say something of a task's first node with the next heartbeat, whichever master sends it.
+// tell has YARN say something of a task's first node with the next heartbeat, whichever master
+// sends it.
 func (w *world) tell(task job.Task, state yarn.NodeState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.nodes = []yarn.NodeReport{{ID: yarn.NodeID{Host: w.places[task][0].node, Port: 1}, State: state, DecommissionAfter: 30 * time.Minute}}
 }
 
-// TestDrainingNodeOutlivesMaster: a node is drained that the master before this one was told of, and taken back: who lives there
-// hears so and stays.
+// TestDrainingNodeOutlivesMaster: a node is drained that the master before this one was told of,
+// and taken back: who lives there hears so and stays.
 func TestDrainingNodeOutlivesMaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())
@@ -95,7 +98,8 @@ func TestNodeIsDrainedWithoutMaster(t *testing.T) {
 	})
 }
 
-// TestSpareThatIsNotWanted: it was given back while its launch waited for the journal, and nothing is started there.
+// TestSpareThatIsNotWanted: it was given back while its launch waited for the journal, and nothing
+// is started there.
 func TestSpareThatIsNotWanted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())

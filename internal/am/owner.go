@@ -101,8 +101,8 @@ func newOwner(m *Master, server *control.Master, address string, machine *member
 	return o
 }
 
-// run steps the machine until the job has ended. Launches run in wg. An error means that this attempt is over and the job is
-// not: nothing was stopped.
+// run steps the machine until the job has ended. Launches run in wg. An error means that this
+// attempt is over and the job is not: nothing was stopped.
 func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) (membership.Result, error) {
 	wake := time.NewTimer(0) // when the machine wants a tick
 	defer wake.Stop()
@@ -249,7 +249,8 @@ func (o *owner) joined(j joined) {
 	o.turn(ev)
 }
 
-// left takes a session out. One that was replaced by a newer session of the same container left before that one joined.
+// left takes a session out. One that was replaced by a newer session of the same container left
+// before that one joined.
 func (o *owner) left(l left) {
 	task, container := l.session.Task(), l.session.Container()
 	a, ok := o.agents[container]

@@ -37,7 +37,8 @@ func TestThePageOutlivesTheJob(t *testing.T) {
 	})
 }
 
-// TestTheBoardOfTheLeadingTask: its agent says which port it has, its program which path it is seen below, and people where it is.
+// TestTheBoardOfTheLeadingTask: its agent says which port it has, its program which path it is seen
+// below, and people where it is.
 func TestTheBoardOfTheLeadingTask(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())

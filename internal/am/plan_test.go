@@ -14,7 +14,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// planned are the faults that this world knows. It has one master, one ResourceManager, and a network that is cut both ways.
+// planned are the faults that this world knows. It has one master, one ResourceManager, and a
+// network that is cut both ways.
 var planned = []fault.Kind{
 	fault.KillProcess, fault.KillAgent, fault.KillNode, fault.StopAgent, fault.StopNode, fault.CutAgent, fault.CutNode, fault.HoldManager,
 	fault.RestartManager, fault.RestartNodeManager,
@@ -34,8 +35,8 @@ var strategies = []string{
 	"strategy: v1\nroles: {chief: {}, worker: {instances: 2}, ps: {}}\n",
 }
 
-// TestPlans carries out the fault plans of package fault on a real master with real links to its agents: each job ends well,
-// and only tasks that the plan says restart or move.
+// TestPlans carries out the fault plans of package fault on a real master with real links to its
+// agents: each job ends well, and only tasks that the plan says restart or move.
 func TestPlans(t *testing.T) {
 	all, err := fault.All()
 	if err != nil {

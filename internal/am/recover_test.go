@@ -17,7 +17,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// plan is a program by task and incarnation; those that it does not name serve until they are stopped.
+// plan is a program by task and incarnation; those that it does not name serve until they are
+// stopped.
 type plan map[string]program
 
 func (p plan) run(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited {
@@ -105,7 +106,8 @@ func TestKilledProcessRestartsInPlace(t *testing.T) {
 	})
 }
 
-// TestLostContainerIsReplaced: nobody else starts again, unless its addresses are real ones; then all do, in their containers.
+// TestLostContainerIsReplaced: nobody else starts again, unless its addresses are real ones; then
+// all do, in their containers.
 func TestLostContainerIsReplaced(t *testing.T) {
 	for _, k := range []struct {
 		endpoints       string
@@ -133,7 +135,8 @@ func TestLostContainerIsReplaced(t *testing.T) {
 	}
 }
 
-// TestSilentAgentIsReplaced: an agent that cannot be reached loses its task, and is told to go when it is back.
+// TestSilentAgentIsReplaced: an agent that cannot be reached loses its task, and is told to go when
+// it is back.
 func TestSilentAgentIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())
@@ -203,7 +206,8 @@ func TestProgramThatAlwaysFails(t *testing.T) {
 		if *v.ExitCode != job.ExitFailed || len(w.again()) != 3 {
 			t.Errorf("exit code %d after %q", *v.ExitCode, w.again())
 		}
-		// Of the bubble's time: none, then pauses of 1 and 2 seconds, each a quarter more or less, and some heartbeats.
+		// Of the bubble's time: none, then pauses of 1 and 2 seconds, each a quarter more or less,
+		// and some heartbeats.
 		if took := time.Since(began); took < 2250*time.Millisecond || took > 10*time.Second {
 			t.Errorf("it took %s", took)
 		}

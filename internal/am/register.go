@@ -15,15 +15,16 @@ import (
 )
 
 const (
-	// registerTimeout bounds a registration. The ResourceManager was there, it has just started us, or answered a heartbeat.
+	// registerTimeout bounds a registration. The ResourceManager was there, it has just started us,
+	// or answered a heartbeat.
 	registerTimeout = 2 * time.Minute
-	// finishTimeout bounds how long a ResourceManager may be away when the job has ended. Afterwards this attempt fails, and the
-	// next one tells the result, which the journal has.
+	// finishTimeout bounds how long a ResourceManager may be away when the job has ended.
+	// Afterwards this attempt fails, and the next one tells the result, which the journal has.
 	finishTimeout = 15 * time.Minute
 )
 
-// register makes this attempt known. An answer may be lost with a ResourceManager that goes away: then the next one says that
-// the attempt is registered already, and that is all that it says.
+// register makes this attempt known. An answer may be lost with a ResourceManager that goes away:
+// then the next one says that the attempt is registered already, and that is all that it says.
 func (m *Master) register(ctx context.Context, address string) (yarn.Registered, error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()

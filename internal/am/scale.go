@@ -21,7 +21,8 @@ func (h *handler) Scale(ctx context.Context, w control.ScaleWish) (control.Scale
 	return ask(ctx, (*Master)(h), func(answer chan<- control.ScaleAnswer) any { return scaleWish{w, answer} })
 }
 
-// scale asks the machine whether it can be, and answers: yes once the journal has it, so that no later attempt has forgotten it.
+// scale asks the machine whether it can be, and answers: yes once the journal has it, so that no
+// later attempt has forgotten it.
 func (o *owner) scale(w scaleWish) {
 	var a control.ScaleAnswer
 	if r, ok := o.machine.Job().Role(w.Role); ok {

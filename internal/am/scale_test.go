@@ -70,7 +70,8 @@ func TestScale(t *testing.T) {
 	})
 }
 
-// TestScaleOutlivesTheMaster: a size to which a master has said yes holds though it dies at once, and though the filesystem is slow.
+// TestScaleOutlivesTheMaster: a size to which a master has said yes holds though it dies at once,
+// and though the filesystem is slow.
 func TestScaleOutlivesTheMaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(10*time.Minute, 0)}.programs())

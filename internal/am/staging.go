@@ -26,7 +26,8 @@ func (m *Master) stage(ctx context.Context, name string, content []byte) error {
 	return nil
 }
 
-// announce writes where this master listens, for clients and for agents that an attempt before started.
+// announce writes where this master listens, for clients and for agents that an attempt before
+// started.
 func (m *Master) announce(ctx context.Context, address string) error {
 	b, err := launch.Master{Address: address, Attempt: m.o.Container.Attempt.Attempt}.Encode()
 	if err != nil {
@@ -35,7 +36,8 @@ func (m *Master) announce(ctx context.Context, address string) error {
 	return m.stage(ctx, launch.MasterFile, b)
 }
 
-// sweep removes what masters before this one were writing into the staging directory when they died.
+// sweep removes what masters before this one were writing into the staging directory when they
+// died.
 func (m *Master) sweep(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, stageTimeout)
 	defer cancel()

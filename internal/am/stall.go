@@ -21,8 +21,8 @@ func (o *owner) interrupt(ev membership.Event) {
 	}
 }
 
-// standStill says that the training takes no steps, and has the stacks of its processes written into
-// their logs. If it is still so a while later, they are started again, if the job wants that.
+// standStill says that the training takes no steps, and has the stacks of its processes written
+// into their logs. If it is still so a while later, they are started again, if the job wants that.
 func (o *owner) standStill() {
 	for _, s := range o.steps.Check(o.clock.now()) {
 		if _, over := o.machine.Result(); over {
@@ -44,8 +44,8 @@ func event(s stall.Stall) membership.Stalled {
 	return membership.Stalled{Task: s.Task, Step: s.Step, Silent: s.Silent, Usual: s.Usual}
 }
 
-// askForStacks asks the agent of a task, or all agents: who of those that step together holds up the
-// others is what the stacks are to show.
+// askForStacks asks the agent of a task, or all agents: who of those that step together holds up
+// the others is what the stacks are to show.
 func (o *owner) askForStacks(task job.Task, why string) {
 	for _, g := range o.agents {
 		if task == (job.Task{}) || task == g.session.Task() {
@@ -61,7 +61,8 @@ func (o *owner) standing(application string) []string {
 	}
 	var all []string
 	for _, s := range o.steps.Standing(o.clock.now()) {
-		// The sentence stays as long as the stall does: whoever follows the job is told of each new one.
+		// The sentence stays as long as the stall does: whoever follows the job is told of each new
+		// one.
 		says := fmt.Sprintf("no step since %s, where %v is usual (at step %d): the stacks of its processes are in their logs, and tfos stacks %s shows them now",
 			s.Since.Format(time.TimeOnly+" MST"), s.Usual.Round(10*time.Millisecond), s.Step, application)
 		if s.Task != (job.Task{}) {

@@ -15,7 +15,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestATrainingThatStandsStill: it is said and the stacks are taken, and by choice its processes are started again.
+// TestATrainingThatStandsStill: it is said and the stacks are taken, and by choice its processes
+// are started again.
 func TestATrainingThatStandsStill(t *testing.T) {
 	for restart, want := range map[string][]string{
 		"false": {"chief/0 inc=1", "worker/0 inc=1", "evaluator/0 inc=1"},

@@ -101,7 +101,8 @@ func (o *owner) begin(r yarn.Registered) {
 	o.keep(r.Kept)
 }
 
-// keep takes note of containers that an attempt before started. A ResourceManager that restarted names this attempt's own too.
+// keep takes note of containers that an attempt before started. A ResourceManager that restarted
+// names this attempt's own too.
 func (o *owner) keep(kept []yarn.Container) {
 	for _, c := range kept {
 		o.containers[c.ID] = c

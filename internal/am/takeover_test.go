@@ -106,8 +106,9 @@ func TestMasterDiesWhereNoContainersAreKept(t *testing.T) {
 	})
 }
 
-// TestMasterDiesAmidReplacement: at whatever moment of it, the task that was lost is replaced once, or once more than that where
-// its new container had not started yet; and nobody else loses anything but by the rules.
+// TestMasterDiesAmidReplacement: at whatever moment of it, the task that was lost is replaced once,
+// or once more than that where its new container had not started yet; and nobody else loses
+// anything but by the rules.
 func TestMasterDiesAmidReplacement(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 900 * time.Millisecond, 1100 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second} {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {
@@ -179,7 +180,8 @@ func TestProcessExitsWithoutMaster(t *testing.T) {
 	}
 }
 
-// TestDeciderSucceedsWithoutMaster: the next master learns it from the agent, and the job ends well.
+// TestDeciderSucceedsWithoutMaster: the next master learns it from the agent, and the job ends
+// well.
 func TestDeciderSucceedsWithoutMaster(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
@@ -242,7 +244,8 @@ func TestJournalIsGone(t *testing.T) {
 	})
 }
 
-// TestReplacedMasterEnds: one that YARN has given up on, and that cannot reach YARN, learns it from the next one's announcement.
+// TestReplacedMasterEnds: one that YARN has given up on, and that cannot reach YARN, learns it from
+// the next one's announcement.
 func TestReplacedMasterEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, map[string]program{"chief": serves, "worker": serves, "ps": serves})
@@ -268,8 +271,8 @@ func TestReplacedMasterEnds(t *testing.T) {
 	})
 }
 
-// TestResourceManagerRestartsAmidReplacement: at whatever moment of it, exactly one container takes the place of the one that
-// was lost.
+// TestResourceManagerRestartsAmidReplacement: at whatever moment of it, exactly one container takes
+// the place of the one that was lost.
 func TestResourceManagerRestartsAmidReplacement(t *testing.T) {
 	for _, delay := range []time.Duration{0, time.Millisecond, 20 * time.Millisecond, 200 * time.Millisecond, 900 * time.Millisecond, 1100 * time.Millisecond} {
 		t.Run(fmt.Sprint(delay), func(t *testing.T) {
@@ -297,7 +300,8 @@ func TestResourceManagerRestartsAmidReplacement(t *testing.T) {
 	}
 }
 
-// TestAnswersAreLostAsTheResourceManagerRestarts: it has registered the master, and the master does not know.
+// TestAnswersAreLostAsTheResourceManagerRestarts: it has registered the master, and the master does
+// not know.
 func TestAnswersAreLostAsTheResourceManagerRestarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(5*time.Minute, 0)}.programs())
@@ -312,7 +316,8 @@ func TestAnswersAreLostAsTheResourceManagerRestarts(t *testing.T) {
 	})
 }
 
-// TestResourceManagerIsAwayAtTheEnd: the master waits for it, and registers again if it has forgotten.
+// TestResourceManagerIsAwayAtTheEnd: the master waits for it, and registers again if it has
+// forgotten.
 func TestResourceManagerIsAwayAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
@@ -337,7 +342,8 @@ func TestSlowFilesystemHoldsNothingUp(t *testing.T) {
 	})
 }
 
-// TestJournalIsNotCutOffAtTheEnd: a write that is under way when the job ends is one of a second, with which the master has patience.
+// TestJournalIsNotCutOffAtTheEnd: a write that is under way when the job ends is one of a second,
+// with which the master has patience.
 func TestJournalIsNotCutOffAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0)}.programs())
@@ -350,7 +356,8 @@ func TestJournalIsNotCutOffAtTheEnd(t *testing.T) {
 	})
 }
 
-// TestMasterDiesBeforeItsJournalHasWhyItStopped: the next one charges nobody for the ends that the one before wanted.
+// TestMasterDiesBeforeItsJournalHasWhyItStopped: the next one charges nobody for the ends that the
+// one before wanted.
 func TestMasterDiesBeforeItsJournalHasWhyItStopped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, plan{"chief/0#1": after(time.Minute, 0), "chief/0#12": after(time.Minute, 0)}.programs())

@@ -58,8 +58,8 @@ func (o *owner) tell(e job.Event, text string) {
 	}
 }
 
-// tellRestarts tells of tasks that were lost since people were told last. All of those that a master
-// finds are of one before, which has told.
+// tellRestarts tells of tasks that were lost since people were told last. All of those that a
+// master finds are of one before, which has told.
 func (o *owner) tellRestarts() {
 	n, now := o.machine.Restarts(), o.clock.now()
 	if n == o.told.restarts || !o.m.herald.Wants(job.EventRestart) {

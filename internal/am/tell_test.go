@@ -17,7 +17,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestPeopleAreTold of a loss, a stall, a deadline and the end, each once, though the master is replaced meanwhile.
+// TestPeopleAreTold of a loss, a stall, a deadline and the end, each once, though the master is
+// replaced meanwhile.
 func TestPeopleAreTold(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "told")
 	synctest.Test(t, func(t *testing.T) {

@@ -55,7 +55,8 @@ func (o *owner) view() status.View {
 	return v
 }
 
-// maxPeers is how many tasks a job may have for each to show each: beyond it the document would grow with their square.
+// maxPeers is how many tasks a job may have for each to show each: beyond it the document would
+// grow with their square.
 const maxPeers = 64
 
 // viewPeers shows how a task reaches the others.
@@ -96,11 +97,13 @@ func (o *owner) share() float64 {
 	return o.said.is
 }
 
-// formed is the part of the progress that a complete gang stands for; the rest is that of the program.
+// formed is the part of the progress that a complete gang stands for; the rest is that of the
+// program.
 const formed = 0.1
 
-// fraction is how far the job is, from 0 to 1: while the gang forms the part of the agents that joined, afterwards the most
-// that a program said of its steps, or else the part of the tasks whose end decides that have ended well.
+// fraction is how far the job is, from 0 to 1: while the gang forms the part of the agents that
+// joined, afterwards the most that a program said of its steps, or else the part of the tasks whose
+// end decides that have ended well.
 func (o *owner) fraction(tasks []status.Task) float64 {
 	total, decide, done, joined := 0, 0, 0, 0
 	best := 0.0
@@ -128,8 +131,9 @@ func (o *owner) fraction(tasks []status.Task) float64 {
 	return formed + (1-formed)*max(best, float64(done)/float64(decide))
 }
 
-// fits reports what of the job the cluster can never hold, by what the ResourceManager says of its largest container and of
-// the resources it counts. The client looked at it before; a queue may still have limits of its own.
+// fits reports what of the job the cluster can never hold, by what the ResourceManager says of its
+// largest container and of the resources it counts. The client looked at it before; a queue may
+// still have limits of its own.
 func (o *owner) fits(r yarn.Registered) error {
 	if r.Max.MemoryMiB == 0 {
 		return nil // it was not told

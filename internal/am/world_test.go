@@ -25,7 +25,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// program is what a model task does once it is started: its exit, or nil to run until it is stopped.
+// program is what a model task does once it is started: its exit, or nil to run until it is
+// stopped.
 type program func(t job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exited
 
 // hanging tells whether a program hangs at a step.
@@ -44,7 +45,8 @@ func serves(_ job.Task, inc job.Incarnation, stop <-chan struct{}) control.Exite
 	return control.Exited{Incarnation: inc, Ended: job.Ended{Code: 143, Signal: "SIGTERM"}}
 }
 
-// world is YARN and the nodes around one master: containers are granted as they are asked for, and an agent joins from each.
+// world is YARN and the nodes around one master: containers are granted as they are asked for, and
+// an agent joins from each.
 type world struct {
 	t         *testing.T
 	net       *memnet.Network
@@ -397,7 +399,8 @@ func (w *world) master(ctx context.Context) (string, error) {
 	return m.Address, err
 }
 
-// kill ends the master's process; YARN starts another one two seconds later. What was granted and not started goes back.
+// kill ends the master's process; YARN starts another one two seconds later. What was granted and
+// not started goes back.
 func (w *world) kill() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

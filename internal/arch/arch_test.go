@@ -8,12 +8,14 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // module is the prefix of our own import paths.
@@ -319,6 +321,37 @@ func TestEveryPackageStatesItsContract(t *testing.T) {
 		if !documented && !gen {
 			t.Errorf("%s has no package comment", p.path())
 		}
+	}
+}
+
+// TestCommentsAreNarrow: prose is read in lines of a hundred columns; a tab is four. What is
+// indented is a table or code.
+func TestCommentsAreNarrow(t *testing.T) {
+	const columns, root = 100, "../.."
+	err := filepath.WalkDir(root, func(name string, entry os.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != root && (entry.Name() == "build" || strings.HasPrefix(entry.Name(), ".")):
+			return filepath.SkipDir
+		case !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, ".pb.go"):
+			return nil
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return err
+		}
+		for i, line := range strings.Split(string(text), "\n") {
+			comment := strings.TrimLeft(line, "\t")
+			n := utf8.RuneCountInString(strings.ReplaceAll(line, "\t", "    "))
+			if n > columns && strings.HasPrefix(comment, "// ") && !strings.HasPrefix(comment, "//   ") {
+				t.Errorf("%s:%d: a comment of %d columns", name, i+1, n)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -167,7 +167,8 @@ func (l *mapLoops) callee(c *ast.CallExpr) string {
 // anyOrder reports whether a loop over a map comes out the same in every order, because each
 // statement of it
 //   - counts (n++, n += an integer) or keeps the least or greatest (n = min(n, …), n = max(n, …)),
-//   - sets a place that only this round has: an element of a map at this round's key, or what this round's value points to,
+//   - sets a place that only this round has: an element of a map at this round's key, or what this
+//     round's value points to,
 //   - deletes from a map, panics, or calls a method of this round's value,
 //   - collects into a slice that the function sorts later,
 //   - sets a variable to a constant, or returns constants; always the same in one loop,

@@ -13,7 +13,8 @@ import (
 	"tfos/internal/hadoop/tfile"
 )
 
-// aggregatedLogs are the logs that NodeManagers collected: a file for each node, in a directory for each application.
+// aggregatedLogs are the logs that NodeManagers collected: a file for each node, in a directory for
+// each application.
 type aggregatedLogs struct {
 	// resolve finds the filesystem of a place, which a site can name: hdfs://logs/app-logs.
 	resolve func(ctx context.Context, uri string) (dfs.FS, string, error)
@@ -45,7 +46,8 @@ func (a aggregatedLogs) Read(ctx context.Context, f LogFile, offset int64, chunk
 	return missing
 }
 
-// nodeFiles are the files of all nodes that ran containers of an application, the container's own node first.
+// nodeFiles are the files of all nodes that ran containers of an application, the container's own
+// node first.
 func (a aggregatedLogs) nodeFiles(ctx context.Context, f LogFile) ([]nodeFile, error) {
 	var near, far []nodeFile
 	var unknown error

@@ -16,8 +16,8 @@ import (
 	"tfos/internal/hadoop/tfile"
 )
 
-// TestAggregatedLogsAreFound looks for every log of a file that a real NodeManager wrote, among files of other nodes, in the
-// directories that each generation of Hadoop makes.
+// TestAggregatedLogsAreFound looks for every log of a file that a real NodeManager wrote, among
+// files of other nodes, in the directories that each generation of Hadoop makes.
 func TestAggregatedLogsAreFound(t *testing.T) {
 	for _, captured := range []string{"3.4.3-none.tfile", "3.4.3.ifile"} {
 		t.Run(captured, func(t *testing.T) { aggregatedLogsAreFound(t, captured) })

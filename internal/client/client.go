@@ -1,9 +1,9 @@
-// Package client is the product behind the tfos command: it submits jobs, follows them, and speaks for the person at the
-// keyboard.
+// Package client is the product behind the tfos command: it submits jobs, follows them, and speaks
+// for the person at the keyboard.
 //
-// It keeps nothing of its own: what it must know later lies in a job's staging directory, in the ResourceManager and in the
-// job's master. Each operation is a function of a Cluster; the command makes the Cluster from flags and environment, and
-// turns an error into an exit code.
+// It keeps nothing of its own: what it must know later lies in a job's staging directory, in the
+// ResourceManager and in the job's master. Each operation is a function of a Cluster; the command
+// makes the Cluster from flags and environment, and turns an error into an exit code.
 package client
 
 import (
@@ -77,8 +77,8 @@ type UI interface {
 
 // ContainerLogs reads what containers wrote, after they ended.
 type ContainerLogs interface {
-	// Read calls chunk with the stream of one container, from offset on. fs.ErrNotExist means that it is not to be had, or
-	// not yet.
+	// Read calls chunk with the stream of one container, from offset on. fs.ErrNotExist means that
+	// it is not to be had, or not yet.
 	Read(ctx context.Context, r LogFile, offset int64, chunk func([]byte) error) error
 }
 
@@ -107,9 +107,11 @@ type Cluster struct {
 	// Resolve finds the filesystem that a URI names, and the name in it.
 	Resolve func(ctx context.Context, uri string) (dfs.FS, string, error)
 
-	// Token is what the job's processes show to FS to act in the user's name; zero: FS wants none. Nil: the same.
+	// Token is what the job's processes show to FS to act in the user's name; zero: FS wants none.
+	// Nil: the same.
 	Token func(ctx context.Context) (token.Token, error)
-	// Collects says that the cluster collects the logs of ended containers, which takes it a few seconds.
+	// Collects says that the cluster collects the logs of ended containers, which takes it a few
+	// seconds.
 	Collects bool
 	// Forgets says that a ResourceManager that restarts has every NodeManager end its containers.
 	// One of Hadoop's up to 3.5 then dies of its own NullPointerException if an application keeps
@@ -217,7 +219,8 @@ func (c *Cluster) key(ctx context.Context, id yarn.ApplicationID) (control.Ident
 	return control.ParseIdentity(b)
 }
 
-// masterAddress finds where a job's master listens now: in the staging directory, else where it registered.
+// masterAddress finds where a job's master listens now: in the staging directory, else where it
+// registered.
 func (c *Cluster) masterAddress(ctx context.Context, r yarn.Report) (string, error) {
 	m, err := c.announced(ctx, r.ID)
 	if err == nil && m.Address != "" {

@@ -28,7 +28,8 @@ type ConnectOptions struct {
 	Log    *zap.Logger
 }
 
-// FindConf says which directories hold the Hadoop configuration: dir if it is given, else those that the environment names.
+// FindConf says which directories hold the Hadoop configuration: dir if it is given, else those
+// that the environment names.
 func FindConf(dir string, getenv func(string) string) ([]string, error) {
 	const advice = "give the directory of core-site.xml and yarn-site.xml with --conf, HADOOP_CONF_DIR or YARN_CONF_DIR; or try tfos run --master local"
 	dirs, err := conf.Directories(dir, lookup(getenv))

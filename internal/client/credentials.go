@@ -9,7 +9,8 @@ import (
 	"tfos/internal/launch"
 )
 
-// credentials is what the master's container is given: the job's authority, and tokens for the filesystem if it wants any.
+// credentials is what the master's container is given: the job's authority, and tokens for the
+// filesystem if it wants any.
 func (c *Cluster) credentials(ctx context.Context, a *control.Authority) ([]byte, error) {
 	pem, err := a.PEM()
 	if err != nil {

@@ -8,8 +8,8 @@ import (
 	"tfos/internal/job"
 )
 
-// deadlineOf is when a job that is submitted now should have ended; zero: it has no deadline. A job that
-// is submitted again keeps the deadline of its first submission.
+// deadlineOf is when a job that is submitted now should have ended; zero: it has no deadline. A job
+// that is submitted again keeps the deadline of its first submission.
 func deadlineOf(j job.Job, now time.Time) (time.Time, error) {
 	if j.Deadline == (job.Deadline{}) {
 		return time.Time{}, nil

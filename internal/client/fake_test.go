@@ -25,8 +25,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// world is a cluster whose every answer a test decides. Its job advances by the functions of script, one after the other,
-// each a second after the one before.
+// world is a cluster whose every answer a test decides. Its job advances by the functions of
+// script, one after the other, each a second after the one before.
 type world struct {
 	t  *testing.T
 	fs *dfs.Memory

@@ -9,9 +9,9 @@ import (
 	"tfos/internal/hadoop/conf"
 )
 
-// Files reaches the filesystems that the Hadoop configuration names, without a cluster: dir is --conf, or empty for what the
-// environment names. With no configuration at all there is the local disk, and hdfs:// names that say host and port.
-// Close the result.
+// Files reaches the filesystems that the Hadoop configuration names, without a cluster: dir is
+// --conf, or empty for what the environment names. With no configuration at all there is the local
+// disk, and hdfs:// names that say host and port. Close the result.
 func Files(dir string, getenv func(string) string, log *zap.Logger) (*dfs.Resolver, error) {
 	name, err := userName(getenv)
 	if err != nil {

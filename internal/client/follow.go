@@ -20,7 +20,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// How often the ResourceManager is asked for a job: often at first, for a person waits, and when the end is near.
+// How often the ResourceManager is asked for a job: often at first, for a person waits, and when
+// the end is near.
 const (
 	firstPoll = 100 * time.Millisecond
 	lastPoll  = time.Second
@@ -39,7 +40,8 @@ func untilNextPoll(followed time.Duration) time.Duration {
 	return min(time.Duration(float64(lastPoll)*max(1, float64(followed)/float64(settling))), rarePoll)
 }
 
-// patience is how long the ResourceManager may be gone while a job is followed. The job runs on meanwhile.
+// patience is how long the ResourceManager may be gone while a job is followed. The job runs on
+// meanwhile.
 const patience = 5 * time.Minute
 
 // Outcome is how a job ended.
@@ -51,8 +53,9 @@ type Outcome struct {
 // ErrInterrupted is the cause to cancel Follow with when the person at the keyboard has had enough.
 var ErrInterrupted = errors.New("interrupted")
 
-// Follow shows a job until it has ended: its tasks, and the output of the task whose log people want to see. When ctx ends
-// first, it returns the cause; the job goes on, and if that was an interruption the error says how to come back to it.
+// Follow shows a job until it has ended: its tasks, and the output of the task whose log people
+// want to see. When ctx ends first, it returns the cause; the job goes on, and if that was an
+// interruption the error says how to come back to it.
 func (c *Cluster) Follow(ctx context.Context, s *Submitted, ui UI) (Outcome, error) {
 	f := &follower{c: c, s: s, ui: ui, hurry: make(chan struct{}), began: time.Now()}
 	o, err := f.follow(ctx)
@@ -329,7 +332,8 @@ func (c *Cluster) result(ctx context.Context, id yarn.ApplicationID) (status.Vie
 	return v, nil
 }
 
-// merge puts what YARN says over what the master said last. A job that YARN ended has no word of its own.
+// merge puts what YARN says over what the master said last. A job that YARN ended has no word of
+// its own.
 func merge(v status.View, r yarn.Report) status.View {
 	v.ID, v.Name, v.Queue, v.User = r.ID.String(), r.Name, r.Queue, r.User
 	v.TrackingURL = r.TrackingURL

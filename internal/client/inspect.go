@@ -21,11 +21,12 @@ import (
 	"tfos/internal/yarn"
 )
 
-// masterPatience is how long a running job's master may take to show itself to someone who asks once.
+// masterPatience is how long a running job's master may take to show itself to someone who asks
+// once.
 const masterPatience = 5 * time.Second
 
-// Status is one job now: as its master sees it while it runs, as its master left it afterwards, and otherwise as YARN knows
-// it, without tasks.
+// Status is one job now: as its master sees it while it runs, as its master left it afterwards, and
+// otherwise as YARN knows it, without tasks.
 func (c *Cluster) Status(ctx context.Context, id yarn.ApplicationID) (status.View, error) {
 	r, err := c.report(ctx, id)
 	if exit.Of(err) == exit.Infrastructure { // the master can know better, and say so without YARN
@@ -133,7 +134,8 @@ func (c *Cluster) Watch(ctx context.Context, id yarn.ApplicationID, show func(st
 	}
 }
 
-// watchUntilEnd ends a watch once YARN says that the job has ended: a master that died shows nothing any more.
+// watchUntilEnd ends a watch once YARN says that the job has ended: a master that died shows
+// nothing any more.
 func (c *Cluster) watchUntilEnd(ctx context.Context, r yarn.Report, watch func(context.Context) error) error {
 	within, cancel := context.WithCancelCause(ctx)
 	var asking sync.WaitGroup
@@ -167,7 +169,8 @@ type Summary struct {
 	TrackingURL string       `json:"tracking_url"`
 }
 
-// applications are the jobs that the ResourceManager remembers, the newest first: this user's, or everyone's.
+// applications are the jobs that the ResourceManager remembers, the newest first: this user's, or
+// everyone's.
 func (c *Cluster) applications(ctx context.Context, everyone bool) ([]yarn.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
@@ -185,7 +188,8 @@ func (c *Cluster) applications(ctx context.Context, everyone bool) ([]yarn.Repor
 	return reports, nil
 }
 
-// List is the jobs that the ResourceManager remembers, the newest first: this user's, or everyone's.
+// List is the jobs that the ResourceManager remembers, the newest first: this user's, or
+// everyone's.
 func (c *Cluster) List(ctx context.Context, everyone bool) ([]Summary, error) {
 	reports, err := c.applications(ctx, everyone)
 	if err != nil {

@@ -18,8 +18,8 @@ const (
 	killPatience    = 30 * time.Second
 )
 
-// Kill ends a job: in order through its master, else through YARN. A job that has ended already is no error. note is told
-// what happens.
+// Kill ends a job: in order through its master, else through YARN. A job that has ended already is
+// no error. note is told what happens.
 func (c *Cluster) Kill(ctx context.Context, id yarn.ApplicationID, reason string, note func(string)) error {
 	r, err := c.report(ctx, id)
 	if err != nil {

@@ -30,7 +30,8 @@ const (
 	localHome = "home"
 )
 
-// logsKept is how long the logs of a failed local job are kept for the person who wants to know why.
+// logsKept is how long the logs of a failed local job are kept for the person who wants to know
+// why.
 const logsKept = 24 * time.Hour
 
 // Local is an embedded cluster, and the way to it.
@@ -50,7 +51,8 @@ func StartLocal(ctx context.Context, root string, log *zap.Logger) (*Local, erro
 	return startLocal(ctx, root, nil, miniyarn.Options{}, log)
 }
 
-// startLocal is StartLocal with a Hadoop configuration besides the cluster's own, and with what is not as usual.
+// startLocal is StartLocal with a Hadoop configuration besides the cluster's own, and with what is
+// not as usual.
 func startLocal(ctx context.Context, root string, conf []string, o miniyarn.Options, log *zap.Logger) (_ *Local, err error) {
 	if err := makeOwn(root); err != nil {
 		return nil, err
@@ -119,7 +121,8 @@ func (l *Local) Session(ctx context.Context, p *Prepared, o SessionOptions) erro
 	return l.Cluster.Session(ctx, p, o)
 }
 
-// Close ends the cluster and everything in it, and removes its files, save for the logs if they are to be kept.
+// Close ends the cluster and everything in it, and removes its files, save for the logs if they are
+// to be kept.
 func (l *Local) Close(keepLogs bool) error {
 	errs := []error{l.Cluster.Close(), l.yarn.Close(), <-l.ended}
 	if keepLogs {
@@ -269,7 +272,8 @@ func own(name string, dir bool) error {
 	return nil
 }
 
-// lock takes a lock on a file, which it makes. It ends with the process, or when the file is closed.
+// lock takes a lock on a file, which it makes. It ends with the process, or when the file is
+// closed.
 func lock(name string, how int) (*os.File, error) {
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {

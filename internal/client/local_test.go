@@ -318,8 +318,9 @@ func TestLogsThatStayWhereTheyAre(t *testing.T) {
 	}
 }
 
-// TestLocalClusterRunsWhatItIsGiven submits to a real embedded cluster a master that dies: everything between the client and
-// the master's process is real, and nothing of it is left but the logs.
+// TestLocalClusterRunsWhatItIsGiven submits to a real embedded cluster a master that dies:
+// everything between the client and the master's process is real, and nothing of it is left but the
+// logs.
 func TestLocalClusterRunsWhatItIsGiven(t *testing.T) {
 	root, bin := filepath.Join(t.TempDir(), "root"), t.TempDir()
 	writeFile(t, filepath.Join(bin, "tfos-am"), "#!/bin/sh\nls >&2\necho of no use >&2\nexit 3\n")

@@ -106,8 +106,9 @@ func (o LogsOptions) wants(t status.Task) bool {
 	return o.Task == (job.Task{}) || o.Task == t.ID()
 }
 
-// CopyLogs writes what the tasks of a job wrote: from their agents while the job runs, afterwards from where the cluster keeps
-// logs. Several logs are told apart by a heading each, or by a prefix of every line when they are followed.
+// CopyLogs writes what the tasks of a job wrote: from their agents while the job runs, afterwards
+// from where the cluster keeps logs. Several logs are told apart by a heading each, or by a prefix
+// of every line when they are followed.
 func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOptions, out io.Writer) error {
 	r, err := c.report(ctx, id)
 	if err != nil {
@@ -132,7 +133,8 @@ func (c *Cluster) CopyLogs(ctx context.Context, id yarn.ApplicationID, o LogsOpt
 	}
 	v, err := c.look(ctx, r)
 	if err != nil {
-		// A master that has just ended its job does not answer any more, and YARN may not have known that before.
+		// A master that has just ended its job does not answer any more, and YARN may not have
+		// known that before.
 		if r, again := c.report(ctx, id); again == nil && r.State.Terminal() {
 			return c.copyAllKept(ctx, r, o, out)
 		}

@@ -15,8 +15,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestEndedJobsAreListed: ended jobs are kept on the filesystem when YARN has forgotten them, and one that YARN
-// ended leaves its result when somebody looks.
+// TestEndedJobsAreListed: ended jobs are kept on the filesystem when YARN has forgotten them, and
+// one that YARN ended leaves its result when somebody looks.
 func TestEndedJobsAreListed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

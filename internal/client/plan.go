@@ -22,8 +22,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Plan asks the cluster what it would make of a job. Nothing is uploaded or submitted. An error says
-// that the cluster cannot be asked at all.
+// Plan asks the cluster what it would make of a job. Nothing is uploaded or submitted. An error
+// says that the cluster cannot be asked at all.
 func (c *Cluster) Plan(ctx context.Context, p *Prepared, ui UI) ([]plan.Finding, error) {
 	app, err := c.newApplication(ctx)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestQueueIsAskedForOnce: where YARN puts a job into the queue that it names, what was said of that
-// queue still holds.
+// TestQueueIsAskedForOnce: where YARN puts a job into the queue that it names, what was said of
+// that queue still holds.
 func TestQueueIsAskedForOnce(t *testing.T) {
 	for _, c := range []struct{ names, put, asks string }{
 		{"ml", "root.ml", "ml"}, {"ml", "ml", "ml"}, {"ml", "default", "ml default"}, {"", "ml", "ml"},

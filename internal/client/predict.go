@@ -53,8 +53,8 @@ type Planned struct {
 	dir    string
 }
 
-// A model gets DefaultBatch rows at once. Rows that are large, as images are, make smaller batches, of
-// BatchBytes of input: a worker holds several in memory.
+// A model gets DefaultBatch rows at once. Rows that are large, as images are, make smaller batches,
+// of BatchBytes of input: a worker holds several in memory.
 const (
 	DefaultBatch = 1024
 	BatchBytes   = 4 << 20
@@ -69,8 +69,9 @@ const (
 // maxProgram is how large saved_model.pb may be, bytes: protobuf's own limit.
 const maxProgram = 2 << 30
 
-// Plan looks at everything that can be wrong with a prediction, and writes nothing: the model and its signature, the input's files
-// and the first row of them, what is in the output's directory. Files are opened by the resolver.
+// Plan looks at everything that can be wrong with a prediction, and writes nothing: the model and
+// its signature, the input's files and the first row of them, what is in the output's directory.
+// Files are opened by the resolver.
 func (p Prediction) Plan(ctx context.Context, files *dfs.Resolver) (*Planned, error) {
 	planned := new(Planned)
 	s := &planned.Settings

@@ -30,7 +30,8 @@ type Earlier struct {
 	files []launch.Resource // of the job, where they were staged
 }
 
-// Earlier finds the job of an application that has ended. Its errors say why there is nothing to resume.
+// Earlier finds the job of an application that has ended. Its errors say why there is nothing to
+// resume.
 func (c *Cluster) Earlier(ctx context.Context, id yarn.ApplicationID) (*Earlier, error) {
 	r, err := c.settled(ctx, id)
 	switch {
@@ -60,8 +61,8 @@ func (c *Cluster) Earlier(ctx context.Context, id yarn.ApplicationID) (*Earlier,
 	return e, nil
 }
 
-// settled is what YARN says of an application. One whose master has staged its result is about to end, and waited for: tfos status says
-// how a job ended a moment before YARN does.
+// settled is what YARN says of an application. One whose master has staged its result is about to
+// end, and waited for: tfos status says how a job ended a moment before YARN does.
 func (c *Cluster) settled(ctx context.Context, id yarn.ApplicationID) (yarn.Report, error) {
 	r, err := c.report(ctx, id)
 	if err != nil || r.State.Terminal() {
@@ -152,8 +153,9 @@ func (c *Cluster) staged(ctx context.Context, e *Earlier, name, flag string) (la
 	return r, nil
 }
 
-// Resume finds where a job goes on: at the newest whole checkpoint of its directory. Broken ones that are newer are set aside, so
-// that the job's program does not find them. e is the job that is resumed; nil: it is not known.
+// Resume finds where a job goes on: at the newest whole checkpoint of its directory. Broken ones
+// that are newer are set aside, so that the job's program does not find them. e is the job that is
+// resumed; nil: it is not known.
 func (c *Cluster) Resume(ctx context.Context, p *Prepared, e *Earlier, ui UI) error {
 	dir := p.Job.Checkpoint.Dir
 	if dir == "" {

@@ -21,7 +21,8 @@ import (
 
 const models = "/models/digits"
 
-// save puts checkpoints of the steps 100, 200 and 300 into the job's directory, as TensorFlow wrote them.
+// save puts checkpoints of the steps 100, 200 and 300 into the job's directory, as TensorFlow wrote
+// them.
 func (w *world) save() {
 	w.t.Helper()
 	files, err := filepath.Glob("testdata/checkpoints/*")
@@ -93,7 +94,8 @@ func (w *world) again(s *shown, overlay job.Overlay) (*Prepared, error) {
 	return p, err
 }
 
-// TestResume: the newest whole checkpoint, the same files without their being here, and what the flags say.
+// TestResume: the newest whole checkpoint, the same files without their being here, and what the
+// flags say.
 func TestResume(t *testing.T) {
 	w := newWorld(t)
 	w.save()
@@ -246,8 +248,9 @@ func TestOrphansAreTold(t *testing.T) {
 	}
 }
 
-// TestResumeFinishesACopy: the agent of a job with local checkpoints was killed between two renames, when it had copied a checkpoint over the
-// one of that name. It is finished and resumed from, not taken for a broken one.
+// TestResumeFinishesACopy: the agent of a job with local checkpoints was killed between two
+// renames, when it had copied a checkpoint over the one of that name. It is finished and resumed
+// from, not taken for a broken one.
 func TestResumeFinishesACopy(t *testing.T) {
 	w := newWorld(t)
 	w.save()

@@ -801,7 +801,8 @@ func TestLogOfATaskThatEndedBeforeTheOthers(t *testing.T) {
 	}
 }
 
-// TestABuiltinProgramIsShipped: the containers of a job that has one get it, those of other jobs do not.
+// TestABuiltinProgramIsShipped: the containers of a job that has one get it, those of other jobs do
+// not.
 func TestABuiltinProgramIsShipped(t *testing.T) {
 	for _, c := range []struct {
 		roles string
@@ -847,7 +848,8 @@ func TestABuiltinProgramIsShipped(t *testing.T) {
 	}
 }
 
-// TestAJobThatWaitsTooLongIsTakenBack: its master never ran, so nobody else looks after its timeout.
+// TestAJobThatWaitsTooLongIsTakenBack: its master never ran, so nobody else looks after its
+// timeout.
 func TestAJobThatWaitsTooLongIsTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

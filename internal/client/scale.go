@@ -16,8 +16,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Scale gives a role of a running job another number of tasks, if the cluster can ever hold them. It returns when the job's
-// master has taken the wish; note is told what happens then.
+// Scale gives a role of a running job another number of tasks, if the cluster can ever hold them.
+// It returns when the job's master has taken the wish; note is told what happens then.
 func (c *Cluster) Scale(ctx context.Context, id yarn.ApplicationID, wish control.ScaleWish, note func(string)) error {
 	r, err := c.report(ctx, id)
 	if err != nil {

@@ -25,8 +25,8 @@ import (
 	"tfos/internal/status"
 )
 
-// feederValid is how long a feeder's certificate is. A driver asks for a new one each time it feeds;
-// an inference may be evaluated days later.
+// feederValid is how long a feeder's certificate is. A driver asks for a new one each time it
+// feeds; an inference may be evaluated days later.
 const feederValid = 7 * 24 * time.Hour
 
 // SessionOptions say how a session talks to the program that started it.
@@ -40,8 +40,8 @@ type SessionOptions struct {
 	logsAt   string // where its logs lie once it is over; empty: tfos logs shows them
 }
 
-// session is a job that another program runs, like Spark's driver: it hears what happens to the job,
-// feeds it, and the job ends when that program does.
+// session is a job that another program runs, like Spark's driver: it hears what happens to the
+// job, feeds it, and the job ends when that program does.
 type session struct {
 	c    *Cluster
 	s    *Submitted // as long as it is nil, so is desk: the job is not submitted yet

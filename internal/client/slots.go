@@ -18,15 +18,17 @@ import (
 	"tfos/internal/yarn"
 )
 
-// Slots is where the containers of a job run that Spark's executors have: in slots that Spark's tasks offer.
+// Slots is where the containers of a job run that Spark's executors have: in slots that Spark's
+// tasks offer.
 type Slots struct {
 	Cluster  *Local
 	Listener net.Listener // for those who offer slots
 	Agent    string       // file of the agent's binary, which they fetch
 }
 
-// StartSlots is StartLocal for such a job: on this machine is its master alone. host is this machine's name there, conf lists
-// directories with further files of the Hadoop configuration, such as hdfs-site.xml.
+// StartSlots is StartLocal for such a job: on this machine is its master alone. host is this
+// machine's name there, conf lists directories with further files of the Hadoop configuration, such
+// as hdfs-site.xml.
 func StartSlots(ctx context.Context, root, host string, conf []string, log *zap.Logger) (*Local, error) {
 	l, err := startLocal(ctx, root, conf, miniyarn.Options{Apart: true, Nodes: []miniyarn.NodeOptions{{Host: host, Use: sched.Masters}}}, log)
 	if err != nil {
@@ -38,7 +40,8 @@ func StartSlots(ctx context.Context, root, host string, conf []string, log *zap.
 	return l, nil
 }
 
-// freePort is one that nobody has: masters of the job have it in turn, so that agents elsewhere find the next one.
+// freePort is one that nobody has: masters of the job have it in turn, so that agents elsewhere
+// find the next one.
 func freePort() (string, error) {
 	l, err := control.Listen("")
 	if err != nil {
@@ -48,7 +51,8 @@ func freePort() (string, error) {
 	return port, errors.Join(err, l.Close())
 }
 
-// collect waits until a job has all the slots it wants. release gives them back; it may be called more than once.
+// collect waits until a job has all the slots it wants. release gives them back; it may be called
+// more than once.
 func (s *session) collect(ctx context.Context, o Slots, j job.Job) (release func(), err error) {
 	size := j.Size()
 	server, err := offer.New(offer.Options{

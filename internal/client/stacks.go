@@ -24,7 +24,8 @@ const (
 	stacksPatience = time.Minute
 )
 
-// Stacks writes where the processes of a running job's tasks are: of one task, or with a zero one of all that have an agent.
+// Stacks writes where the processes of a running job's tasks are: of one task, or with a zero one
+// of all that have an agent.
 func (c *Cluster) Stacks(ctx context.Context, id yarn.ApplicationID, task job.Task, w io.Writer) error {
 	r, key, err := c.inside(ctx, id)
 	if err != nil {

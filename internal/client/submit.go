@@ -120,8 +120,9 @@ type Submitted struct {
 	authority *control.Authority // nil: another call has it
 }
 
-// Submit checks a job against the cluster, brings its files there, and hands it to the ResourceManager. It returns once that
-// has accepted it. Nothing of a job that it refuses is left on the cluster, save for complete files in the cache.
+// Submit checks a job against the cluster, brings its files there, and hands it to the
+// ResourceManager. It returns once that has accepted it. Nothing of a job that it refuses is left
+// on the cluster, save for complete files in the cache.
 func (c *Cluster) Submit(ctx context.Context, p *Prepared, ui UI) (_ *Submitted, err error) {
 	w, err := c.stage(ctx, p, ui)
 	if err != nil {
@@ -423,7 +424,8 @@ type unsureError struct{ error }
 
 func (u *unsureError) Unwrap() error { return u.error }
 
-// hand gives the job to the ResourceManager, which takes it before it has looked at it, and waits for the verdict.
+// hand gives the job to the ResourceManager, which takes it before it has looked at it, and waits
+// for the verdict.
 func (c *Cluster) hand(ctx context.Context, s yarn.Submission) (yarn.Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, acceptTimeout)
 	defer cancel()
@@ -466,7 +468,8 @@ func (c *Cluster) giveBack(ctx context.Context, id yarn.ApplicationID, err error
 	return err
 }
 
-// rejected reports whether the ResourceManager refused the application after it had taken it: it failed without an attempt.
+// rejected reports whether the ResourceManager refused the application after it had taken it: it
+// failed without an attempt.
 func rejected(r yarn.Report) bool {
 	return r.State == yarn.StateFailed && r.Attempt.Attempt <= 0
 }

@@ -17,7 +17,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// What is kept of jobs that have ended: their files, result and event log, for tfos status, resume and replay.
+// What is kept of jobs that have ended: their files, result and event log, for tfos status, resume
+// and replay.
 const (
 	keptFor     = 30 * 24 * time.Hour
 	keptAtMost  = 500                 // the newest
@@ -90,8 +91,8 @@ func (c *Cluster) remember(ctx context.Context, dir dfs.Info) error {
 	return c.book(j.Once).Settle(ctx, t)
 }
 
-// outdatedJobs are the directories that are kept no longer if their jobs have ended, the oldest first. A directory's time is
-// that of the job's end, when its master put the result there.
+// outdatedJobs are the directories that are kept no longer if their jobs have ended, the oldest
+// first. A directory's time is that of the job's end, when its master put the result there.
 func outdatedJobs(dirs []dfs.Info, now time.Time) []dfs.Info {
 	dirs = slices.DeleteFunc(slices.Clone(dirs), func(d dfs.Info) bool {
 		_, err := yarn.ParseApplicationID(path.Base(d.Name))
@@ -106,8 +107,8 @@ func outdatedJobs(dirs []dfs.Info, now time.Time) []dfs.Info {
 	return dirs[:n]
 }
 
-// ended reports whether the job of a directory is over. Another cluster may share the home directory, so that the
-// ResourceManager's not knowing a job says little.
+// ended reports whether the job of a directory is over. Another cluster may share the home
+// directory, so that the ResourceManager's not knowing a job says little.
 func (c *Cluster) ended(ctx context.Context, dir dfs.Info, known []yarn.Report, now time.Time) bool {
 	for _, r := range known {
 		if r.ID.String() == path.Base(dir.Name) {

@@ -12,7 +12,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestSubmissionSweeps: what is left of old jobs goes with the next submission, unless the job may still run.
+// TestSubmissionSweeps: what is left of old jobs goes with the next submission, unless the job may
+// still run.
 func TestSubmissionSweeps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)

@@ -17,8 +17,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// How long the end of a task's output is waited for once a job has ended: first from the agent, which ends when it has sent
-// all, then from where logs are kept.
+// How long the end of a task's output is waited for once a job has ended: first from the agent,
+// which ends when it has sent all, then from where logs are kept.
 const (
 	agentPatience = 2 * time.Second
 	logPatience   = 15 * time.Second

@@ -15,8 +15,8 @@ import (
 	"tfos/internal/job"
 )
 
-// Env is what the job says of the environment of one task's processes: its variables, the role's over them, and over both who
-// the task is. The agent adds what only it knows, Documents among it.
+// Env is what the job says of the environment of one task's processes: its variables, the role's
+// over them, and over both who the task is. The agent adds what only it knows, Documents among it.
 func Env(j job.Job, t job.Task) map[string]string {
 	env := make(map[string]string)
 	maps.Copy(env, j.Env)
@@ -54,9 +54,9 @@ func ClusterOf(j job.Job) Cluster {
 	return c
 }
 
-// Documents are the variables that tell a task's process of its peers, TF_CONFIG first of all. The spec has every task of the job,
-// with the addresses as this process is to see them. Of those that programs written for other launchers read (RANK, MASTER_ADDR
-// and the like) the user's are to win.
+// Documents are the variables that tell a task's process of its peers, TF_CONFIG first of all. The
+// spec has every task of the job, with the addresses as this process is to see them. Of those that
+// programs written for other launchers read (RANK, MASTER_ADDR and the like) the user's are to win.
 func (c Cluster) Documents(spec Spec, t job.Task) map[string]string {
 	docs := c.conventions(spec, t)
 	docs["TF_CONFIG"] = c.TFConfig(spec, t)
@@ -109,9 +109,9 @@ func cluster(spec Spec) map[string][]string {
 
 // conventions are the variables that programs written for other launchers read.
 //
-// Ranks count the tasks that train: the leader is 0, then come the others in the order of the spec. Services (parameter
-// servers) and evaluators have none, and are not in WORLD_SIZE. Each task is alone in its container, so LOCAL_RANK is 0.
-// MASTER_ADDR and MASTER_PORT are the leader's.
+// Ranks count the tasks that train: the leader is 0, then come the others in the order of the spec.
+// Services (parameter servers) and evaluators have none, and are not in WORLD_SIZE. Each task is
+// alone in its container, so LOCAL_RANK is 0. MASTER_ADDR and MASTER_PORT are the leader's.
 func (c Cluster) conventions(spec Spec, t job.Task) map[string]string {
 	peers := 0
 	for _, m := range spec.Members {

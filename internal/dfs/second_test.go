@@ -23,12 +23,16 @@ import (
 // write it reads, and what it writes we read. It is here alone, no product of ours links it
 // (package arch), for it has holes that ours may not have:
 //
-//   - it shows no delegation token, so it cannot be a job's: only the suite's own user, ann, without security
-//   - its requests to a NameNode go in clear whatever hadoop.rpc.protection says, and its reads fail where DataNodes want integrity, or
-//     privacy without AES: this suite's DataNodes want neither
-//   - it reads ciphertext from an encryption zone and nonsense from an erasure-coded file, where ours refuse: not asked
+//   - it shows no delegation token, so it cannot be a job's: only the suite's own user, ann,
+//     without security
+//   - its requests to a NameNode go in clear whatever hadoop.rpc.protection says, and its reads
+//     fail where DataNodes want integrity, or privacy without AES: this suite's DataNodes want
+//     neither
+//   - it reads ciphertext from an encryption zone and nonsense from an erasure-coded file, where
+//     ours refuse: not asked
 //   - a DataNode that fails while it writes ends the writer: nobody fails here
-//   - it has one NameNode connection at a time, renews its lease once a second, and knows no nameservice but by listing NameNodes
+//   - it has one NameNode connection at a time, renews its lease once a second, and knows no
+//     nameservice but by listing NameNodes
 func secondOpinion(t *testing.T, first dfs.FS) *hdfs.Client {
 	t.Helper()
 	address := strings.TrimSuffix(strings.TrimPrefix(first.URI("/"), "hdfs://"), "/")

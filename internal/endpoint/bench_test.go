@@ -10,7 +10,8 @@ import (
 	"tfos/internal/endpoint"
 )
 
-// BenchmarkForward compares pulls through a forwarded port with direct ones: large ones in bytes a second, small ones in time.
+// BenchmarkForward compares pulls through a forwarded port with direct ones: large ones in bytes a
+// second, small ones in time.
 func BenchmarkForward(b *testing.B) {
 	for _, k := range []endpoint.Kind{endpoint.Direct, endpoint.Forward} {
 		for _, c := range []struct {

@@ -14,7 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// compareBuilds fails the test if a library that is committed differs from one that the same compiler made just now.
+// compareBuilds fails the test if a library that is committed differs from one that the same
+// compiler made just now.
 func compareBuilds(t *testing.T, committed, made string) {
 	t.Helper()
 	old, err := os.ReadFile(committed)
@@ -57,7 +58,8 @@ func compiler(t *testing.T, image []byte) string {
 	return string(bytes.Trim(b, "\x00"))
 }
 
-// listenOne is the address of a listener that has no room for another connection: one that is begun stays under way.
+// listenOne is the address of a listener that has no room for another connection: one that is begun
+// stays under way.
 func listenOne(t *testing.T) string {
 	t.Helper()
 	l, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)

@@ -9,7 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// carry passes bytes on from one side of a link to the other, and the end of them. A side that fails ends the link.
+// carry passes bytes on from one side of a link to the other, and the end of them. A side that
+// fails ends the link.
 func (l *link) carry(to, from *net.TCPConn, count *atomic.Int64) {
 	raw, err := from.SyscallConn()
 	if err != nil {
@@ -27,7 +28,8 @@ func (l *link) carry(to, from *net.TCPConn, count *atomic.Int64) {
 			_ = to.CloseWrite()
 			return
 		}
-		// Known to be there: the kernel moves them (splice), and the pipe that this takes is held no longer than that.
+		// Known to be there: the kernel moves them (splice), and the pipe that this takes is held
+		// no longer than that.
 		count.Add(int64(n)) // first: who sees the bytes sees them counted
 		if _, err := io.CopyN(to, from, int64(n)); err != nil {
 			l.reset()

@@ -15,7 +15,8 @@ import (
 type client interface {
 	// connect returns errRefused, errReset, or a connection.
 	connect(addr string) (conn, error)
-	// storm connects over and over from several threads and keeps all connections, up to most a thread, until calm is called.
+	// storm connects over and over from several threads and keeps all connections, up to most a
+	// thread, until calm is called.
 	storm(addr string, threads, most int) (calm func(name string) tally)
 	// many makes n connections, reads a line from each, and returns those that had one.
 	many(addr string, n int) []conn
@@ -33,8 +34,8 @@ var (
 	errReset   = errors.New("reset")
 )
 
-// tally says what became of a storm's connections. A carrier that is not seen by the program must accept before it can refuse, so that
-// refused and reset mean the same.
+// tally says what became of a storm's connections. A carrier that is not seen by the program must
+// accept before it can refuse, so that refused and reset mean the same.
 type tally struct{ Refused, Reset, Right, Wrong int }
 
 func (t tally) total() int { return t.Refused + t.Reset + t.Right + t.Wrong }
@@ -74,7 +75,8 @@ func (r *rig) counters() clusterspec.Counters {
 	return clusterspec.Counters{}
 }
 
-// refuses fails the test unless a connection to ps/0 is refused, or accepted and ended without a word.
+// refuses fails the test unless a connection to ps/0 is refused, or accepted and ended without a
+// word.
 func (r *rig) refuses(t testing.TB) {
 	t.Helper()
 	c, err := r.client.connect(r.ps(t))
@@ -286,7 +288,8 @@ func contract(t *testing.T, size scale, start func(t *testing.T) *rig) {
 			at[i] = serve(i, 1)
 		}
 		publish()
-		// meet connects to every task. Those whose ports were stolen are nowhere, all others are who they say.
+		// meet connects to every task. Those whose ports were stolen are nowhere, all others are
+		// who they say.
 		meet := func(stolen map[int]bool) {
 			t.Helper()
 			for _, m := range r.endpoints.View().Members[1:] {

@@ -25,19 +25,22 @@ const (
 	Direct   = job.EndpointsDirect   // not at all: real addresses
 )
 
-// ErrUnavailable says that the carrier does not work here: the error names the reason. Forward works everywhere.
+// ErrUnavailable says that the carrier does not work here: the error names the reason. Forward
+// works everywhere.
 var ErrUnavailable = errors.New("not available on this node")
 
 // Options are what Endpoints need.
 type Options struct {
 	Self   job.Task
 	Logger *zap.Logger
-	// Proof tells what the agent at a task's target says to show that the port is still the task's: see Witness. A connection is
-	// led nowhere else. The zero Proof, or a nil function: targets need not prove anything.
+	// Proof tells what the agent at a task's target says to show that the port is still the task's:
+	// see Witness. A connection is led nowhere else. The zero Proof, or a nil function: targets
+	// need not prove anything.
 	Proof func(job.Task) Proof
 
-	// For Forward: the name by which other nodes reach this one. The task's program may hand its peers' addresses on to them, as a
-	// coordinator of TensorFlow's does, so that they have to lead to the peers from there as well. Empty: 127.0.0.1, for this node alone.
+	// For Forward: the name by which other nodes reach this one. The task's program may hand its
+	// peers' addresses on to them, as a coordinator of TensorFlow's does, so that they have to lead
+	// to the peers from there as well. Empty: 127.0.0.1, for this node alone.
 	Host string
 
 	// For Redirect.
@@ -46,7 +49,8 @@ type Options struct {
 	Dir   string   // where the task's processes can read and write, and nobody else; files are made below and removed by Close
 	Tasks int      // how many tasks the job may ever have; 0: 4095
 
-	// Resolve finds the addresses of a host name; nil: net.DefaultResolver. IP addresses are not looked up.
+	// Resolve finds the addresses of a host name; nil: net.DefaultResolver. IP addresses are not
+	// looked up.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }
 
@@ -83,7 +87,8 @@ type target struct {
 
 // carrier makes connections to slots. Its methods are called one at a time.
 type carrier interface {
-	// add makes room for a task, without a target, and tells the address that stands for it. An empty one is its real address.
+	// add makes room for a task, without a target, and tells the address that stands for it. An
+	// empty one is its real address.
 	add(t job.Task) (slot int, shown string, err error)
 	// retarget resets every connection to the slot's old target; new ones go to the new. The zero
 	// target is none.
@@ -95,8 +100,9 @@ type carrier interface {
 	close() error
 }
 
-// New makes Endpoints without any peer. An error that is ErrUnavailable says that another Kind is to be taken: New for Redirect runs a small
-// program to see that the library works here, until ctx is done at the latest.
+// New makes Endpoints without any peer. An error that is ErrUnavailable says that another Kind is
+// to be taken: New for Redirect runs a small program to see that the library works here, until ctx
+// is done at the latest.
 func New(ctx context.Context, k Kind, o Options) (*Endpoints, error) {
 	if o.Resolve == nil {
 		o.Resolve = resolve
@@ -125,12 +131,12 @@ func New(ctx context.Context, k Kind, o Options) (*Endpoints, error) {
 // Kind is the carrier.
 func (e *Endpoints) Kind() Kind { return e.kind }
 
-// Update applies a generation. An older one than that applied is dropped without error; the same one again does what is
-// missing, such as a host name that could not be found. A member without an address, and a task that was a member and is none any
-// more, has no target.
+// Update applies a generation. An older one than that applied is dropped without error; the same
+// one again does what is missing, such as a host name that could not be found. A member without an
+// address, and a task that was a member and is none any more, has no target.
 //
-// Connections to old targets are reset before a host name is looked up. The error names the members that got no target, until
-// another Update; the rest of the generation is applied.
+// Connections to old targets are reset before a host name is looked up. The error names the members
+// that got no target, until another Update; the rest of the generation is applied.
 func (e *Endpoints) Update(ctx context.Context, spec clusterspec.Spec) error {
 	changed, err := e.cut(spec)
 	if err != nil {
@@ -163,7 +169,8 @@ type change struct {
 	to clusterspec.Member
 }
 
-// cut makes spec the newest, takes their targets from the tasks that moved or left, and returns those to be given new ones.
+// cut makes spec the newest, takes their targets from the tasks that moved or left, and returns
+// those to be given new ones.
 func (e *Endpoints) cut(spec clusterspec.Spec) ([]change, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -216,8 +223,9 @@ func (e *Endpoints) set(p *peer, to clusterspec.Member) {
 	}
 }
 
-// View is the newest generation as the task's process is to see it: the same members, with the addresses that stand for
-// them. It changes only by tasks that are new or gone, and under Direct, and for the task itself under Forward, by their moves.
+// View is the newest generation as the task's process is to see it: the same members, with the
+// addresses that stand for them. It changes only by tasks that are new or gone, and under Direct,
+// and for the task itself under Forward, by their moves.
 func (e *Endpoints) View() clusterspec.Spec {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -234,8 +242,8 @@ func (e *Endpoints) View() clusterspec.Spec {
 // Env is environ, as os.Environ has it, with what a process of the task needs to reach its peers.
 func (e *Endpoints) Env(environ []string) []string { return e.carrier.env(environ) }
 
-// Counters tell of every task there ever was but, under Forward, the task itself, in the order they came. Under Direct there
-// are none.
+// Counters tell of every task there ever was but, under Forward, the task itself, in the order they
+// came. Under Direct there are none.
 func (e *Endpoints) Counters() []clusterspec.Counters {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -262,8 +270,9 @@ func (e *Endpoints) count() []clusterspec.Counters {
 	return cs
 }
 
-// Close resets all connections that it can still reach, waits until nothing of the package runs, and removes its files.
-// Processes of the task should have ended: to those that have not, no peer has a target any more. A second Close does nothing.
+// Close resets all connections that it can still reach, waits until nothing of the package runs,
+// and removes its files. Processes of the task should have ended: to those that have not, no peer
+// has a target any more. A second Close does nothing.
 func (e *Endpoints) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()

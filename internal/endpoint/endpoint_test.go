@@ -42,7 +42,8 @@ func TestNoSuchCarrier(t *testing.T) {
 	}
 }
 
-// TestNamesAreLookedUp: a host that cannot be found costs its member the target, and no other; the same generation again finds it.
+// TestNamesAreLookedUp: a host that cannot be found costs its member the target, and no other; the
+// same generation again finds it.
 func TestNamesAreLookedUp(t *testing.T) {
 	there := false
 	e, err := endpoint.New(t.Context(), endpoint.Forward, endpoint.Options{Self: worker0, Logger: zap.NewNop(),
@@ -91,7 +92,8 @@ func TestNamesAreLookedUp(t *testing.T) {
 	}
 }
 
-// TestANewerGenerationOvertakes: while a host name is looked up, a newer generation comes. Its target stays.
+// TestANewerGenerationOvertakes: while a host name is looked up, a newer generation comes. Its
+// target stays.
 func TestANewerGenerationOvertakes(t *testing.T) {
 	asked, answer := make(chan struct{}), make(chan struct{})
 	e, err := endpoint.New(t.Context(), endpoint.Forward, endpoint.Options{Self: worker0, Logger: zap.NewNop(),

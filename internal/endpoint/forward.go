@@ -18,8 +18,8 @@ import (
 	"tfos/internal/listen"
 )
 
-// dialWait bounds how long a connection may wait for its target to answer. One that is held for longer does more harm than one
-// that is refused: TensorFlow's coordinator stands still meanwhile.
+// dialWait bounds how long a connection may wait for its target to answer. One that is held for
+// longer does more harm than one that is refused: TensorFlow's coordinator stands still meanwhile.
 const dialWait = 3 * time.Second
 
 // loopback is where ports are that only this node needs.

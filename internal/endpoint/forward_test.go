@@ -73,7 +73,8 @@ func TestForwardIsReachedFromOtherNodes(t *testing.T) {
 	}
 }
 
-// TestForwardPassesEverythingOn sends much both ways at once, ends one direction, and still gets the rest of the other.
+// TestForwardPassesEverythingOn sends much both ways at once, ends one direction, and still gets
+// the rest of the other.
 func TestForwardPassesEverythingOn(t *testing.T) {
 	r := rig{endpoints: startForward(t)}
 	l := listen(t, "127.0.0.1:0")

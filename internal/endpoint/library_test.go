@@ -44,7 +44,8 @@ func sources(t *testing.T) []byte {
 	return all
 }
 
-// TestLibrariesAreBuiltFromTheSources: who changes the C code runs internal/endpoint/build and commits what it makes.
+// TestLibrariesAreBuiltFromTheSources: who changes the C code runs internal/endpoint/build and
+// commits what it makes.
 func TestLibrariesAreBuiltFromTheSources(t *testing.T) {
 	sum := sha256.Sum256(sources(t))
 	want := []byte("tfos-endpoint-source " + hex.EncodeToString(sum[:]))
@@ -55,14 +56,16 @@ func TestLibrariesAreBuiltFromTheSources(t *testing.T) {
 	}
 }
 
-// always are the functions that every libc has had in its main library for as long as Linux 4.14 has been there, and musl has.
+// always are the functions that every libc has had in its main library for as long as Linux 4.14
+// has been there, and musl has.
 var always = []string{
 	"__errno_location", "__h_errno_location", "close", "environ", "execvpe", "fcntl", "getauxval", "getenv", "getpeername", "lseek", "madvise", "memcmp", "memcpy", "memset", "mmap", "nanosleep", "open",
 	"poll", "pread", "pthread_attr_destroy", "pthread_attr_init", "pthread_attr_setdetachstate", "pthread_mutex_lock", "pthread_mutex_unlock",
 	"recv", "setsockopt", "shutdown", "sigfillset", "sigprocmask", "socket", "strcspn", "strlen", "strncmp", "syscall",
 }
 
-// TestLibrariesLoadEverywhere: a preloaded library that needs something absent is fatal to every program of the task.
+// TestLibrariesLoadEverywhere: a preloaded library that needs something absent is fatal to every
+// program of the task.
 func TestLibrariesLoadEverywhere(t *testing.T) {
 	for name, image := range images(t) {
 		f, err := elf.NewFile(bytes.NewReader(image))

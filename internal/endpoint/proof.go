@@ -17,9 +17,9 @@ import (
 	"tfos/internal/listen"
 )
 
-// Proof is what an agent says to whoever asks whether it still holds its task's port. It tells agents of one job apart from each other
-// and from everybody else, so that a stranger is not taken for a peer by mistake. It is no secret: TensorFlow's own protocol
-// has none either.
+// Proof is what an agent says to whoever asks whether it still holds its task's port. It tells
+// agents of one job apart from each other and from everybody else, so that a stranger is not taken
+// for a peer by mistake. It is no secret: TensorFlow's own protocol has none either.
 type Proof [16]byte
 
 // ProofOf is a task's. The job's name is one that no other job has, on any cluster.
@@ -28,7 +28,8 @@ func ProofOf(job string, t job.Task) Proof {
 	return Proof(sum[:])
 }
 
-// proofWait bounds how long a target has to prove who it is. It takes well under a millisecond, unless its node is overloaded or stopped.
+// proofWait bounds how long a target has to prove who it is. It takes well under a millisecond,
+// unless its node is overloaded or stopped.
 const proofWait = 2 * time.Second
 
 // errStranger says that somebody answers at a target who is not the peer.
@@ -56,8 +57,8 @@ func prove(ctx context.Context, t target, want Proof) error {
 	return nil
 }
 
-// Witness proves to peers that their target is held: that nobody else can have taken the port since it was published. It must
-// end before the port is released.
+// Witness proves to peers that their target is held: that nobody else can have taken the port since
+// it was published. It must end before the port is released.
 type Witness struct {
 	listener net.Listener
 	proof    Proof

@@ -30,7 +30,8 @@ const (
 // defaultTasks are as many as fit into 256 KiB.
 const defaultTasks = 4095
 
-// redirect leads the connections of processes by a library in them. It shares their table with them.
+// redirect leads the connections of processes by a library in them. It shares their table with
+// them.
 type redirect struct {
 	roles   []string
 	proof   func(job.Task) Proof
@@ -125,8 +126,9 @@ func (r *redirect) close() error {
 	return err
 }
 
-// The probe is a program of which only the C library and the dynamic linker matter: it connects to an address and prints a line
-// that comes from there. Bash is what programs are started by (package supervise).
+// The probe is a program of which only the C library and the dynamic linker matter: it connects to
+// an address and prints a line that comes from there. Bash is what programs are started by (package
+// supervise).
 const (
 	probeShell  = "/bin/bash"
 	probeScript = `exec 3<>"/dev/tcp/$0/$1" && read -r line <&3 && echo "$line"`

@@ -21,7 +21,8 @@ import (
 	"tfos/internal/endpoint"
 )
 
-// python runs testdata/client.py, which needs no packages. TFOS_PYTHON names another interpreter, as for all tests with this tag.
+// python runs testdata/client.py, which needs no packages. TFOS_PYTHON names another interpreter,
+// as for all tests with this tag.
 func python() string {
 	if p := os.Getenv("TFOS_PYTHON"); p != "" {
 		return p
@@ -271,7 +272,8 @@ func TestAShellThatBecomesAStaticProgram(t *testing.T) {
 	}
 }
 
-// TestRedirectOfEveryKindOfSocket: TensorFlow's are non-blocking, and of IPv6 with a mapped address.
+// TestRedirectOfEveryKindOfSocket: TensorFlow's are non-blocking, and of IPv6 with a mapped
+// address.
 func TestRedirectOfEveryKindOfSocket(t *testing.T) {
 	r, p := redirected(t, 0)
 	a, b := serve(t, "a"), serve(t, "b")
@@ -306,7 +308,8 @@ func TestRedirectOfEveryKindOfSocket(t *testing.T) {
 	}
 }
 
-// TestRedirectResetsWhatHangs: a sender whose buffers are full, and a connection that nobody accepts.
+// TestRedirectResetsWhatHangs: a sender whose buffers are full, and a connection that nobody
+// accepts.
 func TestRedirectResetsWhatHangs(t *testing.T) {
 	r, p := redirected(t, 0)
 	mute := startServer(t, &server{name: "mute", mute: true, holder: ps0})
@@ -335,7 +338,8 @@ func TestRedirectResetsWhatHangs(t *testing.T) {
 	}
 }
 
-// TestRedirectAnswersASecondConnect: a program that asks by a second connect how the first got on is not told of the new target.
+// TestRedirectAnswersASecondConnect: a program that asks by a second connect how the first got on
+// is not told of the new target.
 func TestRedirectAnswersASecondConnect(t *testing.T) {
 	r, p := redirected(t, 0)
 	r.move(t, listenOne(t))
@@ -361,7 +365,8 @@ func TestRedirectAnswersASecondConnect(t *testing.T) {
 	}
 }
 
-// TestRedirectSparesOthers: the number of a connection that the program closed belongs to something else now.
+// TestRedirectSparesOthers: the number of a connection that the program closed belongs to something
+// else now.
 func TestRedirectSparesOthers(t *testing.T) {
 	r, p := redirected(t, 0)
 	a := serve(t, "a")
@@ -425,8 +430,8 @@ func TestRedirectStartsNoThreadForNothing(t *testing.T) {
 	}
 }
 
-// TestRedirectGivesTheTaskItsPort: whoever binds the task's own address listens on the port that the agent holds, and believes to have
-// the virtual one.
+// TestRedirectGivesTheTaskItsPort: whoever binds the task's own address listens on the port that
+// the agent holds, and believes to have the virtual one.
 func TestRedirectGivesTheTaskItsPort(t *testing.T) {
 	held, err := port.Hold(port.ReusePort)
 	if err != nil {
@@ -570,8 +575,8 @@ func TestChildrenWithAnEnvironmentOfTheirOwn(t *testing.T) {
 	}
 }
 
-// TestLibraryIsWhatTheCompilerMakes builds it again. Another compiler makes other bytes; then the tests of what is in the one
-// committed have to do.
+// TestLibraryIsWhatTheCompilerMakes builds it again. Another compiler makes other bytes; then the
+// tests of what is in the one committed have to do.
 func TestLibraryIsWhatTheCompilerMakes(t *testing.T) {
 	dir := t.TempDir()
 	if out, err := exec.Command("./build", dir).CombinedOutput(); err != nil {
@@ -598,7 +603,8 @@ func BenchmarkReset(b *testing.B) {
 	})
 }
 
-// BenchmarkConnect is the time from a connect to the first line that comes, as a program sees it: with the target's proof, and without.
+// BenchmarkConnect is the time from a connect to the first line that comes, as a program sees it:
+// with the target's proof, and without.
 func BenchmarkConnect(b *testing.B) {
 	s := serve(b, "a")
 	connect := func(b *testing.B, p *process, addr string) {

@@ -12,7 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// How host names are looked up: each once a generation, not all at a time, and not for long, since a task waits for it.
+// How host names are looked up: each once a generation, not all at a time, and not for long, since
+// a task waits for it.
 const (
 	lookupWait    = 10 * time.Second
 	lookupsAtOnce = 16
@@ -71,8 +72,8 @@ func (e *Endpoints) find(ctx context.Context, changed []change) []place {
 	return places
 }
 
-// lookup chooses an address of a host: IPv4 if it has one, since an IPv4 socket cannot be led to an IPv6 address, while the reverse
-// is possible.
+// lookup chooses an address of a host: IPv4 if it has one, since an IPv4 socket cannot be led to an
+// IPv6 address, while the reverse is possible.
 func (e *Endpoints) lookup(ctx context.Context, host string) (netip.Addr, error) {
 	ips, err := e.o.Resolve(ctx, host)
 	if err != nil {

@@ -26,7 +26,8 @@ var (
 // proof is what the agent of each task of the tests says.
 func proof(t job.Task) endpoint.Proof { return endpoint.ProofOf("the job of these tests", t) }
 
-// server is one incarnation of a task, with its agent. It says its name to whoever connects, then repeats what it hears.
+// server is one incarnation of a task, with its agent. It says its name to whoever connects, then
+// repeats what it hears.
 type server struct {
 	name string
 	l    net.Listener

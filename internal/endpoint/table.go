@@ -14,7 +14,8 @@ import (
 	"tfos/internal/clusterspec"
 )
 
-// The layout of the table: preload/endpoint.h, which says how it is written and why. A test compares the two.
+// The layout of the table: preload/endpoint.h, which says how it is written and why. A test
+// compares the two.
 const (
 	magic = "TFOSEP03"
 	live  = 1 // a flag: there is a target
@@ -74,8 +75,8 @@ type table struct {
 	count   []tableCount
 }
 
-// newTable makes the file, with room for capacity entries. Its blocks are there from the start: a write to a page that the disk
-// has no room for would kill us.
+// newTable makes the file, with room for capacity entries. Its blocks are there from the start: a
+// write to a page that the disk has no room for would kill us.
 func newTable(path string, capacity int) (t *table, err error) {
 	offset := (headSize + capacity*entrySize + countsAlign - 1) &^ (countsAlign - 1)
 	size := offset + countsSize + capacity*countSize
@@ -110,14 +111,16 @@ func newTable(path string, capacity int) (t *table, err error) {
 	return t, nil
 }
 
-// bind has processes that bind the virtual address get a port instead. It is called before there is any process.
+// bind has processes that bind the virtual address get a port instead. It is called before there is
+// any process.
 func (t *table) bind(virtual netip.AddrPort, port int) {
 	t.head.selfVAddr = virtual.Addr().As4()
 	binary.BigEndian.PutUint16(t.head.selfVPort[:], virtual.Port())
 	binary.BigEndian.PutUint16(t.head.selfPort[:], uint16(port))
 }
 
-// add appends an entry without a target. Its targets must prove who they are; with the zero Proof they need not.
+// add appends an entry without a target. Its targets must prove who they are; with the zero Proof
+// they need not.
 func (t *table) add(virtual netip.AddrPort, proof Proof) (int, error) {
 	n := int(t.head.count)
 	if n == len(t.entries) {
@@ -144,7 +147,8 @@ func (t *table) retarget(i int, to target) {
 		}
 	}
 	atomic.AddUint32(&e.seq, 1)
-	// Word by word and atomically: else they might be seen before seq is odd, or after it is even again.
+	// Word by word and atomically: else they might be seen before seq is odd, or after it is even
+	// again.
 	const first, last = unsafe.Offsetof(e.vport) / 4, unsafe.Offsetof(e.pport) / 4
 	from, into := words(&w), words(e)
 	for k := first; k <= last; k++ {
@@ -166,7 +170,8 @@ func wake(word *uint32) {
 	_, _, _ = unix.Syscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(word)), futexWake, everyone, 0, 0, 0)
 }
 
-// read fills in what processes counted. They may write what they like there: these are only numbers.
+// read fills in what processes counted. They may write what they like there: these are only
+// numbers.
 func (t *table) read(i int, c *clusterspec.Counters) {
 	c.Connections = atomic.LoadUint64(&t.count[i].connections)
 	c.Refused = atomic.LoadUint64(&t.count[i].refused)

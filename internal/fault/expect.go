@@ -8,8 +8,8 @@ import (
 	"tfos/internal/job"
 )
 
-// How long a silent agent is waited for (docs/job-file.md): longer where its node answers. Whoever is
-// silent for clearly longer is replaced. Of silence for about as long nothing can be expected.
+// How long a silent agent is waited for (docs/job-file.md): longer where its node answers. Whoever
+// is silent for clearly longer is replaced. Of silence for about as long nothing can be expected.
 const (
 	patience     = 5 * time.Second
 	nodePatience = 30 * time.Second

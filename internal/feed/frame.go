@@ -140,8 +140,8 @@ type ChunkHead struct {
 	Skip    int             `json:"skip,omitempty"`    // to the program: rows that an incarnation before it was done with
 }
 
-// Consumed is the head of KindConsumed: all chunks before Next are. Those before Held do not count in
-// the window: the program has them, and waits for more.
+// Consumed is the head of KindConsumed: all chunks before Next are. Those before Held do not count
+// in the window: the program has them, and waits for more.
 type Consumed struct {
 	Next uint64 `json:"next"`
 	Held uint64 `json:"held"`

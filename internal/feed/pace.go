@@ -16,11 +16,12 @@ type Limit struct {
 	Lost  bool  `json:"lost"`  // another program is lost: all begin anew
 }
 
-// Pace decides how many rows each worker may use, so that programs that take each step together take
-// the last one together: as many as the one that has the fewest.
+// Pace decides how many rows each worker may use, so that programs that take each step together
+// take the last one together: as many as the one that has the fewest.
 //
-// A round begins when all workers are connected, and is over when one of them is lost: then all are to
-// begin anew, as those do that depend on each other. A worker that wants no more ends all of them.
+// A round begins when all workers are connected, and is over when one of them is lost: then all are
+// to begin anew, as those do that depend on each other. A worker that wants no more ends all of
+// them.
 type Pace struct {
 	workers map[string]Standing // by task; those that must be there are from the beginning
 	round   map[string]string   // the readers of this round; nil: there is none

@@ -60,8 +60,8 @@ func TestAWorkerThatWantsNoMoreEndsAll(t *testing.T) {
 	}
 }
 
-// TestNoWorkerMayGoFurtherThanTheOthersCan: whatever comes and goes, the limit is what each worker of
-// the round has rows for.
+// TestNoWorkerMayGoFurtherThanTheOthersCan: whatever comes and goes, the limit is what each worker
+// of the round has rows for.
 func TestNoWorkerMayGoFurtherThanTheOthersCan(t *testing.T) {
 	for seed := range uint64(200) {
 		r := rand.New(rand.NewPCG(seed, 2))

@@ -151,7 +151,8 @@ func (q *Queue) Enter(o Opening) (Opened, error) {
 	return Opened{Next: s.next, Consumed: s.told()}, nil
 }
 
-// ended reports whether a feed is over, where those before a number are. Feeds of number 0 are never.
+// ended reports whether a feed is over, where those before a number are. Feeds of number 0 are
+// never.
 func ended(feed, over uint64) bool { return feed != 0 && feed < over }
 
 // Forget drops a stream whose feeder is gone: its rows are answered to nobody.
@@ -161,8 +162,8 @@ func (q *Queue) Forget(name string, attempt int) {
 	}
 }
 
-// drop forgets a stream with all its chunks. A program that was handed some of them is told that the
-// stream has ended.
+// drop forgets a stream with all its chunks. A program that was handed some of them is told that
+// the stream has ended.
 func (q *Queue) drop(name string) {
 	began := false
 	q.waiting = slices.DeleteFunc(q.waiting, func(h *held) bool {
@@ -219,7 +220,8 @@ func (q *Queue) freeResults(h *held) {
 	h.results, h.rows = nil, 0
 }
 
-// Put takes a chunk in. A chunk that was taken before, or that the program does not want, is dropped.
+// Put takes a chunk in. A chunk that was taken before, or that the program does not want, is
+// dropped.
 func (q *Queue) Put(attempt int, c Chunk) error {
 	s := q.streams[c.Stream]
 	switch {
@@ -279,8 +281,8 @@ func (q *Queue) Part(reader int, t Ticket, rows int) {
 }
 
 // Release takes note that a reader waits for more rows before it does anything with a chunk's: they
-// do not count in the feeder's window any more, and need no room here that another chunk wants, lest
-// the two wait for each other. A reader that is lost leaves them to the next one all the same.
+// do not count in the feeder's window any more, and need no room here that another chunk wants,
+// lest the two wait for each other. A reader that is lost leaves them to the next one all the same.
 func (q *Queue) Release(reader int, t Ticket) {
 	h := q.out[t]
 	if h == nil || h.reader != reader {
@@ -346,8 +348,8 @@ func (q *Queue) Lose(reader int) {
 	q.current = ""
 }
 
-// Told is what a feeder hears next of its stream: how far it is consumed and held, and the results up
-// to there that it has not been given. The results are the caller's to drop.
+// Told is what a feeder hears next of its stream: how far it is consumed and held, and the results
+// up to there that it has not been given. The results are the caller's to drop.
 func (q *Queue) Told(name string, attempt int) (Consumed, []Result, error) {
 	s := q.streams[name]
 	if s == nil || s.attempt != attempt {

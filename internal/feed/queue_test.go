@@ -132,8 +132,8 @@ func TestAReaderThatWantsMoreThanAWindowGetsIt(t *testing.T) {
 	}
 }
 
-// TestAHeldChunkIsConsumedBeforeItsStreamHasEndedByItsReaderAlone: only the end of a partition may be
-// lost with a container.
+// TestAHeldChunkIsConsumedBeforeItsStreamHasEndedByItsReaderAlone: only the end of a partition may
+// be lost with a container.
 func TestAHeldChunkIsConsumedBeforeItsStreamHasEndedByItsReaderAlone(t *testing.T) {
 	q := NewQueue()
 	enter(t, q, "a", 1, false)

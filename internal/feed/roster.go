@@ -42,8 +42,9 @@ type assignment struct {
 // Roster is the driver's: who works, and who got which stream.
 //
 // A stream stays with its worker as long as that wants rows, whatever becomes of its container, so
-// that what was consumed of it is not fed again. A stream that is done stays done, until its feed is
-// over. A stream whose rows are answered begins anew with each attempt: it is forgotten between them.
+// that what was consumed of it is not fed again. A stream that is done stays done, until its feed
+// is over. A stream whose rows are answered begins anew with each attempt: it is forgotten between
+// them.
 type Roster struct {
 	workers map[string]Worker
 	streams map[string]*assignment

@@ -171,7 +171,8 @@ func (d *decoder) list(add func(text string, at place, key string)) setter {
 	}
 }
 
-// environment takes a mapping of names to texts. A number or a truth value is taken as it is written.
+// environment takes a mapping of names to texts. A number or a truth value is taken as it is
+// written.
 func (d *decoder) environment(dst *map[string]string) setter {
 	return func(v *value, key string) {
 		if !d.want(mapping, v, key) {
@@ -198,7 +199,8 @@ func (d *decoder) environment(dst *map[string]string) setter {
 	}
 }
 
-// SetByTfos reports whether a job file must leave an environment variable alone: what it would set is overwritten.
+// SetByTfos reports whether a job file must leave an environment variable alone: what it would set
+// is overwritten.
 func SetByTfos(name string) bool {
 	return strings.HasPrefix(name, "TFOS_") || name == "TF_CONFIG" || name == "TF_GRPC_REUSE_PORT"
 }

@@ -40,7 +40,8 @@ func (e *Error) Error() string {
 	return strings.Join(append(parts, e.Problem), ": ")
 }
 
-// Errors is everything found wrong with a job, in the order of the file, then the flags'. It is never empty.
+// Errors is everything found wrong with a job, in the order of the file, then the flags'. It is
+// never empty.
 type Errors []*Error
 
 // Error has one problem a line, the first ten of them.
@@ -65,8 +66,8 @@ func (es Errors) Unwrap() []error {
 	return out
 }
 
-// sort puts problems where a reader looks for them: the file's from top to bottom, what the whole lacks, then those of flags
-// as they were given.
+// sort puts problems where a reader looks for them: the file's from top to bottom, what the whole
+// lacks, then those of flags as they were given.
 func (es Errors) sort(flags Overlay) {
 	rank := func(e *Error) int {
 		switch {
@@ -81,7 +82,8 @@ func (es Errors) sort(flags Overlay) {
 	slices.SortStableFunc(es, func(a, b *Error) int { return cmp.Compare(rank(a), rank(b)) })
 }
 
-// synonyms are what people write who come from other launchers; spelling mistakes are found by distance.
+// synonyms are what people write who come from other launchers; spelling mistakes are found by
+// distance.
 var synonyms = map[string]string{
 	"cpu": "vcores", "cpus": "vcores", "cores": "vcores", "gpu": "gpus", "mem": "memory",
 	"count": "instances", "replicas": "instances", "num": "instances",
@@ -117,7 +119,8 @@ func suggest(key string, known []string) string {
 	return best
 }
 
-// distance is the number of letters to insert, delete, change or swap with their neighbour to make a into b.
+// distance is the number of letters to insert, delete, change or swap with their neighbour to make
+// a into b.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

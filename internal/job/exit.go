@@ -1,6 +1,7 @@
 package job
 
-// Exit codes of a job: what `tfos run` ends with once it has ended. The client has more, for what never became a job.
+// Exit codes of a job: what `tfos run` ends with once it has ended. The client has more, for what
+// never became a job.
 const (
 	ExitSucceeded      = 0
 	ExitFailed         = 1 // the program's own failure

@@ -1,7 +1,8 @@
-// Package job is what a user asks tfos to run: the job file, its defaults, and everything that can be said to be wrong with
-// it before anything is started.
+// Package job is what a user asks tfos to run: the job file, its defaults, and everything that can
+// be said to be wrong with it before anything is started.
 //
-// It reads text and returns values. Whether files exist and a cluster can hold the job is the client's to find out.
+// It reads text and returns values. Whether files exist and a cluster can hold the job is the
+// client's to find out.
 package job
 
 import (
@@ -21,8 +22,8 @@ const (
 	Evaluator       = "evaluator" // at most one task, never in the others' cluster
 )
 
-// TensorBoard is the role whose task shows what the others write for it: a service, BuiltinTensorBoard unless it
-// has a command, at most one task, never in the others' cluster.
+// TensorBoard is the role whose task shows what the others write for it: a service,
+// BuiltinTensorBoard unless it has a command, at most one task, never in the others' cluster.
 const TensorBoard = "tensorboard"
 
 // GPU is the name under which YARN counts GPUs.
@@ -80,7 +81,8 @@ type Resources struct {
 	Custom    map[string]int64 // further resource types by name
 }
 
-// YARN is the same amount as YARN counts it, GPUs under their resource type. It shares nothing with r.
+// YARN is the same amount as YARN counts it, GPUs under their resource type. It shares nothing with
+// r.
 func (r Resources) YARN() yarn.Resource {
 	out := yarn.Resource{MemoryMiB: r.MemoryMiB, VCores: r.VCores, Custom: maps.Clone(r.Custom)}
 	if r.GPUs > 0 {
@@ -170,10 +172,12 @@ const (
 	EndpointsDirect   Endpoints = "direct"   // at the real addresses
 )
 
-// Stable reports whether a running process reaches a peer that moved. Where not, it must be started again with the new addresses.
+// Stable reports whether a running process reaches a peer that moved. Where not, it must be started
+// again with the new addresses.
 func (e Endpoints) Stable() bool { return e != EndpointsDirect }
 
-// Recovery is the budget for the program's own failures, counted over a sliding window. Infrastructure's are counted apart.
+// Recovery is the budget for the program's own failures, counted over a sliding window.
+// Infrastructure's are counted apart.
 type Recovery struct {
 	UserFailures int // failures that are forgiven; 0: the first ends the job
 	Window       time.Duration
@@ -199,7 +203,8 @@ type Logs struct {
 // MaxLogKeep bounds Logs.Keep: each part is to be of some size.
 const MaxLogKeep = 20
 
-// Notice says what a program is told, and has time for, when YARN is about to take its container or its node away.
+// Notice says what a program is told, and has time for, when YARN is about to take its container or
+// its node away.
 type Notice struct {
 	Signal string        // sent to the process beside the file: NoSignal, SIGUSR1 or SIGUSR2
 	Wait   time.Duration // that it runs on while its new container is ready, if the deadline allows

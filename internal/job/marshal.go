@@ -10,8 +10,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Marshal writes a job as a job file with everything spelled out. Parse reads back an equal one, given a file name without a
-// directory, under which relative paths stay as they are.
+// Marshal writes a job as a job file with everything spelled out. Parse reads back an equal one,
+// given a file name without a directory, under which relative paths stay as they are.
 func Marshal(j Job) []byte {
 	var doc tree
 	doc.text("name", j.Name)

@@ -20,7 +20,8 @@ const (
 	EventDeadline Event = "deadline"
 )
 
-// Events are all there are. Who does not choose is told of all but restarts, which are tfos' business.
+// Events are all there are. Who does not choose is told of all but restarts, which are tfos'
+// business.
 var (
 	Events        = []Event{EventSuccess, EventFailure, EventRestart, EventStall, EventDeadline}
 	defaultEvents = []Event{EventSuccess, EventFailure, EventStall, EventDeadline}

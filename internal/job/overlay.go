@@ -6,10 +6,12 @@ import (
 	"strings"
 )
 
-// Overlay is what flags say about a job. Each setting wins over the file and over the settings before it.
+// Overlay is what flags say about a job. Each setting wins over the file and over the settings
+// before it.
 //
-// Where the file has a list, a setting gives one in its place, separated by commas: --files a,b is {"--files", "files",
-// "a,b"}. A path in it is taken as it stands, not from the job file's directory.
+// Where the file has a list, a setting gives one in its place, separated by commas: --files a,b is
+// {"--files", "files", "a,b"}. A path in it is taken as it stands, not from the job file's
+// directory.
 type Overlay []Setting
 
 // Setting is one key given by a flag.
@@ -45,8 +47,9 @@ func (o *Overlay) SetEnv(arg string) error {
 	return nil
 }
 
-// CommandLine joins a program and its arguments into the shell command line that runs just that. A single argument is taken
-// for a command line already, so that both `-- python train.py` and `-- "python train.py"` work.
+// CommandLine joins a program and its arguments into the shell command line that runs just that. A
+// single argument is taken for a command line already, so that both `-- python train.py` and `--
+// "python train.py"` work.
 func CommandLine(args []string) string {
 	if len(args) == 1 {
 		return args[0]
@@ -69,7 +72,8 @@ func Quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
-// path splits a dotted key. A resource type's own name has dots: roles.worker.resources.example.com/fpga.
+// path splits a dotted key. A resource type's own name has dots:
+// roles.worker.resources.example.com/fpga.
 func (s Setting) path() []string {
 	parts := strings.Split(s.Key, ".")
 	if len(parts) > 4 && parts[0] == "roles" && parts[2] == "resources" {

@@ -43,11 +43,11 @@ const (
 	maxPriority = math.MaxInt32
 )
 
-// Parse reads a job file, lays the flags over it, fills in defaults and checks the whole. A job may come from flags alone:
-// data is empty then, and file may be.
+// Parse reads a job file, lays the flags over it, fills in defaults and checks the whole. A job may
+// come from flags alone: data is empty then, and file may be.
 //
-// The file's name is used in messages, as the default of the job's name, and as the directory that relative paths in it are
-// taken from. An error is of type Errors.
+// The file's name is used in messages, as the default of the job's name, and as the directory that
+// relative paths in it are taken from. An error is of type Errors.
 func Parse(file string, data []byte, flags Overlay) (Job, error) {
 	r := reader{file: file}
 	root := r.read(data)
@@ -453,8 +453,8 @@ func (d *decoder) tag(dst *[]string) func(string, place, string) {
 	}
 }
 
-// checkTag says why there cannot be another tag beside these. YARN's limits: ApplicationSubmissionContext refuses more, longer and
-// non-ASCII ones.
+// checkTag says why there cannot be another tag beside these. YARN's limits:
+// ApplicationSubmissionContext refuses more, longer and non-ASCII ones.
 func checkTag(beside []string, tag string) error {
 	switch {
 	case len(beside) >= MaxTags:
@@ -465,7 +465,8 @@ func checkTag(beside []string, tag string) error {
 	return nil
 }
 
-// Tagged is the job with more tags, which a scheduler gives it: a list with commas, which may be empty.
+// Tagged is the job with more tags, which a scheduler gives it: a list with commas, which may be
+// empty.
 func (j Job) Tagged(tags string) (Job, error) {
 	j.Tags = slices.Clone(j.Tags)
 	for tag := range strings.SplitSeq(tags, ",") {

@@ -62,7 +62,8 @@ type tb interface {
 	Fatalf(format string, args ...any)
 }
 
-// checkIdentity is the law between Marshal and Parse: what is written reads back equal, and is written the same again.
+// checkIdentity is the law between Marshal and Parse: what is written reads back equal, and is
+// written the same again.
 func checkIdentity(t tb, j Job, text []byte) {
 	t.Helper()
 	back, err := Parse("job.yaml", text, nil)

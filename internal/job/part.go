@@ -59,8 +59,8 @@ func (j Job) Trainers() int {
 // Alone reports whether there can be one task of the role only.
 func Alone(role string) bool { return role == Chief || role == Master || Apart(role) }
 
-// Apart reports whether the role's tasks only look on: they are in nobody's cluster but their own, as TensorFlow would
-// wait for them there.
+// Apart reports whether the role's tasks only look on: they are in nobody's cluster but their own,
+// as TensorFlow would wait for them there.
 func Apart(role string) bool { return role == Evaluator || role == TensorBoard }
 
 // ChiefRole is the role of the chief, by either of its names.
@@ -72,8 +72,8 @@ func (j Job) ChiefRole() (Role, bool) {
 }
 
 // Leader is the task that leads the others: the chief, or where there is none what TensorFlow takes
-// for one, worker/0, or else the first task that trains. It coordinates, and is whose log `tfos run`
-// follows.
+// for one, worker/0, or else the first task that trains. It coordinates, and is whose log `tfos
+// run` follows.
 func (j Job) Leader() Task {
 	if r, ok := j.ChiefRole(); ok {
 		return Task{r.Name, 0}

@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// Task names one member of a job: a role and an index within it. It is the identity that outlives containers and processes.
+// Task names one member of a job: a role and an index within it. It is the identity that outlives
+// containers and processes.
 type Task struct {
 	Role  string
 	Index int
@@ -40,7 +41,8 @@ func (t Task) Compare(u Task) int {
 	return cmp.Or(cmp.Compare(t.Role, u.Role), cmp.Compare(t.Index, u.Index))
 }
 
-// Incarnation counts the lives of a task, from 1: each start of its process is a new one, in the same container or another.
+// Incarnation counts the lives of a task, from 1: each start of its process is a new one, in the
+// same container or another.
 type Incarnation int
 
 // Generation counts the cluster_specs that a job has published, from 1.

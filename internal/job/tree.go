@@ -12,7 +12,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Limits on what is read. A real job file is a page; beyond these someone points at the wrong file, or at an alias bomb.
+// Limits on what is read. A real job file is a page; beyond these someone points at the wrong file,
+// or at an alias bomb.
 const (
 	maxFile  = 1 << 20 // bytes
 	maxNodes = 50_000
@@ -50,7 +51,8 @@ func (k kind) String() string {
 	return [...]string{"nothing", "a single value", "a list", "a mapping"}[k]
 }
 
-// value is a node of the job file with aliases followed, merge keys merged in and flags laid over it.
+// value is a node of the job file with aliases followed, merge keys merged in and flags laid over
+// it.
 type value struct {
 	at     place
 	kind   kind
@@ -97,7 +99,8 @@ type reader struct {
 	errs    Errors
 }
 
-// read parses one YAML document, which must be a mapping or empty; nil: it is neither, and the reason noted.
+// read parses one YAML document, which must be a mapping or empty; nil: it is neither, and the
+// reason noted.
 func (r *reader) read(data []byte) *value {
 	if len(data) > maxFile {
 		r.fail(0, "", "has %d bytes, which is no job file: at most %d", len(data), maxFile)
@@ -135,7 +138,8 @@ func (r *reader) read(data []byte) *value {
 	return v
 }
 
-// syntax reports YAML that cannot be parsed. The library has no type for it; its text carries the line.
+// syntax reports YAML that cannot be parsed. The library has no type for it; its text carries the
+// line.
 func (r *reader) syntax(err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
@@ -194,7 +198,8 @@ func (r *reader) value(n *yaml.Node, key string, depth int) *value {
 	return v
 }
 
-// mapping fills in a mapping's fields: its own, then those of merge keys (<<) that it does not have.
+// mapping fills in a mapping's fields: its own, then those of merge keys (<<) that it does not
+// have.
 func (r *reader) mapping(v *value, n *yaml.Node, key string, depth int) {
 	var merges []*yaml.Node
 	for i := 0; i+1 < len(n.Content); i += 2 {

@@ -11,9 +11,9 @@ import (
 // maxMiB bounds memory: more than any machine has, and far from overflow.
 const maxMiB = 1 << 30
 
-// ParseMiB reads an amount of memory: a number and a unit. All units are binary, as Hadoop and the JVM have them: 2GiB, 2GB,
-// 2G, 2g and 2048m are the same. A part of a MiB counts as a whole one. A bare number is refused: Hadoop would take it for
-// MiB, others for bytes.
+// ParseMiB reads an amount of memory: a number and a unit. All units are binary, as Hadoop and the
+// JVM have them: 2GiB, 2GB, 2G, 2g and 2048m are the same. A part of a MiB counts as a whole one. A
+// bare number is refused: Hadoop would take it for MiB, others for bytes.
 func ParseMiB(s string) (int64, error) {
 	bad := fmt.Errorf("%q is not an amount of memory: want a number and a unit, as in 2GiB or 2048MiB", s)
 	digits := strings.TrimLeft(s, "0123456789.")

@@ -5,9 +5,8 @@ import (
 	"strings"
 )
 
-// ImageEnv has a NodeManager start a container in a Docker image, by the variables that
-// org.apache.hadoop.yarn.server.nodemanager.containermanager.linux.runtime.DockerLinuxContainerRuntime
-// reads. No image is no variables.
+// ImageEnv has a NodeManager start a container in a Docker image, by the variables that its
+// DockerLinuxContainerRuntime reads. No image is no variables.
 func ImageEnv(image string, mounts []string) map[string]string {
 	env := map[string]string{}
 	if image == "" {
@@ -23,8 +22,8 @@ func ImageEnv(image string, mounts []string) map[string]string {
 
 // InImage begins a command that is to run in an image. A NodeManager that starts none ignores the
 // variables in silence, so the task says on its stderr that it runs on the node itself: in a
-// container of its own the first process is the NodeManager's script, which becomes the agent. (That
-// there is /.dockerenv says nothing: the node may be one of Docker's containers.)
+// container of its own the first process is the NodeManager's script, which becomes the agent.
+// (That there is /.dockerenv says nothing: the node may be one of Docker's containers.)
 func InImage(image string) string {
 	if image == "" {
 		return ""

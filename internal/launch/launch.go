@@ -1,5 +1,6 @@
-// Package launch is the contract between the client that submits a job, the application master that it starts, and the
-// agents that the master starts: names of files, environment variables and secrets, and the manifest.
+// Package launch is the contract between the client that submits a job, the application master that
+// it starts, and the agents that the master starts: names of files, environment variables and
+// secrets, and the manifest.
 //
 // It holds names and values only.
 package launch
@@ -87,7 +88,8 @@ func Granted(limit func(key string, otherwise int64) (int64, error)) (int, error
 	return int(min(max(n, 1), MasterAttempts)), err
 }
 
-// JournalFile is the name of the journal that an attempt of the master keeps there for the next one.
+// JournalFile is the name of the journal that an attempt of the master keeps there for the next
+// one.
 func JournalFile(attempt int32) string { return fmt.Sprintf("journal.%d.json", attempt) }
 
 // HistoryURL is the property of the Hadoop configuration that tells where pages of jobs that have
@@ -297,11 +299,12 @@ func ParseMaster(b []byte) (Master, error) {
 	return m, nil
 }
 
-// plainEnv are the characters besides letters and digits that mean nothing to the shell script which sets a container's environment.
+// plainEnv are the characters besides letters and digits that mean nothing to the shell script
+// which sets a container's environment.
 const plainEnv = "/:._-,=@+"
 
-// EscapeEnv writes a text so that a container's environment can carry it: a NodeManager puts variables between double quotes into a
-// shell script, and a user's home may be named svc$ml.
+// EscapeEnv writes a text so that a container's environment can carry it: a NodeManager puts
+// variables between double quotes into a shell script, and a user's home may be named svc$ml.
 func EscapeEnv(text string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -318,8 +321,8 @@ func EscapeEnv(text string) string {
 // UnescapeEnv reads what EscapeEnv wrote.
 func UnescapeEnv(text string) (string, error) { return url.PathUnescape(text) }
 
-// CheckpointURI is a job's checkpoint.dir as a URI. A plain path is the local disk's of whatever machine it is used on, as it is
-// to the program, whatever the cluster's default filesystem is.
+// CheckpointURI is a job's checkpoint.dir as a URI. A plain path is the local disk's of whatever
+// machine it is used on, as it is to the program, whatever the cluster's default filesystem is.
 func CheckpointURI(dir string) string {
 	if strings.HasPrefix(dir, "/") {
 		return uri.URI{Scheme: "file", Path: dir}.String()

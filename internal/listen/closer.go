@@ -8,8 +8,8 @@ import (
 	"go.uber.org/zap"
 )
 
-// Closer serves connections, and closes them all in the end. It bounds nothing, and turns nobody away:
-// its listener may.
+// Closer serves connections, and closes them all in the end. It bounds nothing, and turns nobody
+// away: its listener may.
 type Closer struct {
 	listener net.Listener
 
@@ -24,8 +24,8 @@ func NewCloser(l net.Listener, logger *zap.Logger) *Closer {
 	return &Closer{listener: Patient(l, logger), open: map[net.Conn]struct{}{}}
 }
 
-// Run hands each connection to serve, in a goroutine of its own, and closes it afterwards. It returns
-// once Close was called and all have ended.
+// Run hands each connection to serve, in a goroutine of its own, and closes it afterwards. It
+// returns once Close was called and all have ended.
 func (c *Closer) Run(serve func(net.Conn)) error {
 	defer c.served.Wait()
 	for {

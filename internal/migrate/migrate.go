@@ -25,8 +25,8 @@ type Source struct {
 	// Here leads from the job file's directory to where the user stands, and Beside to the source's
 	// directory: which of them a relative path starts from is the launcher's rule. Empty: the same.
 	Here, Beside string
-	// Open reads a file that the source refers to: included ones, and TonY's --conf_file. Nil: there
-	// are none.
+	// Open reads a file that the source refers to: included ones, and TonY's --conf_file. Nil:
+	// there are none.
 	Open func(name string) ([]byte, error)
 	// Env is what ${…} in Hadoop's XML and $… in a shell script can reach.
 	Env conf.Environment

@@ -47,7 +47,8 @@ func untilStopped(ctx context.Context, _ container.Launch) container.Exit {
 	return container.Exit{Status: stop.Status, Diagnostics: stop.Diagnostics}
 }
 
-// A master that registers and then falls silent is given up after its expiry, and so is the next one that never registers.
+// A master that registers and then falls silent is given up after its expiry, and so is the next
+// one that never registers.
 func TestSilentMastersInVirtualTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := memnet.New()

@@ -6,8 +6,8 @@ import (
 	"tfos/internal/hadoop/token"
 )
 
-// tokenFile is the content of a container's token file: the credentials of its launch context, in either format and
-// possibly none, with further tokens, in the format that a NodeManager writes.
+// tokenFile is the content of a container's token file: the credentials of its launch context, in
+// either format and possibly none, with further tokens, in the format that a NodeManager writes.
 func tokenFile(from []byte, more ...token.Token) ([]byte, error) {
 	creds := new(token.Credentials)
 	if len(from) > 0 {

@@ -12,13 +12,15 @@ import (
 
 // What goes wrong with clusters, for tests. Each function returns when it has happened.
 
-// StopNode shuts a NodeManager down in order: its containers are stopped, and the ResourceManager counts it as shut down.
+// StopNode shuts a NodeManager down in order: its containers are stopped, and the ResourceManager
+// counts it as shut down.
 func (c *Cluster) StopNode(id yarn.NodeID) error {
 	return c.takeDown(id, yarn.NodeShutdown, &container.Stop{Status: yarn.ExitAborted, Diagnostics: "the NodeManager was stopped"})
 }
 
-// DropNode lets a machine vanish: its containers are gone without a signal that they could catch, its port is closed, and the
-// ResourceManager counts it as lost without waiting for its silence to grow long.
+// DropNode lets a machine vanish: its containers are gone without a signal that they could catch,
+// its port is closed, and the ResourceManager counts it as lost without waiting for its silence to
+// grow long.
 func (c *Cluster) DropNode(id yarn.NodeID) error {
 	return c.takeDown(id, yarn.NodeLost, &container.Stop{Status: yarn.ExitAborted, Diagnostics: "the node was lost", AtOnce: true})
 }
@@ -37,15 +39,15 @@ func (c *Cluster) takeDown(id yarn.NodeID, as yarn.NodeState, why *container.Sto
 	return n.halt(why)
 }
 
-// DrainNode decommissions a node gracefully: masters are told, it gets no new containers, and it is shut down when the
-// applications that had some there are over, or after the timeout.
+// DrainNode decommissions a node gracefully: masters are told, it gets no new containers, and it is
+// shut down when the applications that had some there are over, or after the timeout.
 func (c *Cluster) DrainNode(id yarn.NodeID, timeout time.Duration) { c.rm.drainNode(id, timeout) }
 
 // RecommissionNode takes a DrainNode back, if the node is still there.
 func (c *Cluster) RecommissionNode(id yarn.NodeID) { c.rm.recommissionNode(id) }
 
-// Preempt announces to a container's master that it is taken back after wait, and takes it back then. A master's own container
-// is left alone.
+// Preempt announces to a container's master that it is taken back after wait, and takes it back
+// then. A master's own container is left alone.
 func (c *Cluster) Preempt(id yarn.ContainerID, wait time.Duration) { c.rm.preempt(id, wait) }
 
 // shut takes a node down that was decommissioned, and does not wait for it.
@@ -58,7 +60,8 @@ func (c *Cluster) shut(id yarn.NodeID) {
 	})
 }
 
-// StartNode brings a node up again that was stopped, dropped or decommissioned, at its old address and without its containers.
+// StartNode brings a node up again that was stopped, dropped or decommissioned, at its old address
+// and without its containers.
 func (c *Cluster) StartNode(id yarn.NodeID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,6 +77,6 @@ func (c *Cluster) StartNode(id yarn.NodeID) error {
 	return nil
 }
 
-// RestartResourceManager lets the ResourceManager forget what a restarted one does not know: who is registered, what was asked
-// for, what was granted but not started. Running containers live on.
+// RestartResourceManager lets the ResourceManager forget what a restarted one does not know: who is
+// registered, what was asked for, what was granted but not started. Running containers live on.
 func (c *Cluster) RestartResourceManager() { c.rm.restart() }

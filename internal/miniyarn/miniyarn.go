@@ -112,7 +112,8 @@ func (d directories) node(id yarn.NodeID) string {
 	return filepath.Join(d.root, "nodes", strings.ReplaceAll(id.String(), ":", "_"))
 }
 
-// New makes a cluster and opens its ports, so that its addresses are known. It serves once Run runs.
+// New makes a cluster and opens its ports, so that its addresses are known. It serves once Run
+// runs.
 func New(o Options) (_ *Cluster, err error) {
 	if o.Dir == "" {
 		return nil, errors.New("embedded YARN: no directory")
@@ -213,7 +214,8 @@ func (c *Cluster) place(n NodeOptions) (_ *slot, err error) {
 	return s, nil
 }
 
-// Join adds a node to a cluster that runs. DropNode takes it away again; its executor is the caller's.
+// Join adds a node to a cluster that runs. DropNode takes it away again; its executor is the
+// caller's.
 func (c *Cluster) Join(n NodeOptions) (yarn.NodeID, error) {
 	s, err := c.place(n)
 	if err != nil {
@@ -230,8 +232,9 @@ func (c *Cluster) Join(n NodeOptions) (yarn.NodeID, error) {
 	return s.id, nil
 }
 
-// machine is what this machine has. Vcores are only counted, and tasks on one's own machine share its processors anyway: there are so many
-// that memory alone decides how many tasks of one vcore there can be.
+// machine is what this machine has. Vcores are only counted, and tasks on one's own machine share
+// its processors anyway: there are so many that memory alone decides how many tasks of one vcore
+// there can be.
 func machine() (yarn.Resource, error) {
 	var info unix.Sysinfo_t
 	if err := unix.Sysinfo(&info); err != nil {
@@ -265,8 +268,8 @@ func (c *Cluster) Nodes() []yarn.NodeID {
 // LogDir is where a container's logs lie, while it runs and afterwards.
 func (c *Cluster) LogDir(id yarn.ContainerID) string { return container.LogDir(c.at.logs, id) }
 
-// Run serves until ctx ends or Close is called, which is no error. When it returns no container runs any more, and nothing but
-// logs is left of them.
+// Run serves until ctx ends or Close is called, which is no error. When it returns no container
+// runs any more, and nothing but logs is left of them.
 func (c *Cluster) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -22,7 +22,8 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// lab is a cluster with a client. The test itself plays the masters, with the tokens that real processes were given.
+// lab is a cluster with a client. The test itself plays the masters, with the tokens that real
+// processes were given.
 type lab struct {
 	t      *testing.T
 	c      *miniyarn.Cluster
@@ -376,7 +377,8 @@ func TestStartIsRefused(t *testing.T) {
 	}
 }
 
-// What protects the ports: a name alone opens neither, and neither does a token that was not issued here.
+// What protects the ports: a name alone opens neither, and neither does a token that was not issued
+// here.
 func TestPortsWantTokens(t *testing.T) {
 	l := newLab(t, miniyarn.Options{})
 	m := l.master(yarn.Submission{})

@@ -18,7 +18,8 @@ import (
 
 // Executor runs containers. *container.Runner does it with processes.
 type Executor interface {
-	// Run runs one container to its end. Cancelling the context, with a *container.Stop as the cause, stops it.
+	// Run runs one container to its end. Cancelling the context, with a *container.Stop as the
+	// cause, stops it.
 	Run(ctx context.Context, l container.Launch) container.Exit
 	// EndApplication removes what an application kept under a node's directory, its logs aside.
 	EndApplication(dir, user string, app yarn.ApplicationID) error
@@ -34,7 +35,8 @@ type keeper interface {
 	containerCompleted(node yarn.NodeID, st yarn.ContainerStatus)
 }
 
-// node is a NodeManager: it runs containers for those who hold their tokens, and reports their ends.
+// node is a NodeManager: it runs containers for those who hold their tokens, and reports their
+// ends.
 type node struct {
 	id     yarn.NodeID
 	dir    string // files and working directories
@@ -141,7 +143,8 @@ func (n *node) ended(r *running, exit container.Exit) {
 	n.rm.containerCompleted(n.id, st)
 }
 
-// stop stops a container. One that was not started will be refused: the ResourceManager does not count it any more.
+// stop stops a container. One that was not started will be refused: the ResourceManager does not
+// count it any more.
 func (n *node) stop(id yarn.ContainerID, why *container.Stop) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -150,7 +153,8 @@ func (n *node) stop(id yarn.ContainerID, why *container.Stop) {
 	}
 }
 
-// endApplication stops what is left of an application and then removes its directories. It does not wait.
+// endApplication stops what is left of an application and then removes its directories. It does not
+// wait.
 func (n *node) endApplication(app yarn.ApplicationID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -213,7 +217,8 @@ func (n *node) Start(_ context.Context, c rpc.Caller, t token.Token, lc yarn.Lau
 	return id, n.start(grant, lc, tokens, time.Time{})
 }
 
-// Stop stops a container for its application. It does not wait for the end. One that the node does not know has ended.
+// Stop stops a container for its application. It does not wait for the end. One that the node does
+// not know has ended.
 func (n *node) Stop(_ context.Context, c rpc.Caller, id yarn.ContainerID) error {
 	r, err := n.known(c, id)
 	if err != nil {
@@ -234,7 +239,8 @@ func (n *node) Status(_ context.Context, c rpc.Caller, id yarn.ContainerID) (yar
 	return r.status, nil
 }
 
-// Signal sends a signal to a container's processes once they run. One that has ended gets none, which is no error.
+// Signal sends a signal to a container's processes once they run. One that has ended gets none,
+// which is no error.
 func (n *node) Signal(ctx context.Context, c rpc.Caller, id yarn.ContainerID, s yarn.Signal) error {
 	r, err := n.known(c, id)
 	if err != nil {
@@ -264,7 +270,8 @@ func (n *node) known(c rpc.Caller, id yarn.ContainerID) (*running, error) {
 	return nil, fmt.Errorf("%w: %s is not handled by this NodeManager", yarn.ErrUnknownContainer, id)
 }
 
-// checkOwner refuses to deal with containers of another application than the one whose NMToken opened the connection.
+// checkOwner refuses to deal with containers of another application than the one whose NMToken
+// opened the connection.
 func checkOwner(c rpc.Caller, id yarn.ContainerID) error {
 	holder, err := yarnrpc.ParseNodeTokenID(c.Identifier)
 	if err != nil {

@@ -20,7 +20,8 @@ import (
 	"tfos/internal/yarn/yarnrpc"
 )
 
-// resourceManager puts sched's decisions to work: it serves clients and masters, and tells nodes what to do.
+// resourceManager puts sched's decisions to work: it serves clients and masters, and tells nodes
+// what to do.
 type resourceManager struct {
 	keys *secrets
 	node func(yarn.NodeID) *node // nil for one that is down
@@ -38,7 +39,8 @@ func newResourceManager(cfg sched.Config, keys *secrets, log *zap.Logger) *resou
 	return &resourceManager{sched: sched.New(cfg), keys: keys, log: log, wake: make(chan struct{}, 1)}
 }
 
-// decide lets f decide, and has what it decides done in order. Nothing is done under the lock: nodes ask back.
+// decide lets f decide, and has what it decides done in order. Nothing is done under the lock:
+// nodes ask back.
 func (rm *resourceManager) decide(f func(s *sched.Scheduler, now time.Time) []sched.Action) {
 	rm.mu.Lock()
 	defer rm.mu.Unlock()
@@ -112,7 +114,8 @@ func (rm *resourceManager) startMaster(a sched.StartMaster) error {
 	return n.start(grant, a.Launch, tokens, a.Submitted)
 }
 
-// tick applies the passing of time at intervals, until ctx ends. With onHeartbeat it is also when nodes get containers.
+// tick applies the passing of time at intervals, until ctx ends. With onHeartbeat it is also when
+// nodes get containers.
 func (rm *resourceManager) tick(ctx context.Context, interval time.Duration, onHeartbeat bool) {
 	t := time.NewTicker(interval)
 	defer t.Stop()

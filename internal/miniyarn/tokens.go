@@ -16,7 +16,8 @@ import (
 // errBadToken refuses a token whose password does not belong to its identifier.
 var errBadToken = errors.New("the token was not issued here, or was changed")
 
-// secrets issues and checks tokens, with a key of its own for each kind so that none passes for another.
+// secrets issues and checks tokens, with a key of its own for each kind so that none passes for
+// another.
 type secrets struct {
 	started                         time.Time // tells this ResourceManager from others
 	client, master, node, container [32]byte
@@ -59,8 +60,9 @@ func (s *secrets) forNode(id yarn.AttemptID, node yarn.NodeID, user string) (tok
 	return issue(token.KindNM, node.String(), s.node, yarnrpc.NodeTokenID{Attempt: id, Node: node, User: user})
 }
 
-// forContainer lets a container be started on its node. The same grant gives the same token, so that an answer can be given
-// again. It has no expiry of its own: a node asks the ResourceManager whether the grant still stands.
+// forContainer lets a container be started on its node. The same grant gives the same token, so
+// that an answer can be given again. It has no expiry of its own: a node asks the ResourceManager
+// whether the grant still stands.
 func (s *secrets) forContainer(c yarn.Container, user string) (token.Token, error) {
 	return issue(token.KindContain, c.Node.String(), s.container, yarnrpc.ContainerTokenID{
 		Container: c.ID, Node: c.Node, User: user, Resource: c.Resource, Priority: c.Priority, AskID: c.AskID, RM: s.started, Created: s.started,

@@ -1,8 +1,9 @@
-// Package page is the web page of a job: what the browser gets, and the documents that the page shows.
+// Package page is the web page of a job: what the browser gets, and the documents that the page
+// shows.
 //
 // The page is one file without outside resources: markup, style and script in assets, which need no
-// build. While the job runs its master serves the file, and the script polls updates. Afterwards the
-// same file holds the job's last document itself. The package makes bytes of values; it serves
+// build. While the job runs its master serves the file, and the script polls updates. Afterwards
+// the same file holds the job's last document itself. The package makes bytes of values; it serves
 // nothing and reads no clock.
 package page
 
@@ -34,7 +35,8 @@ type Document struct {
 	History History     `json:"history"`
 }
 
-// History is what happened to a job since its master started, as far as a status.View does not tell.
+// History is what happened to a job since its master started, as far as a status.View does not
+// tell.
 type History struct {
 	Generations []Generation `json:"generations"` // the oldest first
 	Curve       []Point      `json:"curve"`       // the oldest first

@@ -37,8 +37,8 @@ func TestASavedPageKeepsHostileTextInItsData(t *testing.T) {
 	}
 }
 
-// TestThePageNeedsNothingElse: no outside resource, no style or handler that the policy forbids, and
-// nothing in the script that would end its element.
+// TestThePageNeedsNothingElse: no outside resource, no style or handler that the policy forbids,
+// and nothing in the script that would end its element.
 func TestThePageNeedsNothingElse(t *testing.T) {
 	text := string(Live())
 	for _, bad := range []string{`style="`, " onclick", "src=", "@import", "url(", "//cdn", "{{"} {

@@ -11,7 +11,8 @@ import (
 	"tfos/internal/predict/plan"
 )
 
-// agentOf is an agent that gives answers in turn, and notes what it was asked. Their number is the call's.
+// agentOf is an agent that gives answers in turn, and notes what it was asked. Their number is the
+// call's.
 func agentOf(t *testing.T, answers ...string) (socket string, asked *[]map[string]any) {
 	t.Helper()
 	asked = new([]map[string]any)
@@ -45,7 +46,8 @@ func agentOf(t *testing.T, answers ...string) (socket string, asked *[]map[strin
 	return socket, asked
 }
 
-// TestLeasesOfAnAgent waits for a shard while there is none and while there is no master, and says what is done.
+// TestLeasesOfAnAgent waits for a shard while there is none and while there is no master, and says
+// what is done.
 func TestLeasesOfAnAgent(t *testing.T) {
 	socket, asked := agentOf(t, `{"state": "waiting"}`, "uno master", `{"state": "granted", "epoch": 1, "lease": {"id": 5, "from": 32, "to": 48}}`, `{"state": "agreed"}`, `{"state": "over", "epoch": 1}`)
 	l := NewAgentLeases(socket, 3, plan.Plan{Settings: plan.Settings{Output: "/o[u]t"}})

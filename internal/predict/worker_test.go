@@ -165,7 +165,8 @@ func TestARowThatTheModelRefusesIsNamed(t *testing.T) {
 	}
 }
 
-// TestAFailedRunGoesOn: what failed leaves nothing under its name, and a second run does the rest only.
+// TestAFailedRunGoesOn: what failed leaves nothing under its name, and a second run does the rest
+// only.
 func TestAFailedRunGoesOn(t *testing.T) {
 	m, p := world(t, -1)
 	l := &inTurn{left: []int{0, 1, 2}}

@@ -243,8 +243,8 @@ func (e *Environment) Sum() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// Pack writes the environment as a .tar.gz that runs wherever it is unpacked. The same content gives
-// the same bytes.
+// Pack writes the environment as a .tar.gz that runs wherever it is unpacked. The same content
+// gives the same bytes.
 func (e *Environment) Pack(ctx context.Context, w io.Writer) error {
 	gz, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
 	if err != nil {

@@ -49,7 +49,8 @@ type Tensor struct {
 // String is the tensor as a person reads it: "x float32[?,4]".
 func (t Tensor) String() string { return t.Name + " " + t.Type.String() + t.Shape.String() }
 
-// Operation is the name of the graph's operation that gives the tensor, and which of its outputs it is.
+// Operation is the name of the graph's operation that gives the tensor, and which of its outputs it
+// is.
 func (t Tensor) Operation() (name string, output int, err error) {
 	name, number, found := strings.Cut(t.Graph, ":")
 	if found {

@@ -14,8 +14,8 @@ const (
 	Over   Verdict = "over"   // the job needs no slots any more
 )
 
-// elsewhere is how long a lost slot is sought in an executor that has room. Then any will do: two nodes in one executor are
-// better than none.
+// elsewhere is how long a lost slot is sought in an executor that has room. Then any will do: two
+// nodes in one executor are better than none.
 const elsewhere = time.Minute
 
 // Roster knows who holds which slot of a job.
@@ -34,8 +34,8 @@ func NewRoster(want int) *Roster {
 
 // Offer decides on an offer, and takes note of one that is taken.
 //
-// As long as somebody holds a slot, nobody else gets it, whatever Spark thinks of a task: it may run a second copy of one that it
-// finds slow. Who holds a slot and is gone falls silent.
+// As long as somebody holds a slot, nobody else gets it, whatever Spark thinks of a task: it may
+// run a second copy of one that it finds slow. Who holds a slot and is gone falls silent.
 func (r *Roster) Offer(o Offer, now time.Time) Verdict {
 	switch _, taken := r.held[o.Slot]; {
 	case r.finished || o.Slot < 0 || o.Slot >= r.want:

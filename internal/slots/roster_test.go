@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// TestRoster follows a job of two slots, in two executors with place for one node each, of which one is lost.
+// TestRoster follows a job of two slots, in two executors with place for one node each, of which
+// one is lost.
 func TestRoster(t *testing.T) {
 	start := time.Unix(0, 0)
 	r := NewRoster(2)

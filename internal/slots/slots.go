@@ -1,7 +1,9 @@
-// Package slots is what a driver and those who hold slots for it say to each other, and which offers of a slot are taken.
+// Package slots is what a driver and those who hold slots for it say to each other, and which
+// offers of a slot are taken.
 //
-// A slot is a place for one task of a job, inside of an executor of Spark. Whoever holds one dials the driver, and the driver's
-// embedded YARN has a node for it (see docs/decisions/0022-executors.md). This package decides and holds values; slots/offer is the
+// A slot is a place for one task of a job, inside of an executor of Spark. Whoever holds one dials
+// the driver, and the driver's embedded YARN has a node for it (see
+// docs/decisions/0022-executors.md). This package decides and holds values; slots/offer is the
 // driver's side, slots/hold the executor's.
 package slots
 
@@ -24,8 +26,8 @@ const (
 	Silence = 30 * time.Second
 )
 
-// Messages are JSON documents, a line each, over the TLS of the slots' own authority. Call is the first on a connection.
-// python/tfos/_slot.py fetches the agent by one, too.
+// Messages are JSON documents, a line each, over the TLS of the slots' own authority. Call is the
+// first on a connection. python/tfos/_slot.py fetches the agent by one, too.
 type Call struct {
 	Fetch string `json:"fetch,omitempty"` // Agent, or a file's URI as in a Start: a File is the answer, and then its content
 	Have  bool   `json:"have,omitempty"`  // the content is not wanted
@@ -43,7 +45,8 @@ type File struct {
 type Offer struct {
 	Slot     int    `json:"slot"`
 	Executor string `json:"executor"` // of Spark, by any name that no other has
-	// Held says that a task of Spark holds the slot as long as it is there, so that Spark has chosen a place that is free.
+	// Held says that a task of Spark holds the slot as long as it is there, so that Spark has
+	// chosen a place that is free.
 	Held bool   `json:"held"`
 	Logs string `json:"logs"` // the directory of containers' logs there
 }

@@ -1,8 +1,8 @@
 // Package stall notices that a training takes no steps any more.
 //
 // It learns how long a step usually takes and says once when one takes far longer, and once more
-// after a while, for whoever wants to do something about it. It knows steps and times, and nothing of
-// processes. Of a training that has not told a few steps it says nothing. One owner; it reads no
+// after a while, for whoever wants to do something about it. It knows steps and times, and nothing
+// of processes. Of a training that has not told a few steps it says nothing. One owner; it reads no
 // clock.
 package stall
 
@@ -32,16 +32,16 @@ type Stall struct {
 	Again  bool          // it was said before
 }
 
-// How many intervals must be known, how many are kept, and how many times the longest that there was
-// a step may take.
+// How many intervals must be known, how many are kept, and how many times the longest that there
+// was a step may take.
 const (
 	known    = 8
 	kept     = 64
 	tolerant = 2
 )
 
-// Pause is the time between a Stall and the same one again: who looks at the first has it to find out
-// where the processes are.
+// Pause is the time between a Stall and the same one again: who looks at the first has it to find
+// out where the processes are.
 const Pause = 10 * time.Second
 
 // Watch watches one job.
@@ -90,8 +90,8 @@ func (w *Watch) Step(now time.Time, task job.Task, step, steps int64) {
 	w.schedule(p)
 }
 
-// Interrupt takes in that a task's process was lost, or starts: how long that takes says nothing. The
-// next step is where the watch begins again.
+// Interrupt takes in that a task's process was lost, or starts: how long that takes says nothing.
+// The next step is where the watch begins again.
 func (w *Watch) Interrupt(task job.Task) {
 	p := w.pace(task)
 	p.said = 0

@@ -103,7 +103,8 @@ func TestWhatIsNoStall(t *testing.T) {
 	off.says(t, time.Hour)
 }
 
-// TestPausesThatAreUsual: a program that validates every ten steps for two minutes is given twice that.
+// TestPausesThatAreUsual: a program that validates every ten steps for two minutes is given twice
+// that.
 func TestPausesThatAreUsual(t *testing.T) {
 	w := begin(rules)
 	for range 4 {

@@ -1,7 +1,7 @@
 // Package status is a job as people and scripts see it: the document behind `tfos status --json`.
 //
-// Its keys are stable: they are added to, never renamed or removed. A View is immutable once published; the application
-// master makes a new one after each change.
+// Its keys are stable: they are added to, never renamed or removed. A View is immutable once
+// published; the application master makes a new one after each change.
 package status
 
 import (
@@ -55,7 +55,8 @@ type View struct {
 	Problems []string `json:"problems"` // what is in the job's way now, and did not end it: a sentence each
 }
 
-// MarshalJSON writes lists that are empty as such, never as null: a script iterates over them before the job has a master, too.
+// MarshalJSON writes lists that are empty as such, never as null: a script iterates over them
+// before the job has a master, too.
 func (v View) MarshalJSON() ([]byte, error) {
 	type document View
 	d := document(v)
@@ -100,7 +101,8 @@ type Recovery struct {
 // Loss is what it means that a task of a role is lost.
 type Loss struct {
 	Role string `json:"role"`
-	// Also are those whose processes start again with it: "chief/0", or a role, "worker", for all its other tasks.
+	// Also are those whose processes start again with it: "chief/0", or a role, "worker", for all
+	// its other tasks.
 	Also []string `json:"also"`
 }
 
@@ -139,16 +141,18 @@ type Task struct {
 	ExitCode    *int            `json:"exit_code"`
 	Cause       string          `json:"cause"`
 	Why         string          `json:"why"` // the cause in words: what happened, and the program's last line; empty: there is no more to say
-	// Endpoints is how its program reaches the others: redirect, forward or direct; empty: not known yet.
+	// Endpoints is how its program reaches the others: redirect, forward or direct; empty: not
+	// known yet.
 	Endpoints       string `json:"endpoints"`
 	EndpointsReason string `json:"endpoints_reason"` // why not as the job wants; empty: it is
 	Peers           []Peer `json:"peers"`            // those that it has connected to; never null
-	// Mirror is what became of its local checkpoints, with checkpoint.local; null: it has none, or nothing did.
+	// Mirror is what became of its local checkpoints, with checkpoint.local; null: it has none, or
+	// nothing did.
 	Mirror *Mirror `json:"mirror"`
 }
 
-// Mirror is what was copied between a task's local directory of checkpoints and the one that this is kept in, by the agent that it has
-// now.
+// Mirror is what was copied between a task's local directory of checkpoints and the one that this
+// is kept in, by the agent that it has now.
 type Mirror struct {
 	Fetched  *Copied `json:"fetched"`  // the last; null: none was
 	Uploaded *Copied `json:"uploaded"` // the last; null: none was
@@ -165,7 +169,8 @@ type Copied struct {
 	At         time.Time `json:"at"`
 }
 
-// Peer is what happened to the connections that a task made to another, or to all others of a large job together.
+// Peer is what happened to the connections that a task made to another, or to all others of a large
+// job together.
 type Peer struct {
 	Task        string `json:"task"` // empty: all others
 	Connections uint64 `json:"connections"`

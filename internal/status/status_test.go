@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// Scripts read these keys: they are added to, never renamed or removed, and null where nothing is known yet.
+// Scripts read these keys: they are added to, never renamed or removed, and null where nothing is
+// known yet.
 const document = `{
   "id": "application_1_0001",
   "name": "digits",

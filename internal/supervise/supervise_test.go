@@ -197,7 +197,8 @@ func TestOutputIsAppendedAndItsEndKept(t *testing.T) {
 	if got := exit(t, start(t, dir, "echo out; echo one >&2")).Stderr; !cmp.Equal(got, []string{"one"}) {
 		t.Errorf("stderr of the first: %q", got)
 	}
-	// A second program in the same files: what the first wrote stays, and is not taken for the second's.
+	// A second program in the same files: what the first wrote stays, and is not taken for the
+	// second's.
 	if got := exit(t, start(t, dir, "echo more; echo two >&2")).Stderr; !cmp.Equal(got, []string{"two"}) {
 		t.Errorf("stderr of the second: %q", got)
 	}
@@ -228,7 +229,8 @@ func TestTheProgramSeesItsEnvironmentAndNoMore(t *testing.T) {
 	}
 }
 
-// TestTheProgramInheritsNothing: a program that held our end of the guard's socket would keep itself alive.
+// TestTheProgramInheritsNothing: a program that held our end of the guard's socket would keep
+// itself alive.
 func TestTheProgramInheritsNothing(t *testing.T) {
 	dir := t.TempDir()
 	exit(t, start(t, dir, `for fd in /proc/self/fd/*; do readlink $fd; done | grep -c socket; true`))
@@ -249,7 +251,8 @@ func TestStopGivesGrace(t *testing.T) {
 	}
 }
 
-// TestStopLeavesChildrenTheGrace: the shell around the program dies of SIGTERM at once; the program must still have its time.
+// TestStopLeavesChildrenTheGrace: the shell around the program dies of SIGTERM at once; the program
+// must still have its time.
 func TestStopLeavesChildrenTheGrace(t *testing.T) {
 	dir := t.TempDir()
 	l := newLife(t, dir)
@@ -288,8 +291,9 @@ func TestStopReachesAStoppedProgram(t *testing.T) {
 	}
 }
 
-// runaways are ways out of a process group: a child, one in a session of its own, one that nobody waits for. Each says so when
-// it is out, takes no hint, and stays. They hold the pipe of life; the program tells on when all are there.
+// runaways are ways out of a process group: a child, one in a session of its own, one that nobody
+// waits for. Each says so when it is out, takes no hint, and stays. They hold the pipe of life; the
+// program tells on when all are there.
 const runaways = `
 exec 9>$LIFE
 stay() { trap "" TERM HUP INT; echo $1 >&9; exec sleep 1000000; }
@@ -341,7 +345,8 @@ func TestNothingSurvivesStop(t *testing.T) {
 	l.ended()
 }
 
-// TestNothingSurvivesOfACrowd: more children than one look at the kernel's lists holds, and deeper ones than one round reaches.
+// TestNothingSurvivesOfACrowd: more children than one look at the kernel's lists holds, and deeper
+// ones than one round reaches.
 func TestNothingSurvivesOfACrowd(t *testing.T) {
 	dir := t.TempDir()
 	l := newLife(t, dir)
@@ -358,8 +363,8 @@ func TestNothingSurvivesOfACrowd(t *testing.T) {
 	l.ended()
 }
 
-// TestTheGuardTakesLittle: what it has mapped counts against the container where YARN checks virtual memory. A process of Go has
-// 1.2 GB.
+// TestTheGuardTakesLittle: what it has mapped counts against the container where YARN checks
+// virtual memory. A process of Go has 1.2 GB.
 func TestTheGuardTakesLittle(t *testing.T) {
 	dir := t.TempDir()
 	l := newLife(t, dir)
@@ -403,8 +408,8 @@ func startAgent(t *testing.T, dir, program, how string) (*exec.Cmd, *bufio.Reade
 	return cmd, bufio.NewReader(out)
 }
 
-// TestNothingSurvivesTheAgent: a NodeManager ends a container by SIGKILL to the process group it made, in which nothing is but
-// the agent.
+// TestNothingSurvivesTheAgent: a NodeManager ends a container by SIGKILL to the process group it
+// made, in which nothing is but the agent.
 func TestNothingSurvivesTheAgent(t *testing.T) {
 	dir := t.TempDir()
 	l := newLife(t, dir)
@@ -454,7 +459,8 @@ func BenchmarkRestart(b *testing.B) {
 	}
 }
 
-// TestUsageIsThatOfAllProcesses: of the program, of what it started, and of what outlived its parent.
+// TestUsageIsThatOfAllProcesses: of the program, of what it started, and of what outlived its
+// parent.
 func TestUsageIsThatOfAllProcesses(t *testing.T) {
 	dir := t.TempDir()
 	l := newLife(t, dir)

@@ -1,6 +1,6 @@
-// Package tensorboard runs TensorBoard on what programs write for it, growing while they train, on any
-// filesystem: it copies what is new to the local disk, so that TensorBoard need not reach HDFS, nor have
-// TensorFlow beside it.
+// Package tensorboard runs TensorBoard on what programs write for it, growing while they train, on
+// any filesystem: it copies what is new to the local disk, so that TensorBoard need not reach HDFS,
+// nor have TensorFlow beside it.
 package tensorboard
 
 import (

@@ -21,7 +21,8 @@ func install(t *testing.T, dir, core string) {
 	}
 }
 
-// TestFind wants the libraries of the first place that has them, whatever the form of that place is.
+// TestFind wants the libraries of the first place that has them, whatever the form of that place
+// is.
 func TestFind(t *testing.T) {
 	const packaged = "lib/python3.11/site-packages/tensorflow"
 	for _, c := range []struct {

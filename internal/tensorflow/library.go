@@ -1,8 +1,8 @@
 // Package tensorflow calls TensorFlow through its C API: it loads a SavedModel and runs it, and
 // serves as a task of a TensorFlow cluster.
 //
-// The libraries are opened while the program runs, so nothing of TensorFlow is linked, and no cgo is
-// needed. A program that imports the package is dynamically linked all the same, against the C
+// The libraries are opened while the program runs, so nothing of TensorFlow is linked, and no cgo
+// is needed. A program that imports the package is dynamically linked all the same, against the C
 // library of the machine (see docs/decisions/0020-builtin-programs.md), and a crash of TensorFlow
 // ends its process: only the programs of tasks import it.
 //

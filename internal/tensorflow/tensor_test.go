@@ -9,8 +9,8 @@ import (
 	"tfos/internal/savedmodel"
 )
 
-// TestStrings reads the elements of a string tensor in each of their layouts: what TF_StringCopy of TensorFlow 2.21 makes of a short and of a
-// long string, and the two that only operations make.
+// TestStrings reads the elements of a string tensor in each of their layouts: what TF_StringCopy of
+// TensorFlow 2.21 makes of a short and of a long string, and the two that only operations make.
 func TestStrings(t *testing.T) {
 	long := []byte(strings.Repeat("long", 10))
 	element := func(head uint64, words ...uint64) []byte {

@@ -126,8 +126,8 @@ var empty = func() []byte {
 	return h
 }()
 
-// Find finds the first record that begins in [from, to) of a file; ok is false where none does. What
-// looks like a record must be followed by others.
+// Find finds the first record that begins in [from, to) of a file; ok is false where none does.
+// What looks like a record must be followed by others.
 func Find(f io.ReaderAt, from, to, size int64) (at int64, ok bool, err error) {
 	if from == 0 {
 		return 0, size > 0, nil
@@ -175,8 +175,8 @@ func Find(f io.ReaderAt, from, to, size int64) (at int64, ok bool, err error) {
 }
 
 // Break says where records cease to follow each other from at on; nil: they go on to the end of the
-// file, or for long enough. Whoever has read a piece of a file asks it at its end: who reads on from
-// there would not find a damaged record, and pass over it.
+// file, or for long enough. Whoever has read a piece of a file asks it at its end: who reads on
+// from there would not find a damaged record, and pass over it.
 func Break(f io.ReaderAt, at, size int64) (problem, err error) {
 	header := make([]byte, headerBytes)
 	for range chain {

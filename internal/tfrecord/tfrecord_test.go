@@ -19,7 +19,8 @@ func TestAppend(t *testing.T) {
 	}
 }
 
-// odd are records that are hard to tell from what is around them: empty ones, zeros, and files within a record.
+// odd are records that are hard to tell from what is around them: empty ones, zeros, and files
+// within a record.
 func odd(r *rand.Rand, n int) [][]byte {
 	var all [][]byte
 	for i := range n {
@@ -69,7 +70,8 @@ func piece(file []byte, from, to int64) ([][]byte, error) {
 	return all, err
 }
 
-// TestEveryRecordIsInOnePiece cuts files at every size: the pieces hold all records, in order, once.
+// TestEveryRecordIsInOnePiece cuts files at every size: the pieces hold all records, in order,
+// once.
 func TestEveryRecordIsInOnePiece(t *testing.T) {
 	for seed := range uint64(12) {
 		records := odd(rand.New(rand.NewPCG(seed, 1)), 25)
@@ -98,7 +100,8 @@ func TestEveryRecordIsInOnePiece(t *testing.T) {
 	}
 }
 
-// TestDamageIsSaid flips each byte, and cuts the file off at each: the pieces together say so, or hold all records.
+// TestDamageIsSaid flips each byte, and cuts the file off at each: the pieces together say so, or
+// hold all records.
 func TestDamageIsSaid(t *testing.T) {
 	var file []byte
 	for i := range 6 {

@@ -6,8 +6,8 @@ import "runtime/debug"
 // Number is that of the release: python/pyproject.toml has the same.
 const Number = "0.1.0"
 
-// commit is set by the Makefile's -ldflags, with "-dirty" behind it if files differ from it; a plain
-// `go build` leaves it empty, and may know it otherwise.
+// commit is set by the Makefile's -ldflags, with "-dirty" behind it if files differ from it; a
+// plain `go build` leaves it empty, and may know it otherwise.
 var commit string
 
 // String is the version for people and manifests: "0.1.0+1a2b3c4d5e6f", or "0.1.0" where the build

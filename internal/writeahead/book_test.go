@@ -9,8 +9,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestNothingIsToldTooEarly: whatever happens in whatever order, what was promised is told in order,
-// once, and not before a write has ended well that began after the promise.
+// TestNothingIsToldTooEarly: whatever happens in whatever order, what was promised is told in
+// order, once, and not before a write has ended well that began after the promise.
 func TestNothingIsToldTooEarly(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var b Book[int64]

@@ -340,7 +340,8 @@ type NMToken struct {
 	Token token.Token
 }
 
-// AllocateRequest is one heartbeat of a master. ledger makes it, and makes the same one again until it is answered.
+// AllocateRequest is one heartbeat of a master. ledger makes it, and makes the same one again until
+// it is answered.
 type AllocateRequest struct {
 	ResponseID      int32
 	Progress        float32

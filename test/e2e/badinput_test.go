@@ -31,8 +31,8 @@ type refusal struct {
 	says []string
 }
 
-// TestBadInputIsRefusedBeforeAnything gives tfos what it must refuse: with a message that names the matter, the documented
-// exit code, and nothing started or left on HDFS.
+// TestBadInputIsRefusedBeforeAnything gives tfos what it must refuse: with a message that names the
+// matter, the documented exit code, and nothing started or left on HDFS.
 func TestBadInputIsRefusedBeforeAnything(t *testing.T) {
 	c := hadoop(t)
 	tfos(t, c.env, "run", jobFile(t, hello)).want(t, 0) // from here on the cache is filled
@@ -94,8 +94,8 @@ func TestSafeModeAndQuota(t *testing.T) {
 	})
 }
 
-// TestProgramsThatFail runs programs that end in every bad way: the job ends with exit code 1 and one sentence that says
-// which task, why, and what it printed last.
+// TestProgramsThatFail runs programs that end in every bad way: the job ends with exit code 1 and
+// one sentence that says which task, why, and what it printed last.
 func TestProgramsThatFail(t *testing.T) {
 	c := hadoop(t)
 	for _, f := range []struct {

@@ -14,7 +14,8 @@ import (
 // benchMegabytes is how much is read in sequence.
 const benchMegabytes = 1024
 
-// TestBenchHDFS measures hdfs:// in TensorFlow against a local directory and against `hdfs dfs -cat`.
+// TestBenchHDFS measures hdfs:// in TensorFlow against a local directory and against `hdfs dfs
+// -cat`.
 func TestBenchHDFS(t *testing.T) {
 	c := hadoop(t)
 	dir, local := "/tmp/bench", t.TempDir()
@@ -44,8 +45,8 @@ const (
 	benchFileSize = 4 << 10
 )
 
-// TestBenchSmallFiles measures how long TensorFlow takes to write and to read small files of three copies, one after the other, and how long
-// Java's client takes for the same.
+// TestBenchSmallFiles measures how long TensorFlow takes to write and to read small files of three
+// copies, one after the other, and how long Java's client takes for the same.
 func TestBenchSmallFiles(t *testing.T) {
 	c := storage(t)
 	dir, local := "/tmp/small", t.TempDir()

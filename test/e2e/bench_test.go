@@ -17,7 +17,8 @@ import (
 	"time"
 )
 
-// rounds is how many runs a median is taken of. One more of each goes before, uncounted: it warms caches up.
+// rounds is how many runs a median is taken of. One more of each goes before, uncounted: it warms
+// caches up.
 const rounds = 5
 
 // launchRun is what one launch of four trivial programs took.
@@ -30,8 +31,8 @@ type launchRun struct {
 	agent    float64 // MiB, peak of the largest
 }
 
-// TestBenchLaunch times tfos beside stock DistributedShell on one cluster, in turn: 1 ps and 3 workers against four
-// containers, each with the same trivial Python program.
+// TestBenchLaunch times tfos beside stock DistributedShell on one cluster, in turn: 1 ps and 3
+// workers against four containers, each with the same trivial Python program.
 func TestBenchLaunch(t *testing.T) {
 	c := hadoop(t)
 	programs := map[string]func(t *testing.T, dir string) (launchRun, string){
@@ -124,7 +125,8 @@ func (c *cluster) client(t *testing.T, env []string, name string, args ...string
 	return launchRun{wall: time.Since(begin).Seconds(), client: float64(usage.Maxrss) / 1024}, string(out)
 }
 
-// times asks the ResourceManager when an application was submitted and finished, in seconds since the epoch.
+// times asks the ResourceManager when an application was submitted and finished, in seconds since
+// the epoch.
 func (c *cluster) times(t *testing.T, id string) (begin, end float64) {
 	t.Helper()
 	var info struct {
@@ -185,8 +187,8 @@ func lastStamp(t *testing.T, dir string) float64 {
 	return last
 }
 
-// watchPeaks samples the peak memory (VmHWM) of processes whose command line holds one of the words, until the function it
-// returns is called: that tells the largest of each word, in MiB.
+// watchPeaks samples the peak memory (VmHWM) of processes whose command line holds one of the
+// words, until the function it returns is called: that tells the largest of each word, in MiB.
 func watchPeaks(words ...string) func() map[string]float64 {
 	stop, done := make(chan struct{}), make(chan map[string]float64)
 	go func() {

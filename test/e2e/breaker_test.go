@@ -21,8 +21,9 @@ import (
 	"tfos/internal/status"
 )
 
-// breaker carries out a fault plan on a job that trains on a real cluster. Whom it has to hit it finds in what `tfos status`
-// says and in /proc; nodes it breaks as a person would, with deploy/testcluster.
+// breaker carries out a fault plan on a job that trains on a real cluster. Whom it has to hit it
+// finds in what `tfos status` says and in /proc; nodes it breaks as a person would, with
+// deploy/testcluster.
 type breaker struct {
 	t       *testing.T
 	c       *cluster
@@ -59,7 +60,8 @@ func newBreaker(t *testing.T, c *cluster, id string, plan fault.Plan) *breaker {
 	return &breaker{t: t, c: c, id: id, delayed: make(chan func(), len(plan)), hit: make(map[job.Task][]job.Task)}
 }
 
-// run carries the plan out: each fault at its time, the end of those that last from restore on, or when their time comes first.
+// run carries the plan out: each fault at its time, the end of those that last from restore on, or
+// when their time comes first.
 func (b *breaker) run(plan fault.Plan) {
 	b.t.Helper()
 	for _, f := range plan {
@@ -291,9 +293,10 @@ func (b *breaker) processes(called string) []int {
 	return pids
 }
 
-// filter has the network swallow what comes to the master from an agent and, if both, what goes back. It is a socket filter
-// that takes no packet: nobody is told, nothing is closed, and TCP sends again until it is healed. Connections that the agent
-// makes meanwhile are filtered as they are found. The function that it returns heals.
+// filter has the network swallow what comes to the master from an agent and, if both, what goes
+// back. It is a socket filter that takes no packet: nobody is told, nothing is closed, and TCP
+// sends again until it is healed. Connections that the agent makes meanwhile are filtered as they
+// are found. The function that it returns heals.
 func (b *breaker) filter(agent int, both bool) (heal func()) {
 	b.t.Helper()
 	masters := b.processes("tfos-am")
@@ -313,7 +316,8 @@ func (b *breaker) filter(agent int, both bool) (heal func()) {
 	}
 }
 
-// swallow filters the connections between two processes until stop. It closes found once it has filtered what there was.
+// swallow filters the connections between two processes until stop. It closes found once it has
+// filtered what there was.
 func swallow(agent, master int, both bool, stop <-chan struct{}, found chan<- struct{}) error {
 	drop := unix.SockFprog{Len: 1, Filter: &unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}} // 0 bytes of each packet
 	cut := make(map[string][]int)                                                             // by the agent's end: copies of the sockets
@@ -367,7 +371,8 @@ func swallow(agent, master int, both bool, stop <-chan struct{}, found chan<- st
 	}
 }
 
-// connections are copies of a process's open TCP sockets, by their local end and peer, or the other way around.
+// connections are copies of a process's open TCP sockets, by their local end and peer, or the other
+// way around.
 func connections(pid int, turned bool) (map[string]int, error) {
 	process, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) {

@@ -11,7 +11,8 @@ import (
 	"tfos/internal/fault"
 )
 
-// TestMatrixOfABuiltinServer carries out the plans about a parameter server on one that is no Python.
+// TestMatrixOfABuiltinServer carries out the plans about a parameter server on one that is no
+// Python.
 func TestMatrixOfABuiltinServer(t *testing.T) {
 	c := hadoop(t)
 	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) == nil }) {
@@ -21,8 +22,9 @@ func TestMatrixOfABuiltinServer(t *testing.T) {
 	}
 }
 
-// TestMatrixOfABuiltinServerOnTheEmbeddedYARN trains with a parameter server that is no Python, and kills it on the way: TensorFlow's own strategy notices
-// no difference, and the server comes back as any task does.
+// TestMatrixOfABuiltinServerOnTheEmbeddedYARN trains with a parameter server that is no Python, and
+// kills it on the way: TensorFlow's own strategy notices no difference, and the server comes back
+// as any task does.
 func TestMatrixOfABuiltinServerOnTheEmbeddedYARN(t *testing.T) {
 	t.Parallel()
 	tmp, dir := t.TempDir(), t.TempDir()

@@ -17,8 +17,8 @@ func (c *cluster) damage(t testing.TB, name string) {
 	c.shell(t, fmt.Sprintf("hdfs dfs -get %[1]s x && printf '\\001' | dd of=x bs=1 seek=4000 conv=notrunc status=none && hdfs dfs -put -f x %[1]s", name))
 }
 
-// TestBrokenCheckpointIsSetAside damages the newest checkpoint of a job that trains, and kills its chief: the job goes on from the one before,
-// and says so.
+// TestBrokenCheckpointIsSetAside damages the newest checkpoint of a job that trains, and kills its
+// chief: the job goes on from the one before, and says so.
 func TestBrokenCheckpointIsSetAside(t *testing.T) {
 	t.Parallel()
 	c := hadoop(t)

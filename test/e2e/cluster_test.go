@@ -32,8 +32,9 @@ type cluster struct {
 	hosts map[string]string
 }
 
-// portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports that the kernel hands out.
-// TFOS_TEST_PORTS sets another one, so that two checkouts can test at the same time.
+// portBase keeps the tests' clusters off those that a developer runs by hand, and below the ports
+// that the kernel hands out. TFOS_TEST_PORTS sets another one, so that two checkouts can test at
+// the same time.
 var portBase = func() int {
 	if n, err := strconv.Atoi(os.Getenv("TFOS_TEST_PORTS")); err == nil {
 		return n
@@ -41,8 +42,8 @@ var portBase = func() int {
 	return 26000
 }()
 
-// shared is the cluster that most tests use: four nodes, a NameNode that issues delegation tokens as a secure one does,
-// and every protection on offer.
+// shared is the cluster that most tests use: four nodes, a NameNode that issues delegation tokens
+// as a secure one does, and every protection on offer.
 var shared = sync.OnceValues(func() (*cluster, error) {
 	return startCluster("e2e", portBase, "--nms", "4",
 		"--set", "dfs.namenode.delegation.token.always-use=true", "--set", "dfs.block.access.token.enable=true",
@@ -186,7 +187,8 @@ func (c *cluster) ask(args ...string) (string, error) {
 	return string(out), nil
 }
 
-// shell runs a line with the functions hdfs, yarn and dshell of `cluster env`, and returns its output.
+// shell runs a line with the functions hdfs, yarn and dshell of `cluster env`, and returns its
+// output.
 func (c *cluster) shell(t testing.TB, line string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), patience) // of use in a cleanup, too

@@ -61,8 +61,8 @@ var directoryTaken = denial{
 	barred: "Permission denied: user=ann",
 }
 
-// tokenCancelled has the job's token cancelled, as happens to one that expires. A NameNode asks for the token when somebody connects, so
-// it is restarted.
+// tokenCancelled has the job's token cancelled, as happens to one that expires. A NameNode asks for
+// the token when somebody connects, so it is restarted.
 var tokenCancelled = denial{
 	name: "token-cancelled", workers: 1,
 	take: func(t *testing.T, c *cluster, v status.View, _ string) {
@@ -81,15 +81,16 @@ var tokenCancelled = denial{
 	says:  []string{"the job's token has expired or was cancelled; tfos resume goes on from the newest checkpoint with a new one"},
 }
 
-// TestMatrixOfDenialsWhileTraining has HDFS refuse what a job needs while it trains: the job ends with one clear sentence and loses no whole
-// checkpoint, and once it may again, it is resumed.
+// TestMatrixOfDenialsWhileTraining has HDFS refuse what a job needs while it trains: the job ends
+// with one clear sentence and loses no whole checkpoint, and once it may again, it is resumed.
 func TestMatrixOfDenialsWhileTraining(t *testing.T) {
 	for _, r := range []denial{quotaReached, writingForbidden, directoryTaken, tokenCancelled} {
 		t.Run(r.name, func(t *testing.T) { storage(t).denies(t, r) })
 	}
 }
 
-// denies lets a job train, stops it for a moment in which something is taken away from it, and sees what becomes of it.
+// denies lets a job train, stops it for a moment in which something is taken away from it, and sees
+// what becomes of it.
 func (c *cluster) denies(t *testing.T, r denial) {
 	dir := "/models/" + r.name
 	ann, id, before := c.denied(t, r, dir)
@@ -124,8 +125,9 @@ func (r denial) missing(text, dir string) []string {
 	return missing
 }
 
-// TestMatrixOfDenialsOfCopies has HDFS refuse what the agent of a job with local checkpoints copies. The program goes on, tfos status says what
-// is in the way and what to do, and once it may again all is copied.
+// TestMatrixOfDenialsOfCopies has HDFS refuse what the agent of a job with local checkpoints
+// copies. The program goes on, tfos status says what is in the way and what to do, and once it may
+// again all is copied.
 func TestMatrixOfDenialsOfCopies(t *testing.T) {
 	c := storage(t)
 	for _, r := range []denial{quotaReached, directoryTaken} {
@@ -149,8 +151,9 @@ func TestMatrixOfDenialsOfCopies(t *testing.T) {
 	}
 }
 
-// TestMatrixOfACopyWithoutToken: with its token cancelled a job with local checkpoints trains to its end, and what it has then is lost. It has
-// failed, says why, and is resumed from the newest that was copied.
+// TestMatrixOfACopyWithoutToken: with its token cancelled a job with local checkpoints trains to
+// its end, and what it has then is lost. It has failed, says why, and is resumed from the newest
+// that was copied.
 func TestMatrixOfACopyWithoutToken(t *testing.T) {
 	const dir = "/models/local-token-cancelled"
 	c := storage(t)
@@ -164,7 +167,8 @@ func TestMatrixOfACopyWithoutToken(t *testing.T) {
 	ann.goesOn(t, id, dir, before)
 }
 
-// copiesDenied is denied for a job with local checkpoints: it returns when tfos status says what is in the way.
+// copiesDenied is denied for a job with local checkpoints: it returns when tfos status says what is
+// in the way.
 func (c *cluster) copiesDenied(t *testing.T, r denial, dir string) (ann *cluster, id string, before []string) {
 	t.Helper()
 	r.workers = 1
@@ -189,8 +193,9 @@ func (c *cluster) copiesDenied(t *testing.T, r denial, dir string) (ann *cluster
 	return ann, id, before
 }
 
-// denied submits a job of ann's, waits until it has two checkpoints, and takes away what r does while its programs stand still, so that the
-// next checkpoint comes after that. It returns the whole checkpoints that there were.
+// denied submits a job of ann's, waits until it has two checkpoints, and takes away what r does
+// while its programs stand still, so that the next checkpoint comes after that. It returns the
+// whole checkpoints that there were.
 func (c *cluster) denied(t *testing.T, r denial, dir string, flags ...string) (ann *cluster, id string, before []string) {
 	t.Helper()
 	c.shell(t, "hdfs dfs -mkdir -p /user/ann "+dir+"; hdfs dfs -chown ann /user/ann "+dir)
@@ -233,7 +238,8 @@ func (c *cluster) ended(t *testing.T, id string) (v status.View) {
 	return v
 }
 
-// goesOn resumes a job that has ended: no whole checkpoint that it had is lost, and it trains to the end.
+// goesOn resumes a job that has ended: no whole checkpoint that it had is lost, and it trains to
+// the end.
 func (c *cluster) goesOn(t *testing.T, id, dir string, before []string) {
 	t.Helper()
 	after := wholeOnes(t, c, dir)
@@ -251,7 +257,8 @@ func (c *cluster) goesOn(t *testing.T, id, dir string, before []string) {
 
 func example(name string) string { return filepath.Join(root, "examples", "digits", name) }
 
-// wholeOnes are the names of the whole checkpoints in a directory, the oldest first. Models are left out.
+// wholeOnes are the names of the whole checkpoints in a directory, the oldest first. Models are
+// left out.
 func wholeOnes(t *testing.T, c *cluster, dir string) []string {
 	t.Helper()
 	var list []struct{ Name, Format, Verdict string }

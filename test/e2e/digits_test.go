@@ -16,7 +16,8 @@ import (
 // strategies are the job files of examples/digits, one for each way that TensorFlow distributes.
 var strategies = []string{"ps", "mirrored", "v1"}
 
-// wantAccuracy is what every digits program must reach on the fifth of the images that it never saw.
+// wantAccuracy is what every digits program must reach on the fifth of the images that it never
+// saw.
 const wantAccuracy = 0.95
 
 var accuracyRE = regexp.MustCompile(`accuracy (\d\.\d+)`)
@@ -101,8 +102,8 @@ func (c *cluster) trains(t *testing.T, strategy string) {
 	gone(t, id)
 }
 
-// logged looks for the output of every task in the aggregated logs, as YARN's tool shows them and as tfos does. wants holds
-// lines that tasks printed.
+// logged looks for the output of every task in the aggregated logs, as YARN's tool shows them and
+// as tfos does. wants holds lines that tasks printed.
 func (c *cluster) logged(t *testing.T, id string, v status.View, wants ...string) {
 	t.Helper()
 	ours := tfos(t, c.env, "logs", id).want(t, 0).stdout

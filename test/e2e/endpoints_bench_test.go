@@ -31,9 +31,11 @@ type pulls struct {
 	cpu    float64 // s of the worker's agent, for one pull
 }
 
-// TestBenchEndpoints has a TensorFlow worker pull variables from a ps, in turn by each way to reach it: 100 MB at a time, and 1 KiB.
+// TestBenchEndpoints has a TensorFlow worker pull variables from a ps, in turn by each way to reach
+// it: 100 MB at a time, and 1 KiB.
 func TestBenchEndpoints(t *testing.T) {
-	// One pair of TensorFlow's processes pulls half as fast again as another, for as long as they live: so there are many pairs.
+	// One pair of TensorFlow's processes pulls half as fast again as another, for as long as they
+	// live: so there are many pairs.
 	const large, small, turns = 15, 300, 7
 	ways := []string{"direct", "redirect", "forward"}
 	peaks := make(map[string]float64)

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestVirtualEnvironment: a task runs in the environment that --venv names, which is gone from where
-// it was made; what was packed once is used again.
+// TestVirtualEnvironment: a task runs in the environment that --venv names, which is gone from
+// where it was made; what was packed once is used again.
 func TestVirtualEnvironment(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "env")
 	command(t.Context(), t, nil, "python3", "-m", "venv", "--without-pip", dir).want(t, 0)
@@ -60,8 +60,8 @@ with zipfile.ZipFile("greet-1.0-py3-none-any.whl", "w") as z:
 	}
 }
 
-// TestImageThatIsIgnored: the container is asked for with the variables that have a NodeManager start
-// an image. One that starts none says nothing, but the task does.
+// TestImageThatIsIgnored: the container is asked for with the variables that have a NodeManager
+// start an image. One that starts none says nothing, but the task does.
 func TestImageThatIsIgnored(t *testing.T) {
 	r := tfos(t, nil, "run", "--master", "local", "--workers", "1", "-D", "image=registry:5000/tf:2.21", "-D", "mounts=/data:/data,/m:/n:rw", "--",
 		"bash", "-c", "env | grep ^YARN_CONTAINER_RUNTIME | sort").want(t, 0)

@@ -21,8 +21,8 @@ var (
 
 var weightsRE = regexp.MustCompile(`weights ([0-9a-f]{64})`)
 
-// TestResumeIsExact kills a deterministic job at random moments and resumes it: the weights that it ends with are, bit for bit, those of a
-// run that nobody disturbed.
+// TestResumeIsExact kills a deterministic job at random moments and resumes it: the weights that it
+// ends with are, bit for bit, those of a run that nobody disturbed.
 func TestResumeIsExact(t *testing.T) {
 	t.Parallel()
 	c := hadoop(t)

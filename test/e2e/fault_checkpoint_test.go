@@ -11,7 +11,8 @@ import (
 	"time"
 )
 
-// brokenCheckpoints are what goes wrong with the newest of three checkpoints, ckpt-300, and from which one a job then goes on.
+// brokenCheckpoints are what goes wrong with the newest of three checkpoints, ckpt-300, and from
+// which one a job then goes on.
 var brokenCheckpoints = []struct {
 	name string
 	do   func(t *testing.T, dir string)

@@ -23,7 +23,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestFaults is a part of the matrix (TestMatrix, `make matrix`): every strategy, and every kind of fault once.
+// TestFaults is a part of the matrix (TestMatrix, `make matrix`): every strategy, and every kind of
+// fault once.
 func TestFaults(t *testing.T) {
 	c := hadoop(t)
 	for _, row := range []struct{ plan, strategy string }{
@@ -40,7 +41,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// lasting are the digits jobs of the matrix. No task has room beside the master, so that a plan's node is never the master's.
+// lasting are the digits jobs of the matrix. No task has room beside the master, so that a plan's
+// node is never the master's.
 var lasting = map[string]string{
 	"ps": `name: lasting-ps
 command: ${PYTHON:-python3} train_ps.py --steps 400 --pause 0.08
@@ -88,7 +90,8 @@ func outlasting(p fault.Plan, strategy string) string {
 	return strings.ReplaceAll(lastingJob(strategy), "--steps 400", "--steps 900")
 }
 
-// planFor is a plan of package fault's for a job of the matrix; false: it is about a task that the job does not have.
+// planFor is a plan of package fault's for a job of the matrix; false: it is about a task that the
+// job does not have.
 func planFor(t testing.TB, plan, strategy string) (fault.Plan, bool) {
 	t.Helper()
 	all, err := fault.All()
@@ -107,8 +110,9 @@ func planFor(t testing.TB, plan, strategy string) (fault.Plan, bool) {
 	return p, err == nil
 }
 
-// survives trains through a fault plan: the job ends well and as accurate as without it, nobody restarts or moves but those
-// whom the plan costs something (fault.Plan.Expect), whoever was replaced ends when it is back, and nothing is left over.
+// survives trains through a fault plan: the job ends well and as accurate as without it, nobody
+// restarts or moves but those whom the plan costs something (fault.Plan.Expect), whoever was
+// replaced ends when it is back, and nothing is left over.
 func (c *cluster) survives(t *testing.T, planName, strategy string) {
 	c.survivesBy(t, planName, strategy, "redirect")
 }
@@ -155,8 +159,8 @@ func (c *cluster) survivesBy(t *testing.T, planName, strategy, carrier string) {
 	c.nothingLeft(t, id)
 }
 
-// end waits for the job's end, and meanwhile ends the faults whose time is over. Who was replaced while it could not be reached
-// must be gone soon after it can be.
+// end waits for the job's end, and meanwhile ends the faults whose time is over. Who was replaced
+// while it could not be reached must be gone soon after it can be.
 func (b *breaker) end(w *witness) status.View {
 	b.t.Helper()
 	var after status.View
@@ -217,7 +221,8 @@ func (b *breaker) compare(before, after status.View, want fault.Expectation) {
 // process is who a task's process is, and since when.
 func process(t status.Task) string { return fmt.Sprintf("process %d since %s", t.PID, t.Started) }
 
-// print writes the row: seconds from the first fault until all that it hit had a process again that knows its cluster_spec.
+// print writes the row: seconds from the first fault until all that it hit had a process again that
+// knows its cluster_spec.
 func (b *breaker) print(plan, strategy string, after status.View, accuracy float64) {
 	containers, last, who := 0, 0.0, []string{}
 	for _, r := range after.Restarts {
@@ -261,7 +266,8 @@ func witnesses(t *testing.T, b *breaker, v status.View) *witness {
 	return w
 }
 
-// gone fails the test if anything of these processes is left: they themselves, their ports, their sockets.
+// gone fails the test if anything of these processes is left: they themselves, their ports, their
+// sockets.
 func (w *witness) gone(t *testing.T, after status.View) {
 	t.Helper()
 	for _, s := range w.tasks {
@@ -280,8 +286,8 @@ func (w *witness) gone(t *testing.T, after status.View) {
 	}
 }
 
-// nothingLeft fails the test if an application that ended has left a process, a container, a directory on a node, or files on
-// HDFS besides those that are kept of a job.
+// nothingLeft fails the test if an application that ended has left a process, a container, a
+// directory on a node, or files on HDFS besides those that are kept of a job.
 func (c *cluster) nothingLeft(t *testing.T, id string) {
 	t.Helper()
 	gone(t, id)

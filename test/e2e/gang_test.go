@@ -14,8 +14,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestTwoGangs submits two jobs at once of which each needs 60 % of the cluster: they cannot run side by side, and each may get
-// a part of what it needs. Whoever is incomplete gives back what it has, pauses and tries again: both end well.
+// TestTwoGangs submits two jobs at once of which each needs 60 % of the cluster: they cannot run
+// side by side, and each may get a part of what it needs. Whoever is incomplete gives back what it
+// has, pauses and tries again: both end well.
 func TestTwoGangs(t *testing.T) {
 	c := hadoop(t)
 	const job = `name: gang-%s
@@ -67,7 +68,8 @@ func TestGangThatNeverFits(t *testing.T) {
 	c.refuses(t, refusal{file: "name: crowd\ncommand: \"true\"\nroles:\n  worker: {instances: 300, memory: 2GiB}\n", code: 3, says: []string{"300 containers of 2 GiB", "holds only 16"}})
 }
 
-// TestCrashLoop: a program that always fails spends its budget with growing pauses, then the job fails at once.
+// TestCrashLoop: a program that always fails spends its budget with growing pauses, then the job
+// fails at once.
 func TestCrashLoop(t *testing.T) {
 	c := hadoop(t)
 	r := tfos(t, c.env, "run", jobFile(t, strings.Replace(hello, `"true"`, `"echo the matter is this >&2; exit 3"`, 1))).want(t, 1)

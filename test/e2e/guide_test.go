@@ -22,8 +22,9 @@ const onCluster = "<!-- on a cluster -->"
 // onSpark is in pages whose programs test/spark/test_guides.py runs.
 const onSpark = "spark-submit"
 
-// TestGuide runs the command blocks of every page of docs/guide, in the order in which they stand, in one shell for each page. A block
-// with a name is that file. What a block of text shows, the commands before it must have printed, in this order; … stands for anything.
+// TestGuide runs the command blocks of every page of docs/guide, in the order in which they stand,
+// in one shell for each page. A block with a name is that file. What a block of text shows, the
+// commands before it must have printed, in this order; … stands for anything.
 func TestGuide(t *testing.T) {
 	pages, err := filepath.Glob(filepath.Join(root, "docs/guide/*.md"))
 	if err != nil || len(pages) == 0 {

@@ -179,13 +179,15 @@ func leftovers(t testing.TB, mark string) []string {
 	return found
 }
 
-// gone waits until no process of an application is left. YARN ends the master's own shell a moment after the job's end.
+// gone waits until no process of an application is left. YARN ends the master's own shell a moment
+// after the job's end.
 func gone(t testing.TB, id string) {
 	t.Helper()
 	eventually(t, "the last process of "+id+" to end", func() bool { return len(leftovers(t, id)) == 0 })
 }
 
-// eventually polls until ok, for as long as patience: for what another process does and tells nobody of.
+// eventually polls until ok, for as long as patience: for what another process does and tells
+// nobody of.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(patience)

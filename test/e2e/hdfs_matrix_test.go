@@ -12,8 +12,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrixOfHDFSFaultsWhileTraining restarts the NameNode under jobs that train with checkpoints and summaries, and then kills a DataNode, so
-// that of three replicas two are left: training goes on without a restart, to the same accuracy, and all checkpoints are whole.
+// TestMatrixOfHDFSFaultsWhileTraining restarts the NameNode under jobs that train with checkpoints
+// and summaries, and then kills a DataNode, so that of three replicas two are left: training goes
+// on without a restart, to the same accuracy, and all checkpoints are whole.
 func TestMatrixOfHDFSFaultsWhileTraining(t *testing.T) {
 	c := storage(t)
 	for _, strategy := range strategies {

@@ -14,7 +14,8 @@ import (
 	"tfos/internal/status"
 )
 
-// storageCluster is one whose HDFS may be broken: three copies of each block, and a NameNode that issues delegation tokens.
+// storageCluster is one whose HDFS may be broken: three copies of each block, and a NameNode that
+// issues delegation tokens.
 var storageCluster = sync.OnceValues(func() (*cluster, error) {
 	return startCluster("e2e-faults", portBase+3000, "--nms", "1", "--dns", "3", "--set", "dfs.replication=3",
 		"--set", "dfs.block.access.token.enable=true", "--set", "dfs.namenode.delegation.token.always-use=true")
@@ -30,7 +31,8 @@ func storage(t testing.TB) *cluster {
 	return c
 }
 
-// onTask runs a program with TensorFlow as the one task of a job, without a second try, and returns what it printed.
+// onTask runs a program with TensorFlow as the one task of a job, without a second try, and returns
+// what it printed.
 func (c *cluster) onTask(t testing.TB, name string, args ...string) run {
 	t.Helper()
 	j := jobFile(t, fmt.Sprintf("name: %s\ncommand: %s %s %s\nfiles: [%s]\nroles:\n  worker: {memory: 2GiB}\nrecovery: {user-failures: 0}\n",
@@ -38,7 +40,8 @@ func (c *cluster) onTask(t testing.TB, name string, args ...string) run {
 	return tfos(t, c.env, "run", j)
 }
 
-// TestFileCallsOverHDFS makes every call of tf.io.gfile on HDFS and on the local disk: they must not differ.
+// TestFileCallsOverHDFS makes every call of tf.io.gfile on HDFS and on the local disk: they must
+// not differ.
 func TestFileCallsOverHDFS(t *testing.T) {
 	c := hadoop(t)
 	for _, where := range []string{"hdfs:///tmp", c.nameNode(t) + "/tmp"} {
@@ -78,8 +81,8 @@ func TestDataNodesThatDie(t *testing.T) {
 	c.suite(t, "./internal/dfs", "^TestDataNodesThatDie$", c.breakable())
 }
 
-// TestReadsFromDataNodes: a program reads from a DataNode itself, and from another one when that is stopped or killed. What it waits for one
-// that says nothing, 20 s at most, is printed.
+// TestReadsFromDataNodes: a program reads from a DataNode itself, and from another one when that is
+// stopped or killed. What it waits for one that says nothing, 20 s at most, is printed.
 func TestReadsFromDataNodes(t *testing.T) {
 	c := storage(t)
 	r := c.onTask(t, "read_direct.py", "hdfs:///tmp", "stop", "kill")
@@ -97,7 +100,8 @@ func TestReadsFromDataNodes(t *testing.T) {
 	}
 }
 
-// TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and reads, with an event file open meanwhile.
+// TestFaultsOfHDFS restarts the NameNode and kills a DataNode under a program that writes and
+// reads, with an event file open meanwhile.
 func TestFaultsOfHDFS(t *testing.T) {
 	c := storage(t)
 	j := jobFile(t, fmt.Sprintf("name: faults\ncommand: %s faults_on_hdfs.py hdfs:///tmp\nfiles: [%s]\nroles:\n  worker: {memory: 2GiB}\nrecovery: {user-failures: 0}\n",

@@ -41,8 +41,8 @@ func (l locked) Write(p []byte) (int, error) {
 	return l.b.Write(p)
 }
 
-// startYarnJar starts it as the script yarn does: the configuration is on the class path, and nothing says so in the environment. before
-// is shell that runs ahead of it.
+// startYarnJar starts it as the script yarn does: the configuration is on the class path, and
+// nothing says so in the environment. before is shell that runs ahead of it.
 func startYarnJar(t testing.TB, c *cluster, before string, env []string, args ...string) *yarnJar {
 	t.Helper()
 	y := &yarnJar{temporary: t.TempDir()}
@@ -98,7 +98,8 @@ func (y *yarnJar) nothingUnpacked(t testing.TB) {
 	}
 }
 
-// TestSchedulersJar: `yarn jar tfos.jar` is the command that the jar carries, with its arguments, streams, exit codes and signals.
+// TestSchedulersJar: `yarn jar tfos.jar` is the command that the jar carries, with its arguments,
+// streams, exit codes and signals.
 func TestSchedulersJar(t *testing.T) {
 	c := hadoop(t)
 	exits := jobFile(t, `name: exits

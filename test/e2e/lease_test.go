@@ -14,8 +14,9 @@ import (
 	"testing"
 )
 
-// TestLeases has ten tasks share 1,000 files of very different sizes for two epochs, kills the processes of two and the agent of a
-// third while they read, and counts: each record is consumed exactly once in each epoch.
+// TestLeases has ten tasks share 1,000 files of very different sizes for two epochs, kills the
+// processes of two and the agent of a third while they read, and counts: each record is consumed
+// exactly once in each epoch.
 func TestLeases(t *testing.T) {
 	t.Parallel()
 	const epochs = 2
@@ -66,8 +67,8 @@ func TestLeases(t *testing.T) {
 	gone(t, r.application(t))
 }
 
-// writeLines makes files of lines that are all different, most of them small and a few a thousand times larger. It returns what
-// the lines begin with.
+// writeLines makes files of lines that are all different, most of them small and a few a thousand
+// times larger. It returns what the lines begin with.
 func writeLines(t *testing.T, dir string, files int) map[string]bool {
 	t.Helper()
 	r := rand.New(rand.NewPCG(1, 2))

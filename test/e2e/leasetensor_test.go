@@ -16,8 +16,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestLeasesInTensorFlow reads shared TFRecords as a tf.data.Dataset in a program that is killed, and goes back to its checkpoint in
-// the middle of an epoch: what it has seen then is every record once.
+// TestLeasesInTensorFlow reads shared TFRecords as a tf.data.Dataset in a program that is killed,
+// and goes back to its checkpoint in the middle of an epoch: what it has seen then is every record
+// once.
 func TestLeasesInTensorFlow(t *testing.T) {
 	t.Parallel()
 	data, checkpoints := t.TempDir(), t.TempDir()
@@ -33,8 +34,9 @@ func TestLeasesInTensorFlow(t *testing.T) {
 	}
 }
 
-// TestLeasesOnHDFS keeps records, model and the state of the input on a real HDFS. The program is killed, then the whole job, and resumed by
-// another application in the middle of the epoch: what it has seen in the end is every record once.
+// TestLeasesOnHDFS keeps records, model and the state of the input on a real HDFS. The program is
+// killed, then the whole job, and resumed by another application in the middle of the epoch: what
+// it has seen in the end is every record once.
 func TestLeasesOnHDFS(t *testing.T) {
 	t.Parallel()
 	c := storage(t)
@@ -67,8 +69,9 @@ func TestLeasesOnHDFS(t *testing.T) {
 	c.shell(t, "hdfs dfs -test -e /leases/model/.tfos/input-40.json")
 }
 
-// TestDamagedRecordsOnHDFS: a job that meets a damaged record says which file it is in and where it begins, and does not pass over it, in
-// TensorFlow or without, in whichever piece of the file it lies.
+// TestDamagedRecordsOnHDFS: a job that meets a damaged record says which file it is in and where it
+// begins, and does not pass over it, in TensorFlow or without, in whichever piece of the file it
+// lies.
 func TestDamagedRecordsOnHDFS(t *testing.T) {
 	t.Parallel()
 	c := storage(t)

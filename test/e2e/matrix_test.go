@@ -13,7 +13,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrix carries out every fault plan under every strategy whose jobs have its tasks, on real Hadoop with real TensorFlow.
+// TestMatrix carries out every fault plan under every strategy whose jobs have its tasks, on real
+// Hadoop with real TensorFlow.
 func TestMatrix(t *testing.T) {
 	for _, n := range plans(t, func(p fault.Plan) bool { return p.Only("", can...) == nil }) {
 		c := hadoop(t)

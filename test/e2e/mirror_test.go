@@ -16,8 +16,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestLocalCheckpointsOutliveTheirNode: real TensorFlow saves to local directories. The leader's agent is killed, and with it all that
-// is in its container: the job goes on from the checkpoint that was kept, and what it writes in the end is kept whole.
+// TestLocalCheckpointsOutliveTheirNode: real TensorFlow saves to local directories. The leader's
+// agent is killed, and with it all that is in its container: the job goes on from the checkpoint
+// that was kept, and what it writes in the end is kept whole.
 func TestLocalCheckpointsOutliveTheirNode(t *testing.T) {
 	c := hadoop(t)
 	const dir = "/models/local"
@@ -90,8 +91,8 @@ func last(re *regexp.Regexp, text string) int {
 	return n
 }
 
-// TestLocalFilesOfAnyKind: a program that knows local files alone goes on where it was when its agent is killed, loses nothing when it is
-// stopped, and a new job goes on from that.
+// TestLocalFilesOfAnyKind: a program that knows local files alone goes on where it was when its
+// agent is killed, loses nothing when it is stopped, and a new job goes on from that.
 func TestLocalFilesOfAnyKind(t *testing.T) {
 	t.Parallel()
 	c := hadoop(t)
@@ -146,7 +147,8 @@ func TestLocalFilesOfAnyKind(t *testing.T) {
 	gone(t, again)
 }
 
-// TestLocalCheckpointsOfAnEmbeddedCluster: the same without Hadoop, kept on another directory of the machine.
+// TestLocalCheckpointsOfAnEmbeddedCluster: the same without Hadoop, kept on another directory of
+// the machine.
 func TestLocalCheckpointsOfAnEmbeddedCluster(t *testing.T) {
 	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "kept")
@@ -160,7 +162,8 @@ func TestLocalCheckpointsOfAnEmbeddedCluster(t *testing.T) {
 	if at := last(resumedAtRE, out); at != 15 {
 		t.Errorf("it went on from %d:\n%s", at, out)
 	}
-	// One that saves each ten steps of 0.1 s loses its agent at step 65: what it saved a look or two before is lost.
+	// One that saves each ten steps of 0.1 s loses its agent at step 65: what it saved a look or
+	// two before is lost.
 	out = run(70, " --pause 0.1 --kill-agent-at 65")
 	if at := last(resumedAtRE, out); at < 10 || at > 60 {
 		t.Errorf("in another container it went on from %d:\n%s", at, out)

@@ -10,8 +10,9 @@ import (
 	"testing"
 )
 
-// TestSomeCannotBeRedirected trains with TensorFlow while one task's process does not load the library. Under parameter-server all take forward
-// with it: the coordinator hands its addresses on. Where each process reads its own, the others stay redirected.
+// TestSomeCannotBeRedirected trains with TensorFlow while one task's process does not load the
+// library. Under parameter-server all take forward with it: the coordinator hands its addresses on.
+// Where each process reads its own, the others stay redirected.
 func TestSomeCannotBeRedirected(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ strategy, program, roles, chief string }{

@@ -49,8 +49,9 @@ func killed(ctx context.Context, c *cluster, args []string) {
 	_ = cmd.Run()
 }
 
-// TestSchedulersStages: the same nightly job is submitted twice at once. A caller, the master or the ResourceManager is killed at each stage of
-// it, and the caller comes again. One application trains, and all calls end with its exit code.
+// TestSchedulersStages: the same nightly job is submitted twice at once. A caller, the master or
+// the ResourceManager is killed at each stage of it, and the caller comes again. One application
+// trains, and all calls end with its exit code.
 func TestSchedulersStages(t *testing.T) {
 	c, err := startCluster("e2e-nights", portBase+1000, "--nms", "2")
 	if err != nil {

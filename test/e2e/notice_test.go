@@ -13,8 +13,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestDraining has an administrator drain the node of a task: its program is told, saves a checkpoint, and the task goes on from
-// there in another container long before the deadline. The other task does not notice.
+// TestDraining has an administrator drain the node of a task: its program is told, saves a
+// checkpoint, and the task goes on from there in another container long before the deadline. The
+// other task does not notice.
 func TestDraining(t *testing.T) {
 	c := hadoop(t)
 	p := submitPatient(t, c, "default", 700)
@@ -32,8 +33,9 @@ func TestDraining(t *testing.T) {
 	p.moved(t, after, "draining", 500)
 }
 
-// TestPreemption has the queue next door want its share back. What a capacity scheduler sends is a notice; the program has saved
-// its step when YARN takes the container, and goes on from there when there is room again.
+// TestPreemption has the queue next door want its share back. What a capacity scheduler sends is a
+// notice; the program has saved its step when YARN takes the container, and goes on from there when
+// there is room again.
 func TestPreemption(t *testing.T) {
 	t.Parallel()
 	c, err := startCluster("e2e-queues", portBase+2000, "--nms", "1",
@@ -97,8 +99,8 @@ var (
 	beginsRE = regexp.MustCompile(`incarnation 2 begins at step (\d+)\n`)
 )
 
-// moved wants all restarts to be moves for one cause, of programs that were told by file, signal and function, with so many seconds
-// left at least, and went on from the step that they saved then.
+// moved wants all restarts to be moves for one cause, of programs that were told by file, signal
+// and function, with so many seconds left at least, and went on from the step that they saved then.
 func (p patient) moved(t *testing.T, v status.View, cause string, left int) {
 	t.Helper()
 	if len(v.Restarts) == 0 {

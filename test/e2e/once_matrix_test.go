@@ -13,8 +13,8 @@ import (
 )
 
 // TestMatrixOnceKilled kills a submitter with SIGKILL, each night a little later than the night
-// before, from before it has said a word until its job trains; two others take the night up at once. Each night one
-// application does the work, and both end with its exit code.
+// before, from before it has said a word until its job trains; two others take the night up at
+// once. Each night one application does the work, and both end with its exit code.
 func TestMatrixOnceKilled(t *testing.T) {
 	c := hadoop(t)
 	job := jobFile(t, `name: night

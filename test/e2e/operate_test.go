@@ -25,8 +25,8 @@ roles:
   ps: {instances: 1, memory: 256MiB, command: "echo ps is here; exec sleep 100000"}
 `
 
-// TestOperate goes through the life of a job that somebody watches: submit, status, list, logs while it runs, kill, and the
-// same questions afterwards.
+// TestOperate goes through the life of a job that somebody watches: submit, status, list, logs
+// while it runs, kill, and the same questions afterwards.
 func TestOperate(t *testing.T) {
 	c := hadoop(t)
 	r := tfos(t, c.env, "submit", jobFile(t, serving)).want(t, 0)
@@ -194,8 +194,8 @@ func (c *cluster) progress(t *testing.T, id string) float64 {
 	return info.App.Progress
 }
 
-// TestContracts puts the real cluster to the suites that the embedded implementations pass in `make check`, and HDFS to what
-// it alone has: tokens, protections, quotas, safe mode, nameservices.
+// TestContracts puts the real cluster to the suites that the embedded implementations pass in `make
+// check`, and HDFS to what it alone has: tokens, protections, quotas, safe mode, nameservices.
 func TestContracts(t *testing.T) {
 	c := hadoop(t)
 	c.suite(t, "./internal/yarn/yarntest", ".", c.breakable())

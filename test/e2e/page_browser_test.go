@@ -175,7 +175,8 @@ func (b *browser) scheme(dark string) {
 // hostile is what a program may print that wants to be markup.
 const hostile = `<img src=x onerror=window.pwned=1><script>window.pwned=1</script></pre>`
 
-// watched is a job that somebody looks at: its workers train until a file says that they shall fail.
+// watched is a job that somebody looks at: its workers train until a file says that they shall
+// fail.
 const watched = `name: "watched <b>job</b>"
 roles:
   worker:
@@ -192,8 +193,8 @@ roles:
 recovery: {user-failures: 1}
 `
 
-// TestPagesOfAJob looks at a job through the cluster's own web proxy: while it trains, recovers from a
-// killed worker, fails and has ended.
+// TestPagesOfAJob looks at a job through the cluster's own web proxy: while it trains, recovers
+// from a killed worker, fails and has ended.
 func TestPagesOfAJob(t *testing.T) {
 	c := hadoop(t)
 	fail := filepath.Join(t.TempDir(), "fail")

@@ -131,8 +131,8 @@ func (p *prometheus) sees(what, expr string) []sample {
 	return found
 }
 
-// TestPagesPrometheus watches a job with a real Prometheus through YARN's proxy: while it trains, when a
-// worker and the master are replaced, and when it has ended.
+// TestPagesPrometheus watches a job with a real Prometheus through YARN's proxy: while it trains,
+// when a worker and the master are replaced, and when it has ended.
 func TestPagesPrometheus(t *testing.T) {
 	c := hadoop(t).withHistory(t)
 	k, err := conf.Load([]string{c.conf}, os.ReadFile, conf.Environment{Env: os.LookupEnv})

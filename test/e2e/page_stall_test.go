@@ -9,8 +9,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestPagesStall has two programs hang: it is said, the stacks of their processes are in their logs and
-// shown by tfos stacks, and they are started again, as the job file wants.
+// TestPagesStall has two programs hang: it is said, the stacks of their processes are in their logs
+// and shown by tfos stacks, and they are started again, as the job file wants.
 func TestPagesStall(t *testing.T) {
 	c := hadoop(t)
 	id := strings.TrimSpace(tfos(t, c.env, "submit", jobFile(t, `

@@ -14,8 +14,8 @@ import (
 	"tfos/internal/status"
 )
 
-// TestPagesTensorBoard looks at the TensorBoard of a job, through the cluster's own web proxy: by way of the job's page, at a chart
-// with the job's points.
+// TestPagesTensorBoard looks at the TensorBoard of a job, through the cluster's own web proxy: by
+// way of the job's page, at a chart with the job's points.
 func TestPagesTensorBoard(t *testing.T) {
 	c := hadoop(t)
 	for name, keys := range map[string]string{

@@ -14,7 +14,8 @@ var rateRE = regexp.MustCompile(`(\d+) rows in .* ([0-9.]+) s of processor time:
 // rate is what a program printed of its speed.
 type rate struct{ rows, processor, perSecond float64 }
 
-// faster is the better rate of two runs: what else the machine does makes runs slower, never faster.
+// faster is the better rate of two runs: what else the machine does makes runs slower, never
+// faster.
 func (r rate) faster(t *testing.T, output string) rate {
 	t.Helper()
 	m := rateRE.FindStringSubmatch(output)
@@ -34,8 +35,9 @@ func (r rate) faster(t *testing.T, output string) rate {
 	return rate{rows: n[0], processor: n[1], perSecond: n[2]}
 }
 
-// TestBenchPredict runs a small model over the same TFRecords, in batches of the same size, by tfos predict and by a loop in Python that has tf.data
-// parse them and writes the same rows; and by one that writes nothing. They run in turn, three times, and the fastest of each counts.
+// TestBenchPredict runs a small model over the same TFRecords, in batches of the same size, by tfos
+// predict and by a loop in Python that has tf.data parse them and writes the same rows; and by one
+// that writes nothing. They run in turn, three times, and the fastest of each counts.
 func TestBenchPredict(t *testing.T) {
 	dir := predictions(t, "10")
 	var nothing rate

@@ -54,8 +54,9 @@ func workersOf(t testing.TB, tmp string) (pids []int) {
 	return pids
 }
 
-// TestPredict runs a model over files by two workers and kills one on the way: one row of output for each row of input, the
-// same, bit by bit, as Python's. Begun again there is nothing to do; with a part of the output gone, only that is done.
+// TestPredict runs a model over files by two workers and kills one on the way: one row of output
+// for each row of input, the same, bit by bit, as Python's. Begun again there is nothing to do;
+// with a part of the output gone, only that is done.
 func TestPredict(t *testing.T) {
 	t.Parallel()
 	dir, out, tmp := predictions(t, "1"), filepath.Join(t.TempDir(), "out"), t.TempDir()
@@ -110,8 +111,9 @@ func TestPredict(t *testing.T) {
 	}
 }
 
-// TestPredictOnHDFS reads each format from HDFS and writes to it, by workers on a real YARN. One of two workers dies in the middle of the TFRecords: one row
-// of output for each row of input, the same, bit by bit, as Python's, and nothing else is left.
+// TestPredictOnHDFS reads each format from HDFS and writes to it, by workers on a real YARN. One of
+// two workers dies in the middle of the TFRecords: one row of output for each row of input, the
+// same, bit by bit, as Python's, and nothing else is left.
 func TestPredictOnHDFS(t *testing.T) {
 	t.Parallel()
 	c := hadoop(t)
@@ -155,7 +157,8 @@ func TestPredictOnHDFS(t *testing.T) {
 	}
 }
 
-// someRows writes rows as CSV and as Parquet, and images, and says what the model makes of the rows by the embedded YARN.
+// someRows writes rows as CSV and as Parquet, and images, and says what the model makes of the rows
+// by the embedded YARN.
 func someRows(t testing.TB, dir string) (jsonl string) {
 	t.Helper()
 	type row struct {

@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestPythonModuleIsThere: a task imports tfos, its own modules and those of its PYTHONPATH, and talks to its agent.
+// TestPythonModuleIsThere: a task imports tfos, its own modules and those of its PYTHONPATH, and
+// talks to its agent.
 func TestPythonModuleIsThere(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

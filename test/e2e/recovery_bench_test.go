@@ -29,10 +29,11 @@ type recovery struct {
 	knows   float64 // the new process could read its cluster_spec
 }
 
-// TestBenchRecovery times how long a task is without a process: one whose process was killed starts again in its container, one
-// whose agent was killed, or is stopped, gets another container. Each round takes a task of its own, so that no pause between
-// repeated failures counts. Beside it, as figures from elsewhere, what was measured of TonY and skein on a quiet cluster of three
-// nodes, from the kill until all tasks had started again.
+// TestBenchRecovery times how long a task is without a process: one whose process was killed starts
+// again in its container, one whose agent was killed, or is stopped, gets another container. Each
+// round takes a task of its own, so that no pause between repeated failures counts. Beside it, as
+// figures from elsewhere, what was measured of TonY and skein on a quiet cluster of three nodes,
+// from the kill until all tasks had started again.
 func TestBenchRecovery(t *testing.T) {
 	c := hadoop(t)
 	losses := []struct {
@@ -158,7 +159,8 @@ func recoveryOf(t *testing.T, task job.Task, at time.Time, turns []membership.Tu
 	return r
 }
 
-// stampOf is when a task's process could read its cluster_spec, in seconds since the epoch; 0: it has not.
+// stampOf is when a task's process could read its cluster_spec, in seconds since the epoch; 0: it
+// has not.
 func stampOf(dir string, task status.Task) float64 {
 	b, err := os.ReadFile(filepath.Join(dir, task.Role+"-"+strconv.Itoa(task.Index)+"-"+strconv.Itoa(int(task.Incarnation))))
 	if err != nil {

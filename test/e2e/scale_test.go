@@ -59,8 +59,8 @@ func running(t *testing.T, c *cluster, id string, n int) status.View {
 	return v
 }
 
-// TestScaleParameterServer gives a job with parameter servers a third worker, then leaves it one. The processes of those who
-// stay are the same all the time.
+// TestScaleParameterServer gives a job with parameter servers a third worker, then leaves it one.
+// The processes of those who stay are the same all the time.
 func TestScaleParameterServer(t *testing.T) {
 	c := hadoop(t)
 	id, before := trainDigits(t, c, "ps", "hdfs:///models/scaled-ps", "--steps 1500 --pause 0.05")
@@ -88,7 +88,8 @@ func same(t *testing.T, before, after status.View, tasks ...string) {
 	}
 }
 
-// TestScaleMirrored gives mirrored peers a third one: all start again in place, and go on from the checkpoint.
+// TestScaleMirrored gives mirrored peers a third one: all start again in place, and go on from the
+// checkpoint.
 func TestScaleMirrored(t *testing.T) {
 	c := hadoop(t)
 	id, before := trainDigits(t, c, "mirrored", "hdfs:///models/scaled-mirrored", "--steps 600 --pause 0.05 --batch 48") // which two and three divide

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestMatrixOfShardedCheckpoints: parameter servers save their shares of the model themselves. The checkpoints are listed and found whole; one
-// whose shard is missing is found, and the job goes on from the one before.
+// TestMatrixOfShardedCheckpoints: parameter servers save their shares of the model themselves. The
+// checkpoints are listed and found whole; one whose shard is missing is found, and the job goes on
+// from the one before.
 func TestMatrixOfShardedCheckpoints(t *testing.T) {
 	c := storage(t)
 	const dir = "/models/sharded"

@@ -97,8 +97,8 @@ func (d *driver) hold(slot int, executor string) *exec.Cmd {
 	return cmd
 }
 
-// TestSlots runs a job in two slots. The master is killed, and finds its tasks again; a slot is killed, and its task comes back in
-// the next one. Nobody else is started again.
+// TestSlots runs a job in two slots. The master is killed, and finds its tasks again; a slot is
+// killed, and its task comes back in the next one. Nobody else is started again.
 func TestSlots(t *testing.T) {
 	dir := t.TempDir()
 	d := startDriver(t, fmt.Sprintf(`{"name": "slots", "attended": "30s", "success": "all", "roles": {"worker": {"instances": 2}},

@@ -12,8 +12,9 @@ import (
 	"tfos/internal/status"
 )
 
-// TestMatrixOfDeadWriters kills a program and its agent while they write a file. The hidden file that they leave goes once HDFS knows
-// that its writer is dead; that of the incarnation in their place, which writes all the time, stays and becomes the file.
+// TestMatrixOfDeadWriters kills a program and its agent while they write a file. The hidden file
+// that they leave goes once HDFS knows that its writer is dead; that of the incarnation in their
+// place, which writes all the time, stays and becomes the file.
 func TestMatrixOfDeadWriters(t *testing.T) {
 	c := storage(t)
 	const dir = "/models/dead-writer"

@@ -73,8 +73,8 @@ func (c *cluster) follow(t *testing.T, name string) *followed {
 	return f
 }
 
-// undisturbed waits for the job's end: it succeeded, nothing was started anew, and no container added. It returns the last
-// status.
+// undisturbed waits for the job's end: it succeeded, nothing was started anew, and no container
+// added. It returns the last status.
 func (f *followed) undisturbed(t *testing.T) status.View {
 	t.Helper()
 	if err := <-f.ended; err != nil {
@@ -116,7 +116,8 @@ func masterPID(t *testing.T, id string) int {
 	return 0
 }
 
-// TestMasterKilled kills the application master of a job that trains: the next one takes the tasks over, and they notice nothing.
+// TestMasterKilled kills the application master of a job that trains: the next one takes the tasks
+// over, and they notice nothing.
 func TestMasterKilled(t *testing.T) {
 	c := hadoop(t)
 	f := c.follow(t, "master-killed")
@@ -148,13 +149,14 @@ func TestResourceManagerRestarted(t *testing.T) {
 	}
 }
 
-// managersCluster is one on which a NodeManager may take its time: on a busy machine its start takes longer than the 10 s after
-// which the shared cluster counts a node as lost.
+// managersCluster is one on which a NodeManager may take its time: on a busy machine its start
+// takes longer than the 10 s after which the shared cluster counts a node as lost.
 var managersCluster = sync.OnceValues(func() (*cluster, error) {
 	return startCluster("e2e-managers", portBase+4000, "--nms", "3", "--set", "yarn.nm.liveness-monitor.expiry-interval-ms=120000")
 })
 
-// managers is the cluster whose NodeManagers may be restarted, started by the first test that asks for it.
+// managers is the cluster whose NodeManagers may be restarted, started by the first test that asks
+// for it.
 func managers(t testing.TB) *cluster {
 	t.Helper()
 	c, err := managersCluster()

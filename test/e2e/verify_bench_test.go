@@ -18,8 +18,9 @@ import (
 	"tfos/internal/hadoop/conf"
 )
 
-// TestBenchVerify times tfos checkpoint verify of a checkpoint of about 1 GiB against plain reading of its data file in sequence, on the
-// local disk and on HDFS, in turn, and tells the verifier's peak of memory.
+// TestBenchVerify times tfos checkpoint verify of a checkpoint of about 1 GiB against plain reading
+// of its data file in sequence, on the local disk and on HDFS, in turn, and tells the verifier's
+// peak of memory.
 func TestBenchVerify(t *testing.T) {
 	c := hadoop(t)
 	dir := t.TempDir()

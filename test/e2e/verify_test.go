@@ -42,8 +42,8 @@ func verified(t testing.TB, env []string, dir string, code int) []verdict {
 	return list
 }
 
-// TestCheckpointsOfTensorFlow: of checkpoints of random variables, in every format, none is called broken; then one bit is flipped in
-// each that has checksums, and each is.
+// TestCheckpointsOfTensorFlow: of checkpoints of random variables, in every format, none is called
+// broken; then one bit is flipped in each that has checksums, and each is.
 func TestCheckpointsOfTensorFlow(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -136,8 +136,8 @@ var faults = []struct {
 	{"killed-between-data-and-index", remove("ckpt-4.index"), "ckpt-4.index is missing", 2},
 }
 
-// TestCheckpointFaultsOnHDFS: each fault is found on a real HDFS and said. A writer killed between index and `checkpoint` leaves a
-// whole one that `checkpoint` does not name.
+// TestCheckpointFaultsOnHDFS: each fault is found on a real HDFS and said. A writer killed between
+// index and `checkpoint` leaves a whole one that `checkpoint` does not name.
 func TestCheckpointFaultsOnHDFS(t *testing.T) {
 	c := hadoop(t)
 	dir := t.TempDir()

@@ -13,8 +13,8 @@ import (
 // test cluster has it off. Since Hadoop 3.2 they do not do it all the same.
 var checksVirtual = []string{"--set", "yarn.nodemanager.vmem-check-enabled=true", "--set", "yarn.nodemanager.container-monitor.interval-ms=500"}
 
-// TestVersions runs the same job, unchanged, on the oldest and the newest Hadoop that tfos knows, and puts both to the
-// contract suites. These clusters issue no tokens.
+// TestVersions runs the same job, unchanged, on the oldest and the newest Hadoop that tfos knows,
+// and puts both to the contract suites. These clusters issue no tokens.
 func TestVersions(t *testing.T) {
 	for i, version := range []string{"2.10", "3.5"} {
 		t.Run(version, func(t *testing.T) {

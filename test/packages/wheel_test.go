@@ -29,8 +29,8 @@ var machine = map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.G
 // hello is a job that any package must be able to run.
 const hello = "name: hello\ncommand: echo hello from $TFOS_ROLE\nroles: {worker: {instances: 2, memory: 256MiB}}\n"
 
-// run runs a program in a directory of its own, in which job.yaml is hello, with env beside the barest environment. It gives what
-// the program printed.
+// run runs a program in a directory of its own, in which job.yaml is hello, with env beside the
+// barest environment. It gives what the program printed.
 func run(t *testing.T, env []string, name string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Minute) // all packages are made within
@@ -59,7 +59,8 @@ func made(t *testing.T, pattern string) string {
 	return names[0]
 }
 
-// works uses an installed command: its version is that of this checkout, and it finds what it ships to a cluster.
+// works uses an installed command: its version is that of this checkout, and it finds what it ships
+// to a cluster.
 func works(t *testing.T, tfos string) {
 	t.Helper()
 	want := run(t, nil, filepath.Join(root, "build/binaries", runtime.GOARCH, "tfos"), "version")

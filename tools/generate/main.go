@@ -1,7 +1,8 @@
 // Command generate turns the repository's .proto files into Go, without protoc.
 //
-// It runs as "go -C tools run ./generate" (make generate) and finds every .proto file under internal. The Go files land beside
-// them, and both are committed. The plugins are the versions that tools/go.mod pins.
+// It runs as "go -C tools run ./generate" (make generate) and finds every .proto file under
+// internal. The Go files land beside them, and both are committed. The plugins are the versions
+// that tools/go.mod pins.
 package main
 
 import (

@@ -15,8 +15,8 @@ import (
 	cdx "github.com/CycloneDX/cyclonedx-go"
 )
 
-// bill is the list of what the binaries in a directory are made of, as CycloneDX: each with its hash, and the modules that are linked into
-// it, as the binary itself says.
+// bill is the list of what the binaries in a directory are made of, as CycloneDX: each with its
+// hash, and the modules that are linked into it, as the binary itself says.
 func bill(dir, version string, when time.Time) ([]byte, error) {
 	b := cdx.NewBOM()
 	b.Metadata = &cdx.Metadata{

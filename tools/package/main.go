@@ -1,8 +1,9 @@
-// Command package makes the packages of tfos from its binaries: a tarball, a .deb, an .rpm and a list of what is in them (SBOM), for
-// each kind of machine.
+// Command package makes the packages of tfos from its binaries: a tarball, a .deb, an .rpm and a
+// list of what is in them (SBOM), for each kind of machine.
 //
-// It runs as "go -C tools run ./package" (make package), after the binaries are in build/binaries, and writes to build/packages. The same
-// binaries make the same bytes: every time in a package is SOURCE_DATE_EPOCH.
+// It runs as "go -C tools run ./package" (make package), after the binaries are in build/binaries,
+// and writes to build/packages. The same binaries make the same bytes: every time in a package is
+// SOURCE_DATE_EPOCH.
 package main
 
 import (
@@ -98,7 +99,8 @@ type file struct {
 	mode   os.FileMode
 }
 
-// shared are the files that every kind of machine gets: what the command says of itself, and its documentation.
+// shared are the files that every kind of machine gets: what the command says of itself, and its
+// documentation.
 func (b build) shared() ([]file, error) {
 	tfos := filepath.Join(b.root, "build/binaries", runtime.GOARCH, "tfos")
 	var all []file

@@ -1,9 +1,10 @@
 // Package port keeps TCP ports for programs that will listen on them later.
 //
-// A port is held by a socket that is bound and never listens, from before its number is known to anyone until it is released:
-// there is no moment at which another process could take it. What lets the one program in is an option that is set on the
-// socket after it was bound alone; the kernel looks at the options of the sockets that are there when another binds. Measured
-// on Linux 6.18, for IPv6 (dual stack) and IPv4 binds alike; the kernel never hands a held port out for bind(:0).
+// A port is held by a socket that is bound and never listens, from before its number is known to
+// anyone until it is released: there is no moment at which another process could take it. What lets
+// the one program in is an option that is set on the socket after it was bound alone; the kernel
+// looks at the options of the sockets that are there when another binds. Measured on Linux 6.18,
+// for IPv6 (dual stack) and IPv4 binds alike; the kernel never hands a held port out for bind(:0).
 package port
 
 import (
@@ -18,10 +19,11 @@ type Sharing int
 
 // The ways of sharing a held port.
 const (
-	// ReusePort lets programs of the same user in that set SO_REUSEPORT: TensorFlow with TF_GRPC_REUSE_PORT=true.
+	// ReusePort lets programs of the same user in that set SO_REUSEPORT: TensorFlow with
+	// TF_GRPC_REUSE_PORT=true.
 	ReusePort Sharing = iota + 1
-	// ReuseAddr lets programs in that set SO_REUSEADDR, as most servers do: TensorBoard has no other way. Any user's may, if
-	// it asks for this very number.
+	// ReuseAddr lets programs in that set SO_REUSEADDR, as most servers do: TensorBoard has no
+	// other way. Any user's may, if it asks for this very number.
 	ReuseAddr
 )
 

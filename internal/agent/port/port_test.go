@@ -13,8 +13,8 @@ import (
 	"tfos/internal/agent/port"
 )
 
-// listen is another process's attempt to serve on a port. Options other than those given are off; Go itself would set
-// SO_REUSEADDR.
+// listen is another process's attempt to serve on a port. Options other than those given are off;
+// Go itself would set SO_REUSEADDR.
 func listen(network string, number int, options ...int) (net.Listener, error) {
 	c := net.ListenConfig{Control: func(_, _ string, raw syscall.RawConn) error {
 		var err error
@@ -100,7 +100,8 @@ func reach(t *testing.T, l net.Listener, number int) {
 	}
 }
 
-// TestAHeldPortStaysHeld: a program that ends and comes back, as in a restart in place, finds its port.
+// TestAHeldPortStaysHeld: a program that ends and comes back, as in a restart in place, finds its
+// port.
 func TestAHeldPortStaysHeld(t *testing.T) {
 	p, err := port.Hold(port.ReusePort)
 	if err != nil {
@@ -120,7 +121,8 @@ func TestAHeldPortStaysHeld(t *testing.T) {
 	}
 }
 
-// TestNoPortIsHandedOutTwice: neither to another holder, nor to a program of ours that lets the kernel choose.
+// TestNoPortIsHandedOutTwice: neither to another holder, nor to a program of ours that lets the
+// kernel choose.
 func TestNoPortIsHandedOutTwice(t *testing.T) {
 	held := make(map[int]bool)
 	for range 500 {

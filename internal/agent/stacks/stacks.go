@@ -1,8 +1,8 @@
 // Package stacks finds out where the processes of a program are.
 //
 // A Python process of a task leaves the stacks of its threads in a file when it gets a signal
-// (python/sitecustomize.py). The file's name has the process's number and the number under which the
-// process has it open, so that nobody is sent the signal who would write elsewhere. Of other
+// (python/sitecustomize.py). The file's name has the process's number and the number under which
+// the process has it open, so that nobody is sent the signal who would write elsewhere. Of other
 // processes there is what the kernel tells. The package ends nothing and stops nothing.
 package stacks
 
@@ -135,8 +135,8 @@ func take(ctx context.Context, pid int, f file) (string, error) {
 	return string(b), err
 }
 
-// holds reports whether a process has its file open where it said: a program may have closed all that
-// it did not open, and opened something else.
+// holds reports whether a process has its file open where it said: a program may have closed all
+// that it did not open, and opened something else.
 func holds(pid int, f file) bool {
 	at, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", pid, f.fd))
 	if err != nil {

@@ -51,8 +51,8 @@ func TestTake(t *testing.T) {
 	}
 }
 
-// TestTakeSparesOtherFiles: a program that has closed all that it did not open, and opened a file of
-// its own in that place, is not told to write there.
+// TestTakeSparesOtherFiles: a program that has closed all that it did not open, and opened a file
+// of its own in that place, is not told to write there.
 func TestTakeSparesOtherFiles(t *testing.T) {
 	dir := t.TempDir()
 	pid := begin(t, dir, strings.Replace(leaves, "echo ready", `exec {fd}>&-; eval "exec $fd>>model"; echo ready`, 1))

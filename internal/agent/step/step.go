@@ -1,7 +1,7 @@
 // Package step finds how far a training has come in what its program prints.
 //
-// It knows the habits of TensorFlow's programs: "step 120/1000", "global_step = 120", Keras' progress bars, "Epoch 3/10". It
-// reads text and remembers the epoch; it touches no files.
+// It knows the habits of TensorFlow's programs: "step 120/1000", "global_step = 120", Keras'
+// progress bars, "Epoch 3/10". It reads text and remembers the epoch; it touches no files.
 package step
 
 import (
@@ -13,7 +13,8 @@ import (
 // Progress is a step, and out of how many; 0: not said.
 type Progress struct{ Step, Steps int64 }
 
-// most bounds what counts as a step. Longer numbers are something else, and products of two stay far from overflow.
+// most bounds what counts as a step. Longer numbers are something else, and products of two stay
+// far from overflow.
 const most = 1_000_000_000
 
 var (
@@ -27,8 +28,8 @@ var (
 	escapes = regexp.MustCompile(`\x1b\[[0-9;?]*[A-Za-z]`)
 )
 
-// Tracker follows one program's output. What tells more precisely where a training is wins for good: a step over a bar, a bar
-// over an epoch.
+// Tracker follows one program's output. What tells more precisely where a training is wins for
+// good: a step over a bar, a bar over an epoch.
 type Tracker struct {
 	epoch, epochs int64 // the newest said; 0: none
 	rank          int   // of the most precise kind seen
@@ -79,7 +80,8 @@ const (
 	byStep
 )
 
-// Line reads one line, without its end, and reports what it says of the progress, if it says anything.
+// Line reads one line, without its end, and reports what it says of the progress, if it says
+// anything.
 func (t *Tracker) Line(line string) (Progress, bool) {
 	p, ok := t.line(line)
 	if ok {

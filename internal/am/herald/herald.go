@@ -1,8 +1,9 @@
 // Package herald tells people of a job's events: it sends messages to webhooks and hands them to
 // commands, for the targets of the job file.
 //
-// Nobody waits for it but the job's end, and that for a few seconds. What cannot be delivered is tried a few times, then
-// logged and forgotten. No URL and no command reaches a log: they are often secrets.
+// Nobody waits for it but the job's end, and that for a few seconds. What cannot be delivered is
+// tried a few times, then logged and forgotten. No URL and no command reaches a log: they are often
+// secrets.
 package herald
 
 import (
@@ -99,7 +100,8 @@ func (h *Herald) Run(ctx context.Context) {
 	}
 }
 
-// Rest waits until all is sent or given up, but not beyond a time. It reports whether it is. Nothing is told meanwhile.
+// Rest waits until all is sent or given up, but not beyond a time. It reports whether it is.
+// Nothing is told meanwhile.
 func (h *Herald) Rest(limit time.Duration) bool {
 	done := make(chan struct{})
 	go func() {

@@ -1,8 +1,9 @@
-// Package input is the application master's owner of the job's input: one goroutine holds the lease machine and answers the
-// calls of all processes.
+// Package input is the application master's owner of the job's input: one goroutine holds the lease
+// machine and answers the calls of all processes.
 //
-// It lists what patterns match, stores what is to be kept beside a checkpoint and loads it again, all of that outside of the
-// goroutine that owns the machine. What a call, a loss or a file means, package lease decides.
+// It lists what patterns match, stores what is to be kept beside a checkpoint and loads it again,
+// all of that outside of the goroutine that owns the machine. What a call, a loss or a file means,
+// package lease decides.
 package input
 
 import (
@@ -50,12 +51,14 @@ const (
 	hold = 10 * time.Second
 	// glance is how long a call waits that wants to know now: as long as the journal may take.
 	glance = time.Second
-	// listing bounds how long the files of a dataset may take to be found, storing how long one state takes.
+	// listing bounds how long the files of a dataset may take to be found, storing how long one
+	// state takes.
 	listing = 10 * time.Minute
 	storing = time.Minute
 	// changed is the least time between two words of the state.
 	changed = 500 * time.Millisecond
-	// mailbox is how many messages may wait for the owner, which only computes. Senders block beyond it.
+	// mailbox is how many messages may wait for the owner, which only computes. Senders block
+	// beyond it.
 	mailbox = 256
 )
 
@@ -75,8 +78,8 @@ func New(o Options) *Input {
 	return &Input{o: o, machine: lease.New(), mail: make(chan any, mailbox), done: make(chan struct{})}
 }
 
-// Recall goes on where the attempt of the master before this one was. It is called before Run, by a master that takes over the
-// processes of that attempt.
+// Recall goes on where the attempt of the master before this one was. It is called before Run, by a
+// master that takes over the processes of that attempt.
 func (i *Input) Recall(ctx context.Context) error {
 	if i.o.Journal == nil {
 		return nil
@@ -137,7 +140,8 @@ func (i *Input) Lease(ctx context.Context, c lease.Call) (lease.Answer, error) {
 	case <-i.done:
 		return lease.Answer{}, ErrEnded
 	}
-	// The owner may be answering at this moment: what it gives is remembered for when the caller asks again.
+	// The owner may be answering at this moment: what it gives is remembered for when the caller
+	// asks again.
 	i.post(gaveUp{answer})
 	if ctx.Err() != nil {
 		return lease.Answer{}, ctx.Err()
@@ -242,7 +246,8 @@ func (o *owner) receive(m any) bool {
 	return true
 }
 
-// concerns reports whether others may have something to be told after a call. Those that do not are many.
+// concerns reports whether others may have something to be told after a call. Those that do not are
+// many.
 func concerns(c lease.Call) bool {
 	switch op := c.Op.(type) {
 	case lease.Next:

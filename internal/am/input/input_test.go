@@ -206,7 +206,8 @@ func TestTheNextAttemptGoesOn(t *testing.T) {
 	})
 }
 
-// TestNothingIsAnsweredThatTheJournalDoesNotHave: a filesystem that fails holds answers up, and no longer.
+// TestNothingIsAnsweredThatTheJournalDoesNotHave: a filesystem that fails holds answers up, and no
+// longer.
 func TestNothingIsAnsweredThatTheJournalDoesNotHave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := newMemory(t, "/d/a", "/job/x")

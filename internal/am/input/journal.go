@@ -19,9 +19,10 @@ import (
 	"tfos/internal/writeahead"
 )
 
-// Journal keeps the newest state of the machine in the job's staging directory, for the attempt of the master that comes after
-// this one: no call is answered before the journal has what the answer says. What is written is a file of this attempt, so that
-// a zombie of an attempt before cannot spoil it, beside the lists of files, which are named by their content and written once.
+// Journal keeps the newest state of the machine in the job's staging directory, for the attempt of
+// the master that comes after this one: no call is answered before the journal has what the answer
+// says. What is written is a file of this attempt, so that a zombie of an attempt before cannot
+// spoil it, beside the lists of files, which are named by their content and written once.
 type Journal struct {
 	FS      dfs.FS
 	Dir     string

@@ -17,18 +17,20 @@ import (
 )
 
 const (
-	// stateDir holds the states, in the checkpoints' directory. Whoever lists checkpoints passes over what begins with a dot.
+	// stateDir holds the states, in the checkpoints' directory. Whoever lists checkpoints passes
+	// over what begins with a dot.
 	stateDir = ".tfos"
 	prefix   = "input-"
 	suffix   = ".json"
-	// keptStates is how many are there: the newest. A checkpoint that is older than that begins its epoch anew.
+	// keptStates is how many are there: the newest. A checkpoint that is older than that begins its
+	// epoch anew.
 	keptStates = 100
 	// maxState bounds the size of a state that is read, bytes.
 	maxState = 1 << 30
 )
 
-// Beside stores states beside the checkpoints in a directory, a URI or a path in the default filesystem. Without one nothing is
-// stored: the machine's memory is all there is.
+// Beside stores states beside the checkpoints in a directory, a URI or a path in the default
+// filesystem. Without one nothing is stored: the machine's memory is all there is.
 type Beside struct {
 	Resolver glob.Resolver
 	Dir      string

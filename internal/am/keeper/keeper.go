@@ -1,8 +1,10 @@
-// Package keeper looks after a job's checkpoints for its master: it finds new ones, verifies them, says which is the newest
-// whole one, sets broken ones aside, and deletes those that the job does not keep and what writers left behind who died.
+// Package keeper looks after a job's checkpoints for its master: it finds new ones, verifies them,
+// says which is the newest whole one, sets broken ones aside, and deletes those that the job does
+// not keep and what writers left behind who died.
 //
-// One goroutine does one thing at a time, reading through a few small buffers: a checkpoint of any size costs the master no more memory than a
-// small one. What it finds it tells as membership's events. An Inspect goes before everything else: processes wait for it.
+// One goroutine does one thing at a time, reading through a few small buffers: a checkpoint of any
+// size costs the master no more memory than a small one. What it finds it tells as membership's
+// events. An Inspect goes before everything else: processes wait for it.
 package keeper
 
 import (
@@ -85,8 +87,8 @@ const (
 	skew = 5 * time.Minute
 )
 
-// notVerified is the verdict on a checkpoint that was there before the job. Of those only the newest are looked into, when a program is to
-// restore one: there may be years of them.
+// notVerified is the verdict on a checkpoint that was there before the job. Of those only the
+// newest are looked into, when a program is to restore one: there may be years of them.
 const notVerified = "not verified"
 
 // New makes a Keeper. It starts nothing.
@@ -94,7 +96,8 @@ func New(o Options) *Keeper {
 	return &Keeper{o: o, asks: make(chan membership.Inspect, 1), told: make(map[string]verdict), stumped: make(map[string]state)}
 }
 
-// Inspect has the directory looked at. The answer to an earlier one that was not begun is not given.
+// Inspect has the directory looked at. The answer to an earlier one that was not begun is not
+// given.
 func (k *Keeper) Inspect(i membership.Inspect) {
 	for {
 		select {
@@ -187,8 +190,8 @@ func (k *Keeper) inspect(ctx context.Context, i membership.Inspect) {
 	k.o.Tell(answer)
 }
 
-// bars says whether an error means that a program would find no checkpoint either: TensorFlow takes a directory that it cannot read for an
-// empty one.
+// bars says whether an error means that a program would find no checkpoint either: TensorFlow takes
+// a directory that it cannot read for an empty one.
 func (k *Keeper) bars(err error) membership.Bar {
 	switch {
 	case k.onDisk():
@@ -200,10 +203,12 @@ func (k *Keeper) bars(err error) membership.Bar {
 	return ""
 }
 
-// onDisk reports whether the directory is on the master's disk, and a program may find another under its name.
+// onDisk reports whether the directory is on the master's disk, and a program may find another
+// under its name.
 func (k *Keeper) onDisk() bool { return strings.HasPrefix(launch.CheckpointURI(k.o.Dir), "file:") }
 
-// newest finds the newest whole checkpoint, and sets newer ones aside unless a program may be writing them.
+// newest finds the newest whole checkpoint, and sets newer ones aside unless a program may be
+// writing them.
 func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {
 	if err := k.open(ctx); err != nil {
 		return store.Found{}, err
@@ -239,7 +244,8 @@ func (k *Keeper) newest(ctx context.Context, busy bool) (store.Found, error) {
 	return found, nil
 }
 
-// scan looks for new checkpoints and verifies them, the newest first. It stops for an Inspect, which it returns.
+// scan looks for new checkpoints and verifies them, the newest first. It stops for an Inspect,
+// which it returns.
 func (k *Keeper) scan(ctx context.Context) (found bool, ask *membership.Inspect) {
 	list, err := k.list(ctx)
 	if err != nil {
@@ -294,8 +300,8 @@ func (k *Keeper) sweep(ctx context.Context) {
 	k.swept = time.Now()
 }
 
-// prune deletes what the job does not keep. The program may be writing, its state file too, so that is left alone: at worst it
-// lists what is gone, which TensorFlow passes over.
+// prune deletes what the job does not keep. The program may be writing, its state file too, so that
+// is left alone: at worst it lists what is gone, which TensorFlow passes over.
 func (k *Keeper) prune(ctx context.Context) {
 	if k.o.Keep.Keep == 0 {
 		return

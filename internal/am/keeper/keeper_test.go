@@ -161,8 +161,9 @@ func (h *house) put(from, to string) {
 	}
 }
 
-// TestSeveralSaveTogether: the shards of a checkpoint come one by one, from the tasks that hold them, and it counts once its index is
-// there; what the other workers of a mirrored job must write, and nobody reads, is none.
+// TestSeveralSaveTogether: the shards of a checkpoint come one by one, from the tasks that hold
+// them, and it counts once its index is there; what the other workers of a mirrored job must write,
+// and nobody reads, is none.
 func TestSeveralSaveTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := keep(t)
@@ -217,8 +218,8 @@ func TestFindsNewCheckpoints(t *testing.T) {
 	})
 }
 
-// TestKeepsSoMany: a new whole checkpoint has the oldest deleted, but for the one that a program was told to restore. A broken one
-// counts for nothing.
+// TestKeepsSoMany: a new whole checkpoint has the oldest deleted, but for the one that a program
+// was told to restore. A broken one counts for nothing.
 func TestKeepsSoMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := keepSome(t, checkpoint.Policy{Keep: 1})
@@ -287,8 +288,8 @@ func (h *house) fail(err error) {
 	h.fails = err
 }
 
-// TestDirectoryThatCannotBeRead is said to bar programs: at once if the job has no right to it, and if its filesystem does not answer when
-// that has lasted for minutes.
+// TestDirectoryThatCannotBeRead is said to bar programs: at once if the job has no right to it, and
+// if its filesystem does not answer when that has lasted for minutes.
 func TestDirectoryThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := keep(t)
@@ -325,8 +326,8 @@ func TestDirectoryThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// TestOldCheckpoints: what was there before the job is not read but for the newest, and what a master before this one found out is
-// not told again.
+// TestOldCheckpoints: what was there before the job is not read but for the newest, and what a
+// master before this one found out is not told again.
 func TestOldCheckpoints(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := keep(t)
@@ -361,8 +362,8 @@ func TestOldCheckpoints(t *testing.T) {
 	})
 }
 
-// TestHalfPublished: an agent died after it had copied a checkpoint whole, and before that was in its place. It is found, unless a program
-// that writes goes on.
+// TestHalfPublished: an agent died after it had copied a checkpoint whole, and before that was in
+// its place. It is found, unless a program that writes goes on.
 func TestHalfPublished(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := keepAs(t, Options{Local: true})

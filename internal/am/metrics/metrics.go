@@ -22,8 +22,8 @@ import (
 // thousand tasks takes a few MiB of the master.
 const MostTasks = 1000
 
-// Agents says how many agents are connected, how many messages came of all, and how long the one has
-// been silent that was heard of the longest ago.
+// Agents says how many agents are connected, how many messages came of all, and how long the one
+// has been silent that was heard of the longest ago.
 type Agents func() (connected int, messages uint64, silence time.Duration)
 
 // Exporter is the metrics of one master. Safe for concurrent use.

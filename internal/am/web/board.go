@@ -15,14 +15,15 @@ import (
 // BoardPath is where the job's TensorBoard is, below the job's own path at the proxy.
 const BoardPath = "/tensorboard"
 
-// BoardQuery has TensorBoard's page ask by GET what it asks by POST else, which YARN's proxy refuses.
+// BoardQuery has TensorBoard's page ask by GET what it asks by POST else, which YARN's proxy
+// refuses.
 const BoardQuery = "?tensorboardColab=true"
 
 // boardTimeout bounds how long TensorBoard may take to begin an answer.
 const boardTimeout = 30 * time.Second
 
-// board passes requests on to the job's TensorBoard, which was started with the path that the browser
-// knows (--path_prefix).
+// board passes requests on to the job's TensorBoard, which was started with the path that the
+// browser knows (--path_prefix).
 func (s *Server) board() http.Handler {
 	return &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {

@@ -37,8 +37,8 @@ func (p Proxies) URL() string {
 // proxyBase is the variable in which YARN tells a master its path at the proxy.
 const proxyBase = "APPLICATION_WEB_PROXY_BASE"
 
-// FindProxies reads a configuration as Hadoop's WebAppUtils.getProxyHostsAndPortsForAmFilter does: a
-// proxy of its own, or else one in each ResourceManager.
+// FindProxies reads a configuration as Hadoop's WebAppUtils.getProxyHostsAndPortsForAmFilter does:
+// a proxy of its own, or else one in each ResourceManager.
 func FindProxies(c *conf.Conf, getenv func(string) string, user string) (Proxies, error) {
 	p := Proxies{Base: getenv(proxyBase), Scheme: "http"}
 	service := conf.RMWeb
@@ -66,8 +66,8 @@ func FindProxies(c *conf.Conf, getenv func(string) string, user string) (Proxies
 	return p, nil
 }
 
-// ScrapersKey is the property that names who may read metrics from the masters themselves: addresses
-// and networks, with commas between.
+// ScrapersKey is the property that names who may read metrics from the masters themselves:
+// addresses and networks, with commas between.
 const ScrapersKey = "tfos.metrics.scrapers"
 
 // ParseScrapers reads the value of ScrapersKey.
@@ -90,7 +90,8 @@ func ParseScrapers(text string) ([]netip.Prefix, error) {
 // metricsPath is where the metrics are.
 const metricsPath = "/metrics"
 
-// scrapes reports whether a request is one for metrics by somebody who may have them without the proxy.
+// scrapes reports whether a request is one for metrics by somebody who may have them without the
+// proxy.
 func (g *gate) scrapes(r *http.Request, peer netip.Addr) bool {
 	return r.Method == http.MethodGet && r.URL.Path == metricsPath && slices.ContainsFunc(g.p.Scrapers, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
@@ -179,8 +180,8 @@ func (g *gate) proxies(ctx context.Context) []netip.Addr {
 	return g.peers
 }
 
-// at is a page's address at the proxy. "redirect" tells the proxy that this comes from a master: should
-// the proxy be one that the master does not know, it would be sent back without end.
+// at is a page's address at the proxy. "redirect" tells the proxy that this comes from a master:
+// should the proxy be one that the master does not know, it would be sent back without end.
 func (g *gate) at(ctx context.Context, page *url.URL) string {
 	path := "/proxy/redirect" + strings.TrimPrefix(g.p.Base, "/proxy") + page.RequestURI()
 	chosen := ""

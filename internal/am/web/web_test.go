@@ -170,8 +170,8 @@ func TestFindProxies(t *testing.T) {
 
 var rm = Proxies{Base: base, Scheme: "http", Addresses: []string{"rm:8088"}}
 
-// TestDocumentsAreMadeWhenSomebodyLooks, once for all who look at about the same time, and forgotten
-// when nobody does any more.
+// TestDocumentsAreMadeWhenSomebodyLooks, once for all who look at about the same time, and
+// forgotten when nobody does any more.
 func TestDocumentsAreMadeWhenSomebodyLooks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(rm)
@@ -264,8 +264,8 @@ func TestLogsArePolled(t *testing.T) {
 	}
 }
 
-// TestBoard: what a browser asks of the job's TensorBoard goes there under the path that it was started with, by GET, and never
-// conditionally.
+// TestBoard: what a browser asks of the job's TensorBoard goes there under the path that it was
+// started with, by GET, and never conditionally.
 func TestBoard(t *testing.T) {
 	var asked []string
 	board := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

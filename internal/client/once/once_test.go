@@ -456,7 +456,8 @@ func TestARefusedTryIsSettled(t *testing.T) {
 	}
 }
 
-// TestInterrupted: who is interrupted before a try begins leaves nothing, and afterwards hands it in.
+// TestInterrupted: who is interrupted before a try begins leaves nothing, and afterwards hands it
+// in.
 func TestInterrupted(t *testing.T) {
 	for _, begun := range []bool{false, true} {
 		w := newWorld(t)

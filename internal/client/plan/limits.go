@@ -16,8 +16,8 @@ type Limits struct {
 	Apps, MaxApps            int64
 }
 
-// queueJSON is a queue on the ResourceManager's page ws/v1/cluster/scheduler: the CapacityScheduler's
-// fields, then the FairScheduler's.
+// queueJSON is a queue on the ResourceManager's page ws/v1/cluster/scheduler: the
+// CapacityScheduler's fields, then the FairScheduler's.
 type queueJSON struct {
 	QueueName       string     `json:"queueName"`
 	QueuePath       string     `json:"queuePath"`
@@ -38,7 +38,8 @@ type memory struct {
 	MiB int64 `json:"memory"`
 }
 
-// nested are the queues below one: {"queue": […]}, the list itself, or one alone where there is one.
+// nested are the queues below one: {"queue": […]}, the list itself, or one alone where there is
+// one.
 type nested []queueJSON
 
 func (n *nested) UnmarshalJSON(b []byte) error {

@@ -1,8 +1,8 @@
 // Package plan tells beforehand what a cluster will make of a job: what speaks against it, what it
 // will have to wait for, and what could not be found out.
 //
-// Facts of the cluster and of the job's archives come in, findings go out. Who asks for the facts is
-// the caller.
+// Facts of the cluster and of the job's archives come in, findings go out. Who asks for the facts
+// is the caller.
 package plan
 
 import (

@@ -1,7 +1,7 @@
 // Package preflight finds out whether a cluster can ever run a job, before anything is uploaded.
 //
-// It compares a job with what the ResourceManager says of itself. What it refuses could never start; what it lets pass may
-// still have to wait, and on a changing cluster may still be refused.
+// It compares a job with what the ResourceManager says of itself. What it refuses could never
+// start; what it lets pass may still have to wait, and on a changing cluster may still be refused.
 package preflight
 
 import (
@@ -178,7 +178,8 @@ func (s shape) uncounted(f Facts) string {
 	return ""
 }
 
-// knownMax reports whether the largest container says anything of a resource: old ResourceManagers leave custom ones out.
+// knownMax reports whether the largest container says anything of a resource: old ResourceManagers
+// leave custom ones out.
 func knownMax(most yarn.Resource, name string) bool {
 	if name == yarn.MemoryName || name == yarn.VCoresName {
 		return true
@@ -274,7 +275,8 @@ func (f Facts) fits(r yarn.Resource, nodes []yarn.NodeReport) int {
 	return int(total)
 }
 
-// checkTotal compares everything together with everything there is, and with the most that the queue may ever have of it.
+// checkTotal compares everything together with everything there is, and with the most that the
+// queue may ever have of it.
 func (f Facts) checkTotal(shapes []shape) *Problem {
 	want := map[string]yarn.Resource{} // by label
 	var all yarn.Resource

@@ -15,8 +15,8 @@ import (
 	"tfos/internal/launch"
 )
 
-// pack writes the directory dir to w as a .tar.gz. The same content gives the same bytes, whoever owns it and whenever it
-// was written: the archive's hash is its name in the cache.
+// pack writes the directory dir to w as a .tar.gz. The same content gives the same bytes, whoever
+// owns it and whenever it was written: the archive's hash is its name in the cache.
 //
 // plain says that all names in it mean the same in every locale.
 func pack(dir string, w io.Writer) (plain bool, _ error) {
@@ -44,7 +44,8 @@ func pack(dir string, w io.Writer) (plain bool, _ error) {
 	return plain, errors.Join(tw.Close(), gz.Close())
 }
 
-// epoch is every entry's modification time. Zero would be left out by tar and filled in with the present by some readers.
+// epoch is every entry's modification time. Zero would be left out by tar and filled in with the
+// present by some readers.
 var epoch = time.Unix(0, 0)
 
 func packEntry(tw *tar.Writer, dir, name, rel string, e fs.DirEntry) error {
@@ -73,7 +74,8 @@ func packEntry(tw *tar.Writer, dir, name, rel string, e fs.DirEntry) error {
 	return fmt.Errorf("%s is neither a file, a directory nor a link", name)
 }
 
-// staysWithin reports whether a link at rel that points to target ends up inside of the packed directory.
+// staysWithin reports whether a link at rel that points to target ends up inside of the packed
+// directory.
 func staysWithin(rel, target string) bool {
 	if filepath.IsAbs(target) {
 		return false
@@ -100,7 +102,8 @@ func packFile(tw *tar.Writer, h *tar.Header, name string, info fs.FileInfo) erro
 	return nil
 }
 
-// unpacked lists the suffixes by which a NodeManager knows an archive (org.apache.hadoop.yarn.util.FSDownload).
+// unpacked lists the suffixes by which a NodeManager knows an archive
+// (org.apache.hadoop.yarn.util.FSDownload).
 var unpacked = []string{".tar.gz", ".tgz", ".tar", ".zip", ".jar"}
 
 // archiveSuffix is the suffix of name that makes a NodeManager unpack it, or "".

@@ -1,8 +1,9 @@
-// Package stage brings files to where NodeManagers fetch them: a cache on the cluster's filesystem whose entries are named
-// by their content.
+// Package stage brings files to where NodeManagers fetch them: a cache on the cluster's filesystem
+// whose entries are named by their content.
 //
-// Collect looks at the local side alone: everything that can be wrong there is found before a cluster is asked for anything.
-// Upload then copies what the cache lacks. An entry of the cache is complete or absent, never half a file.
+// Collect looks at the local side alone: everything that can be wrong there is found before a
+// cluster is asked for anything. Upload then copies what the cache lacks. An entry of the cache is
+// complete or absent, never half a file.
 package stage
 
 import (
@@ -33,7 +34,8 @@ type Item struct {
 	Content []byte // what the file holds; Source is then only what people call it. nil: it is read from Source
 }
 
-// Set is what Collect found: files with their hashes, directories packed. Close removes what it packed.
+// Set is what Collect found: files with their hashes, directories packed. Close removes what it
+// packed.
 type Set struct {
 	files []file
 	taken map[string]string // names in the container, and whose they are
@@ -67,7 +69,8 @@ func (s *Set) Close() error {
 	return os.RemoveAll(s.temp)
 }
 
-// Collect looks at items: each must exist, be readable, and have a name of its own. Its errors are the user's to mend.
+// Collect looks at items: each must exist, be readable, and have a name of its own. Its errors are
+// the user's to mend.
 func Collect(items []Item) (*Set, error) {
 	s := &Set{taken: map[string]string{}}
 	for _, it := range items {

@@ -92,7 +92,8 @@ func TestASecondUploadSendsNothing(t *testing.T) {
 	if first.Uploaded != first.Total || first.Total == 0 {
 		t.Errorf("first upload: %d of %d bytes", first.Uploaded, first.Total)
 	}
-	// A touched file is the same file, and so is a directory whose files were copied in another order.
+	// A touched file is the same file, and so is a directory whose files were copied in another
+	// order.
 	if err := os.Chtimes(filepath.Join(dir, "src/a.py"), time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
@@ -304,7 +305,8 @@ func TestNamesThatANodeManagerCannotMake(t *testing.T) {
 	}
 }
 
-// TestFailedUploadLeavesNoEntry fails each operation on the filesystem in turn: whatever fails, an entry is whole or absent.
+// TestFailedUploadLeavesNoEntry fails each operation on the filesystem in turn: whatever fails, an
+// entry is whole or absent.
 func TestFailedUploadLeavesNoEntry(t *testing.T) {
 	dir := write(t, map[string]string{"a": "content"})
 	for _, op := range []string{"mkdir", "create", "write", "close", "rename"} {

@@ -37,8 +37,8 @@ type Place struct {
 	Resolve func(ctx context.Context, uri string) (dfs.FS, string, error)
 }
 
-// Upload brings the local files of s into the directory cache, unless they are there already, and looks at those that lie on
-// the cluster. A failure leaves nothing incomplete behind.
+// Upload brings the local files of s into the directory cache, unless they are there already, and
+// looks at those that lie on the cluster. A failure leaves nothing incomplete behind.
 func (s *Set) Upload(ctx context.Context, p Place, progress Progress) (Staged, error) {
 	if progress == nil {
 		progress = func(int64, int64) {}

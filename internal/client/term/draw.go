@@ -100,7 +100,8 @@ func (m model) header() string {
 		running, len(m.view.Tasks), Elapsed(m.now.Sub(since)))
 }
 
-// shown picks the tasks that the terminal has room for. Where there are too many, those that do not simply run come first.
+// shown picks the tasks that the terminal has room for. Where there are too many, those that do not
+// simply run come first.
 func (m model) shown() (tasks []status.Task, more int) {
 	tasks = m.view.Tasks
 	room := len(tasks)

@@ -1,7 +1,8 @@
-// Package term shows people how a job fares: live on a terminal, or as plain lines in a file or pipe.
+// Package term shows people how a job fares: live on a terminal, or as plain lines in a file or
+// pipe.
 //
-// It decides nothing: it is told of views, staging and log output, and writes them. What is a job's own output goes to one
-// writer, everything else to the other.
+// It decides nothing: it is told of views, staging and log output, and writes them. What is a job's
+// own output goes to one writer, everything else to the other.
 package term
 
 import (
@@ -13,7 +14,8 @@ import (
 	"tfos/internal/status"
 )
 
-// Lines says in words what changed from one view to the next; the first view is compared with an empty one.
+// Lines says in words what changed from one view to the next; the first view is compared with an
+// empty one.
 func Lines(prev, next status.View) []string {
 	if prev.ID != "" && next.ID != prev.ID { // the job was submitted again
 		prev = status.View{}
@@ -65,7 +67,8 @@ func quiet(v status.View) bool {
 // problem begins a line that tells what is in the job's way.
 const problem = "problem: "
 
-// restartLines says what became of restarts: that a task is back, and what its loss cost once that is known.
+// restartLines says what became of restarts: that a task is back, and what its loss cost once that
+// is known.
 func restartLines(prev, next []status.Restart) []string {
 	type loss struct {
 		task string

@@ -16,9 +16,9 @@ import (
 	"tfos/internal/status"
 )
 
-// Live keeps one line per task at the foot of a terminal, and lets everything else scroll by above. It reads no input, asks
-// the terminal nothing, and leaves signals and the cursor alone, so that the process may end at any moment. It is safe for
-// concurrent use.
+// Live keeps one line per task at the foot of a terminal, and lets everything else scroll by above.
+// It reads no input, asks the terminal nothing, and leaves signals and the cursor alone, so that
+// the process may end at any moment. It is safe for concurrent use.
 type Live struct {
 	terminal io.Writer
 	out      io.Writer // of the job's own output; nil: the terminal
@@ -50,7 +50,8 @@ func (l *Live) Staging(done, total int64) {
 	})
 }
 
-// Status draws v. What went wrong is written above the drawing as well, which will show something else soon.
+// Status draws v. What went wrong is written above the drawing as well, which will show something
+// else soon.
 func (l *Live) Status(v status.View) {
 	var lines []string
 	l.change(func(m model) model {

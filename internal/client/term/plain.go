@@ -86,8 +86,8 @@ func Bytes(n int64) string {
 	return fmt.Sprintf("%.1f %ciB", f, units[u])
 }
 
-// LineBuffer hands whole lines on, so that streams that share a writer do not cut each other's lines. It belongs to one
-// goroutine.
+// LineBuffer hands whole lines on, so that streams that share a writer do not cut each other's
+// lines. It belongs to one goroutine.
 type LineBuffer struct {
 	Write func(lines []byte) // is given one or more whole lines, and may not keep them
 	rest  []byte
@@ -96,7 +96,8 @@ type LineBuffer struct {
 // maxLine is how much of a line is kept back in wait for its end: progress bars may never send one.
 const maxLine = 64 << 10
 
-// Add takes the next piece of a stream. What overwrites itself with carriage returns counts as lines, too.
+// Add takes the next piece of a stream. What overwrites itself with carriage returns counts as
+// lines, too.
 func (b *LineBuffer) Add(data []byte) {
 	b.rest = append(b.rest, data...)
 	if i := bytes.LastIndexAny(b.rest, "\n\r"); i >= 0 {

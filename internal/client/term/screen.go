@@ -65,7 +65,8 @@ func (s *Screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// palette is the colours of Paint, by their numbers in a terminal's palette: none that is black, white or red.
+// palette is the colours of Paint, by their numbers in a terminal's palette: none that is black,
+// white or red.
 var palette = []int{36, 33, 32, 35, 34, 96, 93, 92, 95, 94}
 
 // Paint shows one line's beginning in a colour of a few, the n-th.

@@ -152,7 +152,8 @@ func TestLiveDrawingLeavesRoomForTheLog(t *testing.T) {
 	}
 }
 
-// TestLive draws on a buffer in place of a terminal: what is written must all be there when Close returns.
+// TestLive draws on a buffer in place of a terminal: what is written must all be there when Close
+// returns.
 func TestLive(t *testing.T) {
 	var screen, out syncBuffer
 	l := NewLive(&screen, &out)
@@ -195,7 +196,8 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestLastFailure: the last lines of the program that failed are shown unasked, while the job goes on.
+// TestLastFailure: the last lines of the program that failed are shown unasked, while the job goes
+// on.
 func TestLastFailure(t *testing.T) {
 	v := aView(task("worker", 0, status.Running))
 	v.Failure = &status.Failure{At: noon, Text: "worker/0 failed: exit code 1. Its last lines:\n  line 7\n  ValueError: \x1b[31mbad shard"}

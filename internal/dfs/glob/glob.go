@@ -18,10 +18,11 @@ type Resolver interface {
 	Resolve(ctx context.Context, uri string) (dfs.FS, string, error)
 }
 
-// Matcher matches patterns on the filesystems of a Resolver: * ? and [a-z] within a name, ** for any number of directories. A
-// directory that matches stands for every file under it. Names that begin with a dot or an underscore are left out, as Hadoop
-// does, unless the pattern begins so as well. A pattern without a scheme is of the local disk, as TensorFlow has it: of the
-// master's node, so it must be the same on all.
+// Matcher matches patterns on the filesystems of a Resolver: * ? and [a-z] within a name, ** for
+// any number of directories. A directory that matches stands for every file under it. Names that
+// begin with a dot or an underscore are left out, as Hadoop does, unless the pattern begins so as
+// well. A pattern without a scheme is of the local disk, as TensorFlow has it: of the master's
+// node, so it must be the same on all.
 type Matcher struct{ Resolver Resolver }
 
 const meta = `*?[\`

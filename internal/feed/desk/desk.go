@@ -1,7 +1,8 @@
 // Package desk is where Spark's tasks ask, at the driver, which worker takes their rows.
 //
 // What they are told is decided by package feed's Roster. This package holds the connections: a
-// feeder keeps one to the desk for as long as it feeds its stream, so that one that is gone is known.
+// feeder keeps one to the desk for as long as it feeds its stream, so that one that is gone is
+// known.
 package desk
 
 import (
@@ -17,11 +18,11 @@ import (
 )
 
 const (
-	// waitMost is how long a feeder waits for its worker before it is told to ask again, by which it
-	// learns that the driver lives.
+	// waitMost is how long a feeder waits for its worker before it is told to ask again, by which
+	// it learns that the driver lives.
 	waitMost = 15 * time.Second
-	// waitLost is how long one waits that could not reach its worker, before it is sent there again:
-	// so long may it take until the worker's loss is known here.
+	// waitLost is how long one waits that could not reach its worker, before it is sent there
+	// again: so long may it take until the worker's loss is known here.
 	waitLost = 2 * time.Second
 )
 

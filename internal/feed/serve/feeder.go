@@ -84,8 +84,8 @@ func (s *Server) take(r io.Reader, o feed.Opening) error {
 	}
 }
 
-// tell says to a feeder how far its stream is consumed, with what results, what the program does, and
-// that it wants no more. It returns once the feeder has left or is to leave.
+// tell says to a feeder how far its stream is consumed, with what results, what the program does,
+// and that it wants no more. It returns once the feeder has left or is to leave.
 func (s *Server) tell(gone context.Context, c net.Conn, o feed.Opening) error {
 	tick := time.NewTicker(stateEvery)
 	defer tick.Stop()

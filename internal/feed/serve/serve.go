@@ -1,9 +1,9 @@
 // Package serve is the feed of one agent: Spark's tasks bring rows over the job's TLS, the program
 // takes them over a Unix socket, and the driver hears how that goes.
 //
-// What waits, what was handed out and what is consumed is decided by package feed. This package moves
-// bytes, which it never looks into, and keeps what waits: in memory up to a bound, then on the
-// container's disk, and then feeders wait.
+// What waits, what was handed out and what is consumed is decided by package feed. This package
+// moves bytes, which it never looks into, and keeps what waits: in memory up to a bound, then on
+// the container's disk, and then feeders wait.
 package serve
 
 import (
@@ -165,8 +165,8 @@ func (s *Server) finish(o feed.Outlook, why string) {
 	}
 }
 
-// Watch calls show with what the driver wants to know, at once and after each change, until ctx ends,
-// the Server is closed, or show fails.
+// Watch calls show with what the driver wants to know, at once and after each change, until ctx
+// ends, the Server is closed, or show fails.
 func (s *Server) Watch(ctx context.Context, show func(control.FeedState) error) error {
 	var last control.FeedState
 	for first := true; ; first = false {

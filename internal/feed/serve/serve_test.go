@@ -278,8 +278,8 @@ func TestWhatHasNoRoomInMemoryIsOnDiskUnderNoName(t *testing.T) {
 	}
 }
 
-// TestWhatAProgramHoldsNeedsNoRoom: its batch may be larger than all the room that there is. The rows
-// come again if the program dies.
+// TestWhatAProgramHoldsNeedsNoRoom: its batch may be larger than all the room that there is. The
+// rows come again if the program dies.
 func TestWhatAProgramHoldsNeedsNoRoom(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Memory, o.Disk = 200_000, 1 })
 	f := w.feeder(control.PartyFeeder)
@@ -308,8 +308,8 @@ func TestWhatAProgramHoldsNeedsNoRoom(t *testing.T) {
 	}
 }
 
-// TestAProgramThatKeepsPaceHearsItsLimit: the driver learns what it has, and says how much of it may
-// be used, also when nothing more will come.
+// TestAProgramThatKeepsPaceHearsItsLimit: the driver learns what it has, and says how much of it
+// may be used, also when nothing more will come.
 func TestAProgramThatKeepsPaceHearsItsLimit(t *testing.T) {
 	w := newWorld(t, nil)
 	f := w.feeder(control.PartyFeeder)

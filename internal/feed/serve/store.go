@@ -11,9 +11,9 @@ import (
 	"tfos/internal/feed"
 )
 
-// store keeps bodies: in memory as far as that goes, then in files that have no name any more. Bodies
-// that are set aside need no room: they move to the disk when others want the memory, and count no
-// more. Safe for concurrent use.
+// store keeps bodies: in memory as far as that goes, then in files that have no name any more.
+// Bodies that are set aside need no room: they move to the disk when others want the memory, and
+// count no more. Safe for concurrent use.
 type store struct {
 	dir          string
 	memory, disk int64 // how much of each may be used
@@ -36,9 +36,9 @@ func newStore(dir string, memory, disk int64) *store {
 	return s
 }
 
-// read takes a body of n bytes from r. Where there is no room it waits until there is, unless urgent:
-// then the disk takes it. A body larger than all the room there may be is taken once there is no
-// other.
+// read takes a body of n bytes from r. Where there is no room it waits until there is, unless
+// urgent: then the disk takes it. A body larger than all the room there may be is taken once there
+// is no other.
 func (s *store) read(r io.Reader, n int64, urgent bool) (feed.Body, error) {
 	inMemory, buffer, err := s.reserve(n, urgent)
 	if err != nil {
@@ -230,8 +230,8 @@ func (b *body) move() error {
 	return nil
 }
 
-// hold keeps the bytes until the function that it returns is called. It is for whoever owns the queue
-// that the body is in, at that moment.
+// hold keeps the bytes until the function that it returns is called. It is for whoever owns the
+// queue that the body is in, at that moment.
 func hold(of feed.Body) (let func()) {
 	b, ok := of.(*body)
 	if !ok { // a chunk without rows may have none

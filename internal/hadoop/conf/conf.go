@@ -1,8 +1,10 @@
-// Package conf reads Hadoop's configuration: *-site.xml resources in order, with final values, ${…} and overrides.
+// Package conf reads Hadoop's configuration: *-site.xml resources in order, with final values, ${…}
+// and overrides.
 //
-// It keeps the rules of org.apache.hadoop.conf.Configuration where tfos meets them and knows the defaults of the keys that
-// tfos reads, since Hadoop's jars are not there to ask. It opens nothing by itself: resources are bytes, or come through an
-// open function, and what the environment says is given. A Conf is not changed by reading it, so readers may share it.
+// It keeps the rules of org.apache.hadoop.conf.Configuration where tfos meets them and knows the
+// defaults of the keys that tfos reads, since Hadoop's jars are not there to ask. It opens nothing
+// by itself: resources are bytes, or come through an open function, and what the environment says
+// is given. A Conf is not changed by reading it, so readers may share it.
 package conf
 
 import (
@@ -49,9 +51,9 @@ const (
 	sourceOverride = "-D"
 )
 
-// AddResource reads a *-site.xml. The name stands in error messages. A value that an earlier property made final stays, and
-// so does one that Set was given. Open is called with the href of an xi:include as it stands; nil fails like a file that is
-// not there.
+// AddResource reads a *-site.xml. The name stands in error messages. A value that an earlier
+// property made final stays, and so does one that Set was given. Open is called with the href of an
+// xi:include as it stands; nil fails like a file that is not there.
 func (c *Conf) AddResource(name string, data []byte, open func(href string) ([]byte, error)) error {
 	props, err := parse(name, data, open)
 	if err != nil {
@@ -96,7 +98,8 @@ func (c *Conf) IsDefault(key string) bool {
 	return !ok || v.source == sourceDefault
 }
 
-// Source tells where a key's value stands: "/etc/hadoop/core-site.xml:12", "default", "-D"; empty if it has none.
+// Source tells where a key's value stands: "/etc/hadoop/core-site.xml:12", "default", "-D"; empty
+// if it has none.
 func (c *Conf) Source(key string) string { return c.values[canonical(key)].source }
 
 // Keys returns all keys with a value, sorted.

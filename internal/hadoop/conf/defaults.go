@@ -1,6 +1,7 @@
 package conf
 
-// defaults are those of core-default.xml, hdfs-default.xml and yarn-default.xml for the keys that tfos reads.
+// defaults are those of core-default.xml, hdfs-default.xml and yarn-default.xml for the keys that
+// tfos reads.
 var defaults = map[string]string{
 	"fs.defaultFS":                         "file:///",
 	"fs.permissions.umask-mode":            "022",

@@ -5,8 +5,8 @@ import "strings"
 // maxExpansions bounds how often ${…} is replaced in one value, as Hadoop does.
 const maxExpansions = 20
 
-// String returns a key's value with ${…} replaced and spaces around it cut; empty if it has none. What cannot be replaced
-// stays as it is, as with Hadoop.
+// String returns a key's value with ${…} replaced and spaces around it cut; empty if it has none.
+// What cannot be replaced stays as it is, as with Hadoop.
 func (c *Conf) String(key string) string {
 	v, ok := c.values[canonical(key)]
 	if !ok {
@@ -15,8 +15,8 @@ func (c *Conf) String(key string) string {
 	return strings.TrimSpace(c.expand(v.text))
 }
 
-// expand replaces the innermost ${…} first, again and again, so that a name may be made of other values. A name that leads
-// back to itself, or to nothing, ends it.
+// expand replaces the innermost ${…} first, again and again, so that a name may be made of other
+// values. A name that leads back to itself, or to nothing, ends it.
 func (c *Conf) expand(text string) string {
 	seen := map[string]bool{}
 	for range maxExpansions {
@@ -51,8 +51,9 @@ func innermost(s string) (start, end int) {
 	return -1, -1
 }
 
-// lookup finds what a name in ${…} stands for: env.NAME, env.NAME-word if NAME is not set, env.NAME:-word if it is not set or
-// empty; else a system property; else a key of the configuration.
+// lookup finds what a name in ${…} stands for: env.NAME, env.NAME-word if NAME is not set,
+// env.NAME:-word if it is not set or empty; else a system property; else a key of the
+// configuration.
 func (c *Conf) lookup(name string) (string, bool) {
 	if variable, ok := strings.CutPrefix(name, "env."); ok {
 		return c.lookupEnv(variable)

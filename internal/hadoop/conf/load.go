@@ -15,8 +15,9 @@ var ErrNoDirectory = errors.New("no Hadoop configuration directory: give --conf 
 // siteFiles are read in this order, as Hadoop's clients do.
 var siteFiles = []string{"core-site.xml", "hdfs-site.xml", "yarn-site.xml"}
 
-// Directories lists where to look for *-site.xml: dir alone if it is not empty, else what HADOOP_CONF_DIR and YARN_CONF_DIR
-// name. None is ErrNoDirectory. Each can be a list with colons, as on Java's class path: see Split.
+// Directories lists where to look for *-site.xml: dir alone if it is not empty, else what
+// HADOOP_CONF_DIR and YARN_CONF_DIR name. None is ErrNoDirectory. Each can be a list with colons,
+// as on Java's class path: see Split.
 func Directories(dir string, env func(name string) (string, bool)) ([]string, error) {
 	if dir != "" {
 		return []string{dir}, nil
@@ -39,8 +40,9 @@ func Split(dirs string) []string {
 	return slices.DeleteFunc(strings.Split(dirs, ":"), func(dir string) bool { return dir == "" })
 }
 
-// Load reads the site files of the directories, each file from the first directory that has it; yarn-site.xml from the last,
-// since YARN_CONF_DIR comes there. Read is os.ReadFile or the like: a file that is not there is fs.ErrNotExist.
+// Load reads the site files of the directories, each file from the first directory that has it;
+// yarn-site.xml from the last, since YARN_CONF_DIR comes there. Read is os.ReadFile or the like: a
+// file that is not there is fs.ErrNotExist.
 func Load(dirs []string, read func(path string) ([]byte, error), e Environment) (*Conf, error) {
 	c := New(e)
 	found := false

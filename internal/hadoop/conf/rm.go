@@ -18,8 +18,8 @@ const (
 
 var rmPorts = map[RMService]string{RMClient: "8032", RMScheduler: "8030", RMWeb: "8088", RMWebTLS: "8090"}
 
-// ResourceManagers returns the host:port of a service of every ResourceManager: one, or with yarn.resourcemanager.ha.enabled
-// one for each of yarn.resourcemanager.ha.rm-ids, in that order.
+// ResourceManagers returns the host:port of a service of every ResourceManager: one, or with
+// yarn.resourcemanager.ha.enabled one for each of yarn.resourcemanager.ha.rm-ids, in that order.
 func (c *Conf) ResourceManagers(s RMService) ([]string, error) {
 	ha, err := c.Bool("yarn.resourcemanager.ha.enabled", false)
 	if err != nil {

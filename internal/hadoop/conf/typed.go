@@ -43,7 +43,8 @@ func (c *Conf) Float(key string, def float64) (float64, error) {
 	return n, nil
 }
 
-// Bool returns true or false; def if the key has no value. Hadoop takes anything else for the default, in silence; we do not.
+// Bool returns true or false; def if the key has no value. Hadoop takes anything else for the
+// default, in silence; we do not.
 func (c *Conf) Bool(key string, def bool) (bool, error) {
 	switch text := c.String(key); strings.ToLower(text) {
 	case "":
@@ -61,8 +62,8 @@ var durationUnits = map[string]time.Duration{
 	"ns": time.Nanosecond, "us": time.Microsecond, "ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour,
 }
 
-// Duration returns a length of time such as "30s" or "5m" (ns, us, ms, s, m, h, d). A bare number is in the unit that the key
-// has by its documentation. Def if the key has no value.
+// Duration returns a length of time such as "30s" or "5m" (ns, us, ms, s, m, h, d). A bare number
+// is in the unit that the key has by its documentation. Def if the key has no value.
 func (c *Conf) Duration(key string, unit, def time.Duration) (time.Duration, error) {
 	text := c.String(key)
 	if text == "" {
@@ -85,8 +86,8 @@ func (c *Conf) Duration(key string, unit, def time.Duration) (time.Duration, err
 	return time.Duration(n) * unit, nil
 }
 
-// Bytes returns a size such as "64k" or "128m" (k, m, g, t, p: powers of 1024, a trailing b is allowed), in bytes. Def if the
-// key has no value.
+// Bytes returns a size such as "64k" or "128m" (k, m, g, t, p: powers of 1024, a trailing b is
+// allowed), in bytes. Def if the key has no value.
 func (c *Conf) Bytes(key string, def int64) (int64, error) {
 	text := c.String(key)
 	if text == "" {
@@ -114,7 +115,8 @@ func splitUnit(text string) (digits, unit string) {
 	return strings.TrimSpace(text[:end]), text[end:]
 }
 
-// List returns the parts of a comma-separated value, spaces around them cut and empty ones left out.
+// List returns the parts of a comma-separated value, spaces around them cut and empty ones left
+// out.
 func (c *Conf) List(key string) []string {
 	var parts []string
 	for p := range strings.SplitSeq(c.String(key), ",") {

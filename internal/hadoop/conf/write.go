@@ -6,8 +6,9 @@ import (
 	"strings"
 )
 
-// EncodeXML writes what differs from the defaults as a *-site.xml, with ${…} replaced, so that another process on another
-// machine reads the same values. Passwords and the like are left out: tfos needs none of them.
+// EncodeXML writes what differs from the defaults as a *-site.xml, with ${…} replaced, so that
+// another process on another machine reads the same values. Passwords and the like are left out:
+// tfos needs none of them.
 func (c *Conf) EncodeXML() []byte {
 	var b bytes.Buffer
 	b.WriteString(xml.Header + "<configuration>\n")
@@ -25,7 +26,8 @@ func (c *Conf) EncodeXML() []byte {
 	return b.Bytes()
 }
 
-// sensitive tells by its name whether a key's value is a secret (compare hadoop.security.sensitive-config-keys).
+// sensitive tells by its name whether a key's value is a secret (compare
+// hadoop.security.sensitive-config-keys).
 func sensitive(key string) bool {
 	k := strings.ToLower(key)
 	for _, word := range []string{"secret", "password", "access.key", "account.key", "credential", "oauth", "session.token", "encryption.key"} {

@@ -17,7 +17,8 @@ type property struct {
 	source      string // file:line
 }
 
-// maxIncludes bounds how deep files include each other, which also ends a file that includes itself.
+// maxIncludes bounds how deep files include each other, which also ends a file that includes
+// itself.
 const maxIncludes = 10
 
 // parse reads the properties of a file and of those it includes, in order.

@@ -1,9 +1,10 @@
-// Package container runs containers as a NodeManager with the DefaultContainerExecutor does: it brings their files in place,
-// writes the launch script, starts it as a process group of its own, watches its memory, and says how it ended.
+// Package container runs containers as a NodeManager with the DefaultContainerExecutor does: it
+// brings their files in place, writes the launch script, starts it as a process group of its own,
+// watches its memory, and says how it ended.
 //
-// It decides nothing about whether a container may run. Directories, environment, expansion, exit statuses and
-// diagnostics follow Hadoop 3.4, so that what works here works there. Containers do not outlive the process that runs
-// them, however that process ends.
+// It decides nothing about whether a container may run. Directories, environment, expansion, exit
+// statuses and diagnostics follow Hadoop 3.4, so that what works here works there. Containers do
+// not outlive the process that runs them, however that process ends.
 package container
 
 import (
@@ -42,7 +43,8 @@ type Exit struct {
 	Diagnostics string
 }
 
-// Stop is the cause to cancel a container's context with: the container ends with this status, whatever its processes say.
+// Stop is the cause to cancel a container's context with: the container ends with this status,
+// whatever its processes say.
 type Stop struct {
 	Status      yarn.ExitStatus
 	Diagnostics string
@@ -52,7 +54,8 @@ type Stop struct {
 // Error makes a Stop fit for context.CancelCauseFunc.
 func (s *Stop) Error() string { return s.Diagnostics }
 
-// Fetch opens a file that lies in another filesystem than the local one, and tells its modification time.
+// Fetch opens a file that lies in another filesystem than the local one, and tells its modification
+// time.
 type Fetch func(ctx context.Context, uri string) (Source, error)
 
 // Options configures a Runner. Zero fields mean what their comments name.
@@ -96,7 +99,8 @@ func New(o Options) *Runner {
 
 var errClosed = errors.New("the node is shutting down")
 
-// Run runs one container to its end. Cancelling the context stops it; a *Stop as the cause says with which status.
+// Run runs one container to its end. Cancelling the context stops it; a *Stop as the cause says
+// with which status.
 func (r *Runner) Run(ctx context.Context, l Launch) Exit {
 	r.mu.Lock()
 	if r.closed {
@@ -151,15 +155,16 @@ func stopped(ctx context.Context) *Stop {
 	return &Stop{Status: yarn.ExitAborted, Diagnostics: "the node is shutting down"}
 }
 
-// EndApplication removes what an application kept on a node, its logs aside. No container of it may run any more.
+// EndApplication removes what an application kept on a node, its logs aside. No container of it may
+// run any more.
 func (r *Runner) EndApplication(dir, user string, app yarn.ApplicationID) error {
 	appDir := appDir(dir, user, app)
 	r.cache.forget(appDir)
 	return os.RemoveAll(appDir)
 }
 
-// Close waits until the running containers, which their owner must have stopped, have ended, and lets go of everything.
-// It may be called more than once.
+// Close waits until the running containers, which their owner must have stopped, have ended, and
+// lets go of everything. It may be called more than once.
 func (r *Runner) Close() error {
 	r.mu.Lock()
 	r.closed = true

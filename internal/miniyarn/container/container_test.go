@@ -190,7 +190,8 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// waitGone waits until the process group whose id a file holds is gone, zombies that init has not reaped aside.
+// waitGone waits until the process group whose id a file holds is gone, zombies that init has not
+// reaped aside.
 func waitGone(t *testing.T, pidFile string) {
 	t.Helper()
 	b, err := os.ReadFile(pidFile)

@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// tailBytes is how much of a container's stderr its diagnostics quote (yarn.nodemanager.container.stderr.tail.bytes).
+// tailBytes is how much of a container's stderr its diagnostics quote
+// (yarn.nodemanager.container.stderr.tail.bytes).
 const tailBytes = 4096
 
 // diagnostics is a container's diagnostics, worded as a NodeManager does.

@@ -49,8 +49,8 @@ func (r *Runner) exec(ctx context.Context, l Launch, at layout) Exit {
 	return Exit{yarn.ExitStatus(code), d.String()}
 }
 
-// attend passes signals on until the container's first process has ended. It returns why it was stopped, or nil if it ended
-// by itself.
+// attend passes signals on until the container's first process has ended. It returns why it was
+// stopped, or nil if it ended by itself.
 func (r *Runner) attend(ctx context.Context, l Launch, group int, exited <-chan error, over <-chan *Stop) *Stop {
 	var stop *Stop
 	for {
@@ -83,8 +83,8 @@ func (r *Runner) attend(ctx context.Context, l Launch, group int, exited <-chan 
 	return stop
 }
 
-// clean ends what a container left behind when its first process ended, as a NodeManager does: by SIGTERM, and SIGKILL for
-// what is still there after the delay.
+// clean ends what a container left behind when its first process ended, as a NodeManager does: by
+// SIGTERM, and SIGKILL for what is still there after the delay.
 func (r *Runner) clean(group int) {
 	if signal(group, syscall.SIGTERM) != nil {
 		return

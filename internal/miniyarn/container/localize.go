@@ -52,7 +52,8 @@ type cacheEntry struct {
 	err  error
 }
 
-// counters is what LOCALIZATION_COUNTERS tells a container: bytes and files brought and found, and the time it took.
+// counters is what LOCALIZATION_COUNTERS tells a container: bytes and files brought and found, and
+// the time it took.
 type counters struct {
 	bytesMissed, bytesCached int64
 	filesMissed, filesCached int
@@ -63,7 +64,8 @@ func (c counters) String() string {
 	return fmt.Sprintf("%d,%d,%d,%d,%d", c.bytesMissed, c.bytesCached, c.filesMissed, c.filesCached, c.took.Milliseconds())
 }
 
-// localize brings all files of a container into the caches and returns where each lies, by the name of its link.
+// localize brings all files of a container into the caches and returns where each lies, by the name
+// of its link.
 func (r *Runner) localize(ctx context.Context, l Launch, at layout) (map[string]string, counters, error) {
 	var (
 		mu    sync.Mutex // guards paths and count

@@ -228,7 +228,8 @@ func TestCachesAreShared(t *testing.T) {
 	}
 }
 
-// A container that is stopped while it brings a file must not fail another one that waits for the same file.
+// A container that is stopped while it brings a file must not fail another one that waits for the
+// same file.
 func TestWhoGivesUpDoesNotSpoilItForOthers(t *testing.T) {
 	first := make(chan struct{})
 	var calls atomic.Int32
@@ -256,7 +257,8 @@ func TestWhoGivesUpDoesNotSpoilItForOthers(t *testing.T) {
 	}
 }
 
-// FuzzUnpack: whatever an archive holds, nothing appears beside the directory that it is unpacked into.
+// FuzzUnpack: whatever an archive holds, nothing appears beside the directory that it is unpacked
+// into.
 func FuzzUnpack(f *testing.F) {
 	f.Add("e.tar", tarOf(f, good...))
 	f.Add("e.tar", tarOf(f, entry{name: "d", target: ".."}, entry{name: "d/x", content: "x"}))

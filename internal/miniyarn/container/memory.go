@@ -12,9 +12,10 @@ import (
 	"tfos/internal/yarn"
 )
 
-// monitor looks at the resident memory of all containers at intervals, in one pass over /proc, and reports those that use
-// more than they were granted. A container is over its limit when it uses twice of it, or more than it at two looks in a row:
-// a process that forks counts double until it execs (ContainersMonitorImpl).
+// monitor looks at the resident memory of all containers at intervals, in one pass over /proc, and
+// reports those that use more than they were granted. A container is over its limit when it uses
+// twice of it, or more than it at two looks in a row: a process that forks counts double until it
+// execs (ContainersMonitorImpl).
 type monitor struct {
 	interval time.Duration
 
@@ -30,7 +31,8 @@ type watched struct {
 	above  bool         // at the last look
 }
 
-// watch reports on over when the processes of a session use too much. The returned function ends it.
+// watch reports on over when the processes of a session use too much. The returned function ends
+// it.
 func (m *monitor) watch(session int, l Launch, over chan<- *Stop) func() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -128,8 +130,9 @@ func (p process) commandLine() string {
 	return strings.TrimSpace(string(bytes.ReplaceAll(b, []byte{0}, []byte{' '})))
 }
 
-// processes lists all processes of the machine by session. A container's processes stay in its session even when their parent
-// ends; those that made a session of their own are counted with their ancestors' as long as these live.
+// processes lists all processes of the machine by session. A container's processes stay in its
+// session even when their parent ends; those that made a session of their own are counted with
+// their ancestors' as long as these live.
 func processes() map[int][]process {
 	entries, err := os.ReadDir("/proc")
 	if err != nil {
@@ -152,8 +155,9 @@ func processes() map[int][]process {
 	out := make(map[int][]process)
 	for _, p := range byPID {
 		counted := 0
-		// A session is never entered from another one, so along the ancestors each comes up once, in a row. The bound is for
-		// a loop that a process id used twice during the reading could make.
+		// A session is never entered from another one, so along the ancestors each comes up once,
+		// in a row. The bound is for a loop that a process id used twice during the reading could
+		// make.
 		for q, ok, depth := p, true, 0; ok && depth < maxDepth; depth++ {
 			if q.session != counted {
 				out[q.session] = append(out[q.session], p)
@@ -167,7 +171,8 @@ func processes() map[int][]process {
 
 const maxDepth = 1000
 
-// parseStat reads a /proc/<pid>/stat (proc_pid_stat(5)). The command's name, in parentheses, may hold anything.
+// parseStat reads a /proc/<pid>/stat (proc_pid_stat(5)). The command's name, in parentheses, may
+// hold anything.
 func parseStat(pid int, b []byte) (process, bool) {
 	open, i := bytes.IndexByte(b, '('), bytes.LastIndexByte(b, ')')
 	if open < 0 || i < open {

@@ -17,8 +17,8 @@ const (
 	tokenFile  = "container_tokens"
 )
 
-// whitelist is what a container gets of the NodeManager's own environment unless the application sets it
-// (yarn.nodemanager.env-whitelist).
+// whitelist is what a container gets of the NodeManager's own environment unless the application
+// sets it (yarn.nodemanager.env-whitelist).
 var whitelist = []string{"JAVA_HOME", "HADOOP_COMMON_HOME", "HADOOP_HDFS_HOME", "HADOOP_CONF_DIR", "CLASSPATH_PREPEND_DISTCACHE",
 	"HADOOP_YARN_HOME", "HADOOP_HOME", "PATH", "LANG", "TZ"}
 
@@ -37,8 +37,8 @@ func writeLaunch(l Launch, at layout, files map[string]string, count counters) e
 	return nil
 }
 
-// script is the shell script that a container runs. Values stand in double quotes and the command in others of its own, so
-// that "$", "`", `"` and `\` are live in both, as they are on a cluster.
+// script is the shell script that a container runs. Values stand in double quotes and the command
+// in others of its own, so that "$", "`", `"` and `\` are live in both, as they are on a cluster.
 func script(l Launch, at layout, files map[string]string, count counters, getenv func(string) string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -103,15 +103,17 @@ var (
 	reference = regexp.MustCompile(`\$(?:\{([A-Za-z_][A-Za-z0-9_]*)|([A-Za-z_][A-Za-z0-9_]*))`)
 )
 
-// expand replaces what ContainerLaunch.expandEnvironment does: the log directory, the separator of paths, and {{NAME}} by
-// $NAME, which is the shell's to look up. There is no {{LOG_DIR}}: it comes out as an empty variable, there as here.
+// expand replaces what ContainerLaunch.expandEnvironment does: the log directory, the separator of
+// paths, and {{NAME}} by $NAME, which is the shell's to look up. There is no {{LOG_DIR}}: it comes
+// out as an empty variable, there as here.
 func expand(s, logDir string) string {
 	s = strings.ReplaceAll(s, "<LOG_DIR>", logDir)
 	s = strings.ReplaceAll(s, "<CPS>", ":")
 	return parameter.ReplaceAllString(s, "$$$1")
 }
 
-// ordered lists the names of an environment so that a variable follows those that its value refers to.
+// ordered lists the names of an environment so that a variable follows those that its value refers
+// to.
 func ordered(env map[string]string) []string {
 	var out []string
 	seen := make(map[string]bool, len(env))

@@ -11,12 +11,15 @@ import (
 	"time"
 )
 
-// spawner starts processes that do not outlive this one, even if it is killed by SIGKILL. Two things see to it:
+// spawner starts processes that do not outlive this one, even if it is killed by SIGKILL. Two
+// things see to it:
 //
-//   - each process has SIGKILL as its parent-death signal. The kernel sends it when the thread that started the process
-//     ends, not when the process does, so all are started by one thread that ends last;
-//   - a guard, a shell that holds the other end of a pipe, kills the process groups it was told of when the pipe closes. It
-//     reaches the children of the started processes, which the signal does not.
+//   - each process has SIGKILL as its parent-death signal. The kernel sends it when the thread that
+//     started the process ends, not when the process does, so all are started by one thread that
+//     ends last;
+//   - a guard, a shell that holds the other end of a pipe, kills the process groups it was told of
+//     when the pipe closes. It reaches the children of the started processes, which the signal does
+//     not.
 type spawner struct {
 	mu    sync.Mutex
 	work  chan func()    // to the thread; nil before the first start and after close; guarded by mu
@@ -25,7 +28,8 @@ type spawner struct {
 	pipe  io.WriteCloser // to the guard; guarded by mu
 }
 
-// guardScript reads "+ group" and "- group" until the pipe closes. It ignores what a terminal sends.
+// guardScript reads "+ group" and "- group" until the pipe closes. It ignores what a terminal
+// sends.
 const guardScript = `trap '' INT TERM HUP QUIT
 declare -A groups
 while read -r op group; do

@@ -72,8 +72,8 @@ func (s *Scheduler) NewApplication() yarn.NewApplication {
 	return yarn.NewApplication{ID: yarn.ApplicationID{ClusterTimestamp: s.cfg.ClusterTimestamp, Sequence: s.lastApp}, Max: s.Max()}
 }
 
-// Submit takes an application. An id that is known already is a repeated call, and no error. An unknown queue fails the
-// application rather than the call.
+// Submit takes an application. An id that is known already is a repeated call, and no error. An
+// unknown queue fails the application rather than the call.
 func (s *Scheduler) Submit(now time.Time, sub yarn.Submission, user string) ([]Action, error) {
 	if sub.ID.IsZero() {
 		return nil, fmt.Errorf("%w: the submission names no application id", yarn.ErrRefused)
@@ -119,8 +119,8 @@ func (s *Scheduler) newAttempt(a *app, now time.Time) {
 	a.state = yarn.StateAccepted
 }
 
-// Kill ends an application. It reports whether the application had ended before, as the ResourceManager does: a client
-// repeats the call until it has.
+// Kill ends an application. It reports whether the application had ended before, as the
+// ResourceManager does: a client repeats the call until it has.
 func (s *Scheduler) Kill(now time.Time, id yarn.ApplicationID, diagnostics string) (bool, []Action, error) {
 	a := s.byID[id]
 	if a == nil {
@@ -163,8 +163,8 @@ func (s *Scheduler) closeAttempt(t *attempt, now time.Time, state yarn.AttemptSt
 	t.asks, t.fresh, t.last = nil, nil, yarn.AllocateResponse{}
 }
 
-// failAttempt ends an attempt whose master did not unregister, and starts the next one if there is one left. counts says
-// whether the failure is held against the application.
+// failAttempt ends an attempt whose master did not unregister, and starts the next one if there is
+// one left. counts says whether the failure is held against the application.
 func (s *Scheduler) failAttempt(a *app, now time.Time, diagnostics string, counts bool) {
 	t := a.attempt
 	if counts {
@@ -184,7 +184,8 @@ func (s *Scheduler) failAttempt(a *app, now time.Time, diagnostics string, count
 	}
 	s.closeAttempt(t, now, yarn.AttemptFailed, diagnostics)
 	for _, c := range slices.Clone(a.containers) {
-		// Only what runs can be kept: nobody would start the others. That is also what the real one does.
+		// Only what runs can be kept: nobody would start the others. That is also what the real one
+		// does.
 		if c.master || !a.sub.KeepContainers || !c.started {
 			s.stop(c, yarn.ExitKilledByRM, "the application's master ended")
 			c.noteEnd(now, yarn.ExitKilledByRM, diagnostics)
@@ -193,8 +194,8 @@ func (s *Scheduler) failAttempt(a *app, now time.Time, diagnostics string, count
 	s.newAttempt(a, now)
 }
 
-// Tick applies the passing of time: silent masters, containers that nobody started or that are preempted, applications past
-// their lifetime, nodes that are drained.
+// Tick applies the passing of time: silent masters, containers that nobody started or that are
+// preempted, applications past their lifetime, nodes that are drained.
 func (s *Scheduler) Tick(now time.Time) []Action {
 	for _, a := range s.apps {
 		if a.over() {
@@ -288,8 +289,8 @@ func (s *Scheduler) Attempts(id yarn.ApplicationID) ([]yarn.AttemptReport, error
 	return reports, nil
 }
 
-// Containers describes the containers of an attempt that live, and its master's in any case. Those that an attempt took over
-// are still their first owner's.
+// Containers describes the containers of an attempt that live, and its master's in any case. Those
+// that an attempt took over are still their first owner's.
 func (s *Scheduler) Containers(id yarn.AttemptID) ([]yarn.ContainerReport, error) {
 	a := s.byID[id.Application]
 	if a == nil {

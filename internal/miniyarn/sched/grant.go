@@ -43,7 +43,8 @@ func (t *attempt) wantAgain(c yarn.Container) {
 	t.want(w)
 }
 
-// grant gives out what fits on the nodes, oldest application first; within one the master first, then its asks by priority.
+// grant gives out what fits on the nodes, oldest application first; within one the master first,
+// then its asks by priority.
 func (s *Scheduler) grant(now time.Time, nodes []*node) {
 	for _, a := range s.apps {
 		if a.state.Terminal() {
@@ -85,8 +86,9 @@ func (s *Scheduler) grantMaster(now time.Time, a *app, nodes []*node) {
 	s.do(StartMaster{Attempt: t.id, User: a.user, Submitted: a.submitted, Container: c.grant, Launch: a.sub.Launch})
 }
 
-// choose picks the next node in turn on which r fits, as nodes' heartbeats would come: containers spread, and an application
-// that gives a container back gets another one elsewhere. It is nil if r fits nowhere.
+// choose picks the next node in turn on which r fits, as nodes' heartbeats would come: containers
+// spread, and an application that gives a container back gets another one elsewhere. It is nil if r
+// fits nowhere.
 func (s *Scheduler) choose(nodes []*node, master bool, r yarn.Resource, blacklist []string) *node {
 	for range nodes {
 		s.turn++
@@ -98,15 +100,16 @@ func (s *Scheduler) choose(nodes []*node, master bool, r yarn.Resource, blacklis
 	return nil
 }
 
-// ContainerStarted notes that a container's node runs it, so that it will not be taken back for want of use.
+// ContainerStarted notes that a container's node runs it, so that it will not be taken back for
+// want of use.
 func (s *Scheduler) ContainerStarted(id yarn.ContainerID) {
 	if c := s.container(id); c != nil {
 		c.started = true
 	}
 }
 
-// ContainerCompleted takes a node's word that a container ended. One that is not in the books any more, or not on that
-// node, is ignored: the ResourceManager had decided its end before.
+// ContainerCompleted takes a node's word that a container ended. One that is not in the books any
+// more, or not on that node, is ignored: the ResourceManager had decided its end before.
 func (s *Scheduler) ContainerCompleted(now time.Time, on yarn.NodeID, st yarn.ContainerStatus) []Action {
 	if c := s.container(st.ID); c != nil && c.node.id == on {
 		s.complete(now, c, st.ExitStatus, st.Diagnostics)
@@ -114,9 +117,10 @@ func (s *Scheduler) ContainerCompleted(now time.Time, on yarn.NodeID, st yarn.Co
 	return s.settle(now)
 }
 
-// Preempt announces that a container is taken back after wait: its master is told so with every heartbeat until then, as
-// something that another container would do for, which is how Hadoop's capacity scheduler puts it. A master's own container is
-// never preempted here, and one that no master knows of yet is taken at once and given again to whoever is first.
+// Preempt announces that a container is taken back after wait: its master is told so with every
+// heartbeat until then, as something that another container would do for, which is how Hadoop's
+// capacity scheduler puts it. A master's own container is never preempted here, and one that no
+// master knows of yet is taken at once and given again to whoever is first.
 func (s *Scheduler) Preempt(now time.Time, id yarn.ContainerID, wait time.Duration) []Action {
 	switch c := s.container(id); {
 	case c == nil || c.master:

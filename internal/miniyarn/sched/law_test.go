@@ -10,11 +10,14 @@ import (
 	"tfos/internal/yarn"
 )
 
-// TestLaws drives a scheduler through arbitrary histories and checks after each step what must hold after all of them:
+// TestLaws drives a scheduler through arbitrary histories and checks after each step what must hold
+// after all of them:
 //
 //   - no node holds more than it has, and what it counts as used is the sum of its containers;
-//   - each grant is told to one master once, and is over once: told complete, or closed by the scheduler itself;
-//   - what fits is granted, and nothing was granted to a later application that an earlier one could have had;
+//   - each grant is told to one master once, and is over once: told complete, or closed by the
+//     scheduler itself;
+//   - what fits is granted, and nothing was granted to a later application that an earlier one
+//     could have had;
 //   - what is stopped was granted, and after an application's end nothing of it is in the books.
 func TestLaws(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -105,7 +108,8 @@ func (h *history) check(t *rapid.T) {
 	h.before = live
 }
 
-// checkOrder: for every application, what it still wants did not fit, neither now nor with what later ones got in this step.
+// checkOrder: for every application, what it still wants did not fit, neither now nor with what
+// later ones got in this step.
 func (h *history) checkOrder(t *rapid.T) {
 	isNew := func(c *container) bool { return !slices.Contains(h.before, c) }
 	for i, a := range h.s.apps {

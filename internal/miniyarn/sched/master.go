@@ -13,7 +13,8 @@ import (
 // ErrInvalidRelease refuses to release a container of another application or attempt.
 var ErrInvalidRelease = errors.New("container belongs to another attempt")
 
-// Alive reports whether an attempt may still talk to the ResourceManager: its token is good as long as that.
+// Alive reports whether an attempt may still talk to the ResourceManager: its token is good as long
+// as that.
 func (s *Scheduler) Alive(id yarn.AttemptID) bool { return s.attempt(id) != nil }
 
 // User is who submitted an application; empty if there is none of that id.
@@ -33,7 +34,8 @@ func (s *Scheduler) attempt(id yarn.AttemptID) *app {
 	return a
 }
 
-// Register lets a master in. The tokens of the answer's containers and nodes are left to the caller.
+// Register lets a master in. The tokens of the answer's containers and nodes are left to the
+// caller.
 func (s *Scheduler) Register(now time.Time, id yarn.AttemptID, r yarn.Registration) (yarn.Registered, []Action, error) {
 	a := s.attempt(id)
 	if a == nil {
@@ -69,9 +71,10 @@ func (t *attempt) needsToken(id yarn.NodeID) bool {
 	return true
 }
 
-// Allocate takes a master's heartbeat. Response ids run as in Hadoop's ApplicationMasterService: one that is one step old
-// gets the previous answer again and its request is not read; any other than the last one is refused. The tokens of the
-// answer's containers and nodes are left to the caller, who must make the same ones again for an answer given again.
+// Allocate takes a master's heartbeat. Response ids run as in Hadoop's ApplicationMasterService:
+// one that is one step old gets the previous answer again and its request is not read; any other
+// than the last one is refused. The tokens of the answer's containers and nodes are left to the
+// caller, who must make the same ones again for an answer given again.
 func (s *Scheduler) Allocate(now time.Time, id yarn.AttemptID, req yarn.AllocateRequest) (yarn.AllocateResponse, []Action, error) {
 	a := s.attempt(id)
 	if a == nil {
@@ -115,7 +118,8 @@ func (s *Scheduler) Allocate(now time.Time, id yarn.AttemptID, req yarn.Allocate
 			s.complete(now, c, yarn.ExitAborted, releasedDiagnostics)
 		}
 	}
-	// What is granted over these asks is told with the next heartbeat, as a real scheduler does, which grants in between.
+	// What is granted over these asks is told with the next heartbeat, as a real scheduler does,
+	// which grants in between.
 	t.last = s.answer(a, nextResponse(req.ResponseID))
 	return t.last, s.settle(now), nil
 }
@@ -193,8 +197,9 @@ func (s *Scheduler) headroom(t *attempt) yarn.Resource {
 	return free
 }
 
-// Finish takes a master's last word. It reports whether that was known before: a master repeats the call until it was.
-// The application counts as finished from here on; its containers end when the master's process does.
+// Finish takes a master's last word. It reports whether that was known before: a master repeats the
+// call until it was. The application counts as finished from here on; its containers end when the
+// master's process does.
 func (s *Scheduler) Finish(now time.Time, id yarn.AttemptID, final yarn.FinalStatus, diagnostics, trackingURL string) (bool, []Action, error) {
 	a := s.attempt(id)
 	if a == nil {
@@ -217,8 +222,9 @@ func (s *Scheduler) Finish(now time.Time, id yarn.AttemptID, final yarn.FinalSta
 	return false, s.settle(now), nil
 }
 
-// Restart makes the scheduler forget what a restarted ResourceManager does not know: who is registered, what was asked for,
-// what was granted but not started. Running containers and masters live on, and masters must register again.
+// Restart makes the scheduler forget what a restarted ResourceManager does not know: who is
+// registered, what was asked for, what was granted but not started. Running containers and masters
+// live on, and masters must register again.
 func (s *Scheduler) Restart(now time.Time) []Action {
 	for _, a := range s.apps {
 		if a.state.Terminal() || a.attempt.stage != registered {

@@ -7,8 +7,8 @@ import (
 	"tfos/internal/yarn"
 )
 
-// lostDiagnostics and its kin are the sentences that Hadoop's SchedulerUtils puts into the statuses that the
-// ResourceManager makes up.
+// lostDiagnostics and its kin are the sentences that Hadoop's SchedulerUtils puts into the statuses
+// that the ResourceManager makes up.
 const (
 	lostDiagnostics      = "Container released on a *lost* node"
 	releasedDiagnostics  = "Container released by application"
@@ -57,7 +57,8 @@ func (n *node) takes(master bool, r yarn.Resource) bool {
 
 func (n *node) free() yarn.Resource { return n.capacity.Sub(n.used) }
 
-// up reports whether a node's containers run: on one that is being drained they do, though it takes no new ones.
+// up reports whether a node's containers run: on one that is being drained they do, though it takes
+// no new ones.
 func (n *node) up() bool { return n.state.Usable() || n.state == yarn.NodeDecommissioning }
 
 func (n *node) report() yarn.NodeReport {
@@ -65,8 +66,8 @@ func (n *node) report() yarn.NodeReport {
 		DecommissionAfter: n.timeout}
 }
 
-// AddNode adds a node, or takes one back that was lost. One that is still counted as running has restarted: what ran on
-// it is lost first.
+// AddNode adds a node, or takes one back that was lost. One that is still counted as running has
+// restarted: what ran on it is lost first.
 func (s *Scheduler) AddNode(now time.Time, id yarn.NodeID, http string, capacity yarn.Resource) []Action {
 	return s.AddNodeFor(now, id, http, capacity, Any)
 }
@@ -86,8 +87,8 @@ func (s *Scheduler) AddNodeFor(now time.Time, id yarn.NodeID, http string, capac
 	return s.settle(now)
 }
 
-// DropNode takes a node away: what ran on it is lost. A node that was told to stop is shut down, one that fell silent is
-// lost; the containers fare the same.
+// DropNode takes a node away: what ran on it is lost. A node that was told to stop is shut down,
+// one that fell silent is lost; the containers fare the same.
 func (s *Scheduler) DropNode(now time.Time, id yarn.NodeID, state yarn.NodeState) []Action {
 	if n := s.node(id); n != nil && n.up() {
 		s.lose(now, n, state)
@@ -96,8 +97,9 @@ func (s *Scheduler) DropNode(now time.Time, id yarn.NodeID, state yarn.NodeState
 	return s.settle(now)
 }
 
-// DrainNode decommissions a running node gracefully: it gets no new containers, and is shut down when the applications that had
-// some there are over, or after the timeout. Another timeout for one that is drained already counts from now.
+// DrainNode decommissions a running node gracefully: it gets no new containers, and is shut down
+// when the applications that had some there are over, or after the timeout. Another timeout for one
+// that is drained already counts from now.
 func (s *Scheduler) DrainNode(now time.Time, id yarn.NodeID, timeout time.Duration) []Action {
 	if n := s.node(id); n != nil && n.up() {
 		n.state, n.drained, n.timeout = yarn.NodeDecommissioning, now.Add(timeout), timeout
@@ -115,7 +117,8 @@ func (s *Scheduler) RecommissionNode(now time.Time, id yarn.NodeID) []Action {
 	return s.settle(now)
 }
 
-// drain shuts down the decommissioning nodes that nobody needs, or whose time is up (DecommissioningNodesWatcher in Hadoop).
+// drain shuts down the decommissioning nodes that nobody needs, or whose time is up
+// (DecommissioningNodesWatcher in Hadoop).
 func (s *Scheduler) drain(now time.Time) {
 	for _, n := range s.nodes {
 		n.apps = slices.DeleteFunc(n.apps, (*app).over)
@@ -142,8 +145,8 @@ func (s *Scheduler) lose(now time.Time, n *node, state yarn.NodeState) {
 	}
 }
 
-// tellNodeChanged lets every application learn of it with the next heartbeat of its master, of the next one if it has none now.
-// What a master was told that died since is not told again.
+// tellNodeChanged lets every application learn of it with the next heartbeat of its master, of the
+// next one if it has none now. What a master was told that died since is not told again.
 func (s *Scheduler) tellNodeChanged(id yarn.NodeID) {
 	for _, a := range s.apps {
 		if !a.state.Terminal() && !slices.Contains(a.nodes, id) {

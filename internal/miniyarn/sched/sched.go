@@ -1,14 +1,16 @@
-// Package sched decides for the embedded ResourceManager: which application gets which container on which node, and what
-// becomes of applications when containers, masters and nodes end.
+// Package sched decides for the embedded ResourceManager: which application gets which container on
+// which node, and what becomes of applications when containers, masters and nodes end.
 //
-// It is a value that its owner feeds: every method takes what happened and the time at which it did, and returns what is
-// to be done about it as a list of actions, in order. It starts nothing, talks to no one, reads no clock and is not safe
-// for concurrent use. Where it answers a client or a master, it answers as a real ResourceManager does, refusals included,
-// save that tokens are left to the owner.
+// It is a value that its owner feeds: every method takes what happened and the time at which it
+// did, and returns what is to be done about it as a list of actions, in order. It starts nothing,
+// talks to no one, reads no clock and is not safe for concurrent use. Where it answers a client or
+// a master, it answers as a real ResourceManager does, refusals included, save that tokens are left
+// to the owner.
 //
-// There is one queue, served first come first served: an application gets every container it asks for and that fits
-// somewhere before a later one gets any. What does not fit does not hold up what comes after it, so a large ask can wait
-// behind small ones; a real queue without reservations does the same.
+// There is one queue, served first come first served: an application gets every container it asks
+// for and that fits somewhere before a later one gets any. What does not fit does not hold up what
+// comes after it, so a large ask can wait behind small ones; a real queue without reservations does
+// the same.
 package sched
 
 import (
@@ -23,7 +25,8 @@ import (
 // Queue is the name of the only queue.
 const Queue = "default"
 
-// Config is what the scheduler is told once. Zero fields mean the defaults that their comments name.
+// Config is what the scheduler is told once. Zero fields mean the defaults that their comments
+// name.
 type Config struct {
 	ClusterTimestamp int64               // of application ids, ms since the epoch
 	MinMemoryMiB     int64               // memory is rounded up to a multiple of it; 128
@@ -75,8 +78,8 @@ type StartMaster struct {
 	Launch    yarn.LaunchContext
 }
 
-// StopContainer asks a node to stop a container that the scheduler no longer counts, and to refuse to start it if it has
-// not been started.
+// StopContainer asks a node to stop a container that the scheduler no longer counts, and to refuse
+// to start it if it has not been started.
 type StopContainer struct {
 	Node        yarn.NodeID
 	ID          yarn.ContainerID
@@ -84,10 +87,12 @@ type StopContainer struct {
 	Diagnostics string
 }
 
-// EndApplication asks all nodes to stop what is left of an application, and to remove its directories.
+// EndApplication asks all nodes to stop what is left of an application, and to remove its
+// directories.
 type EndApplication struct{ ID yarn.ApplicationID }
 
-// StopNode asks for a node to be shut down that was decommissioned. Its containers are not counted any more.
+// StopNode asks for a node to be shut down that was decommissioned. Its containers are not counted
+// any more.
 type StopNode struct{ Node yarn.NodeID }
 
 func (StartMaster) action()    {}
@@ -113,7 +118,8 @@ func (s *Scheduler) ResourceTypes() []yarn.ResourceType {
 	return append([]yarn.ResourceType{{Name: yarn.MemoryName, Units: "Mi"}, {Name: yarn.VCoresName}}, s.cfg.CustomResources...)
 }
 
-// Max is the largest container that can be granted: the configured maximum, and no more than the largest node has.
+// Max is the largest container that can be granted: the configured maximum, and no more than the
+// largest node has.
 func (s *Scheduler) Max() yarn.Resource {
 	limit := func(name string) int64 {
 		if l := s.cfg.Max.Amount(name); l > 0 {
@@ -131,8 +137,8 @@ func (s *Scheduler) Max() yarn.Resource {
 	return most
 }
 
-// largest is the most of one resource that any usable node has in all. While no node is usable the lost ones count: what
-// was asked for may wait for them to come back.
+// largest is the most of one resource that any usable node has in all. While no node is usable the
+// lost ones count: what was asked for may wait for them to come back.
 func (s *Scheduler) largest(name string) int64 {
 	var most int64
 	none := s.usableNodes() == 0
@@ -144,8 +150,8 @@ func (s *Scheduler) largest(name string) int64 {
 	return most
 }
 
-// normalize is what the ResourceManager makes of an asked resource: memory rounded up, at least one vcore, and nothing that
-// it does not count. An error says that it can never be granted.
+// normalize is what the ResourceManager makes of an asked resource: memory rounded up, at least one
+// vcore, and nothing that it does not count. An error says that it can never be granted.
 func (s *Scheduler) normalize(r yarn.Resource) (yarn.Resource, error) {
 	known := func(name string) bool {
 		return slices.ContainsFunc(s.cfg.CustomResources, func(t yarn.ResourceType) bool { return t.Name == name })

@@ -386,8 +386,8 @@ func TestLostNode(t *testing.T) {
 	}
 }
 
-// A grant that the master has not heard of when its node is lost is wanted again: the master lowers its count only by
-// what it hears of.
+// A grant that the master has not heard of when its node is lost is wanted again: the master lowers
+// its count only by what it hears of.
 func TestUntoldGrantIsWantedAgain(t *testing.T) {
 	w := newWorld(t, Config{OnHeartbeat: true}, one)
 	id := w.submit(sub(false))
@@ -477,7 +477,8 @@ func TestReports(t *testing.T) {
 	}
 }
 
-// TestNodesThatAreForSomeContainersOnly: what is apart from its master stays so, whatever the sizes are.
+// TestNodesThatAreForSomeContainersOnly: what is apart from its master stays so, whatever the sizes
+// are.
 func TestNodesThatAreForSomeContainersOnly(t *testing.T) {
 	w := newWorld(t, Config{MinMemoryMiB: 128})
 	w.did(w.AddNodeFor(w.now, two, "", room, OneTask))

@@ -299,8 +299,8 @@ func (c *Column) rowOf(value int) int {
 	return row
 }
 
-// Read makes a column of the memory of a tensor whose first dimension counts rows: data for numbers,
-// and strings for strings, which become the column's.
+// Read makes a column of the memory of a tensor whose first dimension counts rows: data for
+// numbers, and strings for strings, which become the column's.
 func Read(name string, t savedmodel.DType, dims []int64, data []byte, strings [][]byte) (Column, error) {
 	c := Column{Name: name, Shape: dims[1:]}
 	each := 1

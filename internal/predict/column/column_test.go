@@ -61,7 +61,8 @@ func TestWhatIsWrittenReadsBack(t *testing.T) {
 	}
 }
 
-// TestHalf holds our float16 and bfloat16 against the rule: the nearest one, and of two that are as near the even one.
+// TestHalf holds our float16 and bfloat16 against the rule: the nearest one, and of two that are as
+// near the even one.
 func TestHalf(t *testing.T) {
 	for h := range 1 << 16 {
 		f := ofHalf(uint16(h))

@@ -23,7 +23,8 @@ func settings() Settings {
 	}
 }
 
-// TestShardsCoverTheInput: every byte of every file, or every image, is in one shard, and the next shard begins where it ends.
+// TestShardsCoverTheInput: every byte of every file, or every image, is in one shard, and the next
+// shard begins where it ends.
 func TestShardsCoverTheInput(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := settings()

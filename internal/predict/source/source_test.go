@@ -23,7 +23,8 @@ import (
 	"tfos/internal/tfrecord"
 )
 
-// planFor is a plan for a model that takes three numbers, a name and a count, and keeps the column id.
+// planFor is a plan for a model that takes three numbers, a name and a count, and keeps the column
+// id.
 func planFor(f plan.Format, split int64) plan.Plan {
 	var p plan.Plan
 	p.Format, p.Split, p.Group = f, split, 2
@@ -161,7 +162,8 @@ var makers = map[plan.Format]func(t *testing.T, rows []row) []byte{
 	},
 }
 
-// TestEveryRowOnce reads each format, cut in many ways and in batches of several sizes: every row is there once, in order.
+// TestEveryRowOnce reads each format, cut in many ways and in batches of several sizes: every row
+// is there once, in order.
 func TestEveryRowOnce(t *testing.T) {
 	var rows []row
 	for i := range 100 {
@@ -191,7 +193,8 @@ func TestEveryRowOnce(t *testing.T) {
 	}
 }
 
-// TestCSVIsCutAtLines cuts files with blank lines, either ending of lines and a last line without one at every size.
+// TestCSVIsCutAtLines cuts files with blank lines, either ending of lines and a last line without
+// one at every size.
 func TestCSVIsCutAtLines(t *testing.T) {
 	for seed := range uint64(20) {
 		r := rand.New(rand.NewPCG(seed, 3))

@@ -1,7 +1,9 @@
-// Package hold is the executor's side of slots: it holds one, and runs there what the driver's embedded YARN starts.
+// Package hold is the executor's side of slots: it holds one, and runs there what the driver's
+// embedded YARN starts.
 //
-// It dials the driver, fetches from there what a container needs, and keeps files that are named by their hash for the next
-// one. It needs nothing on its host but the agent's binary. What it started ends before it does.
+// It dials the driver, fetches from there what a container needs, and keeps files that are named by
+// their hash for the next one. It needs nothing on its host but the agent's binary. What it started
+// ends before it does.
 package hold
 
 import (
@@ -47,8 +49,9 @@ type Options struct {
 
 const dialWait = 20 * time.Second
 
-// Hold offers the slot, and serves the driver until that needs it no more: then the last verdict is slots.Over, or
-// slots.Refuse if it was never taken. An error says that the driver cannot be reached, or is gone.
+// Hold offers the slot, and serves the driver until that needs it no more: then the last verdict is
+// slots.Over, or slots.Refuse if it was never taken. An error says that the driver cannot be
+// reached, or is gone.
 func Hold(ctx context.Context, o Options) (slots.Verdict, error) {
 	h := &holder{o: o, runs: map[yarn.ContainerID]*run{}}
 	var err error

@@ -176,7 +176,8 @@ func lostWith(ctx context.Context, why error) container.Exit {
 	return container.Exit{Status: yarn.ExitAborted, Diagnostics: fmt.Sprintf("the executor of Spark that held the slot is gone: %v", why)}
 }
 
-// EndApplication implements miniyarn.Executor: who holds the slot removes what it keeps when it goes.
+// EndApplication implements miniyarn.Executor: who holds the slot removes what it keeps when it
+// goes.
 func (h *holder) EndApplication(string, string, yarn.ApplicationID) error { return nil }
 
 // Close implements miniyarn.Executor.

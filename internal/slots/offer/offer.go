@@ -1,7 +1,9 @@
-// Package offer is the driver's side of slots: a job's embedded YARN has a node for each slot that somebody offers.
+// Package offer is the driver's side of slots: a job's embedded YARN has a node for each slot that
+// somebody offers.
 //
-// A node of that YARN comes with the connection of who holds the slot and goes with it, so that the master sees containers
-// granted, lost and completed as on any YARN. Which offers are taken is decided in package slots.
+// A node of that YARN comes with the connection of who holds the slot and goes with it, so that the
+// master sees containers granted, lost and completed as on any YARN. Which offers are taken is
+// decided in package slots.
 package offer
 
 import (
@@ -57,7 +59,8 @@ type Server struct {
 	attended int           // guarded by mu: slots that were taken, and whose holders are not gone yet
 }
 
-// New prepares a Server, with an authority of its own: who holds a slot gets nothing else of the job by that.
+// New prepares a Server, with an authority of its own: who holds a slot gets nothing else of the
+// job by that.
 func New(o Options) (*Server, error) {
 	authority, err := control.NewAuthority()
 	if err != nil {
@@ -92,8 +95,8 @@ func (s *Server) Run() error { return s.gate.Run(s.serve) }
 // Close ends Run, and with it what runs in the slots. It is safe to call more than once.
 func (s *Server) Close() { s.gate.Close() }
 
-// Finish says to all who hold slots, and to those who come, that they are not needed any more. It waits until the first of
-// these are gone, for stopWait at most.
+// Finish says to all who hold slots, and to those who come, that they are not needed any more. It
+// waits until the first of these are gone, for stopWait at most.
 func (s *Server) Finish() {
 	s.update(func(r *slots.Roster) { r.Finish() })
 	s.mu.Lock()
@@ -130,7 +133,8 @@ func (s *Server) Wait(ctx context.Context) error {
 	}
 }
 
-// ask decides on an offer. While it waits, the channel is closed when the answer may be another one.
+// ask decides on an offer. While it waits, the channel is closed when the answer may be another
+// one.
 func (s *Server) ask(o slots.Offer) (slots.Verdict, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -5,12 +5,15 @@
 // it; it is not safe for concurrent use.
 //
 // The caller's duties:
-//   - Send what Next returns. If the call fails and may have arrived, send what Next returns again: it is the same request
-//     under the same response id, which the ResourceManager answers from memory if it had it already, without reading it.
-//   - Give each answer to Answered, and act on all of the Outcome before setting an ask again: a count is of containers
-//     still wanted, so one reckoned before a grant was seen is too high.
-//   - When the ResourceManager does not know the master (yarn.ErrNotRegistered): register, then Resync.
-//   - When it refuses the request itself (yarn.ErrInvalidResource and its like): Refused, then mend the asks.
+//   - Send what Next returns. If the call fails and may have arrived, send what Next returns again:
+//     it is the same request under the same response id, which the ResourceManager answers from
+//     memory if it had it already, without reading it.
+//   - Give each answer to Answered, and act on all of the Outcome before setting an ask again: a
+//     count is of containers still wanted, so one reckoned before a grant was seen is too high.
+//   - When the ResourceManager does not know the master (yarn.ErrNotRegistered): register, then
+//     Resync.
+//   - When it refuses the request itself (yarn.ErrInvalidResource and its like): Refused, then mend
+//     the asks.
 package ledger
 
 import (

@@ -167,8 +167,8 @@ func (c *Client) queue(ctx context.Context, req *pb.GetQueueInfoRequestProto) (y
 	return queueFromPB(resp.GetQueueInfo()), nil
 }
 
-// SubmitQueues names the queues that the user may submit to, by whatever names the scheduler has for
-// them.
+// SubmitQueues names the queues that the user may submit to, by whatever names the scheduler has
+// for them.
 func (c *Client) SubmitQueues(ctx context.Context) ([]string, error) {
 	resp := &pb.GetQueueUserAclsInfoResponseProto{}
 	if err := c.call(ctx, "getQueueUserAcls", &pb.GetQueueUserAclsInfoRequestProto{}, resp); err != nil {

@@ -56,8 +56,8 @@ func NodesOptions(c *conf.Conf) Options {
 	return o
 }
 
-// NodesAt is the property that tells where NodeManagers listen, whatever hosts they are known by: an
-// embedded YARN has nodes that stand for processes of other machines. Empty: at their hosts.
+// NodesAt is the property that tells where NodeManagers listen, whatever hosts they are known by:
+// an embedded YARN has nodes that stand for processes of other machines. Empty: at their hosts.
 const NodesAt = "tfos.nodemanagers.at"
 
 // protection is the key of the list of protections, of which both sides must share one.
