@@ -189,8 +189,9 @@ library: need-cc need-java sparks ## the C libraries, for each kind of machine t
 	python/java/build build/spark-$(firstword $(SPARKS))
 
 .PHONY: venv
-venv: ## the Python environment of the examples and tests, in build/venv
+venv: ## the Python environment of the examples and tests, in build/venv, and a uv in build/venv-uv
 	@deploy/python/venv.sh $(VENV)
+	@deploy/python/venv.sh $(CURDIR)/build/venv-uv uv
 
 .PHONY: jars
 jars: need-java ## Hadoop's jars, in build/testcluster

@@ -1,15 +1,19 @@
 import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.lang.reflect.InvocationTargetException;
 import java.lang.reflect.Proxy;
 import java.net.InetSocketAddress;
 import java.net.Socket;
 import java.net.URI;
 import java.net.URISyntaxException;
+import java.net.URLClassLoader;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.Paths;
+import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.security.PrivilegedExceptionAction;
 import java.util.ArrayList;
@@ -320,7 +324,9 @@ public final class HollowNodeManagers {
             try {
                 org.apache.hadoop.fs.Path source = from.toPath();
                 user.doAs((PrivilegedExceptionAction<Void>) () -> {
-                    source.getFileSystem(CONF).copyToLocalFile(source, new org.apache.hadoop.fs.Path(to.toUri()));
+                    try (InputStream in = source.getFileSystem(CONF).open(source)) {
+                        Files.copy(in, to, StandardCopyOption.REPLACE_EXISTING);
+                    }
                     return null;
                 });
             } catch (InterruptedException | URISyntaxException e) {
@@ -333,9 +339,25 @@ public final class HollowNodeManagers {
         }
     }
 
+    /** Has each Configuration of this JVM name our local filesystem, in a file that it puts into the directory. */
+    private static void haveLocalFiles(Path dir) throws IOException {
+        String site = "hollow-site.xml";
+        Configuration conf = new Configuration(false);
+        conf.setClass("fs.AbstractFileSystem.file.impl", Local.class, AbstractFileSystem.class);
+        conf.setClass("fs.file.impl", LocalFiles.class, FileSystem.class);
+        try (OutputStream out = Files.newOutputStream(dir.resolve(site))) {
+            conf.writeXml(out);
+        }
+        // The classes of this file are known to its own loader alone. Threads inherit theirs.
+        Thread.currentThread().setContextClassLoader(
+                new URLClassLoader(new java.net.URL[] {dir.toUri().toURL()}, HollowNodeManagers.class.getClassLoader()));
+        Configuration.addDefaultResource(site);
+    }
+
     /** {@code HollowNodeManagers DIR HOST...}: a NodeManager on each of these addresses. */
     public static void main(String[] args) throws Exception {
         DefaultMetricsSystem.setMiniClusterMode(true); // many of one name
+        haveLocalFiles(Files.createDirectories(Paths.get(args[0])));
         ExecutorService pool = Executors.newFixedThreadPool(8);
         List<Future<?>> starts = new ArrayList<>();
         for (int i = 1; i < args.length; i++) {
@@ -347,9 +369,6 @@ public final class HollowNodeManagers {
             conf.setBoolean(YarnConfiguration.NM_PMEM_CHECK_ENABLED, false);
             conf.setBoolean("yarn.nodemanager.container-monitor.enabled", false);
             conf.setInt(YarnConfiguration.NM_RESOURCE_MON_INTERVAL_MS, -1); // each would read all of /proc
-            conf.setClassLoader(HollowNodeManagers.class.getClassLoader()); // else a class of this file is not found
-            conf.setClass("fs.AbstractFileSystem.file.impl", Local.class, AbstractFileSystem.class);
-            conf.setClass("fs.file.impl", LocalFiles.class, FileSystem.class);
             for (String service : List.of("container-manager", "localizer.fetch", "localizer.client", "delete", "collector-service")) {
                 conf.setInt("yarn.nodemanager." + service + ".thread-count", 1); // else some fifty for each node
             }

@@ -93,6 +93,7 @@ roles:
 	t.Logf("%d nodes with %d tasks lost: all know the cluster_spec after %.1f s", w.lost, lost, informed.Sub(began).Seconds())
 	peak := b.masterPeak()
 
+	c.confirmed(t, 1+w.tasks+lost)
 	began = time.Now()
 	for _, p := range b.processes("tfos-am") {
 		b.signal(p, unix.SIGKILL)
@@ -124,6 +125,19 @@ roles:
 	tfos(t, c.env, "kill", id).want(t, 0)
 	gone(t, id)
 	c.nobodySilent(t, id, over)
+}
+
+// confirmed waits until the ResourceManager has heard from its nodes that so many containers run, by
+// its log: it tells nobody else. It keeps no others when a master dies.
+func (c *cluster) confirmed(t *testing.T, n int) {
+	t.Helper()
+	eventually(t, fmt.Sprint("YARN to know that ", n, " containers run"), func() bool {
+		log, err := os.ReadFile(filepath.Join(filepath.Dir(c.conf), "log", "rm1.log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return bytes.Count(log, []byte("Container Transitioned from ACQUIRED to RUNNING")) >= n
+	})
 }
 
 // master finds a job's master as agents do: in its staging directory.

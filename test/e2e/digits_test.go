@@ -118,4 +118,9 @@ func (c *cluster) logged(t *testing.T, id string, v status.View, wants ...string
 			t.Errorf("tfos logs shows %q %d times, yarn logs %d times", line, n, want)
 		}
 	}
+	for since, want := range map[string]string{"10h": ours, "1ms": ""} {
+		if got := tfos(t, c.env, "logs", id, "--since", since).want(t, 0).stdout; got != want {
+			t.Errorf("tfos logs --since %s shows %d bytes, want %d", since, len(got), len(want))
+		}
+	}
 }

@@ -39,10 +39,23 @@ func TestVirtualEnvironment(t *testing.T) {
 	}
 }
 
-// TestRequirements: a task runs in an environment that was built of a list of packages by this
-// machine's pip, once.
+// TestRequirements: a task runs in an environment that was built of a list of packages, once, by
+// this machine's pip or its uv.
 func TestRequirements(t *testing.T) {
 	dir := t.TempDir()
+	builtBy := func(t *testing.T, args ...string) {
+		env := []string{"XDG_CACHE_HOME=" + t.TempDir(), "PIP_USER=1"} // which sites set
+		if t.Name() == "TestRequirements/uv" {
+			env = append(env, "PATH="+filepath.Join(root, "build", "venv-uv", "bin")+":"+os.Getenv("PATH"))
+		}
+		args = append([]string{"run", "--master", "local", "--workers", "1"}, append(args, "--", "greeter")...)
+		for _, builds := range []bool{true, false} {
+			r := tfos(t, env, args...).want(t, 0)
+			if strings.Contains(r.stderr, "building the environment") != builds || strings.Count(r.stdout, "hello from /") != 1 {
+				t.Errorf("built: %v, want %v\n%s%s", !builds, builds, r.stderr, r.stdout)
+			}
+		}
+	}
 	const wheel = `import sys, zipfile
 with zipfile.ZipFile("greet-1.0-py3-none-any.whl", "w") as z:
     z.writestr("greet.py", "import sys\ndef main(): print('hello from', sys.prefix)\n")
@@ -51,12 +64,8 @@ with zipfile.ZipFile("greet-1.0-py3-none-any.whl", "w") as z:
     z.writestr("greet-1.0.dist-info/entry_points.txt", "[console_scripts]\ngreeter = greet:main\n")
     z.writestr("greet-1.0.dist-info/RECORD", "")`
 	command(t.Context(), t, nil, "bash", "-c", `cd "$0" && python3 -c "$1" && printf -- '--no-index\n--find-links .\ngreet==1.0\n' >list.txt`, dir, wheel).want(t, 0)
-	env := []string{"XDG_CACHE_HOME=" + t.TempDir(), "PIP_USER=1"} // which sites set
-	for _, builds := range []bool{true, false} {
-		r := tfos(t, env, "run", "--master", "local", "--workers", "1", "--requirements", filepath.Join(dir, "list.txt"), "--", "greeter").want(t, 0)
-		if strings.Contains(r.stderr, "building the environment") != builds || strings.Count(r.stdout, "hello from /") != 1 {
-			t.Errorf("built: %v, want %v\n%s%s", !builds, builds, r.stderr, r.stdout)
-		}
+	for _, by := range []string{"pip", "uv"} {
+		t.Run(by, func(t *testing.T) { builtBy(t, "--requirements", filepath.Join(dir, "list.txt")) })
 	}
 }
 
