@@ -15,6 +15,7 @@ import (
 type decoder struct {
 	errs  Errors
 	named map[string]string // source of each file, by its name in the container
+	board string            // what the key tensorboard says; empty: false
 }
 
 func (d *decoder) fail(at place, key, format string, args ...any) {

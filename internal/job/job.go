@@ -22,8 +22,8 @@ const (
 	Evaluator       = "evaluator" // at most one task, never in the others' cluster
 )
 
-// TensorBoard is the role whose task shows what the others write for it: a service,
-// BuiltinTensorBoard unless it has a command, at most one task, never in the others' cluster.
+// TensorBoard is the role whose task shows what the others write for it: a service unless the job
+// says otherwise, at most one task, never in the others' cluster.
 const TensorBoard = "tensorboard"
 
 // GPU is the name under which YARN counts GPUs.

@@ -122,7 +122,7 @@ func (r Role) tree(j Job) tree {
 	switch {
 	case r.Builtin != "":
 		t.text("builtin", string(r.Builtin))
-	case r.Command != j.Command || r.Name == TensorBoard:
+	case r.Command != j.Command:
 		t.text("command", r.Command)
 	}
 	t.texts("env", r.Env)

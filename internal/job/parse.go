@@ -77,7 +77,6 @@ func (d *decoder) job(root *value, file string) Job {
 	}
 	dir := path.Dir(file)
 	var roles *value
-	var board string
 	d.fields(root, "",
 		rule{"name", d.text(&j.Name, checkName)},
 		rule{"command", d.text(&j.Command, checkCommand)},
@@ -123,7 +122,7 @@ func (d *decoder) job(root *value, file string) Job {
 			}
 		}},
 		rule{"deadline", scalarOf(d, &j.Deadline, parseDeadline)},
-		rule{"tensorboard", scalarOf(d, &board, parseBoard)},
+		rule{"tensorboard", scalarOf(d, &d.board, parseBoard)},
 		rule{"priority", number(d, &j.Priority, 0, maxPriority)},
 		rule{"tags", d.list(d.tag(&j.Tags))},
 		rule{"lifetime", d.duration(&j.Lifetime, 0)},
@@ -141,10 +140,10 @@ func (d *decoder) job(root *value, file string) Job {
 			j.Roles = append(j.Roles, d.role(f, j))
 		}
 	}
-	if _, own := j.Role(TensorBoard); !own && board == boardOfItsOwn && len(j.Roles) > 0 {
+	if _, own := j.Role(TensorBoard); !own && d.board == boardOfItsOwn && len(j.Roles) > 0 {
 		j.Roles = append(j.Roles, d.role(field{key: TensorBoard, value: &value{kind: null}}, j))
 	}
-	j.OwnBoard = board == boardOfProgram
+	j.OwnBoard = d.board == boardOfProgram
 	d.whole(&j, root)
 	return j
 }
@@ -171,7 +170,7 @@ func (d *decoder) role(f field, j Job) Role {
 	}
 	if f.key == TensorBoard {
 		r.MemoryMiB = DefaultBoardMiB
-		if f.value.field("command") == nil {
+		if d.board == boardOfItsOwn && f.value.field("command") == nil {
 			r.Builtin, r.Command = BuiltinTensorBoard, ""
 		}
 	}
@@ -264,7 +263,7 @@ func (d *decoder) whole(j *Job, root *value) {
 			d.fail(at("roles", r.Name, "instances"), join("roles."+r.Name, "instances"), "%d: there can be one %s", r.Instances, r.Name)
 		}
 	}
-	d.board(j, at)
+	d.checkBoard(j, at)
 	if services {
 		d.fail(at("roles"), "roles", "every role is a service, so the job would never end: one role must not be")
 	}
@@ -300,17 +299,18 @@ func parseBoard(s string) (string, error) {
 	return "", fmt.Errorf("%q: want true, false, or %s if the leading task's program runs one", s, boardOfProgram)
 }
 
-// board checks that TensorBoard has something to show.
-func (d *decoder) board(j *Job, at func(...string) place) {
+// checkBoard checks that TensorBoard has something to show.
+func (d *decoder) checkBoard(j *Job, at func(...string) place) {
 	r, ok := j.Role(TensorBoard)
 	logs := cmp.Or(r.Env[EnvBoardLogs], j.Env[EnvBoardLogs], j.Checkpoint.Dir)
 	switch {
 	case !ok:
 	case j.OwnBoard:
 		d.fail(at("tensorboard"), "tensorboard", "the program runs one, and there is a role %s too: leave one of the two out", TensorBoard)
+	case r.Builtin == "":
 	case !r.Service:
 		d.fail(at("roles", TensorBoard, "service"), "roles."+TensorBoard+".service", "TensorBoard never ends by itself")
-	case r.Builtin == "", logs == redacted:
+	case logs == redacted:
 	case logs == "":
 		d.fail(at("tensorboard"), "tensorboard", "where its events are is not said: write checkpoint: {dir: …}, or env: {%s: hdfs:///…}", EnvBoardLogs)
 	default:
