@@ -15,7 +15,6 @@ import java.nio.file.Path;
 import java.nio.file.Paths;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.attribute.PosixFilePermissions;
-import java.security.PrivilegedExceptionAction;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -37,6 +36,8 @@ import org.apache.hadoop.fs.RawLocalFileSystem;
 import org.apache.hadoop.fs.permission.FsPermission;
 import org.apache.hadoop.metrics2.lib.DefaultMetricsSystem;
 import org.apache.hadoop.security.UserGroupInformation;
+import org.apache.hadoop.service.Service;
+import org.apache.hadoop.util.JvmPauseMonitor;
 import org.apache.hadoop.yarn.api.records.URL;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.event.Dispatcher;
@@ -118,6 +119,13 @@ public final class HollowNodeManagers {
     static final class Hollow extends NodeManager {
         private final CountDownLatch lost = new CountDownLatch(1);
         private final Map<String, Socket> live = new ConcurrentHashMap<>();
+
+        @Override
+        protected void addService(Service service) {
+            if (!(service instanceof JvmPauseMonitor)) { // one for each node would look at the JVM twice a second
+                super.addService(service);
+            }
+        }
 
         @Override
         protected ContainerExecutor createContainerExecutor(Configuration conf) {
@@ -300,16 +308,16 @@ public final class HollowNodeManagers {
                 }
                 done = new ArrayList<>();
                 for (ResourceLocalizationSpec spec : answer.getResourceSpecs()) {
-                    done.add(place(spec, user));
+                    done.add(place(spec));
                 }
             }
         }
 
-        private static LocalResourceStatus place(ResourceLocalizationSpec spec, UserGroupInformation user) throws IOException {
+        private static LocalResourceStatus place(ResourceLocalizationSpec spec) throws IOException {
             Path dir = Paths.get(spec.getDestinationDirectory().getFile());
             Path file = Files.createDirectories(dir).resolve(Paths.get(spec.getResource().getResource().getFile()).getFileName());
             if (spec.getResource().getSize() < SMALL) {
-                copy(spec.getResource().getResource(), file, user);
+                copy(spec.getResource().getResource(), file);
             } else if (!Files.exists(file)) {
                 Files.createFile(file);
             }
@@ -320,16 +328,13 @@ public final class HollowNodeManagers {
             return status;
         }
 
-        private static void copy(URL from, Path to, UserGroupInformation user) throws IOException {
+        private static void copy(URL from, Path to) throws IOException {
             try {
                 org.apache.hadoop.fs.Path source = from.toPath();
-                user.doAs((PrivilegedExceptionAction<Void>) () -> {
-                    try (InputStream in = source.getFileSystem(CONF).open(source)) {
-                        Files.copy(in, to, StandardCopyOption.REPLACE_EXISTING);
-                    }
-                    return null;
-                });
-            } catch (InterruptedException | URISyntaxException e) {
+                try (InputStream in = source.getFileSystem(CONF).open(source)) { // as this JVM's user: one client for all
+                    Files.copy(in, to, StandardCopyOption.REPLACE_EXISTING);
+                }
+            } catch (URISyntaxException e) {
                 throw new IOException("copy " + from, e);
             }
         }

@@ -69,7 +69,7 @@ def start(lay, daemon):
         if not os.path.exists(lay.krb5):
             kerberos.make_realm(lay)
         return _spawn(lay, daemon, kerberos.kdc_command(), kerberos.server_env(lay))
-    command = java_command(lay, lay.heap + lay.hollow if kind == "hollow" else lay.heap, archive_file(lay, kind))
+    command = java_command(lay, lay.heap + 2 * lay.hollow if kind == "hollow" else lay.heap, archive_file(lay, kind))
     command[1:1] = [f"-Dcluster={lay.dir}", f"-Dname={daemon}"]
     args = []
     if kind == "nm":
