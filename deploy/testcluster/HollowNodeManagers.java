@@ -25,6 +25,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.Semaphore;
 
 import org.apache.hadoop.conf.Configuration;
 import org.apache.hadoop.fs.AbstractFileSystem;
@@ -64,6 +65,7 @@ import org.apache.hadoop.yarn.server.nodemanager.containermanager.localizer.Cont
 import org.apache.hadoop.yarn.server.nodemanager.executor.ContainerLivenessContext;
 import org.apache.hadoop.yarn.server.nodemanager.executor.ContainerSignalContext;
 import org.apache.hadoop.yarn.server.nodemanager.executor.ContainerStartContext;
+import org.apache.hadoop.yarn.server.nodemanager.executor.LocalizerStartContext;
 import org.apache.hadoop.yarn.server.nodemanager.health.NodeHealthCheckerService;
 import org.apache.hadoop.yarn.server.nodemanager.webapp.WebServer;
 import org.apache.hadoop.yarn.server.security.ApplicationACLsManager;
@@ -194,6 +196,8 @@ public final class HollowNodeManagers {
 
     /** Starts masters as anywhere, and connections for other containers. */
     static final class Executor extends DefaultContainerExecutor {
+        // A thousand at once would leave no processor for NodeManagers to answer.
+        private static final Semaphore LOCALIZERS = new Semaphore(4);
         private final Hollow node;
 
         Executor(Hollow node) {
@@ -207,6 +211,16 @@ public final class HollowNodeManagers {
                 return super.createContainerLocalizer(user, app, container, tokens, dirs, files);
             }
             return new Localizer(user, app, container, tokens, dirs, files);
+        }
+
+        @Override
+        public void startLocalizer(LocalizerStartContext ctx) throws IOException, InterruptedException {
+            LOCALIZERS.acquire();
+            try {
+                super.startLocalizer(ctx);
+            } finally {
+                LOCALIZERS.release();
+            }
         }
 
         @Override
