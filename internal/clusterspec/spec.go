@@ -1,8 +1,8 @@
 package clusterspec
 
 import (
-	"fmt"
 	"hash/fnv"
+	"io"
 	"slices"
 
 	"tfos/internal/job"
@@ -28,7 +28,7 @@ func (s Spec) Digest() uint64 {
 	h := fnv.New64a()
 	for _, m := range s.Members {
 		if !job.Apart(m.Task.Role) {
-			fmt.Fprintf(h, "%s %s\n", m.Task, m.Address)
+			_, _ = io.WriteString(h, m.Task.String()+" "+m.Address+"\n")
 		}
 	}
 	return h.Sum64()

@@ -525,10 +525,12 @@ func TestWatch(t *testing.T) {
 		synctest.Wait()
 		w.change()
 		w.master.Close()
-		for i := range seen {
+		for range seen {
 			if err := <-ended; err != nil {
 				t.Errorf("watch ended with %v", err)
 			}
+		}
+		for i := range seen {
 			if diff := cmp.Diff([]string{"10", "20", "21", "22"}, seen[i]); diff != "" {
 				t.Errorf("watcher %d saw (-want +got):\n%s", i, diff)
 			}

@@ -182,21 +182,31 @@ func peersFromPB(p *controlpb.Peers) (Peers, error) {
 func specToPB(s clusterspec.Spec) *controlpb.Spec {
 	p := &controlpb.Spec{Generation: int64(s.Generation), Members: make([]*controlpb.Member, 0, len(s.Members))}
 	for _, m := range s.Members {
-		p.Members = append(p.Members, &controlpb.Member{Task: m.Task.String(), Incarnation: int32(m.Incarnation), Address: m.Address, Witness: int32(m.Witness)})
+		p.Members = append(p.Members, memberToPB(m))
 	}
 	return p
+}
+
+func memberToPB(m clusterspec.Member) *controlpb.Member {
+	return &controlpb.Member{Task: m.Task.String(), Incarnation: int32(m.Incarnation), Address: m.Address, Witness: int32(m.Witness)}
+}
+
+func memberFromPB(p *controlpb.Member) (clusterspec.Member, error) {
+	task, err := job.ParseTask(p.GetTask())
+	if err != nil {
+		return clusterspec.Member{}, fmt.Errorf("cluster_spec: %w", err)
+	}
+	return clusterspec.Member{Task: task, Incarnation: job.Incarnation(p.GetIncarnation()), Address: p.GetAddress(), Witness: int(p.GetWitness())}, nil
 }
 
 func specFromPB(p *controlpb.Spec) (clusterspec.Spec, error) {
 	s := clusterspec.Spec{Generation: job.Generation(p.GetGeneration()), Members: make([]clusterspec.Member, 0, len(p.GetMembers()))}
 	for _, m := range p.GetMembers() {
-		task, err := job.ParseTask(m.GetTask())
+		member, err := memberFromPB(m)
 		if err != nil {
-			return clusterspec.Spec{}, fmt.Errorf("cluster_spec: %w", err)
+			return clusterspec.Spec{}, err
 		}
-		s.Members = append(s.Members, clusterspec.Member{
-			Task: task, Incarnation: job.Incarnation(m.GetIncarnation()), Address: m.GetAddress(), Witness: int(m.GetWitness()),
-		})
+		s.Members = append(s.Members, member)
 	}
 	return s, nil
 }

@@ -220,7 +220,7 @@ func (l *Link) session(outer context.Context) (bool, error) {
 		if err != nil {
 			return true, foreign(err)
 		}
-		if err := l.dispatch(m); err != nil {
+		if err := l.dispatch(side, m); err != nil {
 			return true, err
 		}
 	}
@@ -251,14 +251,15 @@ func (l *Link) greet(ctx context.Context, side *agentSide) (masterStream, time.D
 	return stream, beat, nil
 }
 
-func (l *Link) dispatch(m *controlpb.ToAgent) error {
+func (l *Link) dispatch(side *agentSide, m *controlpb.ToAgent) error {
 	switch x := m.GetMessage().(type) {
 	case *controlpb.ToAgent_Spec:
-		spec, err := specFromPB(x.Spec)
+		spec, err := received(side.spec, x.Spec)
 		if err != nil {
 			return err
 		}
-		l.o.Handler.Spec(spec)
+		side.spec = spec
+		l.o.Handler.Spec(spec.Clone())
 	case *controlpb.ToAgent_Start:
 		start, err := startFromPB(x.Start)
 		if err != nil {
@@ -319,6 +320,7 @@ func (l *Link) end(side *agentSide) {
 // agentSide is the agent's end of one session.
 type agentSide struct {
 	client  controlpb.MasterClient // of the session's connection
+	spec    clusterspec.Spec       // its reader's own: the newest cluster_spec that came by it
 	welcome bool                   // guarded by the Link's mu
 	wake    chan struct{}          // capacity 1: there is something in outbox
 	parting chan struct{}          // closed when the outbox is the last to be sent

@@ -9,7 +9,6 @@ import (
 
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
 
 	"tfos/internal/clusterspec"
 	"tfos/internal/control/controlpb"
@@ -34,12 +33,13 @@ type Session struct {
 	left     chan struct{} // closed after the handler was told that it Left
 
 	mu      sync.Mutex
-	outbox  []any     // guarded by mu: *controlpb.ToAgent, or *encodedSpec
-	writing bool      // guarded by mu: a goroutine empties outbox
-	ended   Departure // guarded by mu; 0: alive
-	heard   time.Time // guarded by mu: when the agent was last heard of
-	slow    bool      // guarded by mu: it was asked for a word since, and a person told
-	drain   bool      // guarded by mu: end once outbox is empty
+	outbox  []any          // guarded by mu: *controlpb.ToAgent, or *encodedSpec
+	writing bool           // guarded by mu: a goroutine empties outbox
+	ended   Departure      // guarded by mu; 0: alive
+	heard   time.Time      // guarded by mu: when the agent was last heard of
+	spec    job.Generation // guarded by mu: of the newest cluster_spec that it was sent, or is about to be; 0: none
+	slow    bool           // guarded by mu: it was asked for a word since, and a person told
+	drain   bool           // guarded by mu: end once outbox is empty
 }
 
 func newSession(s Subject, conn net.Conn, stream agentStream, specs *specCache, messages *atomic.Uint64) *Session {
@@ -70,18 +70,24 @@ func (s *Session) Heard() time.Time {
 // Spec hands the agent a cluster_spec. It takes the place of one that still waits to be sent, so
 // that a slow agent gets the newest one only: an order is good with any that is newer than its own.
 func (s *Session) Spec(spec clusterspec.Spec) {
-	encoded, err := s.specs.encode(spec)
-	if err != nil {
-		s.end(Closed)
-		return
-	}
 	s.mu.Lock()
+	base := s.spec
 	i := slices.IndexFunc(s.outbox, func(m any) bool { _, is := m.(*encodedSpec); return is })
 	if i >= 0 {
+		base = s.outbox[i].(*encodedSpec).base
+	}
+	encoded, err := s.specs.encode(base, spec)
+	if err == nil {
+		s.spec = spec.Generation
+	}
+	if err == nil && i >= 0 {
 		s.outbox[i] = encoded
 	}
 	s.mu.Unlock()
-	if i < 0 {
+	switch {
+	case err != nil:
+		s.end(Closed)
+	case i < 0:
 		s.send(encoded)
 	}
 }
@@ -239,32 +245,6 @@ func (s *Session) write() {
 	if drained {
 		s.end(Closed)
 	}
-}
-
-// encodedSpec is a ToAgent with a cluster_spec, as the wire has it: see codec.
-type encodedSpec struct {
-	generation job.Generation
-	bytes      []byte
-}
-
-// specCache keeps the newest cluster_spec as the wire has it: a generation goes to every agent, and
-// is large when they are many.
-type specCache struct {
-	mu   sync.Mutex
-	last *encodedSpec // guarded by mu; never changed once it is here
-}
-
-func (c *specCache) encode(s clusterspec.Spec) (*encodedSpec, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.last == nil || c.last.generation != s.Generation {
-		b, err := proto.Marshal(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: specToPB(s)}})
-		if err != nil {
-			return nil, err
-		}
-		c.last = &encodedSpec{s.Generation, b}
-	}
-	return c.last, nil
 }
 
 // codec is gRPC's for protobuf, and sends what is encoded already as it is.

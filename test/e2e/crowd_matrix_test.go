@@ -127,8 +127,8 @@ roles:
 	c.nobodySilent(t, id, over)
 }
 
-// confirmed waits until the ResourceManager has heard from its nodes that so many containers run, by
-// its log: it tells nobody else. It keeps no others when a master dies.
+// confirmed waits until the ResourceManager has heard from its nodes that so many containers run,
+// by its log: it tells nobody else. It keeps no others when a master dies.
 func (c *cluster) confirmed(t *testing.T, n int) {
 	t.Helper()
 	eventually(t, fmt.Sprint("YARN to know that ", n, " containers run"), func() bool {

@@ -1191,10 +1191,15 @@ func (x *Welcome) GetHeartbeatMs() int64 {
 	return 0
 }
 
+// Spec is a cluster_spec, or what is new in it since the one before: of a thousand agents each would get a thousand members for
+// each that moves.
 type Spec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    int64                  `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
-	Members       []*Member              `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`
+	Members       []*Member              `protobuf:"bytes,2,rep,name=members,proto3" json:"members,omitempty"`       // all; with a base those that are new or others than there
+	Base          int64                  `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`            // a generation that the agent was sent in this session; 0: members are all
+	Places        []int32                `protobuf:"varint,4,rep,packed,name=places,proto3" json:"places,omitempty"` // with a base: where each of members stands
+	Count         int32                  `protobuf:"varint,5,opt,name=count,proto3" json:"count,omitempty"`          // with a base: how many members there are
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1241,6 +1246,27 @@ func (x *Spec) GetMembers() []*Member {
 		return x.Members
 	}
 	return nil
+}
+
+func (x *Spec) GetBase() int64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
+}
+
+func (x *Spec) GetPlaces() []int32 {
+	if x != nil {
+		return x.Places
+	}
+	return nil
+}
+
+func (x *Spec) GetCount() int32 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
 }
 
 type Member struct {
@@ -3233,12 +3259,15 @@ const file_internal_control_controlpb_control_proto_rawDesc = "" +
 	"\x06stacks\x18. \x01(\v2\x17.tfos.control.v1.StacksH\x00R\x06stacksB\t\n" +
 	"\amessage\",\n" +
 	"\aWelcome\x12!\n" +
-	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\"Y\n" +
+	"\fheartbeat_ms\x18\x01 \x01(\x03R\vheartbeatMs\"\x9b\x01\n" +
 	"\x04Spec\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x03R\n" +
 	"generation\x121\n" +
-	"\amembers\x18\x02 \x03(\v2\x17.tfos.control.v1.MemberR\amembers\"r\n" +
+	"\amembers\x18\x02 \x03(\v2\x17.tfos.control.v1.MemberR\amembers\x12\x12\n" +
+	"\x04base\x18\x03 \x01(\x03R\x04base\x12\x16\n" +
+	"\x06places\x18\x04 \x03(\x05R\x06places\x12\x14\n" +
+	"\x05count\x18\x05 \x01(\x05R\x05count\"r\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04task\x18\x01 \x01(\tR\x04task\x12 \n" +
 	"\vincarnation\x18\x02 \x01(\x05R\vincarnation\x12\x18\n" +
