@@ -72,6 +72,7 @@ type Options struct {
 	Wall      func() time.Time // the node's clock; nil: time.Now
 	// PreemptionPatience is how long after its notice YARN takes a container; 0: Hadoop's default.
 	PreemptionPatience time.Duration
+	Sized              func(tasks int) // is told the job's size, and each that it is to have; nil: nobody is
 	Log                *zap.Logger
 }
 
@@ -100,6 +101,9 @@ type Master struct {
 
 // New makes a master. It starts nothing.
 func New(o Options) *Master {
+	if o.Sized == nil {
+		o.Sized = func(int) {}
+	}
 	if o.PreemptionPatience <= 0 {
 		o.PreemptionPatience = preemptionWait
 	}

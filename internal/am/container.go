@@ -32,7 +32,6 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 	if err != nil {
 		return err
 	}
-	debug.SetMemoryLimit(memoryLimit(c.job.Master.MemoryMiB))
 	scheduler, err := yarnrpc.MasterOptions(c.conf)
 	if err != nil {
 		return err
@@ -83,6 +82,7 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 		return err
 	}
 	m := New(Options{
+		Sized:     func(tasks int) { debug.SetMemoryLimit(memoryLimit(c.job.Master.MemoryMiB, tasks)) },
 		Container: c.id, Job: c.job, Manifest: c.manifest, Host: c.host, Listener: listener,
 		RM: rm, Nodes: nodes, FS: fs, Files: files, Authority: authority, Web: pages, Proxies: proxies, History: history, Tokens: c.taskCredentials,
 		Submitted: c.submitted, Masters: masters, Seed: seedOf(c.id), PreemptionPatience: patience, Log: log,
@@ -94,11 +94,16 @@ func RunInContainer(ctx context.Context, getenv func(string) string, log *zap.Lo
 // programMiB is what a master has of memory that Go's runtime does not count: the program itself.
 const programMiB = 16
 
+// leastMiB is what a master may use before the number of its job's tasks counts.
+const leastMiB = 64
+
 // memoryLimit is how many bytes the runtime may use in a container of so many MiB before it spends
-// more of its time on collecting garbage: YARN ends a process that needs more than its container
-// has.
-func memoryLimit(containerMiB int64) int64 {
-	return max(containerMiB-programMiB, containerMiB/2) << 20
+// more of its time on collecting garbage: a quarter more than a job of so many tasks needs, since
+// a thousand agents that join at once leave as much garbage as they need themselves; and less than
+// the container has, since YARN ends a process that needs more.
+func memoryLimit(containerMiB int64, tasks int) int64 {
+	needs := max(leastMiB, job.MasterMiB(tasks)*5/4) - programMiB
+	return min(needs, max(containerMiB-programMiB, containerMiB/2)) << 20
 }
 
 // container is what a master's container holds.

@@ -30,9 +30,12 @@ func TestMoreVCoresThanThereAre(t *testing.T) {
 }
 
 func TestMemoryLimit(t *testing.T) {
-	for mib, want := range map[int64]int64{512: 496, 64: 48, 16: 8} {
-		if got := memoryLimit(mib) >> 20; got != want {
-			t.Errorf("in a container of %d MiB: %d MiB, want %d", mib, got, want)
+	for _, c := range []struct {
+		mib, want int64
+		tasks     int
+	}{{512, 48, 3}, {512, 72, 1000}, {512, 102, 1500}, {512, 496, 10_000}, {64, 48, 1000}, {16, 8, 3}} {
+		if got := memoryLimit(c.mib, c.tasks) >> 20; got != c.want {
+			t.Errorf("%d tasks in a container of %d MiB: %d MiB, want %d", c.tasks, c.mib, got, c.want)
 		}
 	}
 }

@@ -113,6 +113,7 @@ func (o *owner) run(ctx context.Context, wg *sync.WaitGroup, r yarn.Registered) 
 	if err := o.events.first.line(o.machine.Header()); err != nil {
 		return membership.Result{}, err
 	}
+	o.m.o.Sized(o.machine.Job().Size())
 	o.begin(r)
 	for o.result == nil {
 		asked := o.ledger.Wanted()

@@ -40,5 +40,6 @@ func (o *owner) scale(w scaleWish) {
 	}
 	o.log.Info("another size is wanted", zap.String("role", w.Role), zap.Int("was", a.Was), zap.Int("is", w.Count))
 	o.turn(membership.Scaled{Role: w.Role, Count: w.Count, Renew: w.RestartCoordinator})
+	o.m.o.Sized(o.machine.Job().Size())
 	o.journal.book.Promise(func() { w.answer <- a })
 }
