@@ -157,7 +157,7 @@ checkpoints: build venv ## verify 1,000 random checkpoints of TensorFlow, and fi
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 1h -tags e2e -v -run TestCheckpointsOfTensorFlow ./test/e2e -checkpoints 1000
 
 .PHONY: versions
-versions: build venv need-java ## the smoke test on Hadoop 2.10 and 3.5
+versions: build venv jar ## the smoke test on Hadoop 2.10 and 3.5
 	TFOS_PYTHON=$(PYTHON) go test -count=1 -timeout 40m -tags e2e,versions -p 1 -run TestVersions ./test/e2e/...
 
 .PHONY: bench

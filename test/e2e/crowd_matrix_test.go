@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -93,7 +94,7 @@ roles:
 	t.Logf("%d nodes with %d tasks lost: all know the cluster_spec after %.1f s", w.lost, lost, informed.Sub(began).Seconds())
 	peak := b.masterPeak()
 
-	c.confirmed(t, 1+w.tasks+lost)
+	c.confirmed(t, v)
 	began = time.Now()
 	for _, p := range b.processes("tfos-am") {
 		b.signal(p, unix.SIGKILL)
@@ -127,16 +128,22 @@ roles:
 	c.nobodySilent(t, id, over)
 }
 
-// confirmed waits until the ResourceManager has heard from its nodes that so many containers run,
+var acquiredRunsRE = regexp.MustCompile(`(container_\w+) Container Transitioned from ACQUIRED to RUNNING`)
+
+// confirmed waits until the ResourceManager has heard from its nodes that each task's container runs,
 // by its log: it tells nobody else. It keeps no others when a master dies.
-func (c *cluster) confirmed(t *testing.T, n int) {
+func (c *cluster) confirmed(t *testing.T, v status.View) {
 	t.Helper()
-	eventually(t, fmt.Sprint("YARN to know that ", n, " containers run"), func() bool {
+	eventually(t, "YARN to know that all containers run", func() bool {
 		log, err := os.ReadFile(filepath.Join(filepath.Dir(c.conf), "log", "rm1.log"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return bytes.Count(log, []byte("Container Transitioned from ACQUIRED to RUNNING")) >= n
+		runs := make(map[string]bool)
+		for _, found := range acquiredRunsRE.FindAllSubmatch(log, -1) {
+			runs[string(found[1])] = true
+		}
+		return !slices.ContainsFunc(v.Tasks, func(task status.Task) bool { return !runs[task.Container] })
 	})
 }
 

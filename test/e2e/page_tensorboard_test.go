@@ -51,7 +51,7 @@ roles: {worker: {memory: 1GiB}}
 	b.run(chromedp.Navigate(c.rmWeb(t) + "/proxy/" + id)) // without the slash at the end
 	b.sees("a link to TensorBoard", `document.querySelector('#board:not([hidden]) a') !== null`)
 	b.run(chromedp.Navigate(ask[string](b, `document.querySelector('#board a').href`)))
-	b.sees("the loss, in a chart", `/loss/.test(document.body.innerText) && document.querySelector('line-chart canvas, line-chart svg path') !== null`)
+	b.sees("the loss of twenty steps, in a chart", `/loss/.test(document.body.innerText) && [...document.querySelectorAll('line-chart text')].some(t => +t.textContent >= 15)`)
 	b.shoot("tensorboard-" + name)
 	tfos(t, c.env, "kill", id).want(t, 0)
 	gone(t, id)

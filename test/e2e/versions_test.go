@@ -31,6 +31,12 @@ func TestVersions(t *testing.T) {
 			c.suite(t, "./internal/yarn/yarntest", ".", "TFOS_TEST_HADOOP_CUSTOM=yarn.io/gpu")
 			c.suite(t, "./internal/dfs", "Contract")
 			c.onTask(t, "read_direct.py", "hdfs:///tmp").want(t, 0)
+			// yarn jar tfos.jar, by the version's own RunJar.
+			said := c.shell(t, "XDG_CACHE_HOME="+t.TempDir()+` "$JAVA_HOME/bin/java" $TESTCLUSTER_JAVA_OPTS org.apache.hadoop.util.RunJar `+filepath.Join(root, "build", "tfos.jar")+
+				" run "+jobFile(t, "command: echo from a task\nroles: {worker: {memory: 512MiB}}\n")+"; echo exit code $?")
+			if !strings.Contains(said, "from a task") || !strings.Contains(said, "exit code 0") {
+				t.Errorf("yarn jar says\n%s", said)
+			}
 			c.trains(t, "ps")
 		})
 	}
