@@ -39,6 +39,7 @@ import org.apache.hadoop.metrics2.lib.DefaultMetricsSystem;
 import org.apache.hadoop.security.UserGroupInformation;
 import org.apache.hadoop.service.Service;
 import org.apache.hadoop.util.JvmPauseMonitor;
+import org.apache.hadoop.yarn.api.records.ContainerId;
 import org.apache.hadoop.yarn.api.records.URL;
 import org.apache.hadoop.yarn.conf.YarnConfiguration;
 import org.apache.hadoop.yarn.event.Dispatcher;
@@ -61,6 +62,7 @@ import org.apache.hadoop.yarn.server.nodemanager.api.protocolrecords.LocalizerAc
 import org.apache.hadoop.yarn.server.nodemanager.api.protocolrecords.LocalizerHeartbeatResponse;
 import org.apache.hadoop.yarn.server.nodemanager.api.protocolrecords.LocalizerStatus;
 import org.apache.hadoop.yarn.server.nodemanager.api.protocolrecords.ResourceStatusType;
+import org.apache.hadoop.yarn.server.nodemanager.containermanager.container.Container;
 import org.apache.hadoop.yarn.server.nodemanager.containermanager.localizer.ContainerLocalizer;
 import org.apache.hadoop.yarn.server.nodemanager.executor.ContainerLivenessContext;
 import org.apache.hadoop.yarn.server.nodemanager.executor.ContainerSignalContext;
@@ -84,10 +86,6 @@ import org.apache.hadoop.yarn.server.security.ApplicationACLsManager;
 public final class HollowNodeManagers {
     private static final int LOST = -1;
     private static final int KILLED = 137;
-
-    private static boolean isMaster(String container) {
-        return container.endsWith("_000001");
-    }
 
     /** The local filesystem. Hadoop's own starts chmod for each file and directory if it has no native library. */
     static final class Raw extends RawLocalFileSystem {
@@ -121,6 +119,12 @@ public final class HollowNodeManagers {
     static final class Hollow extends NodeManager {
         private final CountDownLatch lost = new CountDownLatch(1);
         private final Map<String, Socket> live = new ConcurrentHashMap<>();
+
+        /** Whether a container is an application master's: its environment says no task's incarnation. */
+        private boolean isMaster(String id) {
+            Container c = getNMContext().getContainers().get(ContainerId.fromString(id));
+            return c != null && !c.getLaunchContext().getEnvironment().containsKey("TFOS_INCARNATION");
+        }
 
         @Override
         protected void addService(Service service) {
@@ -207,7 +211,7 @@ public final class HollowNodeManagers {
         @Override
         protected ContainerLocalizer createContainerLocalizer(String user, String app, String container, String tokens,
                 List<String> dirs, FileContext files) throws IOException {
-            if (isMaster(container)) {
+            if (node.isMaster(container)) {
                 return super.createContainerLocalizer(user, app, container, tokens, dirs, files);
             }
             return new Localizer(user, app, container, tokens, dirs, files);
@@ -226,7 +230,7 @@ public final class HollowNodeManagers {
         @Override
         public int launchContainer(ContainerStartContext ctx) throws IOException, ConfigurationException {
             String id = ctx.getContainer().getContainerId().toString();
-            if (isMaster(id)) {
+            if (node.isMaster(id)) {
                 return super.launchContainer(ctx);
             }
             // NodeManagers want a process's number of each container.
@@ -271,7 +275,7 @@ public final class HollowNodeManagers {
         @Override
         public boolean signalContainer(ContainerSignalContext ctx) throws IOException {
             String id = ctx.getContainer().getContainerId().toString();
-            if (isMaster(id)) {
+            if (node.isMaster(id)) {
                 return super.signalContainer(ctx);
             }
             Socket s = node.live.get(id);
@@ -284,7 +288,7 @@ public final class HollowNodeManagers {
         @Override
         public boolean isContainerAlive(ContainerLivenessContext ctx) throws IOException {
             String id = ctx.getContainer().getContainerId().toString();
-            return isMaster(id) ? super.isContainerAlive(ctx) : node.live.containsKey(id);
+            return node.isMaster(id) ? super.isContainerAlive(ctx) : node.live.containsKey(id);
         }
     }
 
