@@ -125,8 +125,8 @@ roles:
 
 var acquiredRunsRE = regexp.MustCompile(`(container_\w+) Container Transitioned from ACQUIRED to RUNNING`)
 
-// confirmed waits until the ResourceManager has heard from its nodes that each task's container runs,
-// by its log: it tells nobody else. It keeps no others when a master dies.
+// confirmed waits until the ResourceManager has heard from its nodes that each task's container
+// runs, by its log: it tells nobody else. It keeps no others when a master dies.
 func (c *cluster) confirmed(t *testing.T, v status.View) {
 	t.Helper()
 	eventually(t, "YARN to know that all containers run", func() bool {
