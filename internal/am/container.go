@@ -98,11 +98,11 @@ const programMiB = 16
 const leastMiB = 64
 
 // memoryLimit is how many bytes the runtime may use in a container of so many MiB before it spends
-// more of its time on collecting garbage: a quarter more than a job of so many tasks needs, since
+// more of its time on collecting garbage: an eighth more than a job of so many tasks needs, since
 // a thousand agents that join at once leave as much garbage as they need themselves; and less than
 // the container has, since YARN ends a process that needs more.
 func memoryLimit(containerMiB int64, tasks int) int64 {
-	needs := max(leastMiB, job.MasterMiB(tasks)*5/4) - programMiB
+	needs := max(leastMiB, job.MasterMiB(tasks)*9/8) - programMiB
 	return min(needs, max(containerMiB-programMiB, containerMiB/2)) << 20
 }
 

@@ -33,7 +33,7 @@ func TestMemoryLimit(t *testing.T) {
 	for _, c := range []struct {
 		mib, want int64
 		tasks     int
-	}{{512, 48, 3}, {512, 72, 1000}, {512, 102, 1500}, {512, 496, 10_000}, {64, 48, 1000}, {16, 8, 3}} {
+	}{{512, 48, 3}, {512, 63, 1000}, {512, 90, 1500}, {512, 496, 10_000}, {64, 48, 1000}, {16, 8, 3}} {
 		if got := memoryLimit(c.mib, c.tasks) >> 20; got != c.want {
 			t.Errorf("%d tasks in a container of %d MiB: %d MiB, want %d", c.tasks, c.mib, got, c.want)
 		}
