@@ -270,6 +270,10 @@ func TestBoard(t *testing.T) {
 	var asked []string
 	board := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.Method+" "+r.URL.Path+"?"+r.URL.RawQuery)
+		if r.URL.Path == base+"/tensorboard/" {
+			io.WriteString(w, "<head></head>")
+			return
+		}
 		if r.Header.Get("If-None-Match") != "" || r.Header.Get("Cookie") != "" {
 			t.Errorf("it is asked with %v", r.Header)
 		}
@@ -299,11 +303,20 @@ func TestBoard(t *testing.T) {
 	if len(asked) > 0 {
 		t.Errorf("TensorBoard was asked %q", asked)
 	}
-	body("/tensorboard/?tensorboardColab=true", 200)
+	if got, want := body("/tensorboard/?tensorboardColab=true", 200), `<head><script src="tfos-braces.js"></script></head>`; got != want {
+		t.Errorf("its page is %s, want %s", got, want)
+	}
+	if got := body("/tensorboard/tfos-braces.js", 200); got != braces {
+		t.Errorf("the script in it is %s", got)
+	}
 	if got := body("/tensorboard/data/plugin/scalars/scalars?tag=a%2Fb&run=x", 200); got != "scalars" {
 		t.Errorf("scalars: %q", got)
 	}
-	if want := []string{"GET " + base + "/tensorboard/?tensorboardColab=true", "GET " + base + "/tensorboard/data/plugin/scalars/scalars?tag=a%2Fb&run=x"}; !slices.Equal(asked, want) {
+	for _, braces := range []string{"%257B%257D", "%7B%7D"} { // as YARN's proxy leaves them
+		body("/tensorboard/data/plugin/timeseries/timeSeries?requests="+braces, 200)
+	}
+	series := "GET " + base + "/tensorboard/data/plugin/timeseries/timeSeries?requests=%7B%7D"
+	if want := []string{"GET " + base + "/tensorboard/?tensorboardColab=true", "GET " + base + "/tensorboard/data/plugin/scalars/scalars?tag=a%2Fb&run=x", series, series}; !slices.Equal(asked, want) {
 		t.Errorf("TensorBoard was asked %q, want %q", asked, want)
 	}
 	if r := w.get("10.0.0.1:5", "/tensorboard/"); r.StatusCode != 403 {
