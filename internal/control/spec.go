@@ -39,22 +39,41 @@ func (c *specCache) encode(base job.Generation, s clusterspec.Spec) (*encodedSpe
 		c.recent = append(c.recent[max(0, n-recentSpecs+1):n:n], s.Clone())
 		c.made = make(map[job.Generation]*encodedSpec)
 	}
-	p := specToPB(s)
-	if i := slices.IndexFunc(c.recent, func(r clusterspec.Spec) bool { return r.Generation == base }); i >= 0 {
-		places := news(c.recent[i].Members, s.Members)
-		if 2*len(places) <= len(s.Members) {
-			p = patchToPB(base, s, places)
-		}
+	if c.made[base] != nil {
+		return c.made[base], nil
 	}
-	from := job.Generation(p.GetBase())
-	if c.made[from] == nil {
-		b, err := proto.Marshal(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: p}})
-		if err != nil {
-			return nil, err
+	p := c.patch(base, s)
+	if p == nil {
+		if base = 0; c.made[base] != nil {
+			return c.made[base], nil
 		}
-		c.made[from] = &encodedSpec{from, b}
+		p = specToPB(s)
 	}
-	return c.made[from], nil
+	b, err := proto.Marshal(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: p}})
+	if err != nil {
+		return nil, err
+	}
+	c.made[base] = &encodedSpec{base, b}
+	return c.made[base], nil
+}
+
+// patch is what is new in a cluster_spec since a generation; nil: that is forgotten, or most is
+// new.
+func (c *specCache) patch(base job.Generation, s clusterspec.Spec) *controlpb.Spec {
+	i := slices.IndexFunc(c.recent, func(r clusterspec.Spec) bool { return r.Generation == base })
+	if i < 0 {
+		return nil
+	}
+	places := news(c.recent[i].Members, s.Members)
+	if 2*len(places) > len(s.Members) {
+		return nil
+	}
+	p := &controlpb.Spec{Generation: int64(s.Generation), Base: int64(base), Count: int32(len(s.Members))}
+	for _, i := range places {
+		p.Places = append(p.Places, int32(i))
+		p.Members = append(p.Members, memberToPB(s.Members[i]))
+	}
+	return p
 }
 
 // news are the places at which the members are new, or others than before.
@@ -66,15 +85,6 @@ func news(before, now []clusterspec.Member) []int {
 		}
 	}
 	return places
-}
-
-func patchToPB(base job.Generation, s clusterspec.Spec, places []int) *controlpb.Spec {
-	p := &controlpb.Spec{Generation: int64(s.Generation), Base: int64(base), Count: int32(len(s.Members))}
-	for _, i := range places {
-		p.Places = append(p.Places, int32(i))
-		p.Members = append(p.Members, memberToPB(s.Members[i]))
-	}
-	return p
 }
 
 // received is the cluster_spec that a message makes of the one before it.
