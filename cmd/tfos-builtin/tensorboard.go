@@ -70,15 +70,10 @@ func serveBoard(ctx context.Context) error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		tensorboard.NewMirror(f, events, s.Dir).Follow(ctx, func(err error) {
-			fmt.Fprintf(os.Stderr, "tfos-builtin: new events cannot be had now, and are looked for again: %v\n", err)
-		})
-	}()
-	defer func() { cancel(); <-done }()
+	s.Copy = tensorboard.NewMirror(f, events, s.Dir)
+	s.Failed = func(err error) {
+		fmt.Fprintf(os.Stderr, "tfos-builtin: new events cannot be had now, and are looked for again: %v\n", err)
+	}
 	return s.Run(ctx)
 }
 
@@ -86,7 +81,7 @@ func serveBoard(ctx context.Context) error {
 // where TensorFlow is, and then in PATH.
 func findBoard(getenv func(string) string, dir string) ([]string, error) {
 	for _, place := range tensorflow.Environments(getenv, dir) {
-		for _, lib := range []string{"lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages", "local/lib/python3*/dist-packages"} {
+		for _, lib := range tensorflow.Packages {
 			found, err := filepath.Glob(filepath.Join(place, lib, "tensorboard/main.py"))
 			python := filepath.Join(place, "bin", "python3")
 			if _, missing := os.Stat(python); err == nil && len(found) > 0 && missing == nil {

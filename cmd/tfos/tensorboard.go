@@ -87,7 +87,7 @@ func (c *command) openTensorboard(cmd *cobra.Command, what string, o tensorboard
 		return stage.Explain(f, "look at", dir, err)
 	}
 	if local, ok := strings.CutPrefix(f.URI(dir), "file://"); ok {
-		return c.serveTensorboard(ctx, program, local, o)
+		return c.serveTensorboard(ctx, program, local, nil, o)
 	}
 	copied, err := os.MkdirTemp("", "tfos-tensorboard-")
 	if err != nil {
@@ -103,16 +103,7 @@ func (c *command) openTensorboard(cmd *cobra.Command, what string, o tensorboard
 	if got.Files == 0 {
 		fmt.Fprintln(c.stderr, "tfos: there are no events yet: TensorBoard will show them once there are")
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		m.Follow(ctx, func(err error) {
-			fmt.Fprintf(c.stderr, "tfos: new events cannot be had now, and are looked for again: %v\n", err)
-		})
-	}()
-	defer func() { cancel(); <-done }()
-	return c.serveTensorboard(ctx, program, copied, o)
+	return c.serveTensorboard(ctx, program, copied, m, o)
 }
 
 // eventsOf is the directory of a job's checkpoints, as its job file in its directory says.
@@ -132,10 +123,14 @@ func (c *command) eventsOf(cmd *cobra.Command, id yarn.ApplicationID) (string, e
 	return j.Checkpoint.Dir, nil
 }
 
-// serveTensorboard runs TensorBoard until it ends or ctx does.
-func (c *command) serveTensorboard(ctx context.Context, program, dir string, o tensorboardOptions) error {
+// serveTensorboard runs TensorBoard on a directory, which a copy fills if there is one, until it
+// ends or ctx does.
+func (c *command) serveTensorboard(ctx context.Context, program, dir string, m *tensorboard.Mirror, o tensorboardOptions) error {
 	fmt.Fprintf(c.stderr, "tfos: TensorBoard of %s at http://%s/\n", dir, net.JoinHostPort(o.host, strconv.Itoa(o.port)))
-	server := tensorboard.Server{Command: []string{program}, Dir: dir, Host: o.host, Port: o.port, Stdout: c.stdout, Stderr: c.stderr}
+	server := tensorboard.Server{Command: []string{program}, Dir: dir, Copy: m, Host: o.host, Port: o.port, Stdout: c.stdout, Stderr: c.stderr}
+	server.Failed = func(err error) {
+		fmt.Fprintf(c.stderr, "tfos: new events cannot be had now, and are looked for again: %v\n", err)
+	}
 	err := server.Run(ctx)
 	if err == nil || ctx.Err() != nil {
 		return err

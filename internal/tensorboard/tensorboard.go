@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -18,9 +19,11 @@ const Every = 5 * time.Second
 
 // Server is a TensorBoard.
 type Server struct {
-	Command        []string // that is TensorBoard, without options
-	Dir            string   // of the events
-	Host           string   // to listen at; empty: wherever the machine can be reached
+	Command        []string    // that is TensorBoard, without options
+	Dir            string      // of the events
+	Copy           *Mirror     // that fills Dir, and is kept up meanwhile; nil: Dir needs none
+	Failed         func(error) // is told the first of a row of errors in that
+	Host           string      // to listen at; empty: wherever the machine can be reached
 	Port           int
 	Prefix         string // of every path
 	Stdout, Stderr io.Writer
@@ -28,6 +31,13 @@ type Server struct {
 
 // Run runs it until it ends or ctx does.
 func (s Server) Run(ctx context.Context) error {
+	if s.Copy != nil {
+		var following sync.WaitGroup
+		defer following.Wait()
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		following.Go(func() { s.Copy.Follow(ctx, s.Failed) })
+	}
 	args := append(s.Command[1:len(s.Command):len(s.Command)],
 		"--logdir", s.Dir, "--port", strconv.Itoa(s.Port), "--reload_interval", strconv.Itoa(int(Every.Seconds())))
 	if s.Host != "" {

@@ -26,10 +26,16 @@ var cores = []string{"libtensorflow_cc.so.2", "libtensorflow.so.2"}
 
 // below are the places where the libraries may lie in a directory: beside it, as the C library's
 // archive has them, in a Python package, and in an environment that has it.
-var below = []string{
-	".", "lib", "tensorflow", "lib/python3*/site-packages/tensorflow", "lib64/python3*/site-packages/tensorflow",
-	"lib/python3*/dist-packages/tensorflow", "local/lib/python3*/dist-packages/tensorflow",
-}
+var below = func() []string {
+	places := []string{".", "lib", "tensorflow"}
+	for _, packages := range Packages {
+		places = append(places, packages+"/tensorflow")
+	}
+	return places
+}()
+
+// Packages are the patterns of where an environment of Python has its packages.
+var Packages = []string{"lib/python3*/site-packages", "lib64/python3*/site-packages", "lib/python3*/dist-packages", "local/lib/python3*/dist-packages"}
 
 // ErrNotFound says that there is no TensorFlow.
 var ErrNotFound = errors.New("TensorFlow is not there")

@@ -1191,8 +1191,8 @@ func (x *Welcome) GetHeartbeatMs() int64 {
 	return 0
 }
 
-// Spec is a cluster_spec, or what is new in it since the one before: of a thousand agents each would get a thousand members for
-// each that moves.
+// Spec is a cluster_spec, or what is new in it since an earlier one: else each of a thousand agents
+// would get a thousand members whenever one moves.
 type Spec struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Generation    int64                  `protobuf:"varint,1,opt,name=generation,proto3" json:"generation,omitempty"`
