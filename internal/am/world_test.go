@@ -147,13 +147,17 @@ func (w *world) Register(context.Context, yarn.Registration) (yarn.Registered, e
 	return yarn.Registered{Max: yarn.Resource{MemoryMiB: 8192, VCores: 8}, Queue: "default", CountsVCores: true, Kept: kept}, nil
 }
 
-func (w *world) Allocate(_ context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {
+// Allocate takes nothing from a master that was killed, and tells it nothing.
+func (w *world) Allocate(ctx context.Context, r yarn.AllocateRequest) (yarn.AllocateResponse, error) {
 	w.mu.Lock()
 	held := time.Until(w.heldUntil)
 	w.mu.Unlock()
 	time.Sleep(held)
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return yarn.AllocateResponse{}, err
+	}
 	if err := w.refuse; err != nil {
 		w.refuse = nil
 		return yarn.AllocateResponse{}, err
