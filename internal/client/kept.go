@@ -3,12 +3,18 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
+	"tfos/internal/job"
 	"tfos/internal/slots"
+	"tfos/internal/status"
+	"tfos/internal/yarn"
 )
 
 // noLogs is a cluster that collects none: they stay on its nodes' disks for a while.
@@ -17,26 +23,45 @@ type noLogs struct{}
 // Read implements ContainerLogs.
 func (noLogs) Read(context.Context, LogFile, int64, func([]byte) error) error { return fs.ErrNotExist }
 
-// diskLogs are the logs of containers in a log directory of this machine.
+// diskLogs are the logs of containers in a log directory of this machine. Without a directory there
+// are none.
 type diskLogs struct{ dir string }
 
-// elsewhere is a log that is not here: it stays in Spark's executor, host:directory.
-type elsewhere string
+// elsewhereLog is a log that is not here: it stays in Spark's executor, host:directory.
+type elsewhereLog string
 
 // Error implements error.
-func (e elsewhere) Error() string { return "the log is in Spark's executor, at " + string(e) }
+func (e elsewhereLog) Error() string { return "the log is in Spark's executor, at " + string(e) }
 
 // Is lets it be a log that is not to be had.
-func (e elsewhere) Is(target error) bool { return target == fs.ErrNotExist }
+func (e elsewhereLog) Is(target error) bool { return target == fs.ErrNotExist }
 
 func (d diskLogs) file(f LogFile, name string) string {
 	return filepath.Join(d.dir, f.Application.String(), filepath.Base(f.Container), filepath.Base(name))
 }
 
 // away says where a container's logs are, if they are not here.
-func (d diskLogs) away(f LogFile) (where elsewhere, ok bool) {
+func (d diskLogs) away(f LogFile) (where elsewhereLog, ok bool) {
 	b, err := os.ReadFile(d.file(f, slots.Elsewhere))
-	return elsewhere(b), err == nil
+	return elsewhereLog(b), err == nil
+}
+
+// saidLogs is how many tasks a failure names the logs of at most.
+const saidLogs = 3
+
+// elsewhere names, a line each, the places of logs that tfos logs cannot show: those of a task, or
+// of those that failed if none is given.
+func (d diskLogs) elsewhere(id yarn.ApplicationID, v status.View, task ...job.Task) string {
+	var lines []string
+	for _, t := range v.Tasks {
+		if len(task) == 0 && t.State != status.Failed || len(task) > 0 && !slices.Contains(task, t.ID()) {
+			continue
+		}
+		if where, ok := d.away(LogFile{Application: id, Container: t.Container}); ok && len(lines) < saidLogs {
+			lines = append(lines, fmt.Sprintf("\n%s: %s", t.ID(), where.Error()))
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // Read implements ContainerLogs.

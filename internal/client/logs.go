@@ -196,7 +196,7 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 		}
 		found++
 		before := empty
-		var where elsewhere
+		var where elsewhereLog
 		for _, stream := range o.Streams {
 			head := []byte(fmt.Sprintf("==> %s %s <==\n", t.ID(), stream))
 			if single {
@@ -221,7 +221,7 @@ func (c *Cluster) eachLog(v status.View, o LogsOptions, out io.Writer, read func
 				if errors.Is(err, errLater) {
 					later++
 				}
-				where, _ = errors.AsType[elsewhere](err)
+				where, _ = errors.AsType[elsewhereLog](err)
 			case err != nil:
 				errs = append(errs, fmt.Errorf("%s/%d %s: %w", t.Role, t.Index, stream, err))
 			}

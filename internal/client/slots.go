@@ -62,12 +62,17 @@ func (s *session) collect(ctx context.Context, o Slots, j job.Job) (release func
 	if err != nil {
 		return nil, err
 	}
-	s.wg.Go(func() {
+	var running sync.WaitGroup
+	running.Go(func() {
 		if err := server.Run(); err != nil {
 			s.stop(exit.Errorf(exit.Infrastructure, "slots are not taken any more: %w", err))
 		}
 	})
-	end := sync.OnceFunc(func() { server.Finish(); server.Close() })
+	end := sync.OnceFunc(func() {
+		server.Finish()
+		server.Close()
+		running.Wait()
+	})
 	defer func() {
 		if err != nil {
 			end()

@@ -24,7 +24,7 @@ class FakeSession:
     def wait_lost(self, slot, losses):
         self.ended = True
 
-    def wait_over(self, timeout):
+    def wait_ended(self, timeout):
         self.pauses += 1
 
     def stop(self, reason):

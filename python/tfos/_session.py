@@ -179,10 +179,6 @@ class Session:
         """Wait until a slot was lost more often, or the job has ended."""
         self._wait(lambda: self._losses.get(slot, 0) > losses or self.ended)
 
-    def wait_over(self, timeout):
-        """Wait for the job's end, for timeout seconds at most."""
-        self._wait(lambda: self.ended, timeout)
-
     def over(self):
         """Whether the job has ended, or is about to."""
         with self._changed:

@@ -49,7 +49,7 @@ class Slots:
             if verdict == _slot.TAKEN:
                 self._session.wait_lost(slot, losses)
             elif verdict == _slot.REFUSED:
-                self._session.wait_over(_PAUSE)
+                self._session.wait_ended(_PAUSE)
 
 
 class _Hold:
