@@ -98,6 +98,14 @@ func AppendFrame(b []byte, k Kind, head any, size int64) ([]byte, error) {
 	return append(b, h...), nil
 }
 
+// As reads the head of a frame that must be of a kind.
+func (f Frame) As(k Kind, into any) error {
+	if f.Kind != k {
+		return fmt.Errorf("%w of kind %d: it is of kind %d", ErrFrame, k, f.Kind)
+	}
+	return f.Decode(into)
+}
+
 // Decode reads the head of a frame.
 func (f Frame) Decode(into any) error {
 	if err := json.Unmarshal(f.Head, into); err != nil {

@@ -91,12 +91,9 @@ func (d *Desk) serve(c net.Conn) {
 			d.update(func(r *feed.Roster) { r.Done(o.Stream, o.Attempt) })
 			continue
 		}
-		if err == nil && f.Kind != feed.KindOpen {
-			err = feed.ErrFrame
-		}
 		var next feed.Opening
 		if err == nil {
-			err = f.Decode(&next)
+			err = f.As(feed.KindOpen, &next)
 		}
 		if err == nil {
 			o = next

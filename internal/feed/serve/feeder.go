@@ -18,11 +18,8 @@ func (s *Server) serveFeeder(c net.Conn) {
 	r := bufio.NewReaderSize(c, bufferBytes)
 	first, err := feed.ReadFrame(r)
 	var o feed.Opening
-	if err == nil && first.Kind != feed.KindOpen {
-		err = feed.ErrFrame
-	}
 	if err == nil {
-		err = first.Decode(&o)
+		err = first.As(feed.KindOpen, &o)
 	}
 	if err != nil {
 		s.o.Logger.Warn("feeder turned away", zap.Error(err))
@@ -65,10 +62,10 @@ func (s *Server) take(r io.Reader, o feed.Opening) error {
 			return err
 		}
 		var h feed.ChunkHead
-		if err := f.Decode(&h); err != nil {
+		if err := f.As(feed.KindChunk, &h); err != nil {
 			return err
 		}
-		if f.Kind != feed.KindChunk || h.Rows < 0 {
+		if h.Rows < 0 {
 			return feed.ErrFrame
 		}
 		b, err := s.store.read(r, f.Size, false)

@@ -19,11 +19,8 @@ func (s *Server) serveProgram(c net.Conn) {
 	r := bufio.NewReaderSize(c, bufferBytes)
 	var hello feed.Hello
 	first, err := feed.ReadFrame(r)
-	if err == nil && first.Kind != feed.KindHello {
-		err = feed.ErrFrame
-	}
 	if err == nil {
-		err = first.Decode(&hello)
+		err = first.As(feed.KindHello, &hello)
 	}
 	p := &program{s: s, c: c, queue: hello.Queue}
 	if err == nil {
@@ -71,67 +68,76 @@ type program struct {
 	c      net.Conn
 	reader int
 	queue  string
-	room   int   // guarded by s.mu: how many chunks it has room for
-	rows   int64 // guarded by s.mu: of the chunks that it was handed
+	room   int        // guarded by s.mu: how many chunks it has room for
+	rows   int64      // guarded by s.mu: of the chunks that it was handed
+	said   feed.Limit // guarded by s.mu: how many of them it was told that it may use
+	ended  bool       // guarded by s.mu: it was told that there are no more
 }
 
-// give hands chunks out, and says how many rows may be used and that there are no more, until the
-// program has left.
+// message is what is said to a program; without a kind it is nothing.
+type message struct {
+	kind feed.Kind
+	head any
+	body feed.Body // nil: it has none
+	let  func()    // of a body: it is written
+}
+
+// give says what there is to say, and waits for more, until the program has left.
 func (p *program) give(gone context.Context) error {
-	var said feed.Limit
-	ended := false
 	for {
-		p.s.mu.Lock()
-		changed, closed := p.s.changed, p.s.closed
-		limit := said
-		if p.s.order.Reader == p.reader {
-			limit = feed.Limit{Rows: p.s.order.Rows, Final: p.s.order.Final, Lost: p.s.order.Lost}
+		m, changed, err := p.next()
+		if err != nil {
+			return err
 		}
-		q := p.s.queue(p.queue)
-		var ticket feed.Ticket
-		var chunk feed.Chunk
-		var let func()
-		over := !ended && p.room > 0 && q.Over(p.reader)
-		if p.room > 0 && !over && !ended && limit == said {
-			var ok bool
-			if ticket, chunk, ok = q.Take(p.reader); ok {
-				p.room--
-				p.rows += int64(chunk.Rows - chunk.Skip)
-				let = hold(chunk.Body)
-				p.s.moved = time.Now()
+		if m.kind == 0 {
+			select {
+			case <-changed:
+				continue
+			case <-gone.Done():
+				return nil
 			}
 		}
-		p.s.mu.Unlock()
-		switch {
-		case closed:
-			return net.ErrClosed
-		case limit != said:
-			if err := writeFrame(p.c, feed.KindLimit, limit, nil); err != nil {
-				return err
-			}
-			said = limit
-			continue
-		case over:
-			if err := writeFrame(p.c, feed.KindEnd, struct{}{}, nil); err != nil {
-				return err
-			}
-			ended = true
-			continue
-		case let != nil:
-			head := feed.ChunkHead{Number: chunk.Number, Rows: chunk.Rows, Last: chunk.Last, Meta: chunk.Meta, Ticket: ticket, Stream: chunk.Stream, Results: chunk.Results, Share: chunk.Share, Skip: chunk.Skip}
-			err := writeFrame(p.c, feed.KindChunk, head, chunk.Body)
-			let()
-			if err != nil {
-				return err
-			}
-			continue
+		err = writeFrame(p.c, m.kind, m.head, m.body)
+		if m.let != nil {
+			m.let()
 		}
-		select {
-		case <-changed:
-		case <-gone.Done():
-			return nil
+		if err != nil {
+			return err
 		}
 	}
+}
+
+// next is what is said next: how many rows the program may use, that there are no more, or a chunk.
+// If there is nothing to say, there may be once changed is closed.
+func (p *program) next() (m message, changed <-chan struct{}, err error) {
+	p.s.mu.Lock()
+	defer p.s.mu.Unlock()
+	if p.s.closed {
+		return message{}, nil, net.ErrClosed
+	}
+	if o := p.s.order; o.Reader == p.reader {
+		if limit := (feed.Limit{Rows: o.Rows, Final: o.Final, Lost: o.Lost}); limit != p.said {
+			p.said = limit
+			return message{kind: feed.KindLimit, head: limit}, nil, nil
+		}
+	}
+	if p.room == 0 || p.ended {
+		return message{}, p.s.changed, nil
+	}
+	q := p.s.queue(p.queue)
+	if q.Over(p.reader) {
+		p.ended = true
+		return message{kind: feed.KindEnd, head: struct{}{}}, nil, nil
+	}
+	ticket, c, ok := q.Take(p.reader)
+	if !ok {
+		return message{}, p.s.changed, nil
+	}
+	p.room--
+	p.rows += int64(c.Rows - c.Skip)
+	p.s.moved = time.Now()
+	head := feed.ChunkHead{Number: c.Number, Rows: c.Rows, Last: c.Last, Meta: c.Meta, Ticket: ticket, Stream: c.Stream, Results: c.Results, Share: c.Share, Skip: c.Skip}
+	return message{kind: feed.KindChunk, head: head, body: c.Body, let: hold(c.Body)}, nil, nil
 }
 
 // hear takes in what the program says until it leaves.
