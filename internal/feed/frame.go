@@ -15,7 +15,7 @@ import (
 //	|            | of the head     | the body          |               |      |
 //	+------------+-----------------+-------------------+---------------+------+
 //
-// python/tfos/_feed.py has the other side.
+// python/tfos/_wire.py has the other side.
 
 // Kind is what a frame says.
 type Kind uint8

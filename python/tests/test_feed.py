@@ -5,7 +5,7 @@ import tempfile
 import threading
 import unittest
 
-from tfos import _feed, _paced, _rows
+from tfos import _feed, _paced, _rows, _wire
 from tfos.compat import TFManager, TFNode, marker
 from tfos.compat.node import Manager
 
@@ -33,7 +33,7 @@ class FakeFeed:
 
     def _serve(self):
         sock, _ = self._listener.accept()
-        wire, ticket = _feed.Wire(sock), 0
+        wire, ticket = _wire.Wire(sock), 0
         self._wire = wire
         self._connected.set()
         try:
@@ -41,17 +41,17 @@ class FakeFeed:
                 kind, head, body = wire.recv()
                 self.said.append((kind, head, bytes(body)))
                 self.heard.set()
-                if kind != _feed.TAKE:
+                if kind != _wire.TAKE:
                     continue
                 for _ in range(head["chunks"]):
                     ticket += 1
                     if self._chunks:
                         rows, more = self._chunks.pop(0)
                         meta, buffers = _rows.encode(rows)
-                        wire.send(_feed.CHUNK, {"n": ticket, "rows": len(rows), "meta": meta, "ticket": ticket, **more}, *buffers)
+                        wire.send(_wire.CHUNK, {"n": ticket, "rows": len(rows), "meta": meta, "ticket": ticket, **more}, *buffers)
                     elif self._end:
                         self._end = False
-                        wire.send(_feed.END, {})
+                        wire.send(_wire.END, {})
         except OSError:
             pass
         finally:
@@ -80,7 +80,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
             self.assertTrue(feed.should_stop())
         finally:
             agent.close(feed)
-        acks = [(h["tickets"], h["part"], h["rows"]) for k, h, _ in agent.said if k == _feed.ACK and not h.get("held")]
+        acks = [(h["tickets"], h["part"], h["rows"]) for k, h, _ in agent.said if k == _wire.ACK and not h.get("held")]
         self.assertEqual(acks, [([], 1, 2), ([1], 2, 1)])
 
     def test_batches_to_be_answered_end_with_their_partition(self):
@@ -95,7 +95,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
             self.assertEqual(feed.next_batch(9), [4])
         finally:
             agent.close(feed)
-        results = [(h["ticket"], h["rows"]) for k, h, _ in agent.said if k == _feed.RESULT]
+        results = [(h["ticket"], h["rows"]) for k, h, _ in agent.said if k == _wire.RESULT]
         self.assertEqual(results, [(1, 2), (1, 1)])
 
     def test_a_batch_goes_on_where_another_partition_comes_between(self):
@@ -111,7 +111,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
             self.assertTrue(feed.should_stop())
         finally:
             agent.close(feed)
-        answers = [(h["ticket"], list(_rows.decode(h["meta"], bytearray(b)))) for k, h, b in agent.said if k == _feed.RESULT]
+        answers = [(h["ticket"], list(_rows.decode(h["meta"], bytearray(b)))) for k, h, b in agent.said if k == _wire.RESULT]
         self.assertEqual(answers, [(1, [1, 2]), (3, [3, 4]), (2, [10, 11]), (5, [12])])
 
     def test_the_agent_hears_of_each_batch_and_what_was_done_before_is_skipped(self):
@@ -123,7 +123,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
             self.assertEqual(feed.next_batch(9), [5])
         finally:
             agent.close(feed)
-        parts = [(h["part"], h["rows"]) for k, h, _ in agent.said if k == _feed.ACK and h.get("part")]
+        parts = [(h["part"], h["rows"]) for k, h, _ in agent.said if k == _wire.ACK and h.get("part")]
         self.assertEqual(parts, [(1, 3), (1, 4)])
 
     def test_the_agent_hears_once_of_each_chunk_that_waits_for_more(self):
@@ -133,7 +133,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
             self.assertEqual(feed.next_batch(9), [0, 1, 2, 3, 4])
         finally:
             agent.close(feed)
-        held = [t for k, h, _ in agent.said if k == _feed.ACK and h.get("held") for t in h["tickets"]]
+        held = [t for k, h, _ in agent.said if k == _wire.ACK and h.get("held") for t in h["tickets"]]
         self.assertEqual(len(held), len(set(held)))
 
     def test_descriptors_of_1024_and_more(self):
@@ -146,7 +146,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
         a, b = socket.socketpair()
         high = socket.socket(fileno=fcntl.fcntl(a.fileno(), fcntl.F_DUPFD, 1030))
         try:
-            wire = _feed.Wire(high)
+            wire = _wire.Wire(high)
             self.assertFalse(wire.ready(0))
             b.sendall(b"x")
             self.assertTrue(wire.ready(None))
@@ -169,7 +169,7 @@ class DataFeedOfAnAgent(unittest.TestCase):
         feed.terminate()
         self.assertTrue(feed.should_stop())
         agent.close(feed)
-        self.assertIn(_feed.TERMINATE, [k for k, _, _ in agent.said])
+        self.assertIn(_wire.TERMINATE, [k for k, _, _ in agent.said])
 
 
 class PacedRows(unittest.TestCase):
@@ -181,11 +181,11 @@ class PacedRows(unittest.TestCase):
             wire, ticket = agent.wire(), 0
             for item in script:
                 if isinstance(item, dict):
-                    wire.send(_feed.LIMIT, item)
+                    wire.send(_wire.LIMIT, item)
                 else:
                     ticket += 1
                     meta, buffers = _rows.encode(item)
-                    wire.send(_feed.CHUNK, {"n": ticket, "rows": len(item), "meta": meta, "ticket": ticket, "stream": "a", "share": True}, *buffers)
+                    wire.send(_wire.CHUNK, {"n": ticket, "rows": len(item), "meta": meta, "ticket": ticket, "stream": "a", "share": True}, *buffers)
             return [b.tolist() for b in rows.batches(n, partial)]
         finally:
             rows.close()
@@ -202,10 +202,10 @@ class PacedRows(unittest.TestCase):
             taken = threading.Thread(target=lambda: list(rows.batches(2, True)))
             taken.start()
             wire = agent.wire()
-            while sum(len(h["tickets"]) for k, h, _ in agent.said if k == _feed.ACK and h.get("held")) < 4:
+            while sum(len(h["tickets"]) for k, h, _ in agent.said if k == _wire.ACK and h.get("held")) < 4:
                 self.assertTrue(agent.heard.wait(60))
                 agent.heard.clear()
-            wire.send(_feed.LIMIT, self.limit(0, True))
+            wire.send(_wire.LIMIT, self.limit(0, True))
             taken.join()
         finally:
             rows.close()
@@ -222,7 +222,7 @@ class PacedRows(unittest.TestCase):
             rows = _paced.Paced("input")
             try:
                 if lost:
-                    agent.wire().send(_feed.LIMIT, {"rows": 0, "final": False, "lost": True})
+                    agent.wire().send(_wire.LIMIT, {"rows": 0, "final": False, "lost": True})
                 self.assertEqual(_paced.Paced.peer_lost(60 if lost else 0), lost)
             finally:
                 rows.close()
@@ -296,14 +296,14 @@ class FakeAgent:
 
     def __init__(self, script, opened):
         self.sock, other = socket.socketpair()
-        self._wire, self.came = _feed.Wire(other), []
+        self._wire, self.came = _wire.Wire(other), []
         self._thread = threading.Thread(target=self._serve, args=(script, opened))
         self._thread.start()
 
     def _serve(self, script, opened):
         try:
             self._wire.recv()
-            self._wire.send(_feed.OPENED, opened)
+            self._wire.send(_wire.OPENED, opened)
             while True:
                 kind, head, _ = self._wire.recv()
                 self.came.append(head["n"])
@@ -337,7 +337,7 @@ class FakeDesk:
         return found and "agent"
 
     def agent(self, address):
-        return _feed.Wire(self._agent.sock)
+        return _wire.Wire(self._agent.sock)
 
     def done(self):
         self.was_done = True
@@ -361,8 +361,8 @@ class Feeder(unittest.TestCase):
     def test_what_the_program_holds_counts_in_no_window(self):
         def holds_all(head):
             if not head.get("last"):
-                return [(_feed.CONSUMED, {"next": 0, "held": head["n"] + 1})]
-            return [(_feed.CONSUMED, {"next": head["n"] + 1, "held": head["n"] + 1})]
+                return [(_wire.CONSUMED, {"next": 0, "held": head["n"] + 1})]
+            return [(_wire.CONSUMED, {"next": head["n"] + 1, "held": head["n"] + 1})]
 
         agent = FakeAgent(holds_all, {"next": 0, "consumed": 0, "window": 150})
         desk = FakeDesk(agent)
@@ -376,7 +376,7 @@ class Feeder(unittest.TestCase):
 
         def slow(head):
             came.append(head["n"])
-            return [(_feed.STATE, {"live": True, "idle_ms": 10**6})] if len(came) == 2 else []
+            return [(_wire.STATE, {"live": True, "idle_ms": 10**6})] if len(came) == 2 else []
 
         agent = FakeAgent(slow, {"next": 0, "consumed": 0, "window": 150})
         with self.assertRaisesRegex(_feed.Failed, "has taken no rows for .*feed_timeout is 0 s"):
@@ -388,10 +388,10 @@ class Feeder(unittest.TestCase):
         def dies(head):
             if head["n"] == 2:
                 raise ConnectionError
-            return [(_feed.CONSUMED, {"next": 1, "held": 2})] if head["n"] == 1 else []
+            return [(_wire.CONSUMED, {"next": 1, "held": 2})] if head["n"] == 1 else []
 
         first = FakeAgent(dies, {"next": 0, "consumed": 0, "window": 150})
-        second = FakeAgent(lambda head: [(_feed.CONSUMED, {"next": head["n"] + 1, "held": head["n"] + 1})], {"next": 1, "consumed": 1, "window": 150})
+        second = FakeAgent(lambda head: [(_wire.CONSUMED, {"next": head["n"] + 1, "held": head["n"] + 1})], {"next": 1, "consumed": 1, "window": 150})
         desk = FakeDesk(first, second)
         self.feed(desk, self.chunks(5))
         second.join()
@@ -399,7 +399,7 @@ class Feeder(unittest.TestCase):
         self.assertEqual([(o["from"], o["lost"]) for o in desk.openings], [(0, ""), (1, "agent")])
 
     def test_a_failure_is_told_by_the_desk(self):
-        agent = FakeAgent(lambda head: [(_feed.OVER, {"why": "failed", "text": "what the agent heard"})], {"next": 0, "consumed": 0, "window": 150})
+        agent = FakeAgent(lambda head: [(_wire.OVER, {"why": "failed", "text": "what the agent heard"})], {"next": 0, "consumed": 0, "window": 150})
         desk = FakeDesk(agent, _feed.Failed("what the driver knows"))
         with self.assertRaisesRegex(_feed.Failed, "what the driver knows"):
             self.feed(desk, self.chunks(1))
@@ -407,7 +407,7 @@ class Feeder(unittest.TestCase):
         self.assertFalse(desk.was_done)
 
     def test_a_worker_that_wants_no_more_ends_the_stream(self):
-        agent = FakeAgent(lambda head: [(_feed.OVER, {"why": "terminated"})], {"next": 0, "consumed": 0, "window": 150})
+        agent = FakeAgent(lambda head: [(_wire.OVER, {"why": "terminated"})], {"next": 0, "consumed": 0, "window": 150})
         desk = FakeDesk(agent)
         self.feed(desk, self.chunks(10))
         agent.join()

@@ -1,33 +1,17 @@
-"""Rows between Spark's tasks and programs: the frames of internal/feed/frame.go, and both who feed and who take.
-
-A feeder asks the driver's desk for a worker, and brings that worker's agent chunks of rows. A program takes chunks from its agent,
-says when it is done with them, and answers rows where it is asked to.
-"""
+"""Rows from a task of Spark to programs: it asks the driver's desk for a worker, and brings that worker's agent chunks of rows."""
 
 import collections
 import json
-import math
-import os
 import queue
-import select
 import socket
-import ssl
-import struct
-import tempfile
 import threading
 import time
 from typing import NamedTuple
 
-from tfos import _agent, _rows
+from tfos import _rows, _wire
+from tfos._wire import CHUNK, CONSUMED, DONE, OPEN, OVER, PLACE, RESULT, STATE
 
-(OPEN, OPENED, CHUNK, CONSUMED, RESULT, STATE, OVER, HELLO, TAKE, ACK, END, TERMINATE, FAIL, PLACE, DONE, LIMIT) = range(1, 17)
-
-_HEADER = struct.Struct(">BIQ")
-_SMALL = 64 << 10  # buffers up to this are joined before they are sent
-
-# How long a connection may take to be made, and an answer from the desk, which answers after 15 s at most, in seconds.
-_CONNECT = 20
-_ANSWER = 60
+_ANSWER = 60  # seconds for an answer from the desk, which answers after 15 s at most
 
 
 class Failed(RuntimeError):
@@ -38,113 +22,13 @@ class _Superseded(Failed):
     """Another attempt feeds the partition."""
 
 
-class Wire:
-    """Frames over a connection."""
-
-    def __init__(self, sock):
-        self._sock = sock
-        self._poll = select.poll()  # select.select knows no descriptors from 1024 on
-        self._poll.register(sock, select.POLLIN)
-
-    def send(self, kind, head, *buffers):
-        h = json.dumps(head, separators=(",", ":")).encode()
-        self.send_raw(kind, h, buffers)
-
-    def send_raw(self, kind, head, buffers=()):
-        total = sum(len(b) for b in buffers)
-        first = _HEADER.pack(kind, len(head), total) + head
-        if total <= _SMALL:
-            self._sock.sendall(b"".join((first, *buffers)))
-            return
-        self._sock.sendall(first)
-        for b in buffers:
-            self._sock.sendall(b)
-
-    def ready(self, timeout):
-        """Whether something can be read, or the other side is gone, within so many seconds; None: however long it takes."""
-        pending = getattr(self._sock, "pending", None)
-        if pending is not None and pending() > 0:
-            return True
-        return bool(self._poll.poll(None if timeout is None else math.ceil(timeout * 1000)))
-
-    def recv(self):
-        """The next frame: kind, head, body. It raises ConnectionError when there is none."""
-        header = self._exactly(_HEADER.size)
-        kind, head, body = _HEADER.unpack(header)
-        h = self._exactly(head)
-        return kind, json.loads(bytes(h)) if h else {}, self._exactly(body)
-
-    def _exactly(self, n):
-        b = bytearray(n)
-        view, at = memoryview(b), 0
-        while at < n:
-            got = self._sock.recv_into(view[at:])
-            if got == 0:
-                raise ConnectionError("the other side has closed the connection")
-            at += got
-        return b
-
-    def close(self):
-        self._sock.close()
-
-
-class Ticket(NamedTuple):
-    """What a task of Spark needs to feed a job. It holds a secret of the job: who has it may feed it rows."""
-
-    address: str  # host:port of the desk
-    identity: str  # PEM: the job's authority, and this feeder's certificate and key
-
-    def __repr__(self):
-        return f"Ticket({self.address})"
-
-
-def _context(identity):
-    """TLS that trusts this job's processes alone."""
-    begin = "-----BEGIN CERTIFICATE-----"
-    parts = identity.split(begin)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.load_verify_locations(cadata=begin + parts[1])
-    fd, name = tempfile.mkstemp(prefix="tfos-feeder-")  # ssl takes a certificate from files only
-    try:
-        with os.fdopen(fd, "w") as f:
-            f.write(begin + parts[2])
-        context.load_cert_chain(name)
-    finally:
-        os.remove(name)
-    return context
-
-
-def _dial(context, address, party):
-    return Wire(_connect(context, address, party))
-
-
-def dial(identity, address, party):
-    """A connection to a process of the job, by an identity in PEM."""
-    return _connect(_context(identity), address, party)
-
-
-def _connect(context, address, party):
-    host, _, port = address.rpartition(":")
-    raw = socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT)
-    try:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        sock = context.wrap_socket(raw, server_hostname=party + ".tfos")
-        sock.settimeout(None)
-        return sock
-    except BaseException:
-        raw.close()
-        raise
-
-
 class _Desk:
     """The driver's: it knows the workers."""
 
     def __init__(self, ticket):
-        self._context = _context(ticket.identity)
+        self._context = _wire.context(ticket.identity)
         try:
-            self._wire = _dial(self._context, ticket.address, "driver")
+            self._wire = _wire.Wire(_wire.connect(self._context, ticket.address, "driver"))
         except OSError as e:
             raise Failed(f"the job cannot be fed: its driver does not answer at {ticket.address}: {e}") from e
 
@@ -168,7 +52,7 @@ class _Desk:
                 raise Failed(head.get("text") or "the job has failed")
 
     def agent(self, address):
-        return _dial(self._context, address, "agent")
+        return _wire.Wire(_wire.connect(self._context, address, "agent"))
 
     def done(self):
         try:
@@ -395,83 +279,3 @@ class _Feeder:
         if word["why"] == "superseded":
             raise _Superseded(word["text"])
         return word["why"] == "terminated"
-
-
-class Source:
-    """A queue of this task's agent, as the program takes it."""
-
-    AHEAD = 2  # chunks that may be on their way
-
-    def __init__(self, qname, pace=False):
-        address = os.environ.get("TFOS_FEED")
-        if not address:
-            raise _agent.NotInTask("TFOS_FEED is not set: this program is no task of a job that Spark feeds, as those of TFCluster.run are")
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            sock.connect(address)
-            self._wire = Wire(sock)
-            self._wire.send(HELLO, {"incarnation": int(os.environ["TFOS_INCARNATION"]), "queue": qname, "pace": pace})
-        except OSError as e:
-            sock.close()
-            raise _agent.Unavailable(f"the agent of this task does not answer at {address}: {e}") from e
-        self._asked = 0
-
-    def take(self, held):
-        """The next chunk, a head and a body; None: there are no more rows. held is as with hear."""
-        kind, head, body = self.hear(held)
-        return None if kind == END else (head, body)
-
-    def hear(self, held, more=True):
-        """What the agent says next: a chunk that was asked for, the END of the feed, or a LIMIT. With more it asks for chunks.
-
-        held has the tickets of chunks whose rows wait for more. Where these do not come at once the agent is told, and held is emptied: the
-        feeders need not wait for them.
-        """
-        try:
-            if more and self._asked < self.AHEAD:
-                self._wire.send(TAKE, {"chunks": self.AHEAD - self._asked})
-                self._asked = self.AHEAD
-            if held and not self._wire.ready(0):
-                self._wire.send(ACK, {"tickets": list(held), "held": True})
-                held.clear()
-            said = self._wire.recv()
-        except OSError as e:
-            raise _agent.Unavailable(f"the agent of this task is gone: {e}") from e
-        if said[0] == CHUNK:
-            self._asked -= 1
-        return said
-
-    def ack(self, tickets, part=(0, 0)):
-        """The program is done with these chunks, and of the one that part names with so many rows."""
-        self._say(ACK, {"tickets": tickets, "part": part[0], "rows": part[1]})
-
-    def answer(self, ticket, rows):
-        meta, buffers = _rows.encode(rows)
-        self._say(RESULT, {"ticket": ticket, "rows": len(rows), "meta": meta}, *buffers)
-
-    def terminate(self):
-        self._say(TERMINATE, {})
-
-    def fail(self, text):
-        self._say(FAIL, {"text": text})
-
-    def wait(self):
-        """Wait until the agent ends the connection."""
-        try:
-            while self._wire.ready(None):
-                self._wire.recv()
-        except OSError:
-            return
-
-    def ready(self, timeout):
-        """Whether the agent says something within so many seconds."""
-        return self._wire.ready(timeout)
-
-    def close(self):
-        self._wire.close()
-
-    def _say(self, kind, head, *buffers):
-        try:
-            self._wire.send(kind, head, *buffers)
-        except OSError as e:
-            raise _agent.Unavailable(f"the agent of this task is gone: {e}") from e

@@ -7,7 +7,8 @@ import collections
 import threading
 import time
 
-from tfos import _feed, _rows
+from tfos import _rows, _source
+from tfos._wire import END, LIMIT
 
 
 class PeerLost(RuntimeError):
@@ -21,7 +22,7 @@ class Paced:
 
     def __init__(self, qname):
         Paced._current = self
-        self._source = _feed.Source(qname, pace=True)
+        self._source = _source.Source(qname, pace=True)
         self._reading = threading.Lock()  # held by the thread that hears the agent: tf.data has its own
         self._lost = threading.Event()  # another worker is lost
         self._parts = collections.deque()  # [ticket, arrays, rows, how many of them were handed out]
@@ -83,9 +84,9 @@ class Paced:
 
     def _take(self, more=True):
         kind, head, body = self._source.hear(self._held, more and not self._ended)
-        if kind == _feed.END:
+        if kind == END:
             self._ended = True
-        elif kind == _feed.LIMIT:
+        elif kind == LIMIT:
             self._limit, self._final = head["rows"], head["final"]
             if head["lost"]:
                 self._lost.set()

@@ -9,7 +9,7 @@ import sysconfig
 import threading
 import time
 
-from tfos import _feed, _slot
+from tfos import _slot, _wire
 
 
 _ANSWER = 60  # seconds that `tfos session` may take to answer
@@ -196,7 +196,7 @@ class Session:
             with self._changed:
                 if not self._feeder or not self._feeder[0]:
                     raise JobError("the job takes no rows any more" + (f": {self._feeder[2]}" if self._feeder else ""), 4)
-                return _feed.Ticket(self._feeder[0], self._feeder[1])
+                return _wire.Ticket(self._feeder[0], self._feeder[1])
 
     def end(self, queues):
         self._wish(do="end", queues=list(queues))

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 from typing import NamedTuple
 
-from tfos import _feed
+from tfos import _wire
 
 TAKEN, REFUSED, OVER = "all", "refuse", "over"
 
@@ -95,7 +95,7 @@ def _fetch(ticket, cache):
         os.utime(path)
         return path
     try:
-        sock = _feed.dial(ticket.identity, ticket.address, "driver")
+        sock = _wire.connect(_wire.context(ticket.identity), ticket.address, "driver")
     except OSError as e:
         raise Lost(f"the driver does not answer at {ticket.address} from {socket.gethostname()}: {e}; can executors reach spark.driver.host?") from e
     with sock, sock.makefile("rb") as answer, tempfile.NamedTemporaryFile(dir=cache, prefix=".new-", delete=False) as f:

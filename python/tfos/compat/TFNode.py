@@ -3,7 +3,7 @@
 import collections
 import getpass
 
-from tfos import _feed
+from tfos import _source
 
 
 def hdfs_path(ctx, path):
@@ -115,7 +115,7 @@ class AgentRows:
         from tfos import _rows
 
         self._decode = _rows.decode
-        self._source = _feed.Source(qname)
+        self._source = _source.Source(qname)
         self.over = False
         self._ended = False  # nothing more will come
         self._shelves = {}  # by partition; None: of all

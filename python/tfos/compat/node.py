@@ -11,7 +11,7 @@ import sys
 import threading
 import traceback
 
-from tfos import _feed, _paced
+from tfos import _paced, _source
 from tfos.compat import TFNode
 
 # The driver ships these to the container's directory.
@@ -135,7 +135,7 @@ def main():
             sys.path.insert(1, os.path.join(os.getcwd(), name))
     with open(FUNCTION, "rb") as f:
         payload = f.read()
-    control = _feed.Source("")  # the driver takes this node for started
+    control = _source.Source("")  # the driver takes this node for started
     try:
         map_fun, args = _Unpickler(io.BytesIO(payload)).load()
         if isinstance(args, list):
