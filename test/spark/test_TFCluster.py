@@ -1,6 +1,8 @@
 """TensorFlowOnSpark's test_TFCluster, case by case, and what a feed must bear besides."""
 
+import glob
 import os
+import re
 import signal
 import sys
 import time
@@ -11,6 +13,11 @@ from harness import SparkTest
 from tfos.compat import TFCluster
 
 LAUNCHER = os.environ.get("LAUNCHER", "executors")  # yarn: on the cluster of HADOOP_CONF_DIR
+
+
+def read(name):
+    with open(name) as f:
+        return f.read()
 
 
 def squares(args, ctx):
@@ -114,8 +121,12 @@ class TFClusterTest(SparkTest):
 
         cluster = self.run_cluster(late, {})
         self.assertEqual(cluster.inference(self.sc.parallelize([[x] for x in range(100)], 10)).count(), 100)
-        with self.assertRaisesRegex(Exception, "FAKE exception after feeding"):
+        with self.assertRaisesRegex(Exception, "FAKE exception after feeding") as raised:
             cluster.shutdown(grace_secs=5)
+        if LAUNCHER != "yarn":  # the cluster that they were of is gone, the executors may be
+            found = re.search(r"the log is in Spark's executor, at [^:]+:(\S+)|its logs are in (\S+)", str(raised.exception))
+            logs = glob.glob(os.path.join(found.group(1) or found.group(2), "**", "stderr"), recursive=True)
+            self.assertTrue(any("FAKE exception after feeding" in read(log) for log in logs), logs)
 
     def test_a_consumer_that_is_killed_comes_back_to_its_rows(self):
         def killed(args, ctx):
