@@ -169,7 +169,7 @@ bench: build venv jars ## times and memory on one real cluster, beside stock Dis
 	$(MAKE) bench-feeding
 
 .PHONY: bench-feeding
-bench-feeding: need-java build venv sparks build/tensorflowonspark ## rows a second from Spark into programs, beside TensorFlowOnSpark's own, half an hour on two cores that others share
+bench-feeding: need-java build venv sparks build/tensorflowonspark ## rows a second from Spark into programs, beside TensorFlowOnSpark's own, four minutes on two cores that have nothing else to do
 	cd test/spark && export TFOS=$(CURDIR)/bin/tfos PYTHONPATH=$(CURDIR)/python:$(CURDIR)/build/spark-$(firstword $(SPARKS)) && \
 		$(PYTHON) -B bench_feeding.py $(CURDIR)/build/tensorflowonspark
 
