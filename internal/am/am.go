@@ -29,6 +29,7 @@ import (
 	"tfos/internal/hadoop/token"
 	"tfos/internal/job"
 	"tfos/internal/launch"
+	"tfos/internal/listen"
 	"tfos/internal/membership"
 	"tfos/internal/page"
 	"tfos/internal/yarn"
@@ -250,11 +251,11 @@ func (m *Master) decline(ctx context.Context, r membership.Result) error {
 
 // address is where agents and clients reach this master.
 func (m *Master) address() (string, error) {
-	_, port, err := net.SplitHostPort(m.o.Listener.Addr().String())
+	address, err := listen.Address(m.o.Host, m.o.Listener.Addr())
 	if err != nil {
 		return "", fmt.Errorf("find the master's own address: %w", err)
 	}
-	return net.JoinHostPort(m.o.Host, port), nil
+	return address, nil
 }
 
 // post hands the owner a letter that comes of no session.

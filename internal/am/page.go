@@ -4,12 +4,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"net"
 	"net/http"
 	"strings"
 
 	"tfos/internal/am/web"
 	"tfos/internal/control"
+	"tfos/internal/listen"
 	"tfos/internal/page"
 	"tfos/internal/yarn"
 )
@@ -62,11 +62,11 @@ func (m *Master) trackingURL() string {
 	if m.o.Web == nil {
 		return ""
 	}
-	_, port, err := net.SplitHostPort(m.o.Web.Addr().String())
+	address, err := listen.Address(m.o.Host, m.o.Web.Addr())
 	if err != nil {
 		return ""
 	}
-	return "http://" + net.JoinHostPort(m.o.Host, port) + "/"
+	return "http://" + address + "/"
 }
 
 // finalURL is where YARN sends browsers once the job has ended; empty: it shows a page of its own.

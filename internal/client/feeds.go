@@ -15,6 +15,7 @@ import (
 	"tfos/internal/feed"
 	"tfos/internal/feed/desk"
 	"tfos/internal/job"
+	"tfos/internal/listen"
 	"tfos/internal/pause"
 	"tfos/internal/status"
 )
@@ -34,7 +35,7 @@ type feeds struct {
 
 	mu      sync.Mutex
 	ended   []string              // guarded by mu: queues that get nothing more
-	tasks   map[job.Task]*fedTask // guarded by mu
+	tasks   map[job.Task]*fedTask // guarded by mu: those of view
 	pace    *feed.Pace            // guarded by mu
 	view    status.View           // guarded by mu: how the job stands
 	running bool                  // guarded by mu: it was said that all programs take rows, or have ended well
@@ -85,7 +86,7 @@ func (f *feeds) open(l net.Listener) error {
 	f.tasks = map[job.Task]*fedTask{}
 	var fed []string
 	for _, t := range f.s.Job.Tasks() {
-		if f.tasks[t] = new(fedTask); f.takesRows(t.Role) {
+		if f.takesRows(t.Role) {
 			fed = append(fed, t.String())
 		}
 	}
@@ -121,8 +122,8 @@ func (f *feeds) ticket(host string) (address, identity string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	_, port, err := net.SplitHostPort(f.desk.Addr().String())
-	return net.JoinHostPort(host, port), string(pem), err
+	address, err = listen.Address(host, f.desk.Addr())
+	return address, string(pem), err
 }
 
 // end says to every agent, and to those that come, that these queues get nothing more.
@@ -207,10 +208,14 @@ func (f *feeds) watch(task job.Task, agent string) *feedWatch {
 		for pauses := pause.Growing(firstPause, lastPause); ; {
 			err := f.watchOnce(ctx, task, w)
 			f.mu.Lock()
-			if ctx.Err() == nil { // else another agent is the task's
+			other := ctx.Err() != nil // agent is the task's, or there is nothing to watch any more
+			if !other {
 				f.lost(task)
 			}
 			f.mu.Unlock()
+			if other {
+				return
+			}
 			f.c.Log.Debug("the feed cannot be watched", zap.Stringer("task", task), zap.Error(err))
 			if pauses.Wait(ctx) != nil {
 				return

@@ -23,8 +23,7 @@ type noLogs struct{}
 // Read implements ContainerLogs.
 func (noLogs) Read(context.Context, LogFile, int64, func([]byte) error) error { return fs.ErrNotExist }
 
-// diskLogs are the logs of containers in a log directory of this machine. Without a directory there
-// are none.
+// diskLogs are the logs of containers in a log directory of this machine.
 type diskLogs struct{ dir string }
 
 // elsewhereLog is a log that is not here: it stays in Spark's executor, host:directory.
@@ -50,8 +49,11 @@ func (d diskLogs) away(f LogFile) (where elsewhereLog, ok bool) {
 const saidLogs = 3
 
 // elsewhere names, a line each, the places of logs that tfos logs cannot show: those of a task, or
-// of those that failed if none is given.
+// of those that failed if none is given. Without a directory there are none.
 func (d diskLogs) elsewhere(id yarn.ApplicationID, v status.View, task ...job.Task) string {
+	if d.dir == "" {
+		return ""
+	}
 	var lines []string
 	for _, t := range v.Tasks {
 		if len(task) == 0 && t.State != status.Failed || len(task) > 0 && !slices.Contains(task, t.ID()) {

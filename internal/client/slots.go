@@ -12,6 +12,7 @@ import (
 	"tfos/internal/client/stage"
 	"tfos/internal/control"
 	"tfos/internal/job"
+	"tfos/internal/listen"
 	"tfos/internal/miniyarn"
 	"tfos/internal/miniyarn/sched"
 	"tfos/internal/slots/offer"
@@ -86,11 +87,11 @@ func (s *session) collect(ctx context.Context, o Slots, j job.Job) (release func
 	if err != nil {
 		return nil, err
 	}
-	_, port, err := net.SplitHostPort(server.Addr().String())
+	address, err := listen.Address(s.host, server.Addr())
 	if err != nil {
 		return nil, err
 	}
-	s.out.say(event{Event: "slots", Address: net.JoinHostPort(s.host, port), Identity: string(pem), SHA256: sum})
+	s.out.say(event{Event: "slots", Address: address, Identity: string(pem), SHA256: sum})
 	if err := server.Wait(ctx); err != nil {
 		return nil, exit.Errorf(exit.Infrastructure, "%d of the %d nodes found no place in Spark's executors: %w", server.Missing(), size, err)
 	}

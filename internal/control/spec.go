@@ -27,7 +27,7 @@ const recentSpecs = 4
 type specCache struct {
 	mu     sync.Mutex
 	recent []clusterspec.Spec              // guarded by mu; the newest last
-	made   map[job.Generation]*encodedSpec // guarded by mu: of the newest, by base; never changed
+	made   map[job.Generation]*encodedSpec // guarded by mu: of the newest, by what the agent has; never changed
 }
 
 // encode makes a cluster_spec into what an agent is sent that has the one of a generation. It is
@@ -39,14 +39,21 @@ func (c *specCache) encode(base job.Generation, s clusterspec.Spec) (*encodedSpe
 		c.recent = append(c.recent[max(0, n-recentSpecs+1):n:n], s.Clone())
 		c.made = make(map[job.Generation]*encodedSpec)
 	}
+	return c.encoded(base, s)
+}
+
+// encoded is encode of the newest. c.mu is held.
+func (c *specCache) encoded(base job.Generation, s clusterspec.Spec) (*encodedSpec, error) {
 	if c.made[base] != nil {
 		return c.made[base], nil
 	}
 	p := c.patch(base, s)
+	if p == nil && base != 0 {
+		whole, err := c.encoded(0, s)
+		c.made[base] = whole
+		return whole, err
+	}
 	if p == nil {
-		if base = 0; c.made[base] != nil {
-			return c.made[base], nil
-		}
 		p = specToPB(s)
 	}
 	b, err := proto.Marshal(&controlpb.ToAgent{Message: &controlpb.ToAgent_Spec{Spec: p}})

@@ -1,11 +1,11 @@
 """TensorFlowOnSpark's test_TFCluster, case by case, and what a feed must bear besides."""
 
-import glob
 import os
 import re
 import signal
 import sys
 import time
+from pathlib import Path
 
 import harness
 from harness import SparkTest
@@ -13,11 +13,6 @@ from harness import SparkTest
 from tfos.compat import TFCluster
 
 LAUNCHER = os.environ.get("LAUNCHER", "executors")  # yarn: on the cluster of HADOOP_CONF_DIR
-
-
-def read(name):
-    with open(name) as f:
-        return f.read()
 
 
 def squares(args, ctx):
@@ -125,8 +120,8 @@ class TFClusterTest(SparkTest):
             cluster.shutdown(grace_secs=5)
         if LAUNCHER != "yarn":  # the cluster that they were of is gone, the executors may be
             found = re.search(r"the log is in Spark's executor, at [^:]+:(\S+)|its logs are in (\S+)", str(raised.exception))
-            logs = glob.glob(os.path.join(found.group(1) or found.group(2), "**", "stderr"), recursive=True)
-            self.assertTrue(any("FAKE exception after feeding" in read(log) for log in logs), logs)
+            logs = list(Path(found.group(1) or found.group(2)).rglob("stderr"))
+            self.assertTrue(any("FAKE exception after feeding" in log.read_text() for log in logs), logs)
 
     def test_a_consumer_that_is_killed_comes_back_to_its_rows(self):
         def killed(args, ctx):
